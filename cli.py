@@ -1,0 +1,262 @@
+"""The command line: parses, calls, prints. Everything heavy is imported when it is needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .errors import AgentError, InputError
+
+if TYPE_CHECKING:
+    from .suites.evaluate import Ticker
+
+EPILOG = "Exit status: 0 done, 1 failed or refused, 2 bad input."
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    help="Measure agentic recommenders on users who change their minds.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings=SETTINGS,
+)
+board = typer.Typer(
+    help="A leaderboard that believes only what it has replayed.",
+    no_args_is_help=True,
+    context_settings=SETTINGS,
+)
+app.add_typer(board, name="board")
+
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
+Board = Annotated[str, typer.Option("--board", help="The board: a database file.", metavar="PATH")]
+
+
+def version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        from . import __version__
+
+        typer.echo(f"tasteshift {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that stand before any command."""
+
+
+@app.command(epilog="Example: tasteshift run quick --agent linucb --out runs/linucb")
+def run(
+    suite: Annotated[str, typer.Argument(help="What to run; see: tasteshift list suites")],
+    agent: Annotated[str, typer.Option(help="Who recommends; see: tasteshift list agents")],
+    decoder: Annotated[
+        str | None, typer.Option(help="How a language-model agent writes its text.")
+    ] = None,
+    pair: Annotated[
+        str | None, typer.Option(help="Its models: a name, or hf:TARGET,DRAFT (two folders).")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="World seeds 0 … N−1.", metavar="N")] = None,
+    users: Annotated[
+        int | None, typer.Option(help="Users per seed and task.", metavar="N")
+    ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option("--out", help="Run directory; by default runs/SUITE-AGENT.", metavar="DIR"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run an agent through a suite, score it, and write a report.
+
+    Other numbers of seeds or users than the suite's own make another suite, such as
+    quick@1+users=4, which a board shows but never ranks.
+    """
+    from .suites.evaluate import evaluate
+
+    finished = evaluate(
+        agent,
+        suite,
+        seeds=seeds,
+        users=users,
+        out=out_dir,
+        decoder=decoder,
+        pair=pair,
+        resume=resume,
+        watch=lambda ahead: progress(f"{agent} lives {suite}", ahead),
+    )
+    if as_json:
+        print_json(finished.scores.to_dict("records"))
+        return
+    out.print(score_table(finished.scores.to_dict("records")))
+    out.print(f"Report: {finished.out / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="The --out folder of a finished run.")],
+    as_json: Json = False,
+) -> None:
+    """Print the scores of a finished run and write its report.html again."""
+    from .suites.evaluate import load_run, rewrite_report
+
+    finished = load_run(run_dir)
+    page = rewrite_report(run_dir)
+    if as_json:
+        print_json(finished.scores.to_dict("records"))
+        return
+    out.print(score_table(finished.scores.to_dict("records")))
+    out.print(f"Report: {page}", soft_wrap=True, highlight=False)
+
+
+@app.command("list")
+def list_names(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="suites, tasks, agents, decoders, pairs, scenarios, catalogs or metrics"
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """List what can be named on the command line."""
+    from .suites.listing import listing
+
+    rows = listing(what)
+    if as_json:
+        print_json(rows)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    out.print(table)
+
+
+@app.command(epilog="Example: tasteshift submit runs/linucb --board board.db")
+def submit(
+    run_dir: Annotated[Path, typer.Argument(help="The --out folder of a finished run.")],
+    board_path: Board,
+    as_json: Json = False,
+) -> None:
+    """Replay a run and, if every outcome matches, put it on a board."""
+    from .leaderboard.submission import submit as submit_run
+
+    verdict = submit_run(run_dir, board_path, watch=lambda n: progress("replaying", n))
+    if as_json:
+        print_json([verdict.row()])
+    elif verdict.accepted:
+        out.print(verdict.line(), soft_wrap=True, highlight=False)
+    if not verdict.accepted:
+        fail(verdict.line(), 1)
+
+
+@board.command("show")
+def board_show(
+    board_path: Board,
+    suite: Annotated[str | None, typer.Option(help="Only this suite, such as quick@1.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print a board: every accepted run with its intervals and how far it is believed."""
+    from .leaderboard.board import board_rows
+
+    rows = board_rows(board_path, suite)
+    if as_json:
+        print_json(rows)
+        return
+    from .leaderboard.table import board_table
+
+    out.print(board_table(rows))
+
+
+def score_table(rows: list[dict[str, Any]]) -> Table:
+    """Scores for people: value with interval, unit, and which way is better."""
+    arrows = {"higher": "↑", "lower": "↓", "none": " "}
+    table = Table(box=None, pad_edge=False, caption="95 % intervals, bootstrapped over users")
+    for name in ("task", "metric", "", "value", "95 % interval", "unit", "users"):
+        table.add_column(name, justify="right" if name in ("value", "users") else "left")
+    task = ""
+    for row in rows:
+        interval = "too few users"
+        if row["low"] is not None and row["low"] == row["low"]:
+            interval = f"[{row['low']:.3g}, {row['high']:.3g}]"
+        table.add_row(
+            row["task"] if row["task"] != task else "",
+            row["metric"],
+            arrows[row["direction"]],
+            f"{row['value']:.3g}",
+            interval.replace("[", r"\["),
+            row["unit"],
+            str(row["n"]),
+        )
+        task = row["task"]
+    return table
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Ticker]:
+    """A progress bar with rate and time left on standard error, where a person reads it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bars:
+        bar = bars.add_task(label, total=total)
+
+        def tick(task: str) -> None:
+            bars.update(bar, advance=1, description=f"{label}: {task}")
+
+        yield tick
+
+
+def print_json(rows: Any) -> None:
+    """One JSON document on standard output; NaN (no interval) becomes null."""
+    clean = [{k: None if v != v else v for k, v in row.items()} for row in rows]
+    typer.echo(json.dumps(clean, ensure_ascii=False, indent=1, default=str))
+
+
+def fail(message: str, status: int) -> None:
+    """One line on standard error, and out."""
+    err.print(f"[bold red]error:[/] {message}".replace("\n", " "), soft_wrap=True, highlight=False)
+    raise typer.Exit(status)
+
+
+def main() -> None:
+    """Entry point of the `tasteshift` command."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except AgentError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""The public half of a catalog: everything about the items that anyone may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """n items as columns; item indices 0 … n−1 are what slates hold.
+
+    name         registry name
+    hash         SHA-256 over the content of this catalog and of its hidden latents
+    item_id      (n) identifiers in the source
+    title        (n) titles, without the year
+    description  (n) one line of text; may be empty
+    topics       (T) topic names
+    topic        (n, T) bool, which topics an item has
+    year         (n) release year, 0 where unknown
+    maturity     (n) the age in years from which an item is suitable: 0, 13 or 18
+    price        (n) in units of account
+    sponsored    (n) bool
+    popularity   (n) share of all interactions in the source; sums to 1
+    posters      (n, 64, 64, 3) uint8 RGB, rendered from the hidden visual style
+    simulated    names of the columns that the source does not have and we made up
+    """
+
+    name: str
+    hash: str
+    item_id: tuple[str, ...]
+    title: tuple[str, ...]
+    description: tuple[str, ...]
+    topics: tuple[str, ...]
+    topic: NDArray[np.bool_]
+    year: NDArray[np.int64]
+    maturity: NDArray[np.int64]
+    price: NDArray[np.float64]
+    sponsored: NDArray[np.bool_]
+    popularity: NDArray[np.float64]
+    posters: NDArray[np.uint8]
+    simulated: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.item_id)
+
+    def label(self, item: int) -> str:
+        """Title and year as people write them, such as ``Toy Story (1995)``."""
+        year = int(self.year[item])
+        return f"{self.title[item]} ({year})" if year else self.title[item]
+
+    def topics_of(self, item: int) -> tuple[str, ...]:
+        """The topic names of one item, in catalog order."""
+        return tuple(name for name, has in zip(self.topics, self.topic[item], strict=True) if has)

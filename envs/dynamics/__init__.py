@@ -1,0 +1,1 @@
+"""How users change: one file per dynamic, pure functions over a struct of arrays."""

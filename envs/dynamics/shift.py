@@ -1,0 +1,51 @@
+"""Abrupt shift: on a hidden day a user's taste turns towards somebody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import philox
+from ..philox import Purpose
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One turn of taste in a life.
+
+    angle      radians by which the anchor rotates towards another fitted user's taste
+    first_day  earliest day of the shift
+    last_day   latest day, included; the day is uniform between the two and hidden
+    """
+
+    angle: float
+    first_day: int
+    last_day: int
+
+
+def shift_day(shift: Shift, seed: int, user: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The hidden day (B) on which each user's taste turns."""
+    days = shift.last_day - shift.first_day + 1
+    return shift.first_day + (days * philox.uniform(seed, user, 0, Purpose.SHIFT_DAY)).astype(int)
+
+
+def shift_target(seed: int, user: NDArray[np.int64], num_users: int) -> NDArray[np.int64]:
+    """The other user (B) towards whose anchor each one turns; never the user itself."""
+    draw = philox.uniform(seed, user, 0, Purpose.SHIFT_TARGET)
+    step = 1 + ((num_users - 1) * draw).astype(int)
+    return (user + step) % num_users
+
+
+def rotate(
+    anchor: NDArray[np.float64], target: NDArray[np.float64], angle: float
+) -> NDArray[np.float64]:
+    """Unit anchors (B, d) turned by `angle` in the plane of (anchor, target), towards target.
+
+    cos θ · a + sin θ · norm(b − ⟨a, b⟩ a): the angle to the old anchor is θ exactly.
+    """
+    across = target - (anchor * target).sum(axis=1, keepdims=True) * anchor
+    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-12)
+    turned: NDArray[np.float64] = np.cos(angle) * anchor + np.sin(angle) * across
+    return turned

@@ -1,0 +1,1 @@
+"""What users say: seeded phrasings grounded in their state."""

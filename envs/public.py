@@ -1,0 +1,48 @@
+"""What every agent may study before the first user arrives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .catalogs.catalog import Catalog
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """Interactions that the world's users had under a popularity-biased policy.
+
+    Simulated, so that no agent trains on the ratings the latents were fitted to.
+    One row per slate from which something was chosen, ordered by user, then time.
+
+    num_users  users of the world, those without a row included
+    user       (m) user rows
+    item       (m) item chosen
+    rating     (m) enjoyment in [0, 1]
+    """
+
+    num_users: int
+    user: NDArray[np.int64]
+    item: NDArray[np.int64]
+    rating: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+@dataclass(frozen=True, eq=False)
+class PublicWorld:
+    """The argument of `Agent.prepare`.
+
+    catalog     the public catalog
+    log         the training log
+    slate_size  the most items that one slate may hold
+    seed        the agent's own seed for anything it trains
+    """
+
+    catalog: Catalog
+    log: Log
+    slate_size: int
+    seed: int

@@ -1,0 +1,200 @@
+"""One agent through one suite: lives, scores, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..agents import make_agent
+from ..agents.base import Agent, PrivilegedAgent
+from ..envs.lifelong import Lifelong
+from ..envs.log import public_world
+from ..envs.world import SIMULATOR_VERSION
+from ..errors import InputError
+from ..records import Identity, Manifest, Score
+from .canonical import sha256
+from .play import Life, play
+from .provenance import provenance
+from .rundir import Key, RunDir, read_manifest, read_scores, read_timings
+from .suite import COMPANIONS, Suite, Task, find_suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AnyAgent = Agent | PrivilegedAgent
+AGENT_POLICY = "agent"
+Ticker = Callable[[str], None]
+Watcher = Callable[[int], AbstractContextManager[Ticker]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    out       its directory
+    manifest  identity and provenance
+    scores    pandas: task, metric, value, low, high, n, unit, direction; those that a clock
+              touched come last
+    """
+
+    out: Path
+    manifest: Manifest
+    scores: pd.DataFrame
+
+
+def evaluate(
+    agent: str | Agent,
+    suite: str = "quick",
+    *,
+    seeds: int | None = None,
+    users: int | None = None,
+    out: str | Path | None = None,
+    decoder: str | None = None,
+    pair: str | None = None,
+    resume: bool = False,
+    watch: Watcher | None = None,
+) -> Run:
+    """Run `agent` through `suite` and score it.
+
+    agent          a name from ``tasteshift list agents``, or an object with the agent's life
+    suite          a name from ``tasteshift list suites``
+    seeds, users   numbers of seeds and of users per seed; None for the suite's own
+    out            the run directory; None for runs/<suite>-<agent>[-<decoder>]
+    decoder, pair  for agents that ask a language model
+    resume         go on with the unfinished run in `out`
+    watch          called with the number of lives ahead; enters to a function that is told the
+                   task of every finished life (how the command line draws its progress bar)
+
+    Raises InputError for anything that the caller can mend. An exception of the agent passes
+    through, and leaves a run that `resume` can finish.
+    """
+    chosen = find_base_suite(suite).overridden(users=users, seeds=seeds)
+    player = make_agent(agent, decoder=decoder, pair=pair) if isinstance(agent, str) else agent
+    manifest = make_manifest(chosen, player)
+    path = Path(out) if out is not None else _default_out(manifest.identity)
+    run = (RunDir.resume if resume else RunDir.create)(path, manifest)
+    if run.finished:
+        return load_run(path)
+    cast = Cast(player)
+    ahead = [key for key in keys(chosen, player) if key not in run.done]
+    with (watch or _silent)(len(ahead)) as tick:
+        for life in lives(chosen, cast, ahead):
+            run.add(life)
+            tick(life.episode.task)
+    _conclude(run, chosen)
+    return load_run(path)
+
+
+def find_base_suite(name: str) -> Suite:
+    """A suite by its bare name; raises UnknownName."""
+    from .suite import SUITES
+
+    return SUITES.get(name)
+
+
+def make_manifest(suite: Suite, agent: AnyAgent) -> Manifest:
+    """What identifies this run, and where it comes from."""
+    decoder = getattr(agent, "decoder", None)
+    pair = getattr(decoder, "pair", None)
+    identity = Identity(
+        suite=suite.id,
+        suite_hash=suite.hash(),
+        simulator_version=SIMULATOR_VERSION,
+        agent=agent.name,
+        agent_config=agent.config(),
+        decoder=decoder.name if decoder else "",
+        pair=pair.name if pair else "",
+        pair_hash=pair.hash if pair else "",
+        catalogs=suite.catalogs(),
+        seeds=tuple(range(suite.seeds)),
+    )
+    return Manifest(identity, sha256(asdict(identity)), provenance())
+
+
+def keys(suite: Suite, agent: AnyAgent) -> list[Key]:
+    """Every life of a run in playing order: task, seed, user, then the agent before the rest."""
+    return [
+        (task.name, seed, user, policy)
+        for task in suite.tasks
+        if task.language_models or not uses_language_model(agent)
+        for seed, user in task.lives(suite.seeds)
+        for policy in (AGENT_POLICY, *COMPANIONS)
+    ]
+
+
+def uses_language_model(agent: AnyAgent) -> bool:
+    """Whether the agent asks a language model, and so plays only the tasks made for that."""
+    return bool(getattr(agent, "uses_language_model", False))
+
+
+class Cast:
+    """The agent under test and the companions, prepared once per catalog and slate size."""
+
+    def __init__(self, agent: AnyAgent | None) -> None:
+        self._players = {name: make_agent(name) for name in COMPANIONS}
+        if agent is not None:
+            self._players[AGENT_POLICY] = agent
+        self._prepared_for: dict[str, tuple[str, int]] = {}
+
+    def player(self, policy: str, env: Lifelong) -> AnyAgent:
+        """The agent that lives lives of `policy`, ready for the environment's world."""
+        agent, world = self._players[policy], env.world
+        needed = (world.catalog.name, world.slate_size)
+        if self._prepared_for.get(policy) != needed:
+            agent.prepare(public_world(world))
+            self._prepared_for[policy] = needed
+        return agent
+
+
+def lives(suite: Suite, cast: Cast, ahead: list[Key]) -> Iterator[Life]:
+    """Live the lives with the given keys, one after the other."""
+    tasks = {task.name: task for task in suite.tasks}
+    env: Lifelong | None = None
+    current: Task | None = None
+    for name, seed, user, policy in ahead:
+        if env is None or current is not tasks[name]:
+            current = tasks[name]
+            env = current.make()
+        agent = cast.player(policy, env)
+        yield play(env, agent, task=name, seed=seed, user=user, policy=policy)
+
+
+def load_run(path: str | Path) -> Run:
+    """A finished run read back from disk; raises InputError where it is not one."""
+    import pandas as pd
+
+    path = Path(path)
+    manifest = read_manifest(path)
+    rows = [asdict(score) for score in read_scores(path)] + read_timings(path)["scores"]
+    columns = list(Score.__dataclass_fields__)
+    return Run(path, manifest, pd.DataFrame(rows, columns=columns))
+
+
+def _conclude(run: RunDir, suite: Suite) -> None:
+    """Gather the parts, score them, write the report, and mark the run finished."""
+    from ..metrics.scoring import score
+    from .report import write_report
+    from .tables import trace_of
+
+    timings = run.gather()
+    trace = trace_of(run.path, timings)
+    names = [task.name for task in suite.tasks if (trace.steps["task"] == task.name).any()]
+    scores = score(trace, names, clocked=False)
+    clocked = score(trace, names, clocked=True)
+    write_report(run.path, run.manifest, suite, [*scores, *clocked], trace)
+    run.finish(timings, scores, clocked)
+
+
+def _default_out(identity: Identity) -> Path:
+    parts = (identity.suite, identity.agent, identity.decoder)
+    return Path("runs") / "-".join(part for part in parts if part)
+
+
+def _silent(ahead: int) -> AbstractContextManager[Ticker]:
+    def tick(task: str) -> None:
+        """Tell nobody."""
+
+    return nullcontext(tick)

@@ -1,0 +1,98 @@
+"""Everything that can be named on a command line, one flat row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..agents import AGENTS, is_privileged, uses_language_model
+from ..decoders import DECODERS, PAIRS
+from ..envs.catalogs.load import CATALOGS
+from ..envs.scenarios import SCENARIOS
+from ..metrics import METRICS
+from ..registry import Registry
+from .suite import SUITES
+
+Row = dict[str, Any]
+
+
+def listing(what: str) -> list[Row]:
+    """Rows of one kind of thing; raises UnknownName for a kind that does not exist."""
+    return list(KINDS.get(what)())
+
+
+def _suites() -> Iterator[Row]:
+    for name in SUITES:
+        suite = SUITES.get(name)
+        yield {"name": suite.id, "tasks": len(suite.tasks), "summary": suite.summary}
+
+
+def _tasks() -> Iterator[Row]:
+    for name in SUITES:
+        for task in SUITES.get(name).tasks:
+            yield {
+                "name": task.name,
+                "catalog": task.catalog,
+                "scenario": task.scenario,
+                "users": task.users,
+                "players": "every agent" if task.language_models else "agents without a model",
+            }
+
+
+def _agents() -> Iterator[Row]:
+    for name in AGENTS:
+        agent = AGENTS.get(name)
+        kind = "language model" if uses_language_model(agent) else "ranked"
+        yield {
+            "name": name,
+            "kind": "yardstick, never ranked" if is_privileged(agent) else kind,
+            "summary": _summary(agent),
+        }
+
+
+def _decoders() -> Iterator[Row]:
+    for name in DECODERS:
+        decoder = DECODERS.get(name)
+        exact = "exact" if getattr(decoder, "exact", False) else "not exact"
+        yield {"name": name, "law": exact, "summary": _summary(decoder)}
+
+
+def _scenarios() -> Iterator[Row]:
+    for name in SCENARIOS:
+        scenario = SCENARIOS.get(name)
+        calendar = f"{scenario.sessions} × {scenario.turns}, every {scenario.gap_days} days"
+        yield {"name": name, "sessions × turns": calendar, "summary": scenario.summary}
+
+
+def _metrics() -> Iterator[Row]:
+    for name in METRICS:
+        metric = METRICS.get(name)
+        better = {"higher": "higher", "lower": "lower", "none": "neither"}[metric.direction]
+        yield {"name": name, "unit": metric.unit, "better": better, "summary": metric.summary}
+
+
+def _plain(registry: Registry[Any]) -> Callable[[], Iterator[Row]]:
+    def rows() -> Iterator[Row]:
+        for name in registry:
+            yield {"name": name, "summary": _summary(registry.get(name))}
+
+    return rows
+
+
+def _summary(thing: Any) -> str:
+    """The first line of a docstring, without its full stop."""
+    return (thing.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+
+
+KINDS: Registry[Callable[[], Iterator[Row]]] = Registry("thing to list", "things to list")
+for _name, _rows in {
+    "suites": _suites,
+    "tasks": _tasks,
+    "agents": _agents,
+    "decoders": _decoders,
+    "pairs": _plain(PAIRS),
+    "scenarios": _scenarios,
+    "catalogs": _plain(CATALOGS),
+    "metrics": _metrics,
+}.items():
+    KINDS.register(_name, _rows)

@@ -1,0 +1,288 @@
+"""The run directory: what a run leaves on disk, safe to kill at any instant.
+
+manifest.json        identity (hashed) and provenance
+episodes.jsonl       one line per finished episode, the unit of resume
+steps.parquet        the trace, one row per turn
+generations.parquet  one row per decoding round of the agent
+timings.json         everything that a clock touched
+scores.json          the scores; its presence means that the run is finished
+report.html          the same for people
+
+While running, the trace of each episode lies in ``parts/`` and its line in episodes.jsonl is
+written last. Finishing sorts by (task, seed, user, policy), so that the order in which lives
+were lived leaves no mark.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
+
+from ..errors import InputError
+from ..records import Episode, Manifest, Score
+from .canonical import canonical
+from .play import Life, round_rows
+
+Key = tuple[str, int, int, str]
+
+KEY_FIELDS: list[tuple[str, Any]] = [("task", pa.string()), ("seed", pa.int64())]
+KEY_FIELDS += [("user", pa.int64()), ("policy", pa.string())]
+STEPS = pa.schema(
+    [
+        *KEY_FIELDS,
+        ("age_group", pa.string()),
+        ("session", pa.int64()),
+        ("turn", pa.int64()),
+        ("day", pa.int64()),
+        ("utterance", pa.string()),
+        ("slate", pa.list_(pa.int64())),
+        ("chosen", pa.int64()),
+        ("reward", pa.float64()),
+        ("valid", pa.bool_()),
+        ("expected", pa.float64()),
+        ("best", pa.float64()),
+        ("breaches", pa.int64()),
+    ]
+)
+GENERATIONS = pa.schema(
+    [
+        *KEY_FIELDS,
+        ("session", pa.int64()),
+        ("turn", pa.int64()),
+        ("reply", pa.int64()),
+        ("outcome", pa.string()),
+        ("text", pa.string()),
+        ("prompt_tokens", pa.int64()),
+        ("tokens", pa.int64()),
+        ("round", pa.int64()),
+        ("max_depth", pa.int64()),
+        ("drafted_depth", pa.int64()),
+        ("drafted_nodes", pa.int64()),
+        ("verified_nodes", pa.int64()),
+        ("accepted", pa.int64()),
+        ("emitted", pa.int64()),
+        ("sources", pa.list_(pa.string())),
+    ]
+)
+ROWS_PER_GROUP = 65_536
+
+
+def key_of(episode: Episode) -> Key:
+    """What identifies an episode within a run, and sorts it."""
+    return episode.task, episode.seed, episode.user, episode.policy
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside `path`, then rename: a reader sees the old file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+class RunDir:
+    """A run directory being written. Open one with `create` or `resume`."""
+
+    def __init__(self, path: Path, manifest: Manifest, done: dict[Key, Episode]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.done = done
+
+    @classmethod
+    def create(cls, path: Path, manifest: Manifest) -> RunDir:
+        """Start a run in a new or empty folder; raises InputError for any other."""
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file; choose another --out")
+        if path.is_dir() and any(path.iterdir()):
+            if (path / "scores.json").exists():
+                raise InputError(f"{path} holds a finished run; choose another --out or delete it")
+            if (path / "manifest.json").exists():
+                raise InputError(f"{path} holds an unfinished run; add --resume to go on with it")
+            raise InputError(f"{path} is not empty and holds no run; choose another --out")
+        try:
+            (path / "parts").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot write to {path}: {error.strerror}; choose another --out") from None
+        write_atomically(path / "manifest.json", json.dumps(asdict(manifest), indent=2))
+        return cls(path, manifest, {})
+
+    @classmethod
+    def resume(cls, path: Path, manifest: Manifest) -> RunDir:
+        """Go on with the unfinished run in `path`, if it is the same run.
+
+        Raises InputError where there is none, or where its identity differs; a torn last line
+        of episodes.jsonl is dropped, and its episode is lived again.
+        """
+        if not (path / "manifest.json").exists():
+            return cls.create(path, manifest)
+        stored = read_manifest(path)
+        if stored.identity_hash != manifest.identity_hash:
+            old, new = asdict(stored.identity), asdict(manifest.identity)
+            drifted = ", ".join(name for name in new if canonical(old[name]) != canonical(new[name]))
+            raise InputError(f"{path} holds another run: {drifted} differ; choose another --out")
+        (path / "parts").mkdir(exist_ok=True)
+        lines = path / "episodes.jsonl"
+        done: dict[Key, Episode] = {}
+        if lines.exists():
+            whole = lines.read_bytes()
+            whole = whole[: whole.rfind(b"\n") + 1]
+            lines.write_bytes(whole)
+            done = {key_of(episode): episode for episode in _parse_episodes(lines, whole)}
+        return cls(path, stored, done)
+
+    @property
+    def finished(self) -> bool:
+        """Whether scores.json is there."""
+        return (self.path / "scores.json").exists()
+
+    def add(self, life: Life) -> None:
+        """Keep a finished life: its parts first, its line last."""
+        episode = life.episode
+        steps, generations, timings = life_rows(life)
+        key = key_of(episode)
+        _write_table(self._part(key, "steps.parquet"), steps, STEPS)
+        _write_table(self._part(key, "generations.parquet"), generations, GENERATIONS)
+        write_atomically(self._part(key, "timings.json"), canonical(timings))
+        with (self.path / "episodes.jsonl").open("a", encoding="utf-8") as file:
+            file.write(canonical(asdict(episode)) + "\n")
+        self.done[key] = episode
+
+    def gather(self) -> list[dict[str, Any]]:
+        """Sort the parts into the contract files; returns the timings of all lives."""
+        keys = sorted(self.done)
+        lines = [canonical(asdict(self.done[key])) + "\n" for key in keys]
+        for name, schema in (("steps", STEPS), ("generations", GENERATIONS)):
+            parts = (self._part(key, f"{name}.parquet") for key in keys)
+            _stream(self.path / f"{name}.parquet", parts, schema)
+        write_atomically(self.path / "episodes.jsonl", "".join(lines))
+        return [json.loads(self._part(key, "timings.json").read_text()) for key in keys]
+
+    def finish(
+        self, timings: list[dict[str, Any]], scores: Iterable[Score], clocked: Iterable[Score]
+    ) -> None:
+        """Write timings.json, then scores.json, which makes the run finished."""
+        clock = {"scores": [asdict(score) for score in clocked], "lives": timings}
+        write_atomically(self.path / "timings.json", canonical(clock))
+        rows = json.dumps([asdict(s) for s in scores], indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomically(self.path / "scores.json", rows)
+        shutil.rmtree(self.path / "parts", ignore_errors=True)
+
+    def _part(self, key: Key, kind: str) -> Path:
+        name = "-".join(str(part).replace("/", "~") for part in key)
+        return self.path / "parts" / f"{name}.{kind}"
+
+
+def life_rows(life: Life) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
+    """The rows that a life adds to steps.parquet and generations.parquet, and its timings."""
+    task, seed, user, policy = key_of(life.episode)
+    key = {"task": task, "seed": seed, "user": user, "policy": policy}
+    steps, generations, clock = [], [], []
+    for step, replies in zip(life.steps, life.replies, strict=True):
+        when = {"session": step.session, "turn": step.turn}
+        steps.append({**key, "age_group": life.episode.age_group, **asdict(step)})
+        generations += [{**key, **when, **row} for row in round_rows(replies)]
+        clock += [
+            {
+                "seconds": reply.generation.seconds,
+                "first_token_seconds": reply.generation.first_token_seconds,
+                "rounds": [
+                    [one.draft_seconds, one.verify_seconds, one.decide_seconds]
+                    for one in reply.generation.rounds
+                ],
+            }
+            for reply in replies
+        ]
+    return steps, generations, {**key, "decisions": list(life.seconds), "generations": clock}
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a run directory; raises InputError where there is none or it is broken."""
+    if not path.is_dir():
+        raise InputError(f"{path} is not a run directory; name the --out folder of a run")
+    return _read_json(path / "manifest.json", TypeAdapter(Manifest))
+
+
+def read_episodes(path: Path) -> list[Episode]:
+    """The episodes of a run directory in file order; raises InputError."""
+    file = path / "episodes.jsonl"
+    try:
+        return list(_parse_episodes(file, file.read_bytes()))
+    except OSError:
+        raise InputError(f"{file} is missing; the run is not finished") from None
+
+
+def read_scores(path: Path) -> list[Score]:
+    """The scores of a finished run directory; raises InputError where it is unfinished."""
+    if path.is_dir() and not (path / "scores.json").exists():
+        raise InputError(f"{path} holds no finished run; finish it with tasteshift run … --resume")
+    return _read_json(path / "scores.json", TypeAdapter(list[Score]))
+
+
+def read_timings(path: Path) -> dict[str, Any]:
+    """timings.json: ``scores`` that a clock touched, and the timings of all ``lives``."""
+    timings = _read_json(path / "timings.json", TypeAdapter(dict[str, list[dict[str, Any]]]))
+    if not {"scores", "lives"} <= timings.keys():
+        raise InputError(f"{path / 'timings.json'} lacks scores or lives; the file was changed")
+    return timings
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """A parquet file with exactly the columns of `schema`; raises InputError."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        missing = isinstance(error, FileNotFoundError)
+        what = "is missing" if missing else "cannot be read: it is truncated or was changed"
+        raise InputError(f"{path} {what}") from None
+    if not table.schema.equals(schema):
+        raise InputError(f"{path} does not have the columns of this version")
+    return table
+
+
+def _read_json(path: Path, kind: TypeAdapter[Any]) -> Any:
+    try:
+        return kind.validate_json(path.read_bytes())
+    except OSError:
+        raise InputError(f"{path} is missing; name the --out folder of a run") from None
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        what = error.errors()[0]["msg"]
+        raise InputError(f"{path} cannot be read: {where + ': ' if where else ''}{what}") from None
+
+
+def _parse_episodes(path: Path, content: bytes) -> Iterator[Episode]:
+    kind = TypeAdapter(Episode)
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            yield kind.validate_json(line)
+        except ValidationError:
+            raise InputError(f"{path}, line {number} is not an episode") from None
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+    os.replace(temporary, path)
+
+
+def _stream(path: Path, parts: Iterable[Path], schema: pa.Schema) -> None:
+    """Concatenate parquet parts in row groups of about ROWS_PER_GROUP rows."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with pq.ParquetWriter(temporary, schema) as writer:
+        waiting: list[pa.Table] = []
+        for part in parts:
+            waiting.append(pq.read_table(part))
+            if sum(len(table) for table in waiting) >= ROWS_PER_GROUP:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting = []
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))
+    os.replace(temporary, path)
