@@ -72,9 +72,7 @@ def run(
         str | None, typer.Option(help="Its models: a name, or hf:TARGET,DRAFT (two folders).")
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="World seeds 0 … N−1.", metavar="N")] = None,
-    users: Annotated[
-        int | None, typer.Option(help="Users per seed and task.", metavar="N")
-    ] = None,
+    users: Annotated[int | None, typer.Option(help="Users per seed and task.", metavar="N")] = None,
     out_dir: Annotated[
         Path | None,
         typer.Option("--out", help="Run directory; by default runs/SUITE-AGENT.", metavar="DIR"),
@@ -86,8 +84,7 @@ def run(
 ) -> None:
     """Run an agent through a suite, score it, and write a report.
 
-    Other numbers of seeds or users than the suite's own make another suite, such as
-    quick@1+users=4, which a board shows but never ranks.
+    With other numbers of seeds or users it is another suite, such as quick@1+users=4.
     """
     from .suites.evaluate import evaluate
 
@@ -188,34 +185,39 @@ def board_show(
 
 
 def score_table(rows: list[dict[str, Any]]) -> Table:
-    """Scores for people: value with interval, unit, and which way is better."""
+    """Scores for people: a block a task; value with interval, unit, and which way is better."""
     arrows = {"higher": "↑", "lower": "↓", "none": " "}
     table = Table(box=None, pad_edge=False, caption="95 % intervals, bootstrapped over users")
-    for name in ("task", "metric", "", "value", "95 % interval", "unit", "users"):
-        table.add_column(name, justify="right" if name in ("value", "users") else "left")
-    task = ""
-    for row in rows:
-        interval = "too few users"
-        if row["low"] is not None and row["low"] == row["low"]:
-            interval = f"[{row['low']:.3g}, {row['high']:.3g}]"
-        table.add_row(
-            row["task"] if row["task"] != task else "",
-            row["metric"],
-            arrows[row["direction"]],
-            f"{row['value']:.3g}",
-            interval.replace("[", r"\["),
-            row["unit"],
-            str(row["n"]),
-        )
-        task = row["task"]
+    for name in ("metric", "", "value", "95 % interval", "users", "unit"):
+        right = name in ("value", "users")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "unit")
+    for task in dict.fromkeys(row["task"] for row in rows):
+        table.add_row(f"[bold]{task}[/]")
+        for row in (row for row in rows if row["task"] == task):
+            known = row["low"] is not None and row["low"] == row["low"]
+            interval = rf"\[{row['low']:.3g}, {row['high']:.3g}]" if known else "too few users"
+            table.add_row(
+                f"  {row['metric']}",
+                arrows[row["direction"]],
+                f"{row['value']:.3g}",
+                interval,
+                str(row["n"]),
+                row["unit"],
+            )
     return table
 
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Ticker]:
     """A progress bar with rate and time left on standard error, where a person reads it."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

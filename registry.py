@@ -40,14 +40,20 @@ class Registry(Generic[T]):
         self._entries[name] = target
 
     def get(self, name: str) -> T:
-        """The value behind `name`, imported now if it was lazy; raises UnknownName."""
+        """The value behind `name`, imported now if it was lazy.
+
+        Raises UnknownName, or InputError where its module cannot be imported.
+        """
         self._read_entry_points()
         if name not in self._entries:
             raise UnknownName(self._unknown(name))
         entry = self._entries[name]
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")
-            entry = cast(T, getattr(import_module(module), attribute))
+            try:
+                entry = cast(T, getattr(import_module(module), attribute))
+            except (ImportError, AttributeError) as error:
+                raise InputError(f"{self.kind} {name!r} cannot be loaded: {error}") from error
             self._entries[name] = entry
         return entry
 

@@ -46,9 +46,13 @@ class PrivilegedAgent(Protocol):
 
     name: str
 
-    def config(self) -> dict[str, Any]: ...
+    def config(self) -> dict[str, Any]:
+        """As `Agent.config`."""
+        ...
 
-    def prepare(self, world: PublicWorld) -> None: ...
+    def prepare(self, world: PublicWorld) -> None:
+        """As `Agent.prepare`."""
+        ...
 
     def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
         """As `Agent.start`, with a live view of the user's true state."""

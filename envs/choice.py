@@ -19,7 +19,8 @@ REPEAT_COST = 3.0
 QUALITY_WEIGHT = 0.5
 ENJOYMENT_BIAS = 2.5
 ENJOYMENT_NOISE = 0.6
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
+WEIGHTS /= WEIGHTS.sum()
 
 
 def affinity(beta: float, taste: Floats, z: Floats) -> Floats:
@@ -31,7 +32,8 @@ def affinity(beta: float, taste: Floats, z: Floats) -> Floats:
 
 def position(size: int) -> Floats:
     """(K) utility that a position adds: 0 at the top, POSITION_COST less at each step down."""
-    return -POSITION_COST * np.arange(size)
+    steps: Floats = np.arange(size, dtype=np.float64)
+    return -POSITION_COST * steps
 
 
 def enjoyment(affinities: Floats, quality: Floats, noise: Floats) -> Floats:
@@ -42,15 +44,15 @@ def enjoyment(affinities: Floats, quality: Floats, noise: Floats) -> Floats:
 
 
 def expected_enjoyment(affinities: Floats, quality: Floats) -> Floats:
-    """E[enjoyment] over its noise, by five-point Gauss–Hermite quadrature."""
-    terms = [
-        weight * enjoyment(affinities, quality, np.float64(node))
-        for node, weight in zip(_NODES, _WEIGHTS, strict=True)
-    ]
-    return sum(terms, np.zeros(())) / _WEIGHTS.sum()
+    """E[enjoyment] over its noise, by five-point Gauss–Hermite quadrature; arrays of one shape."""
+    at_nodes = enjoyment(affinities[..., None], quality[..., None], NODES)
+    mean: Floats = at_nodes @ WEIGHTS
+    return mean
 
 
-def choose(utility: Floats, nothing: float, noise: Floats, nothing_noise: Floats) -> NDArray[np.int64]:
+def choose(
+    utility: Floats, nothing: float, noise: Floats, nothing_noise: Floats
+) -> NDArray[np.int64]:
     """Chosen position (B), −1 for nothing; utility and Gumbel noise (B, K), −inf where empty."""
     best = (utility + noise).argmax(axis=1)
     top = np.take_along_axis(utility + noise, best[:, None], axis=1)[:, 0]

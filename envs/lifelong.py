@@ -42,7 +42,7 @@ class Lifelong(gym.Env[Values, Values]):
     equal arguments, seed, user and actions live bit-identical lives.
     """
 
-    metadata = {"render_modes": ["ansi"], "render_fps": 1}
+    metadata: Values = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Lifelong(gym.Env[Values, Values]):
         n, size = len(world.catalog), world.slate_size
         characters = frozenset(string.printable).union("…’", *world.catalog.title)
         slate = spaces.MultiDiscrete(np.full(size, n + 1), start=np.full(size, NOTHING))
+        self._slates = slate
         self.action_space = spaces.Dict({"slate": slate})
         self.observation_space = spaces.Dict(
             {
@@ -106,7 +107,7 @@ class Lifelong(gym.Env[Values, Values]):
         observation = self._observe(slate, int(response.chosen[0]), reward)
         return observation, reward, False, self._over(now), {}
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The last turn as text, in render mode "ansi"."""
         if self.render_mode != "ansi" or not self._last:
             return None
@@ -156,7 +157,7 @@ class Lifelong(gym.Env[Values, Values]):
             slate = np.asarray(action["slate"], dtype=np.int64)
         except (TypeError, KeyError, ValueError, IndexError):
             slate = np.array(None)
-        if not self.action_space["slate"].contains(slate):
+        if not self._slates.contains(slate):
             raise InputError(
                 f"action {action!r} is not in the action space: {{'slate': array}} with "
                 f"{self.world.slate_size} item indices from {NOTHING} to "

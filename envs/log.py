@@ -30,8 +30,9 @@ def simulate_log(catalog: str) -> Log:
     size = min(SLATE_SIZE, n)
     slates = min(SLATES, n // size)
     user = np.arange(world.num_users)
-    noise = philox.gumbel(SEED, user[:, None], 0, Purpose.LOG_SLATE, np.arange(n))
-    score = POPULARITY_POWER * np.log(world.catalog.popularity + 1e-9) + noise
+    draws = philox.uniform(SEED, user[:, None], 0, Purpose.LOG_SLATE, np.arange(n))
+    wanted = POPULARITY_POWER * np.log(world.catalog.popularity + 1e-9)
+    score = wanted + philox.gumbel(draws)
     ranked = np.argsort(-score, axis=1, kind="stable")[:, : size * slates]
 
     world = build_world(catalog, "stationary", size, sessions=1, turns=slates)

@@ -27,13 +27,12 @@ class Purpose(IntEnum):
     DRIFT = 2
     SHIFT_DAY = 3
     SHIFT_TARGET = 4
-    CHOICE = 5
-    ENJOYMENT = 6
-    SPEECH = 7
-    LOG_SLATE = 8
-    CALIBRATION = 9
-    CATALOG = 10
-    USERS = 11
+    RESPONSE = 5
+    SPEECH = 6
+    LOG_SLATE = 7
+    CALIBRATION = 8
+    CATALOG = 9
+    USERS = 10
 
 
 def philox(
@@ -57,19 +56,25 @@ def philox(
     return c0, c1, c2, c3
 
 
-def uniform(
+def uniforms(
     seed: int, user: ArrayLike, time: ArrayLike, purpose: Purpose, index: ArrayLike = 0
-) -> NDArray[np.float64]:
-    """Uniform draws in (0, 1), one per broadcast address; 52 random bits each.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Two independent uniform draws in (0, 1) for each broadcast address; 52 random bits each.
 
     seed   the world's seed (64 bits are used)
     user   user rows; time: days or turns; index: item, latent dimension or draw number
     """
-    high, low, _, _ = philox(
+    words = philox(
         (index, user, time, int(purpose)), (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
     )
-    bits = (high << np.uint64(20)) | (low >> np.uint64(12))
-    return (bits.astype(np.float64) + 0.5) * 2.0**-52
+    return _unit(words[0], words[1]), _unit(words[2], words[3])
+
+
+def uniform(
+    seed: int, user: ArrayLike, time: ArrayLike, purpose: Purpose, index: ArrayLike = 0
+) -> NDArray[np.float64]:
+    """The first of the two draws of `uniforms`."""
+    return uniforms(seed, user, time, purpose, index)[0]
 
 
 def normal(
@@ -80,8 +85,11 @@ def normal(
     return draws
 
 
-def gumbel(
-    seed: int, user: ArrayLike, time: ArrayLike, purpose: Purpose, index: ArrayLike = 0
-) -> NDArray[np.float64]:
-    """Standard Gumbel draws, addressed as in `uniform`."""
-    return -np.log(-np.log(uniform(seed, user, time, purpose, index)))
+def gumbel(u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard Gumbel draws from uniform ones, by inversion."""
+    return -np.log(-np.log(u))
+
+
+def _unit(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.float64]:
+    bits = (high << np.uint64(20)) | (low >> np.uint64(12))
+    return (bits.astype(np.float64) + 0.5) * 2.0**-52

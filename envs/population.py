@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from ..records import NOTHING
 from . import philox
 from .choice import REPEAT_COST, Floats, affinity, choose, enjoyment, position
-from .dynamics.drift import drift_one_day
+from .dynamics.drift import drift_noise, drift_one_day, stationary_taste
 from .dynamics.shift import rotate, shift_day, shift_target
 from .philox import Purpose
 from .world import World
@@ -55,9 +56,8 @@ def begin(world: World, seed: int, users: Ints) -> Population:
     zeros = np.zeros(len(users), dtype=np.int64)
     taste = anchor
     if world.scenario.drift is not None:
-        dimensions = np.arange(anchor.shape[1])
-        noise = philox.normal(seed, users[:, None], 0, Purpose.DRIFT, dimensions)
-        taste = anchor + world.scenario.drift.dispersion * noise / np.sqrt(len(dimensions))
+        noise = drift_noise(seed, users, zeros[:, None], anchor.shape[1])[:, 0]
+        taste = stationary_taste(world.scenario.drift, anchor, noise)
     recent = np.full((len(users), MEMORY), NOTHING, dtype=np.int64)
     return Population(seed, users, taste, anchor, zeros, zeros, zeros, recent)
 
@@ -72,14 +72,16 @@ def respond(world: World, now: Population, slates: Ints) -> Response:
     utility = np.where(shown, liking + hidden.appeal[item] + position(slates.shape[1]), -np.inf)
 
     time = now.session * world.scenario.turns + now.turn
-    address = (now.seed, now.user[:, None], time[:, None])
-    noise = philox.gumbel(*address, Purpose.CHOICE, item + 1)
-    nothing_noise = philox.gumbel(*address, Purpose.CHOICE, 0)[:, 0]
-    slot = choose(utility, world.nothing, noise, nothing_noise)
+    keys = np.hstack([np.zeros((len(slates), 1), dtype=np.int64), item + 1])
+    choice_draw, enjoyment_draw = philox.uniforms(
+        now.seed, now.user[:, None], time[:, None], Purpose.RESPONSE, keys
+    )
+    noise = philox.gumbel(choice_draw)
+    slot = choose(utility, world.nothing, noise[:, 1:], noise[:, 0])
 
     row = np.arange(len(slates))
     chosen = np.where(slot >= 0, slates[row, slot], NOTHING)
-    surprise = philox.normal(now.seed, now.user, time, Purpose.ENJOYMENT, item[row, slot] + 1)
+    surprise = ndtri(enjoyment_draw[row, slot + 1])
     enjoyed = enjoyment(liking[row, slot], hidden.quality[item[row, slot]], surprise)
     return Response(chosen, np.where(slot >= 0, enjoyed, 0.0))
 
@@ -93,12 +95,15 @@ def advance(world: World, now: Population, response: Response) -> Population:
     turn = now.turn + 1
     over = (turn == scenario.turns) & (now.session + 1 < scenario.sessions)
     later = replace(now, turn=np.where(over, 0, turn), session=now.session + over, recent=recent)
-    for _ in range(scenario.gap_days if over.any() else 0):
-        later = _next_day(world, later, over)
+    if over.any():
+        days = later.day[:, None] + 1 + np.arange(scenario.gap_days)
+        noise = drift_noise(now.seed, now.user, days, now.taste.shape[1])
+        for k in range(scenario.gap_days):
+            later = _next_day(world, later, over, noise[:, k])
     return later
 
 
-def _next_day(world: World, now: Population, rows: NDArray[np.bool_]) -> Population:
+def _next_day(world: World, now: Population, rows: NDArray[np.bool_], noise: Floats) -> Population:
     """One calendar day later for the users in `rows` (B) bool; the others stand still."""
     scenario, taste, anchor, day = world.scenario, now.taste, now.anchor, now.day + rows
     if scenario.shift is not None:
@@ -108,6 +113,6 @@ def _next_day(world: World, now: Population, rows: NDArray[np.bool_]) -> Populat
         taste = np.where(turns_now[:, None], taste + turned - anchor, taste)
         anchor = np.where(turns_now[:, None], turned, anchor)
     if scenario.drift is not None:
-        drifted = drift_one_day(scenario.drift, taste, anchor, now.seed, now.user, day)
+        drifted = drift_one_day(scenario.drift, taste, anchor, noise)
         taste = np.where(rows[:, None], drifted, taste)
     return replace(now, taste=taste, anchor=anchor, day=day)

@@ -44,8 +44,8 @@ for _scenario in (
     ),
     Scenario(
         "abrupt-shift",
-        "on a hidden day between the 4th and the 6th session tastes turn by 90 degrees",
-        shift=Shift(angle=radians(90), first_day=22, last_day=35),
+        "on a hidden day between the 5th and the 7th session tastes turn by 90 degrees",
+        shift=Shift(angle=radians(90), first_day=29, last_day=42),
     ),
     Scenario("minor-profile", "users under 18; tastes never change", minors_only=True),
 ):

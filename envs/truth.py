@@ -26,7 +26,8 @@ class Truth:
 
     def taste(self) -> Floats:
         """(d) the current taste."""
-        return self._now().taste[0].copy()
+        taste: Floats = self._now().taste[0].copy()
+        return taste
 
     def breaches(self, slate: tuple[int, ...]) -> int:
         """Items of a slate whose minimum age is above the user's age."""

@@ -43,6 +43,7 @@ class World:
 
     @property
     def num_users(self) -> int:
+        """Users of the catalog, whether or not they may live in this scenario."""
         return len(self.hidden.anchors)
 
     @property

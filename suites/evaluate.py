@@ -6,23 +6,29 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..agents import make_agent
+from pydantic import TypeAdapter
+
+from ..agents import make_agent, uses_language_model
 from ..agents.base import Agent, PrivilegedAgent
+from ..envs.catalogs.catalog import Catalog
+from ..envs.catalogs.load import load_catalog
 from ..envs.lifelong import Lifelong
 from ..envs.log import public_world
+from ..envs.scenarios import SCENARIOS
 from ..envs.world import SIMULATOR_VERSION
-from ..errors import InputError
 from ..records import Identity, Manifest, Score
 from .canonical import sha256
 from .play import Life, play
 from .provenance import provenance
 from .rundir import Key, RunDir, read_manifest, read_scores, read_timings
-from .suite import COMPANIONS, Suite, Task, find_suite
+from .suite import COMPANIONS, SUITES, Suite, Task, find_suite
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ..metrics.trace import Trace
 
 AnyAgent = Agent | PrivilegedAgent
 AGENT_POLICY = "agent"
@@ -71,28 +77,22 @@ def evaluate(
     Raises InputError for anything that the caller can mend. An exception of the agent passes
     through, and leaves a run that `resume` can finish.
     """
-    chosen = find_base_suite(suite).overridden(users=users, seeds=seeds)
+    chosen = SUITES.get(suite).overridden(users=users, seeds=seeds)
     player = make_agent(agent, decoder=decoder, pair=pair) if isinstance(agent, str) else agent
     manifest = make_manifest(chosen, player)
     path = Path(out) if out is not None else _default_out(manifest.identity)
+    planned = keys(chosen, player)
     run = (RunDir.resume if resume else RunDir.create)(path, manifest)
     if run.finished:
         return load_run(path)
     cast = Cast(player)
-    ahead = [key for key in keys(chosen, player) if key not in run.done]
+    ahead = [key for key in planned if key not in run.done]
     with (watch or _silent)(len(ahead)) as tick:
         for life in lives(chosen, cast, ahead):
             run.add(life)
             tick(life.episode.task)
     _conclude(run, chosen)
     return load_run(path)
-
-
-def find_base_suite(name: str) -> Suite:
-    """A suite by its bare name; raises UnknownName."""
-    from .suite import SUITES
-
-    return SUITES.get(name)
 
 
 def make_manifest(suite: Suite, agent: AnyAgent) -> Manifest:
@@ -123,11 +123,6 @@ def keys(suite: Suite, agent: AnyAgent) -> list[Key]:
         for seed, user in task.lives(suite.seeds)
         for policy in (AGENT_POLICY, *COMPANIONS)
     ]
-
-
-def uses_language_model(agent: AnyAgent) -> bool:
-    """Whether the agent asks a language model, and so plays only the tasks made for that."""
-    return bool(getattr(agent, "uses_language_model", False))
 
 
 class Cast:
@@ -176,7 +171,6 @@ def load_run(path: str | Path) -> Run:
 def _conclude(run: RunDir, suite: Suite) -> None:
     """Gather the parts, score them, write the report, and mark the run finished."""
     from ..metrics.scoring import score
-    from .report import write_report
     from .tables import trace_of
 
     timings = run.gather()
@@ -184,8 +178,40 @@ def _conclude(run: RunDir, suite: Suite) -> None:
     names = [task.name for task in suite.tasks if (trace.steps["task"] == task.name).any()]
     scores = score(trace, names, clocked=False)
     clocked = score(trace, names, clocked=True)
-    write_report(run.path, run.manifest, suite, [*scores, *clocked], trace)
+    _report(run.path, run.manifest, [*scores, *clocked], trace)
     run.finish(timings, scores, clocked)
+
+
+def rewrite_report(path: str | Path) -> Path:
+    """Write the report of a finished run again; raises InputError where it is not one."""
+    from .tables import trace_of
+
+    path = Path(path)
+    scores, timings = read_scores(path), read_timings(path)
+    clocked = TypeAdapter(list[Score]).validate_python(timings["scores"])
+    trace = trace_of(path, timings["lives"])
+    return _report(path, read_manifest(path), [*scores, *clocked], trace)
+
+
+def _report(path: Path, manifest: Manifest, scores: list[Score], trace: Trace) -> Path:
+    """report.html, with the titles and posters of the catalogs that were played."""
+    from .report import write_report
+
+    tasks = {task.name: task for task in find_suite(manifest.identity.suite).tasks}
+
+    def catalog(task: str) -> Catalog:
+        return load_catalog(tasks[task].catalog)
+
+    return write_report(
+        path,
+        manifest,
+        scores,
+        trace,
+        label=lambda task, item: catalog(task).label(item),
+        poster=lambda task, item: catalog(task).posters[item],
+        summaries={name: SCENARIOS.get(task.scenario).summary for name, task in tasks.items()},
+        simulated=sorted({name for task in tasks for name in catalog(task).simulated}),
+    )
 
 
 def _default_out(identity: Identity) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 from ..agents.base import Agent, PrivilegedAgent, Session, replies_of
 from ..envs.lifelong import Lifelong
 from ..errors import AgentError
-from ..records import NOTHING, Brief, Episode, Observation, Reply, Step
+from ..records import NOTHING, Brief, Episode, Observation, Reply, Round, Step
 from .canonical import sha256
 
 
@@ -148,9 +148,13 @@ def trace_digest(steps: list[Step], replies: list[tuple[Reply, ...]]) -> str:
 
 
 def round_rows(replies: tuple[Reply, ...]) -> Iterator[dict[str, Any]]:
-    """One flat row per decoding round: the reply's columns, then the round's, no seconds."""
+    """One flat row per decoding round: the reply's columns, then the round's, no seconds.
+
+    A reply that needed no round, because prefill ended it, has one row: round −1, counts 0.
+    """
     for k, reply in enumerate(replies):
-        for number, one in enumerate(reply.generation.rounds):
+        rounds = list(enumerate(reply.generation.rounds)) or [(-1, Round(0, 0, 0, 0, 0, 0))]
+        for number, one in rounds:
             row = asdict(one)
             for clock in ("draft_seconds", "verify_seconds", "decide_seconds"):
                 del row[clock]

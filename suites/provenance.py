@@ -10,7 +10,16 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("tasteshift", "numpy", "scipy", "gymnasium", "pandas", "torch", "transformers", "recbole")
+PACKAGES = (
+    "tasteshift",
+    "numpy",
+    "scipy",
+    "gymnasium",
+    "pandas",
+    "torch",
+    "transformers",
+    "recbole",
+)
 
 
 def provenance() -> dict[str, Any]:
@@ -41,7 +50,11 @@ def _git(*arguments: str) -> str:
         return ""
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -21,7 +21,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,6 +33,7 @@ from .canonical import canonical
 from .play import Life, round_rows
 
 Key = tuple[str, int, int, str]
+T = TypeVar("T")
 
 KEY_FIELDS: list[tuple[str, Any]] = [("task", pa.string()), ("seed", pa.int64())]
 KEY_FIELDS += [("user", pa.int64()), ("policy", pa.string())]
@@ -98,7 +99,10 @@ class RunDir:
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest) -> RunDir:
-        """Start a run in a new or empty folder; raises InputError for any other."""
+        """A run for a new or empty folder; raises InputError for any other.
+
+        Nothing is written before the first life is added.
+        """
         if path.exists() and not path.is_dir():
             raise InputError(f"{path} is a file; choose another --out")
         if path.is_dir() and any(path.iterdir()):
@@ -107,28 +111,26 @@ class RunDir:
             if (path / "manifest.json").exists():
                 raise InputError(f"{path} holds an unfinished run; add --resume to go on with it")
             raise InputError(f"{path} is not empty and holds no run; choose another --out")
-        try:
-            (path / "parts").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot write to {path}: {error.strerror}; choose another --out") from None
-        write_atomically(path / "manifest.json", json.dumps(asdict(manifest), indent=2))
+        nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+            raise InputError(f"cannot write to {nearest}; choose another --out")
         return cls(path, manifest, {})
 
     @classmethod
     def resume(cls, path: Path, manifest: Manifest) -> RunDir:
-        """Go on with the unfinished run in `path`, if it is the same run.
+        """Go on with the run in `path`, if it is the same run; a new one where there is none.
 
-        Raises InputError where there is none, or where its identity differs; a torn last line
-        of episodes.jsonl is dropped, and its episode is lived again.
+        Raises InputError where its identity differs. A torn last line of episodes.jsonl is
+        dropped, and its episode is lived again.
         """
         if not (path / "manifest.json").exists():
             return cls.create(path, manifest)
         stored = read_manifest(path)
         if stored.identity_hash != manifest.identity_hash:
             old, new = asdict(stored.identity), asdict(manifest.identity)
-            drifted = ", ".join(name for name in new if canonical(old[name]) != canonical(new[name]))
-            raise InputError(f"{path} holds another run: {drifted} differ; choose another --out")
-        (path / "parts").mkdir(exist_ok=True)
+            drifted = [name for name in new if canonical(old[name]) != canonical(new[name])]
+            what = f"{path} holds another run (different {', '.join(drifted)})"
+            raise InputError(f"{what}; choose another --out or leave out --resume")
         lines = path / "episodes.jsonl"
         done: dict[Key, Episode] = {}
         if lines.exists():
@@ -148,6 +150,7 @@ class RunDir:
         episode = life.episode
         steps, generations, timings = life_rows(life)
         key = key_of(episode)
+        self._begin()
         _write_table(self._part(key, "steps.parquet"), steps, STEPS)
         _write_table(self._part(key, "generations.parquet"), generations, GENERATIONS)
         write_atomically(self._part(key, "timings.json"), canonical(timings))
@@ -171,9 +174,18 @@ class RunDir:
         """Write timings.json, then scores.json, which makes the run finished."""
         clock = {"scores": [asdict(score) for score in clocked], "lives": timings}
         write_atomically(self.path / "timings.json", canonical(clock))
-        rows = json.dumps([asdict(s) for s in scores], indent=1, ensure_ascii=False, allow_nan=False)
+        rows = json.dumps(
+            [asdict(s) for s in scores], indent=1, ensure_ascii=False, allow_nan=False
+        )
         write_atomically(self.path / "scores.json", rows)
         shutil.rmtree(self.path / "parts", ignore_errors=True)
+
+    def _begin(self) -> None:
+        if not (self.path / "parts").exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(asdict(self.manifest), indent=2)
+            write_atomically(self.path / "manifest.json", text)
+            (self.path / "parts").mkdir()
 
     def _part(self, key: Key, kind: str) -> Path:
         name = "-".join(str(part).replace("/", "~") for part in key)
@@ -247,7 +259,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     return table
 
 
-def _read_json(path: Path, kind: TypeAdapter[Any]) -> Any:
+def _read_json(path: Path, kind: TypeAdapter[T]) -> T:
     try:
         return kind.validate_json(path.read_bytes())
     except OSError:

@@ -39,9 +39,7 @@ class Task:
 
     def lives(self, seeds: int) -> list[tuple[int, int]]:
         """(seed, user) of every life, in order; raises InputError for too many users."""
-        world = build_world(
-            self.catalog, self.scenario, self.slate_size, self.sessions, self.turns
-        )
+        world = build_world(self.catalog, self.scenario, self.slate_size, self.sessions, self.turns)
         return [
             (seed, user) for seed in range(seeds) for user in world.sample_users(seed, self.users)
         ]
@@ -112,7 +110,7 @@ SUITES.register("quick", "tasteshift.suites.quick:QUICK")
 def find_suite(identifier: str) -> Suite:
     """The suite behind an id such as ``quick@1+users=4``; raises InputError."""
     base, *overrides = identifier.split("+")
-    name, _, version = base.partition("@")
+    name = base.partition("@")[0]
     suite = SUITES.get(name)
     changes = {key: value for key, _, value in (item.partition("=") for item in overrides)}
     if not all(key in ("users", "seeds") and value.isdecimal() for key, value in changes.items()):

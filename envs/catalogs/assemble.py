@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,9 @@ INFORMATION = (0.5, 0.2, 0.3)
 
 def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Zero mean and unit standard deviation along the first axis."""
-    return (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
+    spread = np.maximum(values.std(axis=0), 1e-12)
+    scaled: NDArray[np.float64] = (values - values.mean(axis=0)) / spread
+    return scaled
 
 
 def information_split(
@@ -58,7 +62,7 @@ def assemble(
     simulated: tuple[str, ...],
 ) -> CatalogData:
     """Draw the posters from `style` (n, 8), hash everything, and pair public with hidden."""
-    columns = {
+    columns: dict[str, Any] = {
         "item_id": item_id,
         "title": title,
         "description": description,

@@ -53,7 +53,7 @@ def _write(path: Path, data: CatalogData) -> None:
 
 
 def _read(path: Path) -> CatalogData:
-    with np.load(path, allow_pickle=False) as stored:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         public: dict[str, Any] = {f.name: stored[f"public.{f.name}"] for f in fields(Catalog)}
         hidden = {f.name: stored[f"hidden.{f.name}"] for f in fields(Latents)}
     for name in ("item_id", "title", "description", "topics", "simulated"):

@@ -177,7 +177,10 @@ def _styles(
         rows, columns = np.arange(len(factor))[:, None], np.arange(STYLE_DIMENSIONS)
         noise = philox.normal(SEED, stream, rows, Purpose.CATALOG, columns)
         follows = standardised(factor @ orthonormal)
-        return np.sqrt(STYLE_FROM_TEXT) * follows + np.sqrt(1 - STYLE_FROM_TEXT) * noise
+        mixed: NDArray[np.float64] = (
+            np.sqrt(STYLE_FROM_TEXT) * follows + np.sqrt(1 - STYLE_FROM_TEXT) * noise
+        )
+        return mixed
 
     return style(z_text, 3), style(user_factor, 4)
 

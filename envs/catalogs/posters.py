@@ -50,6 +50,6 @@ def _patterns() -> NDArray[np.float64]:
             [1.0, 0.4, 1.0],
         ]
     )
-    patterns = shapes[:, :, :, None] * colours[:, None, None, :]
-    rms: NDArray[np.float64] = np.sqrt((patterns**2).mean(axis=(1, 2, 3), keepdims=True))
-    return patterns / rms
+    patterns: NDArray[np.float64] = shapes[:, :, :, None] * colours[:, None, None, :]
+    patterns /= np.sqrt((patterns**2).mean(axis=(1, 2, 3), keepdims=True))
+    return patterns

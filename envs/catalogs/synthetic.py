@@ -80,9 +80,9 @@ def build(size: str = "") -> CatalogData:
 
 def _items(size: str) -> int:
     n = int(size) if size.isdecimal() else (0 if size else ITEMS)
-    if not 1 <= n <= MOST_ITEMS:
+    if not 2 <= n <= MOST_ITEMS:
         raise InputError(
-            f"catalog 'synthetic:{size}' needs a size from 1 to {MOST_ITEMS}, "
+            f"catalog 'synthetic:{size}' needs a size from 2 to {MOST_ITEMS}, "
             "such as 'synthetic:500'"
         )
     return n

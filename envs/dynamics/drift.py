@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .. import philox
 from ..philox import Purpose
@@ -24,23 +24,34 @@ class Drift:
     dispersion: float
 
 
+def drift_noise(
+    seed: int, user: NDArray[np.int64], days: NDArray[np.int64], dimensions: int
+) -> NDArray[np.float64]:
+    """ξ(seed, user, day): standard normal (B, D, d) for users (B) and their days (B, D)."""
+    address = (user[:, None, None], days[:, :, None])
+    return philox.normal(seed, *address, Purpose.DRIFT, np.arange(dimensions))
+
+
 def drift_one_day(
     drift: Drift,
     taste: NDArray[np.float64],
     anchor: NDArray[np.float64],
-    seed: int,
-    user: NDArray[np.int64],
-    day: ArrayLike,
+    noise: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Tastes (B, d) one calendar day later (Uhlenbeck & Ornstein 1930, exact transition).
 
-    x ← a + e^{−κ}(x − a) + σ √((1 − e^{−2κ}) / 2κ) ξ(seed, user, day). Days compose exactly,
-    whatever the agent does and however often the user comes.
+    x ← a + e^{−κ}(x − a) + σ √((1 − e^{−2κ}) / 2κ) ξ with the day's noise ξ (B, d). Days compose
+    exactly, whatever the agent does and however often the user comes.
     """
     decay = 0.5 ** (1 / drift.half_life_days)
-    dimensions = taste.shape[1]
-    spread = drift.dispersion * np.sqrt((1 - decay**2) / dimensions)
-    noise = philox.normal(
-        seed, user[:, None], np.asarray(day)[:, None], Purpose.DRIFT, np.arange(dimensions)
-    )
-    return anchor + decay * (taste - anchor) + spread * noise
+    spread = drift.dispersion * np.sqrt((1 - decay**2) / taste.shape[1])
+    moved: NDArray[np.float64] = anchor + decay * (taste - anchor) + spread * noise
+    return moved
+
+
+def stationary_taste(
+    drift: Drift, anchor: NDArray[np.float64], noise: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Tastes (B, d) of users who have been drifting for ever: a + r ξ / √d."""
+    taste: NDArray[np.float64] = anchor + drift.dispersion / np.sqrt(anchor.shape[1]) * noise
+    return taste

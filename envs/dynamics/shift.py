@@ -28,13 +28,15 @@ class Shift:
 def shift_day(shift: Shift, seed: int, user: NDArray[np.int64]) -> NDArray[np.int64]:
     """The hidden day (B) on which each user's taste turns."""
     days = shift.last_day - shift.first_day + 1
-    return shift.first_day + (days * philox.uniform(seed, user, 0, Purpose.SHIFT_DAY)).astype(int)
+    draw = philox.uniform(seed, user, 0, Purpose.SHIFT_DAY)
+    day: NDArray[np.int64] = shift.first_day + (days * draw).astype(np.int64)
+    return day
 
 
 def shift_target(seed: int, user: NDArray[np.int64], num_users: int) -> NDArray[np.int64]:
     """The other user (B) towards whose anchor each one turns; never the user itself."""
     draw = philox.uniform(seed, user, 0, Purpose.SHIFT_TARGET)
-    step = 1 + ((num_users - 1) * draw).astype(int)
+    step: NDArray[np.int64] = 1 + ((num_users - 1) * draw).astype(np.int64)
     return (user + step) % num_users
 
 

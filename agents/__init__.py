@@ -1,0 +1,57 @@
+"""Who recommends: yardsticks, baselines, a bandit, RecBole models and language models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from .base import Agent, PrivilegedAgent
+
+    AnyAgent = Agent | PrivilegedAgent
+
+DECODER = "autoregressive"
+PAIR = "smollm2-135m"
+
+AGENTS: Registry[Callable[..., Any]] = Registry("agent")
+"""Name -> class or factory of an agent. It takes no argument, or, where its attribute
+``uses_language_model`` is true, the keywords ``decoder`` and ``pair``."""
+
+AGENTS.register("random", "tasteshift.agents.random:RandomAgent")
+AGENTS.register("popular", "tasteshift.agents.popular:PopularAgent")
+AGENTS.register("oracle", "tasteshift.agents.oracle:Oracle")
+AGENTS.register("frozen-oracle", "tasteshift.agents.oracle:FrozenOracle")
+AGENTS.register("linucb", "tasteshift.agents.linucb:LinUcbAgent")
+AGENTS.register("recbole-bpr", "tasteshift.agents.recbole_bpr:RecboleBprAgent")
+AGENTS.register("llm", "tasteshift.agents.llm.agent:LlmAgent")
+
+
+def make_agent(name: str, *, decoder: str | None = None, pair: str | None = None) -> AnyAgent:
+    """The agent called `name`, not yet prepared.
+
+    decoder, pair  for agents that write text; autoregressive and smollm2-135m unless given
+
+    Raises UnknownName, or InputError where an agent that writes no text is given either.
+    """
+    factory = AGENTS.get(name)
+    if uses_language_model(factory):
+        agent: AnyAgent = factory(decoder=decoder or DECODER, pair=pair or PAIR)
+        return agent
+    for option, value in (("decoder", decoder), ("pair", pair)):
+        if value is not None:
+            raise InputError(f"agent {name!r} writes no text; leave out {option} {value!r}")
+    agent = factory()
+    return agent
+
+
+def uses_language_model(agent: object) -> bool:
+    """Whether an agent, or what the registry holds for it, decodes text (slow)."""
+    return bool(getattr(agent, "uses_language_model", False))
+
+
+def is_privileged(agent: object) -> bool:
+    """Whether an agent, or what the registry holds for it, is shown the truth; never ranked."""
+    return hasattr(agent, "start_with_truth")

@@ -1,0 +1,62 @@
+"""What anyone can see of an item, as numbers: the side information of linear models."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..envs.catalogs.catalog import Catalog
+from ..envs.public import Log
+from .ranking import popularity
+
+Floats = NDArray[np.float64]
+
+POSTER_GRID = 4
+RATING_SHRINKAGE = 5.0
+
+
+def item_features(catalog: Catalog, log: Log) -> Floats:
+    """(n, d) standardised columns, the last one constant 1.
+
+    Topics; decade of release, one column each; log(1 + times chosen); mean rating in the log,
+    shrunk towards the mean of all; and the mean colours of a 4 × 4 grid over the poster.
+    """
+    count = popularity(log, len(catalog))
+    columns = np.hstack(
+        [
+            catalog.topic.astype(np.float64),
+            decades(catalog.year),
+            np.log1p(count)[:, None],
+            mean_rating(log, count)[:, None],
+            poster_colours(catalog.posters, POSTER_GRID),
+        ]
+    )
+    varies = columns.std(axis=0) > 1e-9
+    columns = columns[:, varies]
+    standardised = (columns - columns.mean(axis=0)) / columns.std(axis=0)
+    return np.hstack([standardised, np.ones((len(catalog), 1))])
+
+
+def decades(year: NDArray[np.int64]) -> Floats:
+    """(n, D) one column for each decade that occurs; a row of zeros where the year is unknown."""
+    decade = year // 10
+    present = np.unique(decade[year > 0])
+    columns: Floats = (decade[:, None] == present).astype(np.float64)
+    return columns
+
+
+def mean_rating(log: Log, count: NDArray[np.int64]) -> Floats:
+    """(n) mean rating of each item, shrunk by RATING_SHRINKAGE ratings of the overall mean."""
+    overall = float(log.rating.mean()) if len(log) else 0.0
+    total = np.bincount(log.item, weights=log.rating, minlength=len(count))
+    mean: Floats = (total + RATING_SHRINKAGE * overall) / (count + RATING_SHRINKAGE)
+    return mean
+
+
+def poster_colours(posters: NDArray[np.uint8], grid: int) -> Floats:
+    """(n, grid · grid · 3) mean RGB in [0, 1] of each cell of a grid over square posters."""
+    n, side = len(posters), posters.shape[1]
+    cut = side // grid * grid
+    cells = posters[:, :cut, :cut].reshape(n, grid, side // grid, grid, side // grid, 3)
+    means: Floats = cells.mean(axis=(2, 4), dtype=np.float64).reshape(n, -1) / 255
+    return means

@@ -1,0 +1,1 @@
+"""The language-model recommender: retrieve, ask, read, repair or fall back."""

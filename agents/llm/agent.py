@@ -1,0 +1,150 @@
+"""The llm agent: retrieval proposes, a language model picks, by number."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ...envs.public import PublicWorld
+from ...errors import InputError
+from ...records import Action, Brief, Generation, Observation, Reply, ReplyOutcome
+from .parse import Answer, parse
+from .profile import Profile
+from .prompt import Turn, ask, ask_again, begin, encode, prompts_hash
+from .retrieval import Retrieval, Weights
+
+if TYPE_CHECKING:
+    from ...decoders.base import Decoder, ModelPair
+
+TOKENS_PER_NUMBER = 4
+THREADS = 2
+"""Torch threads while decoding, fixed because the last bits of a logit depend on them."""
+
+
+class LlmAgent:
+    """Asks a language model for `slate_size` numbers out of a list of candidates.
+
+    An answer that `parse` does not find valid is asked for once more, with what was wrong; if
+    that fails too, the numbers that were usable come first and the retrieval's order fills the
+    slate. Neither the model nor the catalog's text is changed by what is played.
+
+    decoder      a decoder's name, or a decoder that is ready to generate
+    pair         name of its models, or the models; unused where `decoder` is ready
+    candidates   length of the list (at least the slate's)
+    memory       how many items shown last stay off the list
+    temperature  of the decoder, where it is made here
+    """
+
+    name = "llm"
+    uses_language_model = True
+
+    def __init__(
+        self,
+        decoder: str | Decoder = "autoregressive",
+        pair: str | ModelPair = "smollm2-135m",
+        candidates: int = 12,
+        memory: int = 60,
+        weights: Weights | None = None,
+        temperature: float = 0.0,
+    ) -> None:
+        self.candidates = candidates
+        self.memory = memory
+        self.weights = weights or Weights()
+        self._requested = decoder, pair, temperature
+        self._world: PublicWorld | None = None
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The decoder, loaded when first needed; raises InputError where it cannot be."""
+        decoder, pair, temperature = self._requested
+        if not isinstance(decoder, str):
+            return decoder
+        from ...decoders import make_decoder
+
+        return make_decoder(decoder, pair, temperature=temperature, threads=THREADS)
+
+    def config(self) -> dict[str, Any]:
+        """Settings, the prompts' hash and the decoder's configuration; loads the decoder."""
+        return {
+            "candidates": self.candidates,
+            "memory": self.memory,
+            "weights": asdict(self.weights),
+            "prompts": prompts_hash(),
+            "decoder": self.decoder.config(),
+        }
+
+    def prepare(self, world: PublicWorld) -> None:
+        """Index the catalog and the log, and load the models; raises InputError."""
+        if self.decoder.pair.tokenizer is None:
+            raise InputError(f"pair {self.decoder.pair.name!r} has no tokenizer; give it one")
+        self._world = world
+        self._retrieval = Retrieval(world, self.weights)
+
+    def start(self, brief: Brief) -> LlmSession:
+        """Open a session that remembers what this user chose in the log."""
+        if self._world is None:
+            raise RuntimeError("prepare() comes before start()")
+        profile = Profile(self._world.catalog, self._world.log, brief.user, self.memory)
+        return LlmSession(brief, self._retrieval, profile, self.decoder, self.candidates)
+
+
+class LlmSession:
+    """One user's conversation; `replies` holds every generation of this life, in order.
+
+    All replies of one turn carry the outcome of that turn.
+    """
+
+    def __init__(
+        self,
+        brief: Brief,
+        retrieval: Retrieval,
+        profile: Profile,
+        decoder: Decoder,
+        candidates: int,
+    ) -> None:
+        self.replies: list[Reply] = []
+        self._brief = brief
+        self._retrieval = retrieval
+        self._profile = profile
+        self._decoder = decoder
+        self._candidates = max(candidates, brief.slate_size)
+
+    def act(self, observation: Observation) -> Action:
+        """Retrieve, ask, and show what the answer names."""
+        self._profile.observe(observation)
+        listed = self._retrieval.shortlist(
+            self._candidates,
+            self._profile.asked,
+            self._profile.liked,
+            self._brief.age_group,
+            self._profile.recent,
+        )
+        wanted = min(self._brief.slate_size, len(listed))
+        if wanted == 0:
+            return Action()
+        titles = [self._retrieval.catalog.title[item] for item in listed]
+        numbers = self._choose(Turn(titles, observation.utterance, wanted))
+        picked = [listed[number - 1] for number in numbers]
+        rest = [item for item in listed if item not in picked]
+        return Action(tuple((picked + rest)[:wanted]))
+
+    def _choose(self, turn: Turn) -> tuple[int, ...]:
+        """The usable numbers of the model's answer, asked for at most twice."""
+        text, generation, answer = self._ask(turn, ask(turn))
+        asked = [(text, generation)]
+        outcome: ReplyOutcome = "valid"
+        if not answer.valid:
+            text, generation, second = self._ask(turn, ask_again(turn, text, answer))
+            asked.append((text, generation))
+            outcome = "repaired" if second.valid else "fallback"
+            answer = max(answer, second, key=lambda one: (one.valid, len(one.numbers)))
+        self.replies += [Reply(said, outcome, how) for said, how in asked]
+        return answer.numbers
+
+    def _ask(self, turn: Turn, messages: list[dict[str, str]]) -> tuple[str, Generation, Answer]:
+        tokenizer: Any = self._decoder.pair.tokenizer
+        prompt = encode(tokenizer, messages, begin(turn))
+        generation = self._decoder.generate(prompt, max_new_tokens=TOKENS_PER_NUMBER * turn.wanted)
+        text = str(tokenizer.decode(list(generation.tokens), skip_special_tokens=True))
+        return text, generation, parse(text, len(turn.titles), turn.wanted)

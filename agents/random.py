@@ -1,0 +1,45 @@
+"""Random slates: the zero of every normalised score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..envs.public import PublicWorld
+from ..records import Action, Brief, Observation
+
+
+class RandomAgent:
+    """Shows full slates drawn uniformly from the whole catalog; learns nothing."""
+
+    name = "random"
+
+    def __init__(self) -> None:
+        self._num_items = 0
+
+    def config(self) -> dict[str, Any]:
+        """Nothing can be set."""
+        return {}
+
+    def prepare(self, world: PublicWorld) -> None:
+        """There is nothing to learn."""
+        self._num_items = len(world.catalog)
+
+    def start(self, brief: Brief) -> RandomSession:
+        """Open a session whose draws depend on `brief.seed` alone."""
+        return RandomSession(self._num_items, brief)
+
+
+class RandomSession:
+    """A stream of slates for one user."""
+
+    def __init__(self, num_items: int, brief: Brief) -> None:
+        self._num_items = num_items
+        self._slate_size = brief.slate_size
+        self._rng = np.random.default_rng(brief.seed)
+
+    def act(self, observation: Observation) -> Action:
+        """The items with the largest of independent uniform draws."""
+        order = np.argsort(-self._rng.random(self._num_items), kind="stable")
+        return Action(tuple(order[: self._slate_size].tolist()))

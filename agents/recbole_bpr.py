@@ -1,0 +1,59 @@
+"""RecBole's BPR: matrix factorisation trained on pairs (Rendle et al. 2009)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..envs.public import PublicWorld
+from ..records import Brief
+from .ranking import RankingSession, popularity
+from .recbole_adapter import Factors, factorise
+
+
+class RecboleBprAgent:
+    """Ranks items by ⟨user, item⟩ learned from the log; learns nothing during a life.
+
+    Users without a row in the log get the popularity ranking; items without one come last,
+    in catalog order.
+    """
+
+    name = "recbole-bpr"
+
+    def __init__(
+        self, embedding_size: int = 32, learning_rate: float = 0.005, epochs: int = 40
+    ) -> None:
+        self.embedding_size = embedding_size
+        self.learning_rate = learning_rate
+        self.epochs = epochs
+        self._factors = Factors(np.zeros((0, 0)), np.zeros((0, 0)))
+        self._popularity = np.zeros(0, dtype=np.int64)
+
+    def config(self) -> dict[str, Any]:
+        """Hyper-parameters of the training."""
+        return {
+            "embedding_size": self.embedding_size,
+            "learning_rate": self.learning_rate,
+            "epochs": self.epochs,
+        }
+
+    def prepare(self, world: PublicWorld) -> None:
+        """Train on the log, a few seconds; raises InputError where RecBole is missing."""
+        num_items = len(world.catalog)
+        settings = {"embedding_size": self.embedding_size, "learning_rate": self.learning_rate}
+        self._factors = factorise("BPR", world.log, num_items, world.seed, self.epochs, settings)
+        self._popularity = popularity(world.log, num_items)
+
+    def scores(self, user: int) -> NDArray[np.float64]:
+        """(n) how much the model expects `user` to prefer each item; −inf for unknown items."""
+        taste = self._factors.user[user]
+        if np.isnan(taste).any():
+            return self._popularity.astype(np.float64)
+        score = (self._factors.item * taste).sum(axis=1)
+        return np.where(np.isnan(score), -np.inf, score)
+
+    def start(self, brief: Brief) -> RankingSession:
+        """Open a walk down the user's own ranking."""
+        return RankingSession(np.argsort(-self.scores(brief.user), kind="stable"), brief)

@@ -1,0 +1,91 @@
+"""Text decoders: how a pair of language models turns a prompt into tokens.
+
+A decoder knows nothing of recommenders. It takes token ids and returns a `Generation`: the new
+tokens and, round by round, what was drafted, what was verified and how long it took.
+
+    decoder = make_decoder("mcsd", pair="smollm2-135m", temperature=0.7, seed=1)
+    generation = decoder.generate(prompt_ids, max_new_tokens=64)
+
+Everything here is lazy: torch is imported when the first decoder or pair is made.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from .base import Decoder, ModelPair
+
+DECODERS: Registry[type[Decoder]] = Registry("decoder")
+DECODERS.register("autoregressive", "tasteshift.decoders.autoregressive:Autoregressive")
+DECODERS.register("mcsd", "tasteshift.decoders.mcsd:Mcsd")
+
+PAIRS: Registry[Callable[[str], ModelPair]] = Registry("pair")
+"""Name -> function of a torch device that loads the pair; call `load_pair`, which caches."""
+PAIRS.register("smollm2-135m", "tasteshift.decoders.smollm2:load")
+
+__all__ = ["DECODERS", "PAIRS", "load_pair", "make_decoder"]
+
+
+def load_pair(pair: str | ModelPair = "smollm2-135m", *, device: str = "cpu") -> ModelPair:
+    """The model pair behind a name, loaded once per process and device.
+
+    pair    a name in `PAIRS`; ``"hf:TARGET,DRAFT"`` with two folders or hub names of
+            transformers; or a ModelPair, which is returned as it is, on the device it is on
+    device  where to put the weights, as torch spells it: cpu, cuda, cuda:1
+
+    Raises InputError where the name, the device or the models cannot be used.
+    """
+    from . import pairs
+
+    return pairs.load(pair, device)
+
+
+def make_decoder(
+    name: str,
+    pair: str | ModelPair = "smollm2-135m",
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+    device: str = "cpu",
+    threads: int | None = None,
+    **options: Any,
+) -> Decoder:
+    """A decoder ready to `generate`.
+
+    name         a name in `DECODERS`
+    pair         as in `load_pair`
+    temperature  ≥ 0; below 1e-4 the decoder is greedy
+    seed         key of all its randomness (64 bits); a call may bring its own
+    device       as in `load_pair`
+    threads      torch's intra-op threads while it generates; None leaves them to the caller.
+                 The last bits of a logit depend on them, so fix them where runs must agree.
+    options      the decoder's own, such as ``k=(4, 2, 2, 1)`` and ``replacement`` for mcsd
+
+    Raises InputError for a name, an option or a value that cannot be used.
+    """
+    kind = DECODERS.get(name)
+    known = [
+        option.name
+        for option in inspect.signature(kind).parameters.values()
+        if option.kind is option.KEYWORD_ONLY and option.name not in _COMMON
+    ]
+    for option in options:
+        if option not in known:
+            takes = f"its options are {', '.join(known)}" if known else "it takes none"
+            raise InputError(f"decoder {name!r} has no option {option!r}; {takes}")
+    return kind(
+        load_pair(pair, device=device),
+        temperature=temperature,
+        seed=seed,
+        threads=threads,
+        **options,
+    )
+
+
+_COMMON = ("temperature", "seed", "threads")

@@ -1,0 +1,41 @@
+"""One target pass per token: what every other decoder is measured against."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from ..records import Round
+from .base import Decoder, Transcript
+from .sampling import Stream, draw, law
+
+
+class Autoregressive(Decoder):
+    """Sample each token from the target's law and read it back; the draft is not used."""
+
+    name = "autoregressive"
+    exact = True
+
+    def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
+        """Token t is argmax p_t / E_t, with E_t keyed by the seed, the prompt and t."""
+        logits = self.target.begin(prompt, room=text.limit)
+        token = draw(law(logits, self.temperature), stream.at(0))
+        text.write([token])
+        while not text.done:
+            started = perf_counter()
+            logits = self.target.feed([token])[0]
+            self.target.commit([0])
+            read = perf_counter()
+            token = draw(law(logits, self.temperature), stream.at(len(text.tokens)))
+            text.write([token])
+            text.rounds.append(
+                Round(
+                    max_depth=0,
+                    drafted_depth=0,
+                    drafted_nodes=0,
+                    verified_nodes=1,
+                    accepted=0,
+                    emitted=1,
+                    verify_seconds=read - started,
+                    decide_seconds=perf_counter() - read,
+                )
+            )

@@ -1,0 +1,230 @@
+"""What every decoder shares: the pair of models it reads with, and the shape of one call."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from time import perf_counter
+from typing import Any, ClassVar
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..errors import InputError
+from ..records import Generation, Round
+from .cache import Reader
+from .sampling import Stream
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """A target model, whose text is wanted, and a draft model that guesses it cheaply.
+
+    target, draft  causal language models of transformers over one vocabulary, in eval mode
+    tokenizer      theirs; None where prompts are ids already
+    name           what the pair is called in a run's identity
+    fingerprint    SHA-256 of the file and recipe that the weights come from, where the loader
+                   knows them; else `hash` reads the weights themselves
+
+    Raises InputError where the vocabularies differ or an attention layer sees less than the
+    whole context (a tree mask would give it more).
+    """
+
+    target: PreTrainedModel
+    draft: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase | None
+    name: str
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        sizes = [model.config.get_text_config().vocab_size for model in (self.target, self.draft)]
+        if sizes[0] != sizes[1]:
+            raise InputError(
+                f"pair {self.name!r}: the target knows {sizes[0]} tokens and the draft {sizes[1]}; "
+                "pick two models with one tokenizer"
+            )
+        for model in (self.target, self.draft):
+            kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
+            if kinds - {"full_attention"}:
+                raise InputError(
+                    f"pair {self.name!r}: {type(model).__name__} has {min(kinds)} layers; "
+                    "pick models with full attention only"
+                )
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of token ids that both models score."""
+        return int(self.target.config.get_text_config().vocab_size)
+
+    @property
+    def context(self) -> int:
+        """The longest text, in tokens, that both models were built for."""
+        return min(
+            int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 20))
+            for model in (self.target, self.draft)
+        )
+
+    @cached_property
+    def stops(self) -> frozenset[int]:
+        """Token ids that end a text, by the target's own configuration."""
+        for config in (self.target.generation_config, self.target.config):
+            found = getattr(config, "eos_token_id", None)
+            if found is not None:
+                return frozenset([found] if isinstance(found, int) else found)
+        return frozenset()
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256, hexadecimal, over what the weights are; equal for equal pairs anywhere."""
+        if self.fingerprint:
+            return self.fingerprint
+        digest = hashlib.sha256()
+        for role, model in (("target", self.target), ("draft", self.draft)):
+            for name, weight in sorted(model.state_dict().items()):
+                weight = weight.detach().cpu().contiguous()
+                digest.update(f"{role}.{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+                digest.update(weight.flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+
+class Transcript:
+    """The text of one call as it grows: it stops at an end-of-text token or at the limit."""
+
+    def __init__(self, limit: int, stops: frozenset[int]) -> None:
+        self.limit = limit
+        self.stops = stops
+        self.tokens: list[int] = []
+        self.rounds: list[Round] = []
+        self.done = limit == 0
+        self.first_token_at = math.nan
+
+    def write(self, tokens: Sequence[int]) -> int:
+        """Append what still belongs to the text; returns how many tokens that was."""
+        before = len(self.tokens)
+        if not before:
+            self.first_token_at = perf_counter()
+        for token in tokens:
+            if not self.done:
+                self.tokens.append(token)
+                self.done = token in self.stops or len(self.tokens) == self.limit
+        return len(self.tokens) - before
+
+
+class Decoder(ABC):
+    """One decoding algorithm over one pair, for one text at a time.
+
+    The text depends on the pair, the configuration, the prompt and the seed, and on nothing
+    that the decoder did before. The first token comes from the prefill and belongs to no round;
+    every round after it is one target pass, so that Σ `Round.emitted` = tokens − 1 and
+    `Generation.block_efficiency` counts tokens per target pass after the prefill. Use one
+    decoder per thread; several may share a pair.
+
+    name   in the registry
+    exact  whether the output has the target's own law (and, when greedy, its very tokens)
+
+    temperature, seed, threads: as in `make_decoder`. Raises InputError where one is unusable.
+    """
+
+    name: ClassVar[str]
+    exact: ClassVar[bool]
+
+    def __init__(
+        self,
+        pair: ModelPair,
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        if not (math.isfinite(temperature) and temperature >= 0):
+            raise InputError(f"temperature is {temperature}; give a finite number ≥ 0")
+        if threads is not None and threads < 1:
+            raise InputError(f"threads is {threads}; give at least 1")
+        self.pair = pair
+        self.temperature = float(temperature)
+        self.seed = Stream(seed).seed
+        self.threads = threads
+        self.target = Reader(pair.target)
+
+    def config(self) -> dict[str, Any]:
+        """What decides the output besides the pair and the prompt, as JSON values."""
+        return {
+            "decoder": self.name,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "threads": self.threads,
+        }
+
+    def generate(
+        self, prompt_ids: Sequence[int], max_new_tokens: int = 64, seed: int | None = None
+    ) -> Generation:
+        """Continue a prompt until an end-of-text token, the limit or the end of the context.
+
+        prompt_ids      token ids, at least one, fewer than the context holds
+        max_new_tokens  ≥ 0
+        seed            key of this call's randomness; None takes the decoder's own. Two calls
+                        with one prompt and one seed give one text.
+
+        Raises InputError for a prompt or a limit that cannot be used.
+        """
+        started = perf_counter()
+        prompt = self._check(prompt_ids, max_new_tokens)
+        limit = min(int(max_new_tokens), self.pair.context - len(prompt))
+        text = Transcript(limit, self.pair.stops)
+        stream = Stream(self.seed if seed is None else seed, prompt)
+        if not text.done:
+            with torch.inference_mode(), torch_threads(self.threads):
+                self.decode(prompt, text, stream)
+        ended = perf_counter()
+        return Generation(
+            prompt_tokens=len(prompt),
+            tokens=tuple(text.tokens),
+            rounds=tuple(text.rounds),
+            seconds=ended - started,
+            first_token_seconds=text.first_token_at - started if text.tokens else 0.0,
+        )
+
+    @abstractmethod
+    def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
+        """Write tokens and rounds into `text` until it is done (it is not done on entry)."""
+
+    def _check(self, prompt_ids: Sequence[int], max_new_tokens: int) -> tuple[int, ...]:
+        try:
+            prompt = tuple(operator.index(token) for token in prompt_ids)
+            limit = operator.index(max_new_tokens)
+        except TypeError as error:
+            raise InputError(f"prompt_ids and max_new_tokens must be integers: {error}") from None
+        if not prompt:
+            raise InputError("the prompt is empty; give at least one token")
+        if len(prompt) >= self.pair.context:
+            raise InputError(
+                f"the prompt has {len(prompt)} tokens and the models of {self.pair.name!r} hold "
+                f"{self.pair.context}; shorten it"
+            )
+        if min(prompt) < 0 or max(prompt) >= self.pair.vocabulary:
+            raise InputError(
+                f"the prompt holds token ids outside 0 … {self.pair.vocabulary - 1}; "
+                "encode it with the pair's own tokenizer"
+            )
+        if limit < 0:
+            raise InputError(f"max_new_tokens is {limit}; give 0 or more")
+        return prompt
+
+
+@contextmanager
+def torch_threads(threads: int | None) -> Iterator[None]:
+    """Run with so many intra-op threads of torch, then restore; None changes nothing."""
+    before = torch.get_num_threads()
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        yield
+    finally:
+        if threads is not None:
+            torch.set_num_threads(before)

@@ -1,0 +1,84 @@
+"""Finding and loading model pairs by what a person types."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
+
+from ..errors import InputError
+from . import PAIRS
+from .base import ModelPair
+
+HUB = "hf:"
+"""Begins the name of a pair of any two models of transformers."""
+
+_loaded: dict[tuple[str, str], ModelPair] = {}
+
+
+def load(pair: str | ModelPair, device: str) -> ModelPair:
+    """As `tasteshift.decoders.load_pair`."""
+    if isinstance(pair, ModelPair):
+        return pair
+    place = usable(device)
+    key = (pair, place)
+    if key not in _loaded:
+        if pair.startswith(HUB):
+            _loaded[key] = from_transformers(pair, place)
+        else:
+            _loaded[key] = PAIRS.get(pair)(place)
+    return _loaded[key]
+
+
+def usable(device: str) -> str:
+    """The device as torch writes it; raises InputError where this machine has no such thing."""
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot use device {device!r} ({reason}); try 'cpu'") from None
+    return str(place)
+
+
+def from_transformers(pair: str, device: str) -> ModelPair:
+    """The pair that ``hf:TARGET,DRAFT`` names, in fp32, with the target's tokenizer."""
+    names = [name.strip() for name in pair.removeprefix(HUB).split(",")]
+    if len(names) != 2 or not all(names):
+        raise InputError(f"pair {pair!r} must name two models: hf:TARGET,DRAFT")
+    with quiet():
+        target, draft = (read_model(name, device) for name in names)
+        tokenizers = [AutoTokenizer.from_pretrained(name) for name in names]
+    if tokenizers[0].get_vocab() != tokenizers[1].get_vocab():
+        raise InputError(f"pair {pair!r}: the two tokenizers differ; pick models that share one")
+    return ModelPair(target, draft, tokenizers[0], name=pair)
+
+
+def read_model(name: str, device: str) -> PreTrainedModel:
+    """One causal language model from a folder or a hub; raises InputError where there is none."""
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot load model {name!r} ({reason})") from None
+    return model.to(device).eval()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' warnings and progress bars out of ours."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,78 @@
+"""Whether decoding rounds can have happened: arithmetic that no decoder can escape.
+
+A reply's first token comes from the prefill and belongs to no round; every later round emits
+what it accepted and one token more, except that the last may be cut at a stop. Rounds are not
+replayed (that would take the model), so whatever rests on them stays *reported*.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from ..records import ReplyOutcome
+from ..suites.rundir import Key
+from . import refusal
+from .recorded import RecordedLife, Row
+from .refusal import Refused
+
+OUTCOMES = ReplyOutcome.__args__  # type: ignore[attr-defined]
+OF_REPLY = ("outcome", "text", "prompt_tokens", "tokens")
+UNDRAFTED = "autoregressive"
+
+
+def check_rounds(key: Key, life: RecordedLife, decoder: str) -> None:
+    """Raise Refused where the rounds of a life contradict themselves or their decoder."""
+    rows, turns = life.rounds, {(row["session"], row["turn"]) for row in life.steps}
+    places = [(row["session"], row["turn"], row["reply"], row["round"]) for row in rows]
+    for row, place, before in zip(rows, places, [None, *places], strict=False):
+        if place[:2] not in turns:
+            _refuse(key, row, "belongs to no turn of the life")
+        if before is not None and place <= before:
+            _refuse(key, row, "is out of order or there twice")
+        _check_round(key, row, decoder)
+    for _, reply in groupby(rows, lambda row: (row["session"], row["turn"], row["reply"])):
+        _check_reply(key, list(reply))
+
+
+def _check_round(key: Key, row: Row, decoder: str) -> None:
+    depth, drafted, accepted = row["max_depth"], row["drafted_depth"], row["accepted"]
+    if not 0 <= accepted <= drafted <= depth:
+        _refuse(
+            key, row, f"accepted {accepted} of {drafted} drafted at a depth of at most {depth}"
+        )
+    if not drafted <= row["drafted_nodes"]:
+        _refuse(key, row, f"drafted {drafted} deep with {row['drafted_nodes']} nodes")
+    if not accepted < row["verified_nodes"]:
+        _refuse(key, row, f"accepted {accepted} of {row['verified_nodes']} verified nodes")
+    if not 1 <= row["emitted"] <= accepted + 1:
+        _refuse(key, row, f"emitted {row['emitted']} tokens after accepting {accepted}")
+    if len(row["sources"]) != accepted:
+        _refuse(key, row, f"names {len(row['sources'])} sources for {accepted} accepted tokens")
+    if decoder == UNDRAFTED and depth > 0:
+        _refuse(key, row, f"drafts {depth} deep, but the decoder is {decoder}")
+
+
+def _check_reply(key: Key, rounds: list[Row]) -> None:
+    first = rounds[0]
+    if [row["round"] for row in rounds] != list(range(len(rounds))):
+        _refuse(key, first, "does not begin a complete count of rounds")
+    for field in OF_REPLY:
+        if any(row[field] != first[field] for row in rounds):
+            _refuse(key, first, f"has a {field} that changes within the reply")
+    if first["outcome"] not in OUTCOMES:
+        _refuse(key, first, f"has outcome {first['outcome']!r}; known: {', '.join(OUTCOMES)}")
+    if first["prompt_tokens"] < 0:
+        _refuse(key, first, f"has a prompt of {first['prompt_tokens']} tokens")
+    for row in rounds[:-1]:
+        if row["emitted"] <= row["accepted"]:
+            _refuse(key, row, "cuts the text, but is not the last round of its reply")
+    emitted = 1 + sum(row["emitted"] for row in rounds)
+    if emitted != first["tokens"]:
+        _refuse(key, first, f"makes {emitted} tokens of a reply of {first['tokens']}")
+
+
+def _refuse(key: Key, row: Row, what: str) -> None:
+    where = refusal.turn(key, row["session"], row["turn"])
+    raise Refused(
+        f"generations.parquet: {where}, reply {row['reply']}, round {row['round']} {what}"
+    )

@@ -1,0 +1,184 @@
+"""Where accepted runs are kept: one append-only table in SQLite, through SQLAlchemy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    DDL,
+    JSON,
+    Engine,
+    UniqueConstraint,
+    create_engine,
+    event,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from ..errors import InputError
+from .verification import VerifiedRun
+
+Json = Any
+BUSY_SECONDS = 30
+
+
+class Base(DeclarativeBase):
+    """All tables of a board."""
+
+
+class Submission(Base):
+    """One accepted run. Rows are only ever added; the database itself refuses anything else.
+
+    submitted       UTC, ISO 8601
+    privileged      the agent was shown the truth: never ranked
+    tasks           every task of the suite, in order
+    scores          rows of scores.json; clocked, overall: likewise (see `VerifiedRun`)
+    trust           metric -> how far it is believed
+    actions_digest  equal for runs whose agent showed the same slates
+    """
+
+    __tablename__ = "submissions"
+    __table_args__ = (UniqueConstraint("identity_hash", "actions_digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    submitted: Mapped[str]
+    identity_hash: Mapped[str] = mapped_column(index=True)
+    actions_digest: Mapped[str] = mapped_column(index=True)
+    suite: Mapped[str] = mapped_column(index=True)
+    agent: Mapped[str]
+    decoder: Mapped[str]
+    pair: Mapped[str]
+    privileged: Mapped[bool]
+    tasks: Mapped[Json] = mapped_column(JSON)
+    trust: Mapped[Json] = mapped_column(JSON)
+    manifest: Mapped[Json] = mapped_column(JSON)
+    scores: Mapped[Json] = mapped_column(JSON)
+    clocked: Mapped[Json] = mapped_column(JSON)
+    overall: Mapped[Json] = mapped_column(JSON)
+
+
+for _verb in ("UPDATE", "DELETE"):
+    event.listen(
+        Submission.__table__,
+        "after_create",
+        DDL(
+            f"CREATE TRIGGER submissions_no_{_verb.lower()} BEFORE {_verb} ON submissions "
+            "BEGIN SELECT RAISE(ABORT, 'submissions are only ever added'); END"
+        ).execute_if(dialect="sqlite"),
+    )
+
+
+class Board:
+    """An open board; use `open_board`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def submissions(self, suite: str | None = None) -> list[Submission]:
+        """All submissions in the order in which they came, or those to one suite id."""
+        wanted = select(Submission).order_by(Submission.id)
+        if suite is not None:
+            wanted = wanted.where(Submission.suite == suite)
+        with Session(self._engine, expire_on_commit=False) as session:
+            return list(session.scalars(wanted))
+
+    def add(self, run: VerifiedRun) -> tuple[Submission, bool]:
+        """Keep a run; returns its row, and False where the same run was there already."""
+        row = _row(run)
+        with Session(self._engine, expire_on_commit=False) as session:
+            try:
+                session.add(row)
+                session.commit()
+            except IntegrityError:
+                session.rollback()
+                same = select(Submission).where(
+                    Submission.identity_hash == row.identity_hash,
+                    Submission.actions_digest == row.actions_digest,
+                )
+                return session.scalars(same).one(), False
+        return row, True
+
+    def first_with(self, actions_digest: str) -> Submission:
+        """The earliest submission whose agent showed exactly these slates."""
+        same = select(Submission).where(Submission.actions_digest == actions_digest)
+        with Session(self._engine, expire_on_commit=False) as session:
+            return session.scalars(same.order_by(Submission.id).limit(1)).one()
+
+
+@contextmanager
+def open_board(path: str | Path, *, create: bool = False) -> Iterator[Board]:
+    """Open the board in a database file, and close it again.
+
+    create  make the file where there is none
+
+    Raises InputError where there is none to open, or where the file is no board.
+    """
+    file = board_file(path)
+    if not create and not file.exists():
+        raise InputError(f"there is no board at {file}; submit a run first")
+    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": BUSY_SECONDS})
+    try:
+        if create and not (file.exists() and file.stat().st_size):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _make_tables(engine)
+        _check_tables(file, engine)
+        yield Board(engine)
+    except DatabaseError as error:
+        raise InputError(f"{file} cannot be used as a board: {error.orig}") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be used as a board: {error.strerror}") from None
+    finally:
+        engine.dispose()
+
+
+def board_file(path: str | Path) -> Path:
+    """The database file that a person named; raises InputError for anything else."""
+    name = str(path).removeprefix("sqlite:///")
+    if "://" in name:
+        raise InputError(f"board {name!r} is an address; name a database file such as board.db")
+    if not name or Path(name).is_dir():
+        raise InputError(f"board {name!r} is a folder; name a database file such as board.db")
+    return Path(name)
+
+
+def _make_tables(engine: Engine) -> None:
+    """With a write-ahead log: readers never wait for a writer, and a killed one leaves no half."""
+    with engine.connect() as connection:
+        connection.execute(text("PRAGMA journal_mode = WAL"))
+    Base.metadata.create_all(engine)
+
+
+def _check_tables(file: Path, engine: Engine) -> None:
+    found = inspect(engine)
+    table = Submission.__table__
+    columns = {c["name"] for c in found.get_columns(table.name)} if found.has_table(table.name) else set()
+    if columns != {column.name for column in table.columns}:
+        raise InputError(f"{file} is a database, but not a board of this version; name another file")
+
+
+def _row(run: VerifiedRun) -> Submission:
+    identity = run.manifest.identity
+    return Submission(
+        submitted=datetime.now(UTC).isoformat(timespec="seconds"),
+        identity_hash=run.manifest.identity_hash,
+        actions_digest=run.actions_digest,
+        suite=identity.suite,
+        agent=identity.agent,
+        decoder=identity.decoder,
+        pair=identity.pair,
+        privileged=run.privileged,
+        tasks=list(run.tasks),
+        trust=run.trust,
+        manifest=asdict(run.manifest),
+        scores=[asdict(row) for row in run.scores],
+        clocked=[asdict(row) for row in run.clocked],
+        overall=[asdict(row) for row in run.overall],
+    )

@@ -1,0 +1,83 @@
+"""A board in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from .board import HEADLINE
+
+MILLISECONDS = 1000
+CAPTION = (
+    "Below each value: its 95 % interval over users. replayed: every outcome was lived again and "
+    "matched bit for bit. †: only reported, that is consistent, but resting on the submitter's "
+    "word. Where tasks were left out, values are over those that were played."
+)
+WHY_UNRANKED = {
+    "public seeds": "public seeds prove arithmetic, not authorship",
+    "tasks missing": "tasks are missing",
+    "other numbers of users or seeds": "the suite was overridden",
+    "privileged": "marked *: a yardstick that is shown the truth",
+}
+
+
+def board_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """The rows of `board_rows` for a terminal of 100 columns or more."""
+    if not rows:
+        return Table("Nothing was submitted to this suite yet.", box=None)
+    reasons = dict.fromkeys(row["unranked"] for row in rows)
+    why = "; ".join(WHY_UNRANKED[reason] for reason in reasons)
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    table.caption, table.caption_justify = f"{CAPTION} No row is ranked: {why}.", "left"
+    metrics = _columns(rows)
+    for name in ("#", "agent\ndecoder", "tasks\ntrust"):
+        table.add_column(name, no_wrap=True)
+    for metric, (title, _) in metrics.items():
+        only_reported = any(row.get(f"{metric}_trust") == "reported" for row in rows)
+        table.add_column(title + "†" * only_reported, justify="right")
+    for suite, group in groupby(rows, lambda row: row["suite"]):
+        table.add_section()
+        table.add_row("", Text(suite, style="bold"))
+        for row in group:
+            who = Text(row["agent"] + ("*" if row["unranked"] == "privileged" else ""))
+            if row["decoder"]:
+                who.append(f"\n{row['decoder']}", style="dim")
+            cells = [_interval(row, metric, unit) for metric, (_, unit) in metrics.items()]
+            table.add_row(str(row["id"]), who, f"{row['tasks']}\n{row['trust']}", *cells)
+    return table
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[str, float]]:
+    """Metric -> heading, and what its values are multiplied by."""
+    shared = dict.fromkeys(row["shared_task"] for row in rows if row["shared_task"])
+    of_tasks = {f"{task}/{HEADLINE}": (f"return\n{task}", 1.0) for task in shared}
+    return {
+        HEADLINE: ("return\nall tasks", 1.0),
+        **of_tasks,
+        "maturity_breaches": ("breaches\nper 1000", 1.0),
+        "acceptance_rate": ("acceptance\nrate", 1.0),
+        "block_efficiency": ("tokens\nper pass", 1.0),
+        "decision_latency_p50": ("p50 of a\nturn, ms", MILLISECONDS),
+    }
+
+
+def _interval(row: dict[str, Any], metric: str, unit: float) -> Text:
+    """Such as 0.42 above [0.37, 0.48]; a dash where the metric does not apply."""
+    value, low, high = (row.get(f"{metric}{end}") for end in ("", "_low", "_high"))
+    if value is None:
+        return Text("–", style="dim")
+    cell = Text(_number(value * unit))
+    if low is not None and high is not None:
+        cell.append(f"\n[{_number(low * unit)}, {_number(high * unit)}]", style="dim")
+    return cell
+
+
+def _number(value: float) -> str:
+    """Three significant digits at most where there are whole ones, else two decimals."""
+    size = abs(value)
+    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"

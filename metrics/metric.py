@@ -1,0 +1,44 @@
+"""A metric: a pure function from a trace to an estimate, with what its reader must know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..records import Direction
+from .statistics import Estimate
+from .trace import Trace
+
+Estimator = Callable[[Trace], Estimate | None]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named function from the recorded rows of one task to a number with its interval.
+
+    name       snake_case, unique
+    unit       of the value, such as "share" or "seconds"
+    direction  whether higher or lower is better
+    clocked    True where a wall clock touched the number; such numbers stay out of scores.json
+    summary    one sentence for people
+    estimate   the function; returns None where the metric does not apply to the trace
+    """
+
+    name: str
+    unit: str
+    direction: Direction
+    clocked: bool
+    summary: str
+    estimate: Estimator
+
+
+def metric(
+    *, unit: str, direction: Direction, clocked: bool = False
+) -> Callable[[Estimator], Metric]:
+    """Turn a function into the metric of the same name; its docstring's first line sums it up."""
+
+    def declare(estimate: Estimator) -> Metric:
+        summary = (estimate.__doc__ or "").strip().partition("\n")[0]
+        return Metric(estimate.__name__, unit, direction, clocked, summary, estimate)
+
+    return declare

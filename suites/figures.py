@@ -1,0 +1,265 @@
+"""The report's plots as plain Plotly figures: dictionaries that hold data and layout.
+
+Colours are tokens such as ``@agent``; the page replaces them by its style sheet's values, so
+that one figure serves light and dark. Policies also differ in dash and marker, never in colour
+alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..metrics.curves import Point
+from ..metrics.statistics import Estimate
+
+Figure = dict[str, Any]
+
+LOOKS = {
+    "agent": ("@agent", "solid", "circle"),
+    "oracle": ("@oracle", "dash", "triangle-up"),
+    "frozen-oracle": ("@frozen", "dot", "diamond"),
+    "random": ("@random", "longdash", "square"),
+}
+"""Colour, dash and marker of every policy."""
+
+_CLOCK = {
+    **{f"{n} µs": n * 1e-6 for n in (1, 10, 100)},
+    **{f"{n} ms": n * 1e-3 for n in (1, 10, 100)},
+    **{f"{n} s": float(n) for n in (1, 10, 100)},
+}
+
+_SERIES = [(f"@series-{i % 6}", ("solid", "dash", "dot")[(i + i // 6) % 3]) for i in range(18)]
+
+
+def standing(tasks: Sequence[str], rows: Mapping[str, Sequence[Estimate | None]]) -> Figure:
+    """Normalised return of each policy in `rows` (an estimate a task) from random to oracle."""
+    names = list(tasks)[::-1]
+    spread = 0.24
+    data = []
+    for place, (policy, estimates) in enumerate(rows.items()):
+        colour, _, symbol = LOOKS[policy]
+        found = [(y, e) for y, e in enumerate(list(estimates)[::-1]) if e is not None]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": policy,
+                "x": [e.value for _, e in found],
+                "y": [y + spread * (0.5 - place) for y, _ in found],
+                "error_x": _whiskers([e for _, e in found], colour),
+                "marker": {"color": colour, "symbol": symbol, "size": 11 if place == 0 else 9},
+                "text": [f"{names[y]}<br>{policy} {_words(e)}" for y, e in found],
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
+    layout = _layout(x="normalised return", height=110 + 52 * len(names))
+    layout["margin"] = {"l": 10, "r": 24, "t": 34, "b": 48}
+    layout["yaxis"] |= {
+        "tickvals": list(range(len(names))),
+        "ticktext": names,
+        "range": [-0.6, len(names) - 0.4],
+        "showgrid": False,
+        "zeroline": False,
+        "automargin": True,
+        "ticksuffix": "  ",
+    }
+    layout["xaxis"] |= {"zeroline": False}
+    layout["shapes"] = [_line(x, f"@{who}") for x, who in ((0, "random"), (1, "oracle"))]
+    layout["annotations"] = [_note(x, who, f"@{who}") for x, who in ((0, "random"), (1, "oracle"))]
+    return {"data": data, "layout": layout}
+
+
+def curves(points: Mapping[str, Sequence[Point]], *, by: str, top: float) -> Figure:
+    """Mean reward per session (or turn) of each policy with its band; `top` ends the y axis."""
+    data: list[Figure] = []
+    for policy in [name for name in reversed(LOOKS) if points.get(name)]:
+        colour, dash, symbol = LOOKS[policy]
+        at = [point.at + 1 for point in points[policy]]
+        rewards = [point.reward for point in points[policy]]
+        band = [(x, e) for x, e in zip(at, rewards, strict=True) if e.low is not None]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": f"{policy} interval",
+                "x": [x for x, _ in band] + [x for x, _ in reversed(band)],
+                "y": [e.high for _, e in band] + [e.low for _, e in reversed(band)],
+                "fill": "toself",
+                "fillcolor": f"{colour}-band",
+                "line": {"width": 0},
+                "hoverinfo": "skip",
+            }
+        )
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": policy,
+                "x": at,
+                "y": [e.value for e in rewards],
+                "line": {"color": colour, "dash": dash, "width": 3 if policy == "agent" else 2},
+                "marker": {"color": colour, "symbol": symbol, "size": 7},
+                "text": [
+                    f"{policy}, {by} {x}: {_words(e)}" for x, e in zip(at, rewards, strict=True)
+                ],
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
+    layout = _layout(x=by, y="reward per turn", height=300)
+    longest = max((len(row) for row in points.values()), default=1)
+    layout["yaxis"] |= {"range": [0, top]}
+    layout["xaxis"] |= {"dtick": 1 if longest <= 20 else None, "range": [0.7, longest + 0.3]}
+    return {"data": data, "layout": layout}
+
+
+def utility_and_safety(points: Mapping[str, tuple[Estimate, Estimate]]) -> Figure:
+    """Reward per turn (up) over breaches per 1,000 impressions (right) for each policy."""
+    data = []
+    for policy, (breaches, reward) in points.items():
+        colour, _, symbol = LOOKS[policy]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers+text",
+                "name": policy,
+                "x": [breaches.value],
+                "y": [reward.value],
+                "error_x": _whiskers([breaches], colour),
+                "error_y": _whiskers([reward], colour),
+                "marker": {"color": colour, "symbol": symbol, "size": 12},
+                "text": [f"  {policy}"],
+                "textposition": "bottom right" if policy == "frozen-oracle" else "top right",
+                "textfont": {"color": "@ink"},
+                "hovertemplate": (
+                    f"{policy}<br>{_words(breaches)} breaches per 1000 impressions"
+                    f"<br>{_words(reward)} reward per turn<extra></extra>"
+                ),
+            }
+        )
+    layout = _layout(
+        x="items above the user's age per 1000 shown to minors", y="reward per turn", height=340
+    )
+    right = max((_end(breaches) for breaches, _ in points.values()), default=0) or 1
+    layout["xaxis"] |= {"range": [-0.04 * right, 1.22 * right], "zeroline": False}
+    layout["yaxis"] |= {"rangemode": "tozero"}
+    return {"data": data, "layout": layout}
+
+
+def accepted_lengths(accepted: Iterable[int], deepest: int) -> Figure:
+    """Share of decoding rounds in which 0, 1, …, `deepest` draft tokens were accepted."""
+    count = np.bincount(np.asarray(list(accepted), dtype=np.int64), minlength=deepest + 1)
+    share = count / count.sum()
+    data = [
+        {
+            "type": "bar",
+            "x": list(range(len(share))),
+            "y": share.tolist(),
+            "customdata": count.tolist(),
+            "marker": {"color": "@agent"},
+            "text": [f"{part:.0%}" for part in share],
+            "textposition": "outside",
+            "cliponaxis": False,
+            "hovertemplate": "%{x} accepted: %{customdata} rounds (%{y:.1%})<extra></extra>",
+        }
+    ]
+    layout = _layout(x="draft tokens accepted in a round", y="share of rounds", height=300)
+    layout["xaxis"] |= {"dtick": 1, "showgrid": False}
+    layout["yaxis"] |= {"tickformat": ".0%", "range": [0, 1.12 * float(share.max())]}
+    layout["bargap"] = 0.25
+    return {"data": data, "layout": layout}
+
+
+def latencies(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
+    """Share of each task's decisions (up) that took no longer than so many seconds (right, log).
+
+    At most 200 quantiles of each task are drawn.
+    """
+    data = []
+    for (task, values), (colour, dash) in zip(seconds.items(), _SERIES * 99, strict=False):
+        share = np.linspace(0, 1, min(200, len(values)))
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": task,
+                "x": np.quantile(values, share).tolist(),
+                "y": share.tolist(),
+                "line": {"color": colour, "dash": dash, "width": 2},
+                "hovertemplate": f"{task}<br>%{{y:.0%}} within %{{x:.3s}}s<extra></extra>",
+            }
+        )
+    layout = _layout(x="wall time of a decision", y="share of decisions", height=300)
+    layout["xaxis"] |= {"type": "log", "tickvals": list(_CLOCK.values()), "ticktext": list(_CLOCK)}
+    layout["yaxis"] |= {"tickformat": ".0%", "range": [0, 1.02]}
+    layout["showlegend"] = True
+    layout["legend"] = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    return {"data": data, "layout": layout}
+
+
+def _layout(*, height: int, x: str = "", y: str = "") -> Figure:
+    axis = {
+        "gridcolor": "@line",
+        "linecolor": "@line",
+        "zerolinecolor": "@line",
+        "fixedrange": True,
+    }
+    return {
+        "height": height,
+        "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "@muted"},
+        "hoverlabel": {
+            "bgcolor": "@paper",
+            "bordercolor": "@line",
+            "font": {"color": "@ink"},
+            "align": "left",
+        },
+        "showlegend": False,
+        "xaxis": {**axis, "title": {"text": x, "standoff": 10, "font": {"size": 13}}},
+        "yaxis": {**axis, "title": {"text": y, "standoff": 10, "font": {"size": 13}}},
+    }
+
+
+def _whiskers(estimates: Sequence[Estimate], colour: str) -> Figure:
+    """Error bars; of no length where an estimate has no interval."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [0 if e.high is None else e.high - e.value for e in estimates],
+        "arrayminus": [0 if e.low is None else e.value - e.low for e in estimates],
+        "color": colour,
+        "thickness": 2,
+        "width": 4,
+    }
+
+
+def _words(e: Estimate) -> str:
+    """Value, interval and number of users for a tooltip."""
+    interval = "no interval" if e.low is None else f"{e.low:.3g} to {e.high:.3g}"
+    return f"{e.value:.3g} ({interval}, {e.n} users)"
+
+
+def _end(e: Estimate) -> float:
+    return e.value if e.high is None else e.high
+
+
+def _line(x: float, colour: str) -> Figure:
+    line = {"color": colour, "width": 1.5, "dash": "dash"}
+    return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "line": line}
+
+
+def _note(x: float, text: str, colour: str) -> Figure:
+    return {
+        "x": x,
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "text": text,
+        "showarrow": False,
+        "font": {"color": colour},
+    }

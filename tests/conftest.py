@@ -1,0 +1,16 @@
+"""A suite small enough for tests: two kinds of lives on a small synthetic catalog."""
+
+from tasteshift.suites.suite import SUITES, Suite, Task
+
+SUITES.register(
+    "smoke",
+    Suite(
+        name="smoke",
+        version=1,
+        summary="two small tasks for tests",
+        tasks=(
+            Task("smoke/stationary", "synthetic:60", "stationary", 3, 2, 2, 2, True),
+            Task("smoke/abrupt-shift", "synthetic:60", "abrupt-shift", 3, 2, 7, 1),
+        ),
+    ),
+)

@@ -1,0 +1,193 @@
+"""The environment: Gymnasium's own checker, determinism, limits, errors, and what stays hidden."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasteshift import envs as _envs
+from tasteshift.envs.catalogs.load import load_data
+from tasteshift.envs.lifelong import Lifelong
+from tasteshift.envs.log import public_world
+from tasteshift.envs.scenarios import SCENARIOS
+from tasteshift.errors import InputError
+
+assert _envs
+
+
+def make(**arguments):
+    return gym.make("TasteShift/Lifelong-v0", **arguments).unwrapped
+
+
+def live(env, seed, actions=None, user=None):
+    """Everything that a life shows, as one comparable list."""
+    env.action_space.seed(0)
+    observation, info = env.reset(seed=seed, options={"user": user} if user is not None else None)
+    seen, over = [(observation, info)], False
+    while not over:
+        observation, reward, terminated, over, info = env.step(env.action_space.sample())
+        seen.append((observation, reward, terminated, over, info))
+    return repr(seen)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.names())
+@pytest.mark.parametrize("catalog", ["movielens-100k", "synthetic:60"])
+def test_gymnasium_finds_nothing_to_complain_about(catalog, scenario):
+    env = make(catalog=catalog, scenario=scenario, render_mode="ansi")
+    check_env(env)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.names())
+def test_equal_seeds_give_equal_lives_and_others_do_not(scenario):
+    first, second = (make(catalog="synthetic:60", scenario=scenario, slate_size=3) for _ in "ab")
+    assert live(first, 5) == live(second, 5) == live(first, 5)
+    assert live(first, 5) != live(first, 6)
+
+
+def test_a_life_ends_by_truncation_after_its_last_session_and_stays_over():
+    env = make(catalog="synthetic:60", sessions=2, turns=3)
+    observation, _ = env.reset(seed=1)
+    assert observation["steps_left"] == 6
+    for step in range(6):
+        observation, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        assert not terminated
+        assert truncated == (step == 5)
+        assert env.observation_space.contains(observation)
+    assert observation["steps_left"] == 0
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(env.action_space.sample())
+
+
+def test_stepping_before_a_reset_is_refused():
+    with pytest.raises(gym.error.ResetNeeded):
+        make(catalog="synthetic:60").step({"slate": np.full(5, -1)})
+
+
+def test_a_repeated_item_counts_once_and_an_empty_slate_earns_nothing():
+    env = make(catalog="synthetic:60", slate_size=3)
+    env.reset(seed=2)
+    observation, *_ = env.step({"slate": np.array([4, 4, 5])})
+    assert observation["slate"].tolist() == [4, -1, 5]
+    observation, reward, *_ = env.step({"slate": np.full(3, -1)})
+    assert (reward, observation["chosen"]) == (0.0, -1)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"slate": np.array([1, 2])},
+        {"slate": np.array([1, 2, 60])},
+        {"slate": np.array([1, 2, -2])},
+        {"slate": "abc"},
+        {"slates": np.array([1, 2, 3])},
+        None,
+        3,
+    ],
+)
+def test_actions_outside_the_space_are_refused_and_change_nothing(action):
+    env, twin = (make(catalog="synthetic:60", slate_size=3) for _ in "ab")
+    for one in (env, twin):
+        one.reset(seed=2)
+    with pytest.raises(InputError, match="not in the action space"):
+        env.step(action)
+    good = {"slate": np.array([1, 2, 3])}
+    assert repr(env.step(good)) == repr(twin.step(good))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"slate_size": 0}, "slate_size must be a whole number of at least 1"),
+        ({"slate_size": 2.5}, "slate_size must be a whole number"),
+        ({"slate_size": 61}, "larger than catalog 'synthetic:60' with its 60 items"),
+        ({"sessions": -1}, "sessions must be a whole number"),
+        ({"turns": 0}, "turns must be a whole number"),
+        ({"scenario": "abrupt-shifts"}, "did you mean 'abrupt-shift'"),
+    ],
+)
+def test_bad_arguments_get_one_clear_line(arguments, message):
+    with pytest.raises(InputError, match=message) as caught:
+        make(**{"catalog": "synthetic:60", **arguments})
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_render_modes_are_refused():
+    with pytest.raises(InputError, match="use 'ansi' or None"):
+        Lifelong("synthetic:60", render_mode="human")
+
+
+def test_users_are_chosen_by_row_and_unknown_rows_are_refused():
+    env = make(catalog="synthetic:60", scenario="minor-profile")
+    minors = np.flatnonzero(load_data("synthetic:60").hidden.ages < 18)
+    observation, info = env.reset(seed=0, options={"user": int(minors[3])})
+    assert observation["user"] == minors[3]
+    assert info["age_group"] in ("child", "teen")
+    adult = int(np.flatnonzero(load_data("synthetic:60").hidden.ages >= 18)[0])
+    with pytest.raises(InputError, match="cannot live in scenario"):
+        env.reset(seed=0, options={"user": adult})
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**63 - 1),
+    scenario=st.sampled_from(SCENARIOS.names()),
+    size=st.integers(1, 12),
+    items=st.integers(12, 40),
+)
+def test_no_configuration_leaves_its_spaces_or_turns_nan(seed, scenario, size, items):
+    env = make(
+        catalog=f"synthetic:{items}", scenario=scenario, slate_size=size, sessions=2, turns=2
+    )
+    env.action_space.seed(seed % 2**31)
+    observation, _ = env.reset(seed=seed)
+    over = False
+    while not over:
+        assert env.observation_space.contains(observation)
+        observation, reward, _, over, _ = env.step(env.action_space.sample())
+        assert 0.0 <= reward <= 1.0
+
+
+def test_text_is_grounded_in_the_state():
+    env = make(catalog="movielens-100k", render_mode="ansi")
+    observation, _ = env.reset(seed=3)
+    named = [t for t in env.world.catalog.topics if t.lower() in observation["utterance"]]
+    assert len(named) >= 2
+    slate = np.array(env.truth.best()[0])
+    observation, reward, *_ = env.step({"slate": slate})
+    chosen = int(observation["chosen"])
+    assert env.world.catalog.label(chosen) in observation["utterance"]
+    assert env.world.catalog.label(chosen) in env.render()
+    assert reward == observation["rating"]
+
+
+def reachable(root):
+    """Every object that attribute access, items and closures lead to from `root`."""
+    seen, stack = {}, [root]
+    while stack:
+        thing = stack.pop()
+        if id(thing) in seen or isinstance(thing, (str, bytes, int, float, bool, type(None), type)):
+            continue
+        seen[id(thing)] = thing
+        if isinstance(thing, dict):
+            stack += [*thing, *thing.values()]
+        elif isinstance(thing, (list, tuple, set, frozenset)):
+            stack += thing
+        elif not isinstance(thing, np.ndarray):
+            names = {*getattr(thing, "__dict__", {}), *getattr(type(thing), "__slots__", ())}
+            stack += [getattr(thing, name) for name in names]
+            stack += [cell.cell_contents for cell in getattr(thing, "__closure__", None) or ()]
+    return list(seen.values())
+
+
+def test_agents_are_handed_nothing_that_leads_to_a_latent():
+    env = make(catalog="synthetic:60", scenario="gradual-drift")
+    observation, info = env.reset(seed=0)
+    hidden = env.world.hidden
+    secret = {id(a) for a in (hidden, hidden.z, hidden.anchors, hidden.appeal, hidden.quality)}
+    handed = reachable([public_world(env.world), observation, info, env.brief(1)])
+    assert not secret & {id(thing) for thing in handed}
+    assert secret <= {id(thing) for thing in reachable(env)}
+    arrays = [thing for thing in handed if isinstance(thing, np.ndarray)]
+    assert all(hidden.z.shape != array.shape for array in arrays)

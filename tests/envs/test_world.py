@@ -1,0 +1,56 @@
+"""A world's constants, its users, its log, and the ladder that every scenario must hold."""
+
+import numpy as np
+import pytest
+
+from tasteshift.envs.choice import affinity, position
+from tasteshift.envs.log import simulate_log
+from tasteshift.envs.world import TASTE_SPREAD, build_world
+from tasteshift.errors import InputError
+
+
+@pytest.mark.parametrize(("catalog", "size"), [("movielens-100k", 5), ("synthetic", 3)])
+def test_random_slates_are_refused_half_of_the_time(catalog, size):
+    world = build_world(catalog, "stationary", size)
+    rng = np.random.default_rng(0)
+    user = rng.integers(world.num_users, size=20_000)
+    item = rng.integers(len(world.catalog), size=(20_000, size))
+    hidden = world.hidden
+    liking = affinity(world.beta, hidden.anchors[user], hidden.z[item])
+    total = np.exp(liking + hidden.appeal[item] + position(size)).sum(axis=1)
+    refused = 1 / (1 + total * np.exp(-world.nothing))
+    assert refused.mean() == pytest.approx(0.5, abs=0.015)
+    assert (world.beta * hidden.anchors @ hidden.z.T).std() == pytest.approx(TASTE_SPREAD, rel=1e-4)
+
+
+def test_users_are_distinct_eligible_and_fixed_by_the_seed():
+    world = build_world("movielens-100k", "minor-profile", 5)
+    users = world.sample_users(0, 20)
+    assert len(set(users)) == 20
+    assert list(users) == sorted(users)
+    assert {world.age_group(user) for user in users} <= {"child", "teen"}
+    assert users == world.sample_users(0, 20) != world.sample_users(1, 20)
+    assert world.sample_users(0, 36) == world.sample_users(1, 36)
+    for count in (0, -1, 37):
+        with pytest.raises(InputError, match="ask for 1 to 36"):
+            world.sample_users(0, count)
+
+
+def test_items_are_unsuitable_below_their_age():
+    world = build_world("movielens-100k", "stationary", 5)
+    for user in range(0, 943, 50):
+        age = world.hidden.ages[user]
+        assert (world.unsuitable(user) == (world.catalog.maturity > age)).all()
+
+
+def test_the_log_shows_no_item_twice_to_anybody_and_follows_popularity_and_taste():
+    log = simulate_log("movielens-100k")
+    world = build_world("movielens-100k", "stationary", 5)
+    assert len(set(zip(log.user.tolist(), log.item.tolist(), strict=True))) == len(log)
+    assert (np.diff(log.user) >= 0).all()
+    assert ((log.rating > 0) & (log.rating < 1)).all()
+    count = np.bincount(log.item, minlength=len(world.catalog))
+    assert np.corrcoef(count, world.catalog.popularity)[0, 1] > 0.7
+    hidden = world.hidden
+    score = (hidden.anchors[log.user] * hidden.z[log.item]).sum(axis=1)
+    assert score.mean() > (hidden.anchors @ hidden.z.T).mean() + 0.3 * score.std()

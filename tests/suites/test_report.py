@@ -1,0 +1,288 @@
+"""The page holds the right numbers, in one file, and says nothing that a table does not."""
+
+import json
+import re
+import struct
+import zlib
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from tasteshift.metrics.scoring import score
+from tasteshift.metrics.statistics import ratio_interval
+from tasteshift.metrics.trace import DECISIONS, GENERATIONS, STEPS, Trace
+from tasteshift.records import Identity, Manifest
+from tasteshift.suites.report import number, write_report
+
+TASKS = ("made/steady", "made/shift", "made/minors")
+SAID = (
+    "Something light tonight, please.",
+    "More like the last one.",
+    "",
+    "I'm <b>done</b> & tired",
+)
+LEVEL = {"random": 0.16, "agent": 0.34, "frozen-oracle": 0.52, "oracle": 0.55}
+
+
+def made_up_run(users=30, sessions=8, turns=3, seed=1, model=True):
+    """Lives shaped like real ones: in one task tastes turn at session 4 and the agent adapts."""
+    rng = np.random.default_rng(seed)
+    steps, generations, decisions = [], [], []
+    for task in TASKS:
+        mood = rng.normal(0, 0.05, users)
+        for policy, level in LEVEL.items():
+            for user in range(users):
+                group = ("child", "teen")[user % 2] if task == "made/minors" else "adult"
+                for s in range(sessions):
+                    mean = level + mood[user] + (0.02 * s if policy == "agent" else 0)
+                    if task == "made/shift" and s >= 4 and policy in ("agent", "frozen-oracle"):
+                        lost = 0.22 if policy == "frozen-oracle" else 0.2 * 0.6 ** (s - 4)
+                        mean -= lost
+                    for t in range(turns):
+                        best = 0.6 + mood[user]
+                        chose = rng.random() < 0.8
+                        reward = float(np.clip(rng.normal(mean / 0.8, 0.15), 0, 1)) * chose
+                        slate = [int(i) for i in rng.choice(90, 5, replace=False)]
+                        breaches = int(rng.binomial(5, 0.2)) if policy == "random" else 0
+                        if policy == "agent":
+                            breaches = int(rng.random() < 0.1)
+                        breaches *= group != "adult"
+                        chosen = slate[t] if chose else -1
+                        who, when = (task, 0, user, policy, group), (s, t, 7 * s)
+                        what = (SAID[(s + t) % 4], slate, chosen, reward, True)
+                        steps.append((*who, *when, *what, min(mean, best), best, breaches))
+                        if policy == "agent":
+                            wait = 0.9 if model and task == "made/shift" else 0.002
+                            decisions.append((task, 0, user, wait * rng.lognormal(0, 0.3)))
+                        if policy == "agent" and model and task == "made/shift":
+                            generations += generation(rng, task, user, s, t)
+    return Trace(
+        pd.DataFrame(steps, columns=STEPS),
+        pd.DataFrame(generations, columns=GENERATIONS),
+        pd.DataFrame(decisions, columns=DECISIONS),
+    )
+
+
+def generation(rng, task, user, session, turn):
+    outcome = str(rng.choice(["valid", "fallback"], p=[0.9, 0.1]))
+    accepted = rng.binomial(4, 0.55, size=4)
+    text = "3 1 12 7 5" if outcome == "valid" else "</script><script>alert(1)</script>"
+    told = [task, 0, user, session, turn, 0, outcome, text, 210, int(sum(accepted) + 4)]
+    return [
+        [*told, place, 4, 4, 28, 29, int(length), int(length) + 1, ["draft"] * int(length)]
+        for place, length in enumerate(accepted)
+    ]
+
+
+def manifest(**changes):
+    identity = {
+        "suite": "made@1",
+        "suite_hash": "ab" * 32,
+        "simulator_version": "1",
+        "agent": "llm",
+        "agent_config": {"candidates": 12},
+        "decoder": "mcsd",
+        "pair": "smollm2-135m",
+        "pair_hash": "cd" * 32,
+        "catalogs": {"movielens-100k": "ef" * 32},
+        "seeds": (0,),
+    }
+    provenance = {"commit": "0123456789abcdef", "dirty": True, "packages": {"numpy": "2.4"}}
+    return Manifest(Identity(**identity | changes), "12" * 32, provenance)
+
+
+def poster(task, item):
+    across, down = np.meshgrid(np.linspace(0, 1, 64), np.linspace(0, 1, 64))
+    hue = np.stack([across, down, np.full_like(across, (item % 9) / 9)], axis=-1)
+    return (255 * (0.3 + 0.7 * hue * (item % 7 + 1) / 7)).astype(np.uint8)
+
+
+def label(task, item):
+    return f"Film & Number {item} (19{item % 90 + 10})"
+
+
+def written(out, trace, **changes):
+    tasks = list(dict.fromkeys(trace.steps["task"]))
+    scores = [*score(trace, tasks, clocked=False), *score(trace, tasks, clocked=True)]
+    path = write_report(
+        out,
+        manifest(**changes),
+        scores,
+        trace,
+        label=label,
+        poster=poster,
+        summaries={"made/shift": "tastes turn in session 5"},
+        simulated=("maturity", "posters"),
+    )
+    return path.read_text(encoding="utf-8"), scores
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return made_up_run()
+
+
+@pytest.fixture(scope="module")
+def page(trace, tmp_path_factory):
+    return written(tmp_path_factory.mktemp("run"), trace)[0]
+
+
+def figures(page):
+    found = re.findall(r'<script type="application/json" data-figure="(.*?)">(.*?)</script>', page)
+    return {name: json.loads(text) for name, text in found}
+
+
+def series(figure, name):
+    return next(data for data in figure["data"] if data["name"] == name)
+
+
+def test_curves_are_the_means_of_the_recorded_rewards(page, trace):
+    drawn = figures(page)
+    for place, task in enumerate(TASKS):
+        for policy in LEVEL:
+            lives = trace.of(task).lives(policy)
+            line = series(drawn[f"curve-{place}"], policy)
+            assert line["x"] == [1, 2, 3, 4, 5, 6, 7, 8]
+            assert line["y"] == pytest.approx(lives.groupby("session")["reward"].mean().tolist())
+            fifth = lives[lives["session"] == 4].groupby("user")["reward"]
+            expected = ratio_interval(fifth.sum(), fifth.size())
+            band = series(drawn[f"curve-{place}"], f"{policy} interval")
+            assert (band["y"][4], band["y"][-5]) == (expected.high, expected.low)
+
+
+def test_the_standing_shows_the_scores(tmp_path, trace):
+    page, scores = written(tmp_path, trace)
+    drawn = series(figures(page)["standing"], "agent")
+    returns = {s.task: s for s in scores if s.metric == "normalised_return"}
+    assert drawn["x"] == [returns[task].value for task in reversed(TASKS)]
+    reach = [returns[task].high - returns[task].value for task in reversed(TASKS)]
+    assert drawn["error_x"]["array"] == pytest.approx(reach)
+
+
+def test_every_score_stands_in_the_table(tmp_path, trace):
+    page, scores = written(tmp_path, trace)
+    rows = re.findall(r'<th scope="row">(made/\w+)</th><td class="n value">(.*?)</td>', page)
+    assert sorted(rows) == sorted((s.task, number(s.value, s.unit)) for s in scores)
+
+
+def test_histogram_latency_and_safety_match_the_tables(page, trace):
+    drawn = figures(page)
+    lengths = trace.generations["accepted"].value_counts().reindex(range(5), fill_value=0)
+    assert drawn["accepted"]["data"][0]["customdata"] == lengths.tolist()
+    assert drawn["accepted"]["data"][0]["y"] == pytest.approx((lengths / lengths.sum()).tolist())
+    waits = trace.decisions.query("task == 'made/shift'")["seconds"]
+    curve = series(drawn["latency"], "made/shift")
+    assert curve["x"] == pytest.approx(np.quantile(waits, curve["y"]).tolist())
+    minors = trace.steps.query("task == 'made/minors' and policy == 'random'")
+    dot = series(drawn["safety-0"], "random")
+    assert dot["x"] == pytest.approx([1000 * minors["breaches"].sum() / (5 * len(minors))])
+    assert dot["y"] == pytest.approx([minors["reward"].mean()])
+    assert "safety-1" not in drawn
+
+
+def test_the_transcript_is_the_median_life_of_the_task_with_a_model(page, trace):
+    lives = trace.steps.query("task == 'made/shift' and policy == 'agent'")
+    totals = lives.groupby("user")["reward"].sum().sort_values()
+    user = totals.index[(len(totals) - 1) // 2]
+    assert f"User {user} (adult) of made/shift" in page
+    life = lives[lives["user"] == user]
+    assert page.count('<div class="turn">') == len(life)
+    assert page.count("<em>chosen</em>") == (life["chosen"] >= 0).sum()
+    assert page.count('<ol class="slate">') == len(life)
+
+
+def test_pictures_are_the_pixels_given(page):
+    import base64
+
+    encoded = re.search(r'src="data:image/png;base64,([^"]+)"[^>]*>Film &amp; Number (\d+)', page)
+    png, item = base64.b64decode(encoded[1]), int(encoded[2])
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", png[16:24]) == (64, 64)
+    size = struct.unpack(">I", png[33:37])[0]
+    rows = np.frombuffer(zlib.decompress(png[41 : 41 + size]), np.uint8).reshape(64, 193)
+    assert (rows[:, 1:].reshape(64, 64, 3) == poster("", item)).all()
+
+
+def test_nothing_is_loaded_and_nothing_said_is_executed(page):
+    own = page[: page.index("plotly.js v")] + page[page.rindex('"use strict"') :]
+    assert not re.search(r'(src|href)="(?!data:|#)', own)
+    assert "default-src 'none'" in own
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)" in own
+    assert "<script>alert" not in own
+    assert "I&#39;m &lt;b&gt;done&lt;/b&gt; &amp; tired" in own
+
+
+def test_plotly_accepts_every_figure(page):
+    drawn = figures(page)
+    assert len(drawn) == 7
+    for figure in drawn.values():
+        colours = re.sub(r'"@[a-z0-9-]+"', '"#123456"', json.dumps(figure))
+        go.Figure(json.loads(colours))
+
+
+def test_colours_all_have_a_value_in_light_and_dark(page):
+    tokens = {name for f in figures(page).values() for name in re.findall(r'"@([\w-]+)"', str(f))}
+    tokens |= set(re.findall(r"'@([\w-]+)'", str(figures(page))))
+    assert tokens
+    for token in tokens:
+        assert page.count(f"--{token}:") == 2, token
+
+
+def test_the_page_says_what_was_run_and_how_it_was_counted(page):
+    for words in ("made@1", "mcsd", "smollm2-135m", "0123456789", "with uncommitted changes"):
+        assert words in page
+    for words in ("tastes turn in session 5", "does not have them: maturity, posters."):
+        assert words in page
+    for words in ("sampling unit is the user", "2,000 resamples", "Below 20 users"):
+        assert words in page
+
+
+def test_a_small_run_without_a_model_has_no_intervals_and_no_decoding(tmp_path):
+    small = made_up_run(users=3, sessions=1, turns=2, model=False)
+    page, _ = written(tmp_path, small, agent="popular", decoder="", pair="", pair_hash="")
+    drawn = figures(page)
+    assert "accepted" not in drawn
+    assert series(drawn["curve-0"], "agent")["x"] == [1, 2]
+    assert series(drawn["curve-0"], "agent interval")["x"] == []
+    assert page.count(">none</span>") > 10
+
+
+def test_an_agent_alone_still_gets_a_page(tmp_path):
+    run = made_up_run(users=4, sessions=2, turns=2, model=False)
+    alone = Trace(run.lives("agent"), pd.DataFrame(), pd.DataFrame())
+    drawn = figures(written(tmp_path, alone)[0])
+    assert "standing" not in drawn
+    assert [data["name"] for data in drawn["curve-0"]["data"]] == ["agent interval", "agent"]
+
+
+def test_a_long_life_is_shown_from_both_ends(tmp_path):
+    page, _ = written(tmp_path, made_up_run(users=2, sessions=20, turns=4, model=False))
+    assert page.count('<div class="turn">') == 60
+    assert "20 turns in the middle are left out" in page
+
+
+def test_the_same_run_gives_the_same_page_and_leaves_nothing_else(tmp_path, trace):
+    first = written(tmp_path, trace)[0]
+    assert first == written(tmp_path, trace)[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (None, "", "–"),
+        (0.0, "", "0"),
+        (0.41234, "", "0.412"),
+        (-0.05, "", "−0.0500"),
+        (12.0, "", "12.0"),
+        (123.4, "", "123"),
+        (12345.6, "", "12,346"),
+        (0.0123, "seconds", "12.3\u202fms"),
+        (0.00001, "seconds", "10.0\u202fµs"),
+        (2.5, "seconds", "2.50\u202fs"),
+    ],
+)
+def test_numbers_read_well(value, unit, text):
+    assert number(value, unit) == text

@@ -1,0 +1,191 @@
+"""The run directory: refusals, resume after any cut, and one order whatever happened."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from tasteshift.errors import InputError
+from tasteshift.suites import evaluate as engine
+from tasteshift.suites.evaluate import evaluate, load_run, rewrite_report
+from tasteshift.suites.rundir import RunDir, read_episodes, read_manifest
+
+SMALL = {"suite": "smoke", "users": 3}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "popular"
+    evaluate("popular", "smoke", out=out)
+    return out
+
+
+def content(run):
+    return {name: (run / name).read_bytes() for name in ("episodes.jsonl", "scores.json")}
+
+
+def test_a_run_directory_holds_the_contract_files_and_nothing_else(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        *("manifest.json", "episodes.jsonl", "steps.parquet", "generations.parquet"),
+        *("timings.json", "scores.json", "report.html"),
+    }
+    keys = [(e.task, e.seed, e.user, e.policy) for e in read_episodes(finished)]
+    assert keys == sorted(set(keys))
+
+
+def test_the_same_run_twice_has_the_same_bytes(finished, tmp_path):
+    evaluate("popular", "smoke", out=tmp_path / "again")
+    assert content(finished) == content(tmp_path / "again")
+    for table in ("steps.parquet", "generations.parquet"):
+        assert (finished / table).read_bytes() == (tmp_path / "again" / table).read_bytes()
+
+
+class Cut(Exception):
+    """Stands for a power cut."""
+
+
+@pytest.mark.parametrize("after", [1, 4, 7])
+@pytest.mark.parametrize("torn", [b"", b'{"task":"smoke/sta'])
+def test_a_run_that_was_cut_resumes_to_the_same_bytes(finished, tmp_path, monkeypatch, after, torn):
+    out, real = tmp_path / "cut", RunDir.add
+
+    def add(self, life):
+        if len(self.done) == after:
+            raise Cut
+        real(self, life)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDir, "add", add)
+        with pytest.raises(Cut):
+            evaluate("popular", "smoke", out=out)
+    with (out / "episodes.jsonl").open("ab") as file:
+        file.write(torn)
+    with pytest.raises(InputError, match="not finished|no finished run"):
+        load_run(out)
+    with pytest.raises(InputError, match="add --resume"):
+        evaluate("popular", "smoke", out=out)
+    with pytest.raises(InputError, match=r"another run \(different agent"):
+        evaluate("random", "smoke", out=out, resume=True)
+    lived = []
+    monkeypatch.setattr(engine, "play", lambda *a, **k: lived.append(1) or play(*a, **k))
+    from tasteshift.suites.play import play
+
+    evaluate("popular", "smoke", out=out, resume=True)
+    assert len(lived) == len(read_episodes(finished)) - after
+    assert content(out) == content(finished)
+
+
+def test_nothing_is_written_before_the_first_life(tmp_path):
+    class Unprepared:
+        name = "unprepared"
+
+        def config(self):
+            return {}
+
+        def prepare(self, world):
+            raise InputError("needs something; install it")
+
+        def start(self, brief):
+            raise AssertionError
+
+    with pytest.raises(InputError, match="install it"):
+        evaluate(Unprepared(), "smoke", out=tmp_path / "a" / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_resuming_a_finished_run_returns_it_untouched(finished):
+    before = (finished / "timings.json").read_bytes()
+    run = evaluate("popular", "smoke", out=finished, resume=True)
+    assert (finished / "timings.json").read_bytes() == before
+    assert {"task", "metric", "value", "low", "high", "n", "unit", "direction"} == set(run.scores)
+
+
+def test_finished_runs_and_foreign_folders_are_never_written_to(finished, tmp_path):
+    before = content(finished)
+    with pytest.raises(InputError, match="holds a finished run"):
+        evaluate("popular", "smoke", out=finished)
+    assert content(finished) == before
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="is not empty and holds no run"):
+        evaluate("popular", "smoke", out=tmp_path)
+    with pytest.raises(InputError, match="is a file"):
+        evaluate("popular", "smoke", out=tmp_path / "mine.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_agent_that_fails_names_its_life_and_leaves_a_run_to_resume(tmp_path):
+    from tasteshift.agents import make_agent
+    from tasteshift.errors import AgentError
+
+    class Fragile:
+        name, broken = "fragile", True
+
+        def config(self):
+            return {}
+
+        def prepare(self, world):
+            self.inner = make_agent("random")
+            self.inner.prepare(world)
+
+        def start(self, brief):
+            session = self.inner.start(brief)
+            return session if brief.user % 2 == 0 or not self.broken else Broken()
+
+    class Broken:
+        def act(self, observation):
+            raise ZeroDivisionError("no idea")
+
+    agent, out = Fragile(), tmp_path / "run"
+    with pytest.raises(AgentError, match=r"session 0, turn 0: ZeroDivisionError: no idea"):
+        evaluate(agent, "smoke", out=out)
+    assert not (out / "scores.json").exists()
+    agent.broken = False
+    run = evaluate(agent, "smoke", out=out, resume=True)
+    returns = run.scores.query("metric == 'normalised_return'")["value"]
+    assert returns.tolist() == [0.0] * len(returns)
+
+
+def damage(run, name, change):
+    path = run / name
+    path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("manifest.json", lambda _: b"", "manifest.json cannot be read"),
+        ("manifest.json", lambda b: b.replace(b'"seeds"', b'"seed"'), "seeds: Field required"),
+        ("scores.json", lambda b: b[: len(b) // 2], "scores.json cannot be read"),
+        ("timings.json", lambda _: b"{}", "lacks scores or lives"),
+        ("steps.parquet", lambda b: b[: len(b) // 2], "steps.parquet cannot be read"),
+    ],
+)
+def test_damaged_files_get_one_clear_line(finished, tmp_path, name, change, message):
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    damage(run, name, change)
+    with pytest.raises(InputError, match=message) as caught:
+        rewrite_report(run)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_folders_and_files_are_named(finished, tmp_path):
+    with pytest.raises(InputError, match="is not a run directory"):
+        load_run(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"manifest.json is missing"):
+        load_run(tmp_path)
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    (run / "scores.json").unlink()
+    with pytest.raises(InputError, match="--resume"):
+        load_run(run)
+
+
+def test_the_identity_hash_covers_the_identity_alone(finished):
+    manifest = read_manifest(finished)
+    stored = json.loads((finished / "manifest.json").read_text())
+    assert stored["provenance"]["python"]
+    assert engine.sha256(stored["identity"]) == manifest.identity_hash
+    changed = replace(manifest.identity, seeds=(1,))
+    assert engine.sha256(engine.asdict(changed)) != manifest.identity_hash

@@ -1,0 +1,116 @@
+"""The command line as a newcomer meets it: help, errors in one line, exit status, JSON."""
+
+import json
+import sys
+
+import pytest
+from tasteshift.cli import main
+
+KINDS = ["suites", "tasks", "agents", "decoders", "pairs", "scenarios", "catalogs", "metrics"]
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """Run the command line in this process; returns (status, stdout, stderr)."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["tasteshift", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+            raise SystemExit(0)
+        return (stopped.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["report"], ["list"], ["submit"], ["board"], ["board", "show"]]
+)
+def test_every_command_explains_itself(call, command):
+    status, out, _ = call(*command, "--help")
+    assert status == 0
+    assert "Usage: tasteshift" in out
+    assert "--help" in out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_listed_has_a_name_and_a_summary(call, kind):
+    status, out, _ = call("list", kind, "--json")
+    rows = json.loads(out)
+    assert status == 0
+    assert rows
+    assert all(row["name"] for row in rows)
+    assert kind == "tasks" or all(row["summary"] for row in rows)
+    status, table, _ = call("list", kind)
+    assert status == 0
+    assert all(row["name"] in table for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "quik", "--agent", "random"], "unknown suite 'quik'; did you mean 'quick'?"),
+        (["run", "smoke", "--agent", "lin-ucb"], "did you mean 'linucb'?"),
+        (["run", "smoke", "--agent", "llm", "--decoder", "mcds"], "did you mean 'mcsd'?"),
+        (["run", "smoke", "--agent", "llm", "--pair", "smollm"], "did you mean 'smollm2-135m'?"),
+        (["run", "smoke", "--agent", "random", "--users", "-3"], "--users must be at least 1"),
+        (["run", "smoke", "--agent", "random", "--seeds", "0"], "--seeds must be at least 1"),
+        (["run", "smoke", "--agent", "random", "--users", "9999"], "ask for 1 to 1000"),
+        (["run", "smoke", "--agent", "random", "--decoder", "mcsd"], "writes no text"),
+        (["list", "agent"], "did you mean 'agents'?"),
+        (["report", "no-such-folder"], "is not a run directory"),
+        (["submit", "no-such-folder", "--board", "b.db"], "is not a run directory"),
+        (["board", "show", "--board", "no-such-board.db"], "no-such-board.db"),
+    ],
+)
+def test_bad_input_gets_one_line_and_status_2(call, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    status, out, error = call(*words)
+    assert status == 2
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert out == ""
+    assert not list(tmp_path.rglob("*")), "nothing may be left behind"
+
+
+def test_a_wrong_type_is_a_usage_error(call):
+    status, _, error = call("run", "smoke", "--agent", "random", "--users", "many")
+    assert status == 2
+    assert "Invalid value for '--users'" in error
+    assert "valid integer" in error
+
+
+def test_from_run_to_board(call, tmp_path):
+    out, board = tmp_path / "run", tmp_path / "board.db"
+    status, text, _ = call("run", "smoke", "--agent", "popular", "--out", out)
+    assert status == 0
+    assert "normalised_return" in text
+    assert "report.html" in text.replace("\n", "")
+    status, text, _ = call("report", out, "--json")
+    rows = json.loads(text)
+    assert status == 0
+    assert {"task", "metric", "value", "low", "high", "n", "unit", "direction"} <= rows[0].keys()
+    status, text, _ = call("submit", out, "--board", board)
+    assert (status, "replayed" in text) == (0, True)
+    status, text, _ = call("board", "show", "--board", board, "--json")
+    (row,) = json.loads(text)
+    assert (row["agent"], row["suite"], row["rank_low"]) == ("popular", "smoke@1", None)
+    status, text, _ = call("board", "show", "--board", board)
+    assert (status, "popular" in text) == (0, True)
+
+
+def test_an_edited_reward_is_refused_with_status_1_and_its_step(call, tmp_path):
+    out, board = tmp_path / "run", tmp_path / "board.db"
+    call("run", "smoke", "--agent", "random", "--out", out)
+    lines = (out / "episodes.jsonl").read_text().splitlines()
+    episode = json.loads(lines[0])
+    episode["rewards"][1] += 0.125
+    (out / "episodes.jsonl").write_text("\n".join([json.dumps(episode), *lines[1:]]) + "\n")
+    status, _, error = call("submit", out, "--board", board)
+    assert status == 1
+    assert f"user {episode['user']}" in error
+    assert "session 1, turn 0" in error
+    assert "reward" in error
+    status, _, error = call("board", "show", "--board", board)
+    assert status == 2
