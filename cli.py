@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -88,17 +88,20 @@ def run(
     """
     from .suites.evaluate import evaluate
 
-    finished = evaluate(
-        agent,
-        suite,
-        seeds=seeds,
-        users=users,
-        out=out_dir,
-        decoder=decoder,
-        pair=pair,
-        resume=resume,
-        watch=lambda ahead: progress(f"{agent} lives {suite}", ahead),
-    )
+    try:
+        finished = evaluate(
+            agent,
+            suite,
+            seeds=seeds,
+            users=users,
+            out=out_dir,
+            decoder=decoder,
+            pair=pair,
+            resume=resume,
+            watch=lambda ahead: progress(f"{agent} lives {suite}", ahead),
+        )
+    except KeyboardInterrupt:
+        fail("stopped; the same command with --resume goes on where it was", 1)
     if as_json:
         print_json(finished.scores.to_dict("records"))
         return
@@ -242,7 +245,7 @@ def print_json(rows: Any) -> None:
     typer.echo(json.dumps(clean, ensure_ascii=False, indent=1, default=str))
 
 
-def fail(message: str, status: int) -> None:
+def fail(message: str, status: int) -> NoReturn:
     """One line on standard error, and out."""
     err.print(f"[bold red]error:[/] {message}".replace("\n", " "), soft_wrap=True, highlight=False)
     raise typer.Exit(status)

@@ -40,7 +40,7 @@ def fit_prior(features: Floats, log: Log, refusal: float) -> TastePrior:
     ridge, everything = RIDGE * np.eye(d), refusal * features.T @ features
     chosen = features[log.item]
     gram = users * everything + chosen.T @ chosen
-    mean = np.linalg.solve(gram + ridge, chosen.T @ log.rating)
+    mean = np.linalg.solve(gram + ridge, chosen.T @ log.rating).astype(np.float64)
 
     edges = np.searchsorted(log.user, np.arange(log.num_users + 1))
     spread = np.zeros((d, d))

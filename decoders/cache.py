@@ -132,7 +132,7 @@ class Reader:
             sees = np.tri(count, before + count, before, dtype=np.bool_)
         mask = np.ones((1, 1, count, self.committed + before + count), dtype=np.bool_)
         mask[..., self.committed :] = sees
-        positions = (torch.as_tensor(depths) + self.committed).clamp(max=self.last_position)
+        positions = (torch.tensor(depths) + self.committed).clamp(max=self.last_position)
         output = self.model(
             input_ids=torch.tensor([list(tokens)], device=self.device),
             attention_mask=torch.from_numpy(mask).to(self.device),

@@ -23,7 +23,7 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from ..errors import InputError
 from .base import ModelPair
 
-DRAFT_LAYERS = 4
+DRAFT_LAYERS = 3
 """Layers that the draft keeps."""
 
 

@@ -36,8 +36,10 @@ def board_rows(board: str | Path, suite: str | None = None) -> list[dict[str, An
     first: dict[str, int] = {}
     for one in found:
         first.setdefault(one.actions_digest, one.id)
-    shared = {name: _shared_task(one for one in found if one.suite == name) for name in
-              {one.suite for one in found}}
+    shared = {
+        name: _shared_task(one for one in found if one.suite == name)
+        for name in {one.suite for one in found}
+    }
     rows = [_row(one, first[one.actions_digest], shared[one.suite]) for one in found]
     return sorted(rows, key=_standing)
 

@@ -35,7 +35,8 @@ def check_identity(manifest: Manifest) -> Suite:
     seeds = tuple(range(suite.seeds))
     if identity.seeds != seeds:
         raise Refused(
-            f"manifest.json: seeds {list(identity.seeds)} are not {list(seeds)}, those of {suite.id}"
+            f"manifest.json: seeds {list(identity.seeds)} are not {list(seeds)}, "
+            f"those of {suite.id}"
         )
     return suite
 

@@ -8,6 +8,7 @@ replayed (that would take the model), so whatever rests on them stays *reported*
 from __future__ import annotations
 
 from itertools import groupby
+from typing import get_args
 
 from ..records import ReplyOutcome
 from ..suites.rundir import Key
@@ -15,7 +16,7 @@ from . import refusal
 from .recorded import RecordedLife, Row
 from .refusal import Refused
 
-OUTCOMES = ReplyOutcome.__args__  # type: ignore[attr-defined]
+OUTCOMES: tuple[str, ...] = get_args(ReplyOutcome)
 OF_REPLY = ("outcome", "text", "prompt_tokens", "tokens")
 UNDRAFTED = "autoregressive"
 
@@ -37,9 +38,7 @@ def check_rounds(key: Key, life: RecordedLife, decoder: str) -> None:
 def _check_round(key: Key, row: Row, decoder: str) -> None:
     depth, drafted, accepted = row["max_depth"], row["drafted_depth"], row["accepted"]
     if not 0 <= accepted <= drafted <= depth:
-        _refuse(
-            key, row, f"accepted {accepted} of {drafted} drafted at a depth of at most {depth}"
-        )
+        _refuse(key, row, f"accepted {accepted} of {drafted} drafted at a depth of at most {depth}")
     if not drafted <= row["drafted_nodes"]:
         _refuse(key, row, f"drafted {drafted} deep with {row['drafted_nodes']} nodes")
     if not accepted < row["verified_nodes"]:

@@ -9,17 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    DDL,
-    JSON,
-    Engine,
-    UniqueConstraint,
-    create_engine,
-    event,
-    inspect,
-    select,
-    text,
-)
+from sqlalchemy import JSON, URL, Engine, UniqueConstraint, create_engine, inspect, select
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -63,17 +53,6 @@ class Submission(Base):
     scores: Mapped[Json] = mapped_column(JSON)
     clocked: Mapped[Json] = mapped_column(JSON)
     overall: Mapped[Json] = mapped_column(JSON)
-
-
-for _verb in ("UPDATE", "DELETE"):
-    event.listen(
-        Submission.__table__,
-        "after_create",
-        DDL(
-            f"CREATE TRIGGER submissions_no_{_verb.lower()} BEFORE {_verb} ON submissions "
-            "BEGIN SELECT RAISE(ABORT, 'submissions are only ever added'); END"
-        ).execute_if(dialect="sqlite"),
-    )
 
 
 class Board:
@@ -124,9 +103,10 @@ def open_board(path: str | Path, *, create: bool = False) -> Iterator[Board]:
     file = board_file(path)
     if not create and not file.exists():
         raise InputError(f"there is no board at {file}; submit a run first")
-    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": BUSY_SECONDS})
+    url = URL.create("sqlite", database=str(file))
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     try:
-        if create and not (file.exists() and file.stat().st_size):
+        if create:
             file.parent.mkdir(parents=True, exist_ok=True)
             _make_tables(engine)
         _check_tables(file, engine)
@@ -150,18 +130,32 @@ def board_file(path: str | Path) -> Path:
 
 
 def _make_tables(engine: Engine) -> None:
-    """With a write-ahead log: readers never wait for a writer, and a killed one leaves no half."""
-    with engine.connect() as connection:
-        connection.execute(text("PRAGMA journal_mode = WAL"))
-    Base.metadata.create_all(engine)
+    """In an empty database only, and in one transaction, whoever else may be trying the same.
+
+    The write-ahead log lets readers go on while one writes; the triggers keep rows as they are.
+    """
+    if inspect(engine).get_table_names():
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if not inspect(connection).get_table_names():
+            Base.metadata.create_all(connection)
+            for verb in ("UPDATE", "DELETE"):
+                connection.exec_driver_sql(
+                    f"CREATE TRIGGER submissions_no_{verb.lower()} BEFORE {verb} ON submissions "
+                    "BEGIN SELECT RAISE(ABORT, 'submissions are only ever added'); END"
+                )
+        connection.exec_driver_sql("COMMIT")
 
 
 def _check_tables(file: Path, engine: Engine) -> None:
-    found = inspect(engine)
-    table = Submission.__table__
-    columns = {c["name"] for c in found.get_columns(table.name)} if found.has_table(table.name) else set()
-    if columns != {column.name for column in table.columns}:
-        raise InputError(f"{file} is a database, but not a board of this version; name another file")
+    found, name = inspect(engine), Submission.__tablename__
+    present = (
+        {column["name"] for column in found.get_columns(name)} if found.has_table(name) else ()
+    )
+    if set(present) != {column.name for column in Submission.__table__.columns}:
+        raise InputError(f"{file} is a database, but no board of this version; name another file")
 
 
 def _row(run: VerifiedRun) -> Submission:

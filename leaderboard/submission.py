@@ -38,7 +38,7 @@ class Receipt:
         name = " ".join(part for part in (identity.agent, identity.decoder) if part)
         if not self.new:
             return f"{name} on {identity.suite}: already on the board as #{self.id}"
-        notes = f"; privileged, so never ranked" if self.verdict.run.privileged else ""
+        notes = "; privileged, so never ranked" if self.verdict.run.privileged else ""
         if self.same_actions is not None:
             notes += f"; shows the same slates as #{self.same_actions}"
         return f"#{self.id} {name} on {identity.suite}: {self.verdict.reason}{notes}"
@@ -63,9 +63,7 @@ class Receipt:
         }
 
 
-def submit(
-    run_dir: str | Path, board: str | Path, *, watch: Watcher | None = None
-) -> Receipt:
+def submit(run_dir: str | Path, board: str | Path, *, watch: Watcher | None = None) -> Receipt:
     """Replay the run in `run_dir` and, if it is what it claims to be, put it on `board`.
 
     board  a database file, which is made where there is none

@@ -103,7 +103,7 @@ def _require_finished(path: Path) -> None:
     if not path.is_dir():
         raise InputError(f"{path} is not a run directory; name the --out folder of a run")
     if not (path / "manifest.json").exists():
-        raise InputError(f"{path} holds no run: manifest.json is missing; name a run's --out folder")
+        raise InputError(f"{path} holds no run (no manifest.json); name the --out folder of one")
     if not (path / "scores.json").exists():
         raise InputError(f"{path} holds no finished run; finish it with tasteshift run … --resume")
 
@@ -142,8 +142,8 @@ def _rescored(
         for field, value in asdict(new).items():
             claimed = getattr(old, field)
             if claimed != value:
-                where = f"{new.task} {new.metric}"
-                raise Refused(f"{file}: {where}: {field} {claimed!r} recorded, {value!r} recomputed")
+                what = f"{field} {claimed!r} recorded, {value!r} recomputed"
+                raise Refused(f"{file}: {new.task} {new.metric}: {what}")
     if len(told) != len(true):
         raise Refused(f"{file}: {len(told)} scores recorded, {len(true)} recomputed")
     return tuple(true)

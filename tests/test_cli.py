@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+
 from tasteshift.cli import main
 
 KINDS = ["suites", "tasks", "agents", "decoders", "pairs", "scenarios", "catalogs", "metrics"]
@@ -15,10 +16,12 @@ def call(capsys, monkeypatch):
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["tasteshift", *map(str, words)])
-        with pytest.raises(SystemExit) as stopped:
+        try:
             main()
-            raise SystemExit(0)
-        return (stopped.value.code or 0, *capsys.readouterr())
+            status = 0
+        except SystemExit as stopped:
+            status = stopped.code or 0
+        return (status, *capsys.readouterr())
 
     return run
 

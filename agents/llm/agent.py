@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ...decoders.base import Decoder, ModelPair
 
 TOKENS_PER_NUMBER = 4
-THREADS = 2
-"""Torch threads while decoding, fixed because the last bits of a logit depend on them."""
 
 
 class LlmAgent:
@@ -34,6 +32,7 @@ class LlmAgent:
     candidates   length of the list (at least the slate's)
     memory       how many items shown last stay off the list
     temperature  of the decoder, where it is made here
+    threads      of torch while decoding, likewise; a logit's last bits depend on them
     """
 
     name = "llm"
@@ -47,22 +46,25 @@ class LlmAgent:
         memory: int = 60,
         weights: Weights | None = None,
         temperature: float = 0.0,
+        threads: int = 1,
     ) -> None:
         self.candidates = candidates
         self.memory = memory
         self.weights = weights or Weights()
-        self._requested = decoder, pair, temperature
+        self._decoder, self._pair = decoder, pair
+        self._temperature, self._threads = temperature, threads
         self._world: PublicWorld | None = None
 
     @cached_property
     def decoder(self) -> Decoder:
         """The decoder, loaded when first needed; raises InputError where it cannot be."""
-        decoder, pair, temperature = self._requested
-        if not isinstance(decoder, str):
-            return decoder
+        if not isinstance(self._decoder, str):
+            return self._decoder
         from ...decoders import make_decoder
 
-        return make_decoder(decoder, pair, temperature=temperature, threads=THREADS)
+        return make_decoder(
+            self._decoder, self._pair, temperature=self._temperature, threads=self._threads
+        )
 
     def config(self) -> dict[str, Any]:
         """Settings, the prompts' hash and the decoder's configuration; loads the decoder."""
@@ -145,6 +147,7 @@ class LlmSession:
     def _ask(self, turn: Turn, messages: list[dict[str, str]]) -> tuple[str, Generation, Answer]:
         tokenizer: Any = self._decoder.pair.tokenizer
         prompt = encode(tokenizer, messages, begin(turn))
-        generation = self._decoder.generate(prompt, max_new_tokens=TOKENS_PER_NUMBER * turn.wanted)
+        limit = TOKENS_PER_NUMBER * turn.wanted
+        generation = self._decoder.generate(prompt, limit, seed=self._brief.seed)
         text = str(tokenizer.decode(list(generation.tokens), skip_special_tokens=True))
         return text, generation, parse(text, len(turn.titles), turn.wanted)

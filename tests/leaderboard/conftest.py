@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from tasteshift.records import Action, Brief, Generation, Observation, Reply, Round
 from tasteshift.suites.canonical import sha256
 from tasteshift.suites.evaluate import evaluate

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.board import board_rows
 from tasteshift.leaderboard.store import open_board
@@ -128,7 +129,7 @@ def test_rows_can_be_restricted_to_a_suite(runs: Runs, tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_board(runs: Runs, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no board at .*; submit a run first"):
+    with pytest.raises(InputError, match="submit a run first"):
         board_rows(tmp_path / "board.db")
     assert not (tmp_path / "board.db").exists()
     notes, other = tmp_path / "notes.txt", tmp_path / "other.db"

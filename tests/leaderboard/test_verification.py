@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+
 from tasteshift.agents import make_agent
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.verification import verify
@@ -38,9 +39,7 @@ def place(row: dict[str, Any]) -> str:
 def a_turn(tampered: Any, policy: str = "agent") -> int:
     """Index of the row of some turn in the middle of a life."""
     rows = tampered.table("steps")
-    return next(
-        k for k, row in enumerate(rows) if (row["policy"], row["session"]) == (policy, 3)
-    )
+    return next(k for k, row in enumerate(rows) if (row["policy"], row["session"]) == (policy, 3))
 
 
 @pytest.mark.parametrize("agent", ["random", "popular", "linucb", "frozen-oracle"])

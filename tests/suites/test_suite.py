@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from tasteshift.errors import InputError
 from tasteshift.suites.evaluate import keys
 from tasteshift.suites.suite import COMPANIONS, SUITES, Task, find_suite

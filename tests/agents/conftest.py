@@ -1,0 +1,146 @@
+"""Lives to play and a language-model pair too small to be right about anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from tasteshift.agents import AGENTS, make_agent, uses_language_model
+from tasteshift.agents.base import Session
+from tasteshift.envs.lifelong import Lifelong
+from tasteshift.envs.log import public_world
+from tasteshift.envs.public import PublicWorld
+from tasteshift.records import NOTHING, Action, Brief, Observation
+
+SMALL = "synthetic:60"
+
+
+def make_env(scenario: str = "stationary", catalog: str = SMALL, **options: Any) -> Lifelong:
+    made = gym.make(
+        "TasteShift/Lifelong-v0",
+        catalog=catalog,
+        scenario=scenario,
+        disable_env_checker=True,
+        **options,
+    )
+    assert isinstance(made.unwrapped, Lifelong)
+    return made.unwrapped
+
+
+def seen(values: dict[str, Any]) -> Observation:
+    return Observation(
+        user=int(values["user"]),
+        day=int(values["day"]),
+        session=int(values["session"]),
+        turn=int(values["turn"]),
+        steps_left=int(values["steps_left"]),
+        slate=tuple(int(item) for item in values["slate"] if item != NOTHING),
+        chosen=int(values["chosen"]),
+        rating=float(values["rating"]),
+        utterance=str(values["utterance"]),
+    )
+
+
+def open_session(agent: Any, brief: Brief, env: Lifelong) -> Session:
+    if hasattr(agent, "start_with_truth"):
+        return agent.start_with_truth(brief, env.truth)
+    return agent.start(brief)
+
+
+class Life:
+    """One user's life under one agent, a turn at a time."""
+
+    def __init__(self, env: Lifelong, agent: Any, user: int, seed: int = 1000) -> None:
+        self.env = env
+        self.values, _ = env.reset(seed=seed, options={"user": user})
+        self.session = open_session(agent, env.brief(seed + user), env)
+        self.over = False
+        self.slates: list[tuple[int, ...]] = []
+        self.expected: list[float] = []
+
+    def turn(self) -> None:
+        action = self.session.act(seen(self.values))
+        assert isinstance(action, Action)
+        self.slates.append(action.slate)
+        self.expected.append(self.env.truth.expected(action.slate))
+        slate = np.full(self.env.world.slate_size, NOTHING)
+        slate[: len(action.slate)] = action.slate
+        self.values, _, _, self.over, _ = self.env.step({"slate": slate})
+
+    def play(self) -> Life:
+        while not self.over:
+            self.turn()
+        return self
+
+
+@pytest.fixture(scope="session")
+def new_env() -> Callable[..., Lifelong]:
+    return make_env
+
+
+@pytest.fixture(scope="session")
+def new_life() -> type[Life]:
+    return Life
+
+
+@pytest.fixture(scope="session")
+def small_world() -> PublicWorld:
+    return public_world(make_env().world, seed=3)
+
+
+@pytest.fixture(scope="session")
+def films() -> PublicWorld:
+    pytest.importorskip("recbole", reason="its wheel carries the ratings")
+    return public_world(make_env(catalog="movielens-100k").world, seed=3)
+
+
+@pytest.fixture(scope="session")
+def tiny_pair() -> Any:
+    """A random Llama of 20 thousand weights that reads bytes, with itself as draft."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from tasteshift.decoders.base import ModelPair
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {"<end>": 0} | {symbol: n for n, symbol in enumerate(alphabet, start=1)}
+    bytes_only = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytes_only.decoder = decoders.ByteLevel()
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=4096,
+        eos_token_id=0,
+        bos_token_id=None,
+    )
+    torch.set_num_threads(1)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config).eval()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytes_only, eos_token="<end>")
+    return ModelPair(target=model, draft=model, tokenizer=tokenizer, name="random")
+
+
+@pytest.fixture
+def make(tiny_pair: Any, small_world: PublicWorld) -> Callable[..., Any]:
+    """Makes any registered agent, prepared; a language model is the tiny one."""
+
+    def prepared(name: str, world: PublicWorld = small_world) -> Any:
+        if uses_language_model(AGENTS.get(name)):
+            agent = AGENTS.get(name)(decoder="autoregressive", pair=tiny_pair, threads=1)
+        else:
+            agent = make_agent(name)
+        agent.prepare(world)
+        return agent
+
+    return prepared

@@ -1,0 +1,130 @@
+"""LinUCB against the formulas of its paper, and against simpler agents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasteshift.agents import make_agent
+from tasteshift.agents.linucb import LinUcb, LinUcbAgent, LinUcbSession
+from tasteshift.envs.public import PublicWorld
+from tasteshift.records import Brief, Observation
+
+
+def test_two_arms_by_hand() -> None:
+    """Arm 0 has feature 1, arm 1 has feature 2, in one dimension; rewards 1 and then 0.
+
+    A: 1 → 1 + 1 = 2 → 2 + 4 = 6; b: 0 → 1 → 1. So θ = 1/2, then 1/6.
+    """
+    learner = LinUcb(np.array([[1.0], [2.0]]), np.zeros(2))
+    assert learner.upper_bound(0.5) == pytest.approx([0.5, 1.0])
+    learner.observe(0, 1.0)
+    assert learner.upper_bound(0.5) == pytest.approx(
+        [1 / 2 + 0.5 * np.sqrt(1 / 2), 1 + 0.5 * np.sqrt(4 / 2)]
+    )
+    learner.observe(1, 0.0)
+    assert learner.upper_bound(0.5) == pytest.approx(
+        [1 / 6 + 0.5 * np.sqrt(1 / 6), 2 / 6 + 0.5 * np.sqrt(4 / 6)]
+    )
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rewards=st.lists(st.floats(0, 1), max_size=40),
+    dimensions=st.integers(1, 8),
+)
+def test_updates_equal_the_direct_inverse(seed: int, rewards: list[float], dimensions: int) -> None:
+    """A⁻¹, θᵀx and xᵀA⁻¹x after every update, from A = I + Σ x xᵀ and b = Σ x r in full."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(12, dimensions))
+    learner = LinUcb(features, np.zeros(12))
+    matrix, vector = np.eye(dimensions), np.zeros(dimensions)
+    for arm, reward in zip(rng.integers(12, size=len(rewards)), rewards, strict=True):
+        learner.observe(int(arm), reward)
+        matrix += np.outer(features[arm], features[arm])
+        vector += reward * features[arm]
+    inverse = np.linalg.inv(matrix)
+    np.testing.assert_allclose(learner.inverse, inverse, atol=1e-9)
+    np.testing.assert_allclose(learner.estimate, features @ inverse @ vector, atol=1e-9)
+    np.testing.assert_allclose(
+        learner.variance, np.einsum("nd,de,ne->n", features, inverse, features), atol=1e-9
+    )
+
+
+def test_the_prior_estimate_is_where_learning_begins() -> None:
+    """With prior rewards r₀ the algorithm learns the residual r − r₀."""
+    features, before = np.array([[1.0], [2.0]]), np.array([0.3, 0.4])
+    learner, plain = LinUcb(features, before), LinUcb(features, np.zeros(2))
+    learner.observe(0, 1.0)
+    plain.observe(0, 0.7)
+    np.testing.assert_allclose(learner.estimate, before + plain.estimate)
+
+
+def test_alpha_is_optimism() -> None:
+    """A known fair arm against an unknown one that is thought to be slightly worse."""
+    learner = LinUcb(np.eye(2), np.array([0.5, 0.45]))
+    for _ in range(50):
+        learner.observe(0, 0.5)
+    assert learner.upper_bound(0.0).argmax() == 0
+    assert learner.upper_bound(0.5).argmax() == 1
+
+
+def observation(slate: tuple[int, ...], chosen: int, rating: float) -> Observation:
+    return Observation(0, 0, 0, 1, 5, slate, chosen, rating)
+
+
+def test_a_session_learns_from_what_was_shown_and_refused() -> None:
+    session = LinUcbSession(LinUcb(np.eye(4), np.full(4, 0.5)), 2, alpha=0.0, rest=0)
+    assert session.act(Observation(0, 0, 0, 0, 6)).slate == (0, 1)
+    slate = session.act(observation((0, 1), chosen=1, rating=0.9)).slate
+    assert slate == (1, 2)  # 0.5 + (0.9 − 0.5)/2 = 0.7 for item 1; 0.25 for item 0
+    assert session.act(observation((1, 2), chosen=-1, rating=0.0)).slate == (3, 1)
+
+
+def test_a_chosen_item_rests() -> None:
+    session = LinUcbSession(LinUcb(np.eye(4), np.array([0.9, 0.8, 0.1, 0.0])), 1, 0.0, rest=2)
+    shown = [session.act(Observation(0, 0, 0, 0, 6)).slate[0]]
+    for _ in range(4):
+        last = shown[-1]
+        shown.append(session.act(observation((last,), last, 1.0)).slate[0])
+    assert shown == [0, 1, 2, 0, 1]
+
+
+def test_a_slate_may_be_as_long_as_the_catalog() -> None:
+    session = LinUcbSession(LinUcb(np.eye(3), np.zeros(3)), 5, 0.1, rest=20)
+    assert sorted(session.act(Observation(0, 0, 0, 0, 6)).slate) == [0, 1, 2]
+
+
+def test_the_log_is_known_before_the_first_turn(films: PublicWorld) -> None:
+    """What a user liked in the log ranks above its rank for somebody whom nothing is known of."""
+    agent = LinUcbAgent()
+    agent.prepare(films)
+    stranger = LinUcb(agent._features, agent._pooled).estimate
+    gains = []
+    for user in range(40):
+        mine = films.log.user == user
+        liked = films.log.item[mine][films.log.rating[mine] > 0.7]
+        session = agent.start(Brief(user, 0, 5, 1, 1, "adult"))
+        gains += list((session._learner.estimate - stranger)[liked])
+    assert np.mean(np.array(gains) > 0) > 0.9
+
+
+def test_it_beats_random_and_popular(
+    films: PublicWorld, new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    """40 users of the stationary world, expected reward per turn, paired by user."""
+    env = new_env(catalog="movielens-100k", sessions=4)
+    means = {}
+    for name in ("random", "popular", "linucb"):
+        agent = make_agent(name)
+        agent.prepare(films)
+        lives = [new_life(env, agent, user).play() for user in env.world.sample_users(1000, 40)]
+        means[name] = np.array([np.mean(life.expected) for life in lives])
+    for other in ("random", "popular"):
+        gain = means["linucb"] - means[other]
+        assert gain.mean() > 4 * gain.std(ddof=1) / np.sqrt(len(gain))

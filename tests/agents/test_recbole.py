@@ -1,0 +1,153 @@
+"""RecBole trains, twice the same, and leaves no trace in the process."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasteshift.agents import recbole_adapter
+from tasteshift.agents.recbole_adapter import ALIASES, factorise
+from tasteshift.agents.recbole_bpr import RecboleBprAgent
+from tasteshift.envs.public import Log, PublicWorld
+from tasteshift.errors import InputError
+from tasteshift.records import Brief, Observation
+
+pytestmark = pytest.mark.skipif(find_spec("recbole") is None, reason="recbole is not installed")
+
+SETTINGS = {"embedding_size": 8, "learning_rate": 0.01}
+
+
+def two_camps(users: int = 30, items: int = 20) -> Log:
+    """Users below the middle choose items below the middle, the others the others."""
+    rng = np.random.default_rng(5)
+    user = np.repeat(np.arange(users), 6)
+    item = np.concatenate(
+        [rng.permutation(items // 2)[:6] + items // 2 * (u >= users // 2) for u in range(users)]
+    )
+    return Log(users, user, item, np.ones(len(user)))
+
+
+def test_it_learns_who_likes_what() -> None:
+    factors = factorise("BPR", two_camps(), 20, seed=1, epochs=60, settings=SETTINGS)
+    score = factors.user @ factors.item.T
+    own = np.equal.outer(np.arange(30) < 15, np.arange(20) < 10)
+    assert score[own].mean() > score[~own].mean() + 1
+    assert np.mean([score[u][own[u]].min() > score[u][~own[u]].max() for u in range(30)]) > 0.9
+
+
+def test_rows_that_the_log_does_not_have_are_unknown() -> None:
+    log = replace(two_camps(), num_users=32)
+    factors = factorise("BPR", log, 23, seed=1, epochs=1, settings=SETTINGS)
+    assert factors.user.shape == (32, 8)
+    assert factors.item.shape == (23, 8)
+    assert np.isnan(factors.user).all(axis=1).nonzero()[0].tolist() == [30, 31]
+    assert np.isnan(factors.item).all(axis=1).nonzero()[0].tolist() == [20, 21, 22]
+
+
+FINGERPRINT = """
+import hashlib, sys
+import numpy as np
+from tasteshift.agents.recbole_adapter import factorise
+from tasteshift.envs.public import Log
+log = Log(30, np.repeat(np.arange(30), 4), (np.arange(120) * 7) % 19, np.ones(120))
+factors = factorise("BPR", log, 19, seed={seed}, epochs=3, settings={settings})
+print(hashlib.sha256(factors.user.tobytes() + factors.item.tobytes()).hexdigest())
+print("ray" in sys.modules, "recbole.quick_start" in sys.modules)
+"""
+
+
+def fingerprint(seed: int, cwd: Path, hash_seed: str, *arguments: str) -> list[str]:
+    code = FINGERPRINT.format(seed=seed, settings=SETTINGS)
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", code, *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stderr == ""
+    return ran.stdout.split("\n")[:2]
+
+
+def test_two_processes_agree_to_the_byte(tmp_path: Path) -> None:
+    """Whatever their hash seed and their command line; no ray, no files, nothing on stderr."""
+    first, modules = fingerprint(4, tmp_path, "1")
+    second, _ = fingerprint(4, tmp_path, "2", "--learning_rate=9", "--seed=7")
+    other, _ = fingerprint(5, tmp_path, "1")
+    assert first == second
+    assert first != other
+    assert modules == "False False"
+    assert list(tmp_path.iterdir()) == []
+
+
+def traces() -> dict[str, Any]:
+    import torch
+
+    return {
+        "numpy": {name: vars(np).get(name) for name in (*ALIASES, "bool", "int", "float", "long")},
+        "argv": list(sys.argv),
+        "environ": dict(os.environ),
+        "logging": logging.root.manager.disable,
+        "threads": torch.get_num_threads(),
+        "python": random.getstate(),
+        "numpy state": hashlib.sha256(np.random.get_state()[1].tobytes()).hexdigest(),
+        "torch state": torch.random.get_rng_state().tolist(),
+        "cwd": sorted(os.listdir()),
+    }
+
+
+def test_training_leaves_the_process_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    factorise("BPR", two_camps(), 20, seed=1, epochs=1, settings=SETTINGS)
+    before = traces()
+    factorise("BPR", two_camps(), 20, seed=2, epochs=1, settings=SETTINGS)
+    assert traces() == before
+
+
+def test_a_failure_leaves_the_process_as_it_was() -> None:
+    before = traces()
+    with pytest.raises(ZeroDivisionError), recbole_adapter.contained(3):
+        np.random.seed(1 // 0)
+    assert traces() == before
+
+
+def test_without_recbole_the_message_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, small_world: PublicWorld
+) -> None:
+    monkeypatch.setattr(recbole_adapter, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'tasteshift\[recbole\]'"):
+        RecboleBprAgent().prepare(small_world)
+
+
+def test_an_empty_log_is_refused() -> None:
+    empty = Log(3, np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+    with pytest.raises(InputError, match="at least one row"):
+        factorise("BPR", empty, 5, seed=1, epochs=1, settings=SETTINGS)
+
+
+def test_the_agent_ranks_by_score_and_strangers_by_popularity(small_world: PublicWorld) -> None:
+    log = replace(two_camps(), num_users=31)
+    agent = RecboleBprAgent(embedding_size=8, learning_rate=0.01, epochs=30)
+    agent.prepare(replace(small_world, log=log))
+    turn = Observation(0, 0, 0, 0, 2)
+    known = agent.start(Brief(3, 0, 6, 1, 2, "adult")).act(turn).slate
+    assert set(known) <= set(range(10))
+    assert list(known) == np.argsort(-agent.scores(3), kind="stable")[:6].tolist()
+    assert (agent.scores(3)[20:] == -np.inf).all()
+    stranger = agent.start(Brief(30, 0, 6, 1, 2, "adult")).act(turn).slate
+    count = np.bincount(log.item, minlength=60)
+    assert list(stranger) == np.argsort(-count, kind="stable")[:6].tolist()

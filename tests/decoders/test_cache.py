@@ -1,0 +1,101 @@
+"""The cache against plain forwards of transformers that keep no cache at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.cache import CHUNK, Reader, shared_chunks
+from tasteshift.decoders.tree import make_tree
+
+PROMPT = tuple(np.random.default_rng(0).integers(0, 31, 2 * CHUNK + 9).tolist())
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.inference_mode():
+        yield
+
+
+def plain(pair: ModelPair, tokens: tuple[int, ...]) -> np.ndarray:
+    """Logits after each token, without a cache."""
+    return pair.target(torch.tensor([tokens]), use_cache=False).logits[0].numpy()
+
+
+def close(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.abs(a - b).max() < 1e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("length", [1, 5, CHUNK, CHUNK + 1, len(PROMPT)])
+def test_prefill(pair: ModelPair, length: int) -> None:
+    assert close(Reader(pair.target).begin(PROMPT[:length], 8), plain(pair, PROMPT[:length])[-1])
+
+
+def test_a_tree_pass_reads_every_path_at_once(pair: ModelPair) -> None:
+    tree = make_tree((3, 2, 1))
+    tokens = np.random.default_rng(1).integers(0, 31, len(tree))
+    reader = Reader(pair.target)
+    reader.begin(PROMPT, len(tree))
+    logits = reader.feed(tokens, tree.depths, tree.sees)
+    for node in range(len(tree)):
+        path = tuple(tokens[tree.sees[node]].tolist())
+        assert close(logits[node], plain(pair, PROMPT + path)[-1])
+
+
+def test_commit_keeps_a_path_and_nothing_else(pair: ModelPair) -> None:
+    """Three rounds of guessing and committing equal one fresh forward."""
+    tree = make_tree((3, 2, 1))
+    rng = np.random.default_rng(2)
+    reader = Reader(pair.target)
+    reader.begin(PROMPT, 3 * len(tree))
+    text = PROMPT
+    for path in ([0, 3, 8, 14], [0], [0, 2, 6]):
+        tokens = rng.integers(0, 31, len(tree))
+        logits = reader.feed(tokens, tree.depths, tree.sees)
+        reader.commit(path)
+        text += tuple(tokens[path].tolist())
+        assert reader.committed == len(text)
+        assert close(logits[path], plain(pair, text)[-len(path) :])
+    after = tuple(rng.integers(0, 31, 2).tolist())
+    assert close(reader.feed(after), plain(pair, text + after)[-2:])
+    reader.commit([])
+    assert close(reader.feed(after), plain(pair, text + after)[-2:])
+
+
+def test_guesses_may_be_fed_level_by_level(pair: ModelPair) -> None:
+    tree = make_tree((2, 2))
+    tokens = np.random.default_rng(3).integers(0, 31, len(tree))
+    at_once, by_level = Reader(pair.target), Reader(pair.target)
+    for reader in (at_once, by_level):
+        reader.begin(PROMPT, len(tree))
+    whole = at_once.feed(tokens, tree.depths, tree.sees)
+    for level in tree.levels:
+        rows = slice(level.start, level.stop)
+        part = by_level.feed(tokens[rows], tree.depths[rows], tree.sees[rows, : level.stop])
+        assert close(part, whole[rows])
+
+
+def test_a_shared_beginning_is_not_read_twice_and_changes_no_bit(pair: ModelPair) -> None:
+    other = PROMPT[: CHUNK + 3] + tuple(reversed(PROMPT[CHUNK + 3 :]))
+    fresh, used = Reader(pair.target), Reader(pair.target)
+    used.begin(PROMPT, 8)
+    used.feed([1, 2, 3])
+    used.commit([0, 2])
+    reads: list[int] = []
+    feed = used.feed
+    used.feed = lambda tokens, *rest, **more: reads.append(len(tokens)) or feed(  # type: ignore[method-assign]
+        tokens, *rest, **more
+    )
+    assert (used.begin(other, 8) == fresh.begin(other, 8)).all()
+    assert sum(reads) == len(other) - CHUNK
+    assert (used.feed([4]) == fresh.feed([4])).all()
+
+
+def test_shared_chunks_leave_a_token_to_read() -> None:
+    text = tuple(range(3 * CHUNK))
+    assert shared_chunks(text, text) == 2 * CHUNK
+    assert shared_chunks(text, text + (1,)) == 3 * CHUNK
+    assert shared_chunks(text, text[:CHUNK]) == 0
+    assert shared_chunks((), text) == 0
+    assert shared_chunks(text, (5, *text)) == 0

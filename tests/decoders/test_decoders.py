@@ -1,0 +1,239 @@
+"""What every decoder promises: stops, edges, seeds, accounting, and the target's greedy text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from tasteshift.decoders import DECODERS, make_decoder
+from tasteshift.decoders.base import Decoder, ModelPair
+from tasteshift.errors import InputError
+from transformers import LlamaForCausalLM
+
+Llama = Callable[..., LlamaForCausalLM]
+NAMES = DECODERS.names()
+PROMPTS = [
+    tuple(np.random.default_rng(n).integers(0, 31, size).tolist())
+    for n, size in enumerate((1, 2, 7, 63, 64, 65, 150))
+]
+TREES = [
+    {"k": (4, 2, 2, 1)},
+    {"k": (4, 2, 2, 1), "replacement": True},
+    {"k": (1,)},
+    {"k": (1, 1, 1, 1, 1)},
+    {"k": (3, 3)},
+    {"k": (40, 2)},
+]
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Each decoder in turn."""
+    return str(request.param)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_greedy_text_is_that_of_transformers(pair: ModelPair, name: str, prompt) -> None:
+    ids = torch.tensor([prompt])
+    theirs = pair.target.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=40
+    )
+    ours = make_decoder(name, pair).generate(prompt, max_new_tokens=40)
+    assert list(ours.tokens) == theirs[0, len(prompt) :].tolist()
+
+
+@pytest.mark.parametrize("options", TREES)
+@pytest.mark.parametrize("which", ["pair", "twins"])
+def test_greedy_mcsd_writes_what_autoregressive_writes(
+    which: str, options: dict[str, object], request: pytest.FixtureRequest
+) -> None:
+    pair = request.getfixturevalue(which)
+    mcsd, plain = make_decoder("mcsd", pair, **options), make_decoder("autoregressive", pair)
+    for prompt in PROMPTS[2:4]:
+        assert mcsd.generate(prompt, 33).tokens == plain.generate(prompt, 33).tokens
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0, 50.0])
+@pytest.mark.parametrize("replacement", [False, True])
+def test_a_draft_equal_to_the_target_is_always_accepted(
+    twins: ModelPair, temperature: float, replacement: bool
+) -> None:
+    mcsd = make_decoder("mcsd", twins, temperature=temperature, replacement=replacement)
+    generation = mcsd.generate(PROMPTS[2], 41)
+    assert [r.accepted for r in generation.rounds] == [4] * 8
+    assert generation.block_efficiency == 5.0
+    assert generation.acceptance_rate == 1.0
+
+
+def test_one_seed_gives_one_text_whatever_came_before(pair: ModelPair, name: str) -> None:
+    decoder = make_decoder(name, pair, temperature=1.0, seed=3)
+    first = decoder.generate(PROMPTS[6], 30).tokens
+    decoder.generate(PROMPTS[5], 30, seed=8)
+    decoder.generate(PROMPTS[6][:100] + PROMPTS[3], 300)
+    assert decoder.generate(PROMPTS[6], 30).tokens == first
+    assert make_decoder(name, pair, temperature=1.0, seed=3).generate(PROMPTS[6], 30).tokens == first
+    assert make_decoder(name, pair, temperature=1.0).generate(PROMPTS[6], 30, seed=3).tokens == first
+    assert decoder.generate(PROMPTS[6], 30, seed=4).tokens != first
+
+
+def test_greedy_text_has_no_seed(pair: ModelPair, name: str) -> None:
+    decoder = make_decoder(name, pair, temperature=9e-5)
+    assert decoder.generate(PROMPTS[2], 20, seed=1) .tokens == decoder.generate(PROMPTS[2], 20).tokens
+
+
+def test_random_state_of_others_is_left_alone(pair: ModelPair, name: str) -> None:
+    before, numbers = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    make_decoder(name, pair, temperature=1.0).generate(PROMPTS[2], 10)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert (numbers == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 3, 17])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_limit_is_exact_and_every_token_is_accounted_for(
+    pair: ModelPair, name: str, limit: int, temperature: float
+) -> None:
+    generation = make_decoder(name, pair, temperature=temperature).generate(PROMPTS[2], limit)
+    assert generation.prompt_tokens == 7
+    assert len(generation.tokens) == limit
+    assert sum(r.emitted for r in generation.rounds) == max(limit - 1, 0)
+    for r in generation.rounds[:-1]:
+        assert r.emitted == r.accepted + 1
+    for r in generation.rounds:
+        assert len(r.sources) == r.accepted <= r.drafted_depth <= r.max_depth
+        assert min(r.draft_seconds, r.verify_seconds, r.decide_seconds) >= 0
+    spent = sum(r.draft_seconds + r.verify_seconds + r.decide_seconds for r in generation.rounds)
+    assert generation.first_token_seconds + spent <= generation.seconds
+
+
+def test_shorter_limit_gives_the_beginning_of_the_same_text(pair: ModelPair, name: str) -> None:
+    decoder = make_decoder(name, pair, temperature=1.0)
+    whole = decoder.generate(PROMPTS[2], 24).tokens
+    for limit in range(24):
+        assert decoder.generate(PROMPTS[2], limit).tokens == whole[:limit]
+
+
+def test_counts_of_each_algorithm(pair: ModelPair) -> None:
+    plain = make_decoder("autoregressive", pair).generate(PROMPTS[2], 9)
+    assert plain.block_efficiency == 1.0
+    assert plain.acceptance_rate is None
+    for r in plain.rounds:
+        assert (r.max_depth, r.drafted_depth, r.drafted_nodes) == (0, 0, 0)
+        assert (r.verified_nodes, r.accepted, r.emitted) == (1, 0, 1)
+    for r in make_decoder("mcsd", pair, k=(4, 2, 2, 1)).generate(PROMPTS[2], 30).rounds:
+        assert (r.max_depth, r.drafted_depth, r.drafted_nodes, r.verified_nodes) == (4, 4, 44, 45)
+
+
+def test_laws_with_little_support_draft_smaller_trees(llama: Llama) -> None:
+    """At a low temperature a sharp draft gives few tokens any mass; the others are not drawn."""
+    pair = ModelPair(llama(1, sharpness=3000), llama(2, sharpness=3000), None, "sharp")
+    generation = make_decoder("mcsd", pair, temperature=0.02).generate(PROMPTS[2], 30)
+    greedy = make_decoder("autoregressive", pair).generate(PROMPTS[2], 30)
+    assert max(r.drafted_nodes for r in generation.rounds) < 44
+    assert all(r.drafted_depth == 4 for r in generation.rounds)
+    assert generation.tokens == greedy.tokens
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_end_of_text_is_kept_and_nothing_after_it(
+    llama: Llama, name: str, temperature: float
+) -> None:
+    free = ModelPair(llama(1), llama(2, layers=1), None, "free")
+    whole = make_decoder(name, free, temperature=temperature).generate(PROMPTS[2], 60).tokens
+    for eos in sorted(set(whole))[:6]:
+        pair = ModelPair(llama(1, eos=eos), llama(2, layers=1), None, "stops")
+        ended = make_decoder(name, pair, temperature=temperature).generate(PROMPTS[2], 60)
+        assert ended.tokens == whole[: whole.index(eos) + 1]
+        assert sum(r.emitted for r in ended.rounds) == len(ended.tokens) - 1
+
+
+def test_text_ends_where_the_context_ends(llama: Llama, name: str) -> None:
+    target, draft = llama(1, context=32), llama(2, layers=1, context=40)
+    decoder = make_decoder(name, ModelPair(target, draft, None, "short"))
+    assert len(decoder.generate(PROMPTS[2], 64).tokens) == 32 - 7
+    assert len(decoder.generate(PROMPTS[3][:31], 64).tokens) == 1
+    with pytest.raises(InputError, match="has 32 tokens .* hold 32"):
+        decoder.generate(PROMPTS[3][:32])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "limit", "seed", "message"),
+    [
+        ((), 5, None, "empty"),
+        ((1, 31), 5, None, "outside 0 … 30"),
+        ((-1,), 5, None, "outside"),
+        ((1.5,), 5, None, "integers"),
+        ("words", 5, None, "integers"),
+        ((1,), -1, None, "max_new_tokens is -1"),
+        ((1,), 2.5, None, "integers"),
+        ((1,), 5, -3, "seed is -3"),
+    ],
+)
+def test_bad_calls(pair: ModelPair, name: str, prompt, limit, seed, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_decoder(name, pair).generate(prompt, limit, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": "warm"}, "temperature"),
+        ({"seed": -1}, "seed"),
+        ({"threads": 0}, "threads"),
+        ({"k": (0,)}, "k is"),
+        ({"k": 4}, "k is"),
+        ({"width": 3}, "no option 'width'; its options are k, replacement"),
+    ],
+)
+def test_bad_configurations(pair: ModelPair, options, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_decoder("mcsd", pair, **options)
+
+
+def test_unknown_decoder_and_vocabulary_mismatch(llama: Llama, pair: ModelPair) -> None:
+    with pytest.raises(InputError, match="did you mean 'mcsd'"):
+        make_decoder("mcds", pair)
+    with pytest.raises(InputError, match="31 tokens and the draft 30"):
+        ModelPair(llama(1), llama(1, vocab=30), None, "odd")
+
+
+def test_numpy_and_torch_ids_are_ids(pair: ModelPair, name: str) -> None:
+    decoder = make_decoder(name, pair)
+    expected = decoder.generate(PROMPTS[2], 5).tokens
+    assert decoder.generate(np.array(PROMPTS[2]), 5).tokens == expected
+    assert decoder.generate(torch.tensor(PROMPTS[2]), 5).tokens == expected
+
+
+def test_threads_are_set_for_the_call_and_given_back(pair: ModelPair) -> None:
+    seen: list[int] = []
+
+    class Watching(DECODERS.get("autoregressive")):  # type: ignore[misc]
+        def decode(self, prompt, text, stream):
+            seen.append(torch.get_num_threads())
+            super().decode(prompt, text, stream)
+
+    assert torch.get_num_threads() == 1
+    Watching(pair, threads=2).generate(PROMPTS[2], 2)
+    Watching(pair).generate(PROMPTS[2], 2)
+    assert seen == [2, 1]
+    assert torch.get_num_threads() == 1
+
+
+def test_config_is_json_and_tells_decoders_apart(pair: ModelPair) -> None:
+    variants: list[Decoder] = [
+        make_decoder("autoregressive", pair),
+        make_decoder("mcsd", pair),
+        make_decoder("mcsd", pair, k=(2, 2)),
+        make_decoder("mcsd", pair, replacement=True),
+        make_decoder("mcsd", pair, temperature=0.5),
+        make_decoder("mcsd", pair, seed=1),
+    ]
+    texts = [json.dumps(decoder.config(), sort_keys=True) for decoder in variants]
+    assert len(set(texts)) == len(texts)
+    assert [json.loads(text)["decoder"] for text in texts] == [d.name for d in variants]
+    assert all(decoder.exact for decoder in variants)

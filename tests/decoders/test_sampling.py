@@ -1,0 +1,111 @@
+"""Laws, noise and candidates against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.stats import power_divergence
+from tasteshift.decoders.sampling import Stream, candidates, draw, law, race
+from tasteshift.errors import InputError
+
+logits = hnp.arrays(np.float32, (3, 6), elements=st.floats(-200, 200, width=32))
+
+
+@given(logits, st.floats(0.05, 50))
+def test_law_is_softmax(rows: np.ndarray, temperature: float) -> None:
+    table = law(rows, temperature)
+    exact = np.exp((rows - rows.max(-1, keepdims=True)).astype(np.float64) / temperature)
+    exact /= exact.sum(-1, keepdims=True)
+    assert table.dtype == np.float32
+    assert np.abs(table - exact).max() < 1e-4
+
+
+@given(logits, st.sampled_from([0.0, 1e-9, 9.9e-5]))
+def test_cold_law_is_the_lowest_of_the_best(rows: np.ndarray, temperature: float) -> None:
+    table = law(rows, temperature)
+    for row, one in zip(rows, table, strict=True):
+        first = next(i for i, value in enumerate(row) if value == max(row))
+        assert one.tolist() == np.eye(6)[first].tolist()
+
+
+def test_huge_logits_stay_finite() -> None:
+    assert law(np.array([3e38, 3e38], dtype=np.float32), 0.001).tolist() == [0.5, 0.5]
+
+
+def test_pairs_without_replacement_follow_their_law() -> None:
+    """P(i, then j) = q_i q_j / (1 − q_i); 40,000 rows of one draw each."""
+    q = np.array([0.5, 0.25, 0.15, 0.1], dtype=np.float32)
+    ids, drawn = candidates(np.tile(q, (40_000, 1)), 2, Stream(7).at(0))
+    assert drawn.all()
+    counts = np.zeros((4, 4))
+    np.add.at(counts, (ids[:, 0], ids[:, 1]), 1)
+    expected = np.outer(q, q) / (1 - q)[:, None]
+    off = ~np.eye(4, dtype=bool)
+    assert counts[~off].sum() == 0
+    assert g_test(counts[off], expected[off]) > 1e-3
+
+
+def test_pairs_with_replacement_are_independent() -> None:
+    q = np.array([0.5, 0.25, 0.15, 0.1], dtype=np.float32)
+    ids, _ = candidates(np.tile(q, (40_000, 1)), 2, Stream(8).at(0), replacement=True)
+    counts = np.zeros((4, 4))
+    np.add.at(counts, (ids[:, 0], ids[:, 1]), 1)
+    assert g_test(counts.ravel(), np.outer(q, q).ravel()) > 1e-3
+
+
+def g_test(counts: np.ndarray, law_: np.ndarray) -> float:
+    """p-value of the likelihood-ratio test."""
+    expected = law_.astype(np.float64) / law_.sum(dtype=np.float64) * counts.sum()
+    return float(power_divergence(counts, expected, lambda_="log-likelihood")[1])
+
+
+def test_tokens_without_mass_are_not_drawn() -> None:
+    q = np.array([[0.0, 0.7, 0.0, 0.3]], dtype=np.float32)
+    ids, drawn = candidates(q, 3, Stream(1).at(0))
+    assert drawn.tolist() == [[True, True, False]]
+    assert sorted(ids[0, :2].tolist()) == [1, 3]
+    assert draw(np.eye(5)[2], Stream(1).at(0)) == 2
+
+
+def test_more_candidates_than_tokens() -> None:
+    ids, drawn = candidates(np.array([[0.6, 0.4]], dtype=np.float32), 5, Stream(1).at(0))
+    assert ids.shape == (1, 5)
+    assert drawn.tolist() == [[True, True, False, False, False]]
+
+
+def test_greedy_candidates_are_the_best_in_order() -> None:
+    scores = np.array([[0.1, 3.0, -1.0, 2.0]], dtype=np.float32)
+    assert candidates(scores, 3, None)[0].tolist() == [[1, 3, 0]]
+    assert candidates(scores, 3, None, replacement=True)[0].tolist() == [[1, 1, 1]]
+
+
+def test_noise_depends_on_seed_prompt_and_position_only() -> None:
+    stream = Stream(5, (1, 2))
+    late, early = stream.at(9).random(4), stream.at(0).random(4)
+    again = Stream(5, [1, 2])
+    assert (again.at(0).random(4) == early).all()
+    assert (again.at(9).random(4) == late).all()
+    others = [Stream(6, (1, 2)).at(0), Stream(5, (1, 3)).at(0), Stream(5, (1,)).at(0), stream.at(1)]
+    assert all((other.random(4) != early).all() for other in others)
+
+
+def test_positions_do_not_run_into_each_other() -> None:
+    stream = Stream(5)
+    first, second = stream.at(0).random(100_000), stream.at(1).random(4)
+    assert not np.isin(second, first).any()
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 64, 1.5, "7", None])
+def test_bad_seeds_are_refused(seed: object) -> None:
+    with pytest.raises(InputError, match="seed"):
+        Stream(seed)  # type: ignore[arg-type]
+
+
+def test_race_is_fine_enough_for_large_vocabularies() -> None:
+    """A token of mass 1e-12 must not win because an arrival time was rounded to zero."""
+    table = np.full((40, 49_152), 1e-12)
+    table[:, 0] = 1.0
+    assert (race(table, Stream(3).at(0)).argmax(-1) == 0).all()

