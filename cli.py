@@ -247,7 +247,7 @@ def print_json(rows: Any) -> None:
 
 def fail(message: str, status: int) -> NoReturn:
     """One line on standard error, and out."""
-    err.print(f"[bold red]error:[/] {message}".replace("\n", " "), soft_wrap=True, highlight=False)
+    typer.echo(f"error: {message}".replace("\n", " "), err=True)
     raise typer.Exit(status)
 
 
@@ -255,12 +255,9 @@ def main() -> None:
     """Entry point of the `tasteshift` command."""
     try:
         app()
-    except InputError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except AgentError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    except (InputError, AgentError) as error:
+        typer.echo(f"error: {error}".replace("\n", " "), err=True)
+        sys.exit(2 if isinstance(error, InputError) else 1)
 
 
 if __name__ == "__main__":

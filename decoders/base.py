@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -50,11 +51,13 @@ class ModelPair:
                 "pick two models with one tokenizer"
             )
         for model in (self.target, self.draft):
-            kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
-            if kinds - {"full_attention"}:
+            config = model.config.get_text_config()
+            window = getattr(config, "sliding_window", None)
+            kinds = getattr(config, "layer_types", None) or (["sliding"] if window else [])
+            if set(kinds) - {"full_attention"}:
                 raise InputError(
-                    f"pair {self.name!r}: {type(model).__name__} has {min(kinds)} layers; "
-                    "pick models with full attention only"
+                    f"pair {self.name!r}: {type(model).__name__} has layers that are not full "
+                    "attention (sliding windows or a recurrent state); pick another model"
                 )
 
     @property
@@ -142,10 +145,10 @@ class Decoder(ABC):
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
-        if not (math.isfinite(temperature) and temperature >= 0):
-            raise InputError(f"temperature is {temperature}; give a finite number ≥ 0")
-        if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}; give at least 1")
+        if not (isinstance(temperature, Real) and 0 <= temperature < math.inf):
+            raise InputError(f"temperature is {temperature!r}; give a finite number ≥ 0")
+        if threads is not None and not (isinstance(threads, int) and threads >= 1):
+            raise InputError(f"threads is {threads!r}; give a whole number ≥ 1")
         self.pair = pair
         self.temperature = float(temperature)
         self.seed = Stream(seed).seed

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
@@ -13,6 +14,8 @@ from transformers.utils import logging
 from ..errors import InputError
 from . import PAIRS
 from .base import ModelPair
+from .cache import Reader
+from .tree import make_tree
 
 HUB = "hf:"
 """Begins the name of a pair of any two models of transformers."""
@@ -55,7 +58,14 @@ def from_transformers(pair: str, device: str) -> ModelPair:
         tokenizers = [AutoTokenizer.from_pretrained(name) for name in names]
     if tokenizers[0].get_vocab() != tokenizers[1].get_vocab():
         raise InputError(f"pair {pair!r}: the two tokenizers differ; pick models that share one")
-    return ModelPair(target, draft, tokenizers[0], name=pair)
+    loaded = ModelPair(target, draft, tokenizers[0], name=pair)
+    for name, model in zip(names, (target, draft), strict=True):
+        if not reads_trees(model):
+            raise InputError(
+                f"model {name!r} ({type(model).__name__}) cannot be read in trees: it ignores "
+                "position ids or attention masks; pick another architecture"
+            )
+    return loaded
 
 
 def read_model(name: str, device: str) -> PreTrainedModel:
@@ -66,6 +76,29 @@ def read_model(name: str, device: str) -> PreTrainedModel:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot load model {name!r} ({reason})") from None
     return model.to(device).eval()
+
+
+def reads_trees(model: PreTrainedModel) -> bool:
+    """Whether a pass over a small tree gives the logits of plain passes over its paths.
+
+    Architectures that take no position ids, or count positions from the cache, do not.
+    """
+    prompt, tree = (0, 1, 2, 3), make_tree((2, 1))
+    tokens = np.arange(len(tree))
+    with torch.inference_mode():
+        try:
+            reader = Reader(model)
+            reader.begin(prompt, room=len(tree))
+            logits = reader.feed(tokens, tree.depths, tree.sees)
+        except Exception:  # whatever a foreign architecture makes of an unknown argument
+            return False
+        for node in range(len(tree)):
+            path = [*prompt, *tokens[tree.sees[node]].tolist()]
+            plain = model(torch.tensor([path], device=model.device)).logits[0, -1]
+            plain = plain.float().cpu().numpy()
+            if np.abs(logits[node] - plain).max() > 1e-3 * np.abs(plain).max():
+                return False
+    return True
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 Floats = NDArray[np.float64]
 
@@ -39,14 +38,13 @@ def position(size: int) -> Floats:
 def enjoyment(affinities: Floats, quality: Floats, noise: Floats) -> Floats:
     """Enjoyment in (0, 1) for standard normal `noise`; arrays of one shape."""
     level = affinities + QUALITY_WEIGHT * quality - ENJOYMENT_BIAS
-    y: Floats = expit(level + ENJOYMENT_NOISE * noise)
+    y: Floats = 1 / (1 + np.exp(-level - ENJOYMENT_NOISE * noise))
     return y
 
 
 def expected_enjoyment(affinities: Floats, quality: Floats) -> Floats:
-    """E[enjoyment] over its noise, by five-point Gauss–Hermite quadrature; arrays of one shape."""
-    at_nodes = enjoyment(affinities[..., None], quality[..., None], NODES)
-    mean: Floats = at_nodes @ WEIGHTS
+    """E[enjoyment] over its noise, by five-point Gauss–Hermite quadrature; both (n)."""
+    mean: Floats = WEIGHTS @ enjoyment(affinities, quality, NODES[:, None])
     return mean
 
 

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 ROUNDS = 10
-MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-WEYL = (0x9E3779B9, 0xBB67AE85)
+MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], dtype=np.uint64)
+WEYL = np.array([0x9E3779B9, 0xBB67AE85], dtype=np.uint64)
 MASK = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 
@@ -37,23 +37,25 @@ class Purpose(IntEnum):
 
 def philox(
     counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], key: tuple[int, int]
-) -> tuple[NDArray[np.uint64], ...]:
+) -> NDArray[np.uint64]:
     """Philox4x32-10: four 32-bit counter words (broadcast together) and two key words.
 
-    Returns four arrays of 32-bit words held in uint64.
+    Returns the four 32-bit output words as uint64, stacked on the first axis.
     """
-    c0, c1, c2, c3 = np.broadcast_arrays(*(np.asarray(c, dtype=np.uint64) & MASK for c in counter))
-    k0, k1 = key
+    shape = np.broadcast_shapes(*(np.shape(word) for word in counter))
+    words = np.empty((4, *shape), dtype=np.uint64)
+    for k, word in enumerate(counter):
+        words[k] = np.asarray(word, dtype=np.uint64) & MASK
+    column = (2, *(1,) * len(shape))
+    keys = np.array(key, dtype=np.uint64).reshape(column)
+    multipliers, weyl = MULTIPLIERS.reshape(column), WEYL.reshape(column)
+    even, odd = words[0::2], words[1::2]
     for _ in range(ROUNDS):
-        p0, p1 = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2
-        c0, c1, c2, c3 = (
-            (p1 >> HALF) ^ c1 ^ np.uint64(k0),
-            p1 & MASK,
-            (p0 >> HALF) ^ c3 ^ np.uint64(k1),
-            p0 & MASK,
-        )
-        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
-    return c0, c1, c2, c3
+        product = even * multipliers
+        even, odd = (product[::-1] >> HALF) ^ odd ^ keys, (product & MASK)[::-1]
+        keys = (keys + weyl) & MASK
+    words[0::2], words[1::2] = even, odd
+    return words
 
 
 def uniforms(

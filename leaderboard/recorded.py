@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InputError
 from ..records import Episode, Manifest, Score
-from ..suites.evaluate import AGENT_POLICY
+from ..suites.evaluate import AGENT_POLICY, keys
 from ..suites.rundir import (
     GENERATIONS,
     KEY_FIELDS,
@@ -28,7 +28,7 @@ from ..suites.rundir import (
     read_table,
     read_timings,
 )
-from ..suites.suite import COMPANIONS, Suite, Task
+from ..suites.suite import Suite, Task
 from . import refusal
 from .refusal import Refused
 
@@ -96,12 +96,7 @@ def lives_of(run: RecordedRun, suite: Suite, tasks: Iterable[Task]) -> dict[Key,
 
     Raises Refused for a missing, repeated or foreign life in any of the files.
     """
-    due = [
-        (task.name, seed, user, policy)
-        for task in tasks
-        for seed, user in task.lives(suite.seeds)
-        for policy in (AGENT_POLICY, *COMPANIONS)
-    ]
+    due = keys(tasks, suite.seeds)
     _check_episodes(due, [key_of(episode) for episode in run.episodes])
     episodes = {key_of(episode): episode for episode in run.episodes}
     steps = _by_life("steps.parquet", run.steps, set(due))

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from typing import Any
 
 from ..envs.lifelong import Lifelong
 from ..envs.public import PublicWorld
-from ..records import NOTHING, Action, Brief, Observation, Step
+from ..records import NOTHING, Action, Brief, Observation
 from ..suites.canonical import sha256
 from ..suites.evaluate import AGENT_POLICY, Cast, Ticker
-from ..suites.play import Life, play
+from ..suites.play import Life, play, step_row, trace_digest
 from ..suites.rundir import Key
 from ..suites.suite import Suite
 from . import refusal
 from .recorded import RecordedLife, Row
 from .refusal import Refused
-
-OUTCOMES = tuple(field.name for field in fields(Step))
 
 
 def replay(suite: Suite, record: dict[Key, RecordedLife], tick: Ticker) -> int:
@@ -88,7 +85,7 @@ def _check_calendar(key: Key, steps: Sequence[Row], env: Lifelong) -> None:
 
 def _compare_steps(key: Key, recorded: Sequence[Row], replayed: Life) -> None:
     for row, step in zip(recorded, replayed.steps, strict=True):
-        outcome = {field: getattr(step, field) for field in OUTCOMES}
+        outcome = step_row(step)
         outcome |= {"age_group": replayed.episode.age_group, "slate": list(step.slate)}
         for field, value in outcome.items():
             if repr(row[field]) != repr(value):
@@ -127,7 +124,7 @@ def _digest(recorded: RecordedLife) -> str:
     for row in recorded.rounds:
         shown = {k: v for k, v in row.items() if k not in ("session", "turn")}
         turns[row["session"], row["turn"]].append(shown)
-    return sha256({"steps": steps, "rounds": list(turns.values())})
+    return trace_digest(steps, list(turns.values()))
 
 
 class Script:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,7 +81,7 @@ def evaluate(
     player = make_agent(agent, decoder=decoder, pair=pair) if isinstance(agent, str) else agent
     manifest = make_manifest(chosen, player)
     path = Path(out) if out is not None else _default_out(manifest.identity)
-    planned = keys(chosen, player)
+    planned = keys(tasks_for(chosen, player), chosen.seeds)
     run = (RunDir.resume if resume else RunDir.create)(path, manifest)
     if run.finished:
         return load_run(path)
@@ -114,13 +114,18 @@ def make_manifest(suite: Suite, agent: AnyAgent) -> Manifest:
     return Manifest(identity, sha256(asdict(identity)), provenance())
 
 
-def keys(suite: Suite, agent: AnyAgent) -> list[Key]:
+def tasks_for(suite: Suite, agent: AnyAgent) -> tuple[Task, ...]:
+    """The tasks that this agent plays: all, or those made for language models."""
+    slow = uses_language_model(agent)
+    return tuple(task for task in suite.tasks if task.language_models or not slow)
+
+
+def keys(tasks: Iterable[Task], seeds: int) -> list[Key]:
     """Every life of a run in playing order: task, seed, user, then the agent before the rest."""
     return [
         (task.name, seed, user, policy)
-        for task in suite.tasks
-        if task.language_models or not uses_language_model(agent)
-        for seed, user in task.lives(suite.seeds)
+        for task in tasks
+        for seed, user in task.lives(seeds)
         for policy in (AGENT_POLICY, *COMPANIONS)
     ]
 

@@ -17,6 +17,8 @@ from ..errors import AgentError
 from ..records import NOTHING, Brief, Episode, Observation, Reply, Round, Step
 from .canonical import sha256
 
+STEP_FIELDS = tuple(Step.__dataclass_fields__)
+
 
 @dataclass(frozen=True)
 class Life:
@@ -85,7 +87,9 @@ def play(
         policy=policy,
         age_group=brief.age_group,
         rewards=tuple(step.reward for step in steps),
-        digest=trace_digest(steps, replies),
+        digest=trace_digest(
+            [step_row(step) for step in steps], [list(round_rows(one)) for one in replies]
+        ),
     )
     return Life(episode, tuple(steps), tuple(replies), tuple(seconds))
 
@@ -137,14 +141,14 @@ def env_action(slate: tuple[int, ...], slate_size: int) -> dict[str, Any]:
     return {"slate": padded}
 
 
-def trace_digest(steps: list[Step], replies: list[tuple[Reply, ...]]) -> str:
-    """SHA-256 over all steps and decoding rounds, without anything that a clock touched."""
-    return sha256(
-        {
-            "steps": [asdict(step) for step in steps],
-            "rounds": [list(round_rows(of_step)) for of_step in replies],
-        }
-    )
+def trace_digest(steps: list[dict[str, Any]], rounds: list[list[dict[str, Any]]]) -> str:
+    """SHA-256 over the rows of all steps, and of the decoding rounds of each; no clock in it."""
+    return sha256({"steps": steps, "rounds": rounds})
+
+
+def step_row(step: Step) -> dict[str, Any]:
+    """A step as a flat row."""
+    return {name: getattr(step, name) for name in STEP_FIELDS}
 
 
 def round_rows(replies: tuple[Reply, ...]) -> Iterator[dict[str, Any]]:

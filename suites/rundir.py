@@ -30,7 +30,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import InputError
 from ..records import Episode, Manifest, Score
 from .canonical import canonical
-from .play import Life, round_rows
+from .play import Life, round_rows, step_row
 
 Key = tuple[str, int, int, str]
 T = TypeVar("T")
@@ -199,7 +199,7 @@ def life_rows(life: Life) -> tuple[list[dict[str, Any]], list[dict[str, Any]], d
     steps, generations, clock = [], [], []
     for step, replies in zip(life.steps, life.replies, strict=True):
         when = {"session": step.session, "turn": step.turn}
-        steps.append({**key, "age_group": life.episode.age_group, **asdict(step)})
+        steps.append({**key, "age_group": life.episode.age_group, **step_row(step)})
         generations += [{**key, **when, **row} for row in round_rows(replies)]
         clock += [
             {

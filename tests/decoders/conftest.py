@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from tasteshift.decoders.base import ModelPair
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from tasteshift.decoders.base import ModelPair
 
 Llama = Callable[..., LlamaForCausalLM]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.cache import CHUNK, Reader, shared_chunks
 from tasteshift.decoders.tree import make_tree

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from transformers import LlamaForCausalLM
+
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import Decoder, ModelPair
 from tasteshift.errors import InputError
-from transformers import LlamaForCausalLM
 
 Llama = Callable[..., LlamaForCausalLM]
 NAMES = DECODERS.names()
@@ -85,10 +86,10 @@ def test_greedy_text_has_no_seed(pair: ModelPair, name: str) -> None:
 
 
 def test_random_state_of_others_is_left_alone(pair: ModelPair, name: str) -> None:
-    before, numbers = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    before, numbers = torch.random.get_rng_state(), np.random.get_state()[1].copy()
     make_decoder(name, pair, temperature=1.0).generate(PROMPTS[2], 10)
     assert torch.equal(before, torch.random.get_rng_state())
-    assert (numbers == np.random.get_state()[1]).all()  # noqa: NPY002
+    assert (numbers == np.random.get_state()[1]).all()
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 17])

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import power_divergence
+
 from tasteshift.decoders import make_decoder, mcsd
 from tasteshift.decoders.base import Decoder, ModelPair
 from tasteshift.decoders.verification import NONE, recursive_rejection
 
-VOCAB, DRAWS = 4, 3000
+VOCAB, DRAWS = 4, 2000
 PROMPT = (1, 3, 0, 2)
 
 

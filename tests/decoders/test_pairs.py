@@ -9,14 +9,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
 from tasteshift.decoders import PAIRS, load_pair, make_decoder, smollm2
 from tasteshift.decoders.base import ModelPair
 from tasteshift.errors import InputError
-from tokenizers import Tokenizer, models
-from transformers import LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 
-def save(model: LlamaForCausalLM, folder: Path, words: int = 31) -> Path:
+def save(model: PreTrainedModel, folder: Path, words: int = 31) -> Path:
     """A model folder with a tokenizer of `words` words."""
     vocab = {f"w{number}": number for number in range(words)}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="w0"))
@@ -82,6 +92,34 @@ def test_missing_weights_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) ->
         PAIRS.get("smollm2-135m")("cpu")
 
 
+def test_models_that_place_tokens_by_their_cache_slot_are_refused(tmp_path: Path) -> None:
+    """BLOOM has no position ids: siblings in a tree would stand one behind the other."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = BloomForCausalLM(BloomConfig(vocab_size=31, hidden_size=16, n_layer=1, n_head=2))
+    folder = save(model, tmp_path / "bloom")
+    with pytest.raises(InputError, match="cannot be read in trees"):
+        load_pair(f"hf:{folder},{folder}")
+
+
+def test_other_architectures_are_read(tmp_path: Path) -> None:
+    """GPT-2 learns its positions; greedy text is still that of transformers."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        config = GPT2Config(
+            vocab_size=31, n_embd=16, n_layer=2, n_head=2, n_positions=48, initializer_range=0.4
+        )
+        model = GPT2LMHeadModel(config).eval()
+    folder = save(model, tmp_path / "gpt2")
+    ids = torch.tensor([[5, 6, 7]])
+    theirs = model.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=45, eos_token_id=99
+    )
+    model.save_pretrained(folder)
+    ours = make_decoder("mcsd", f"hf:{folder},{folder}", k=(2, 2)).generate((5, 6, 7), 99)
+    assert list(ours.tokens) == theirs[0, 3:].tolist()
+
+
 def test_windows_on_the_text_are_refused() -> None:
     """A tree mask would show such a layer more than it was built to see."""
     with torch.device("meta"):
@@ -96,7 +134,7 @@ def test_windows_on_the_text_are_refused() -> None:
                 sliding_window=8,
             )
         )
-    with pytest.raises(InputError, match="sliding"):
+    with pytest.raises(InputError, match="full attention"):
         ModelPair(model, model, None, "windows")
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import power_divergence
+
 from tasteshift.decoders.sampling import Stream, candidates, draw, law, race
 from tasteshift.errors import InputError
 

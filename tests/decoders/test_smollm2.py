@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import pytest
+
 from tasteshift.decoders import load_pair, make_decoder
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.smollm2 import DRAFT_LAYERS

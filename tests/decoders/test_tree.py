@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tasteshift.decoders.tree import make_tree
 from tasteshift.errors import InputError
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from tasteshift.decoders import verification
 from tasteshift.decoders.verification import NONE, recursive_rejection
 
