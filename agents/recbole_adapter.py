@@ -27,7 +27,7 @@ from ..envs.public import Log
 from ..errors import InputError
 
 DATASET = "log"
-ALIASES = {
+ALIASES: dict[str, type] = {
     "bool8": np.bool_,
     "complex_": np.complex128,
     "float_": np.float64,
@@ -36,6 +36,10 @@ ALIASES = {
     "str_": np.str_,
     "unicode_": np.str_,
 }
+"""Names that RecBole reads from numpy and that numpy 2 may not have."""
+
+SHADOWED = ("bool", "int", "float", "complex", "object", "str", "long", "unicode")
+"""Names that RecBole's Config puts into numpy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +105,8 @@ def contained(seed: int) -> Iterator[Path]:
             torch.set_num_threads(state[2])
             logging.disable(logging_before)
             sys.argv = argv
-            _restore(vars(np), numpy_before, (*ALIASES, *_SHADOWED))
+            _restore(vars(np), numpy_before, (*ALIASES, *SHADOWED))
             _restore(os.environ, environ, ("CUDA_VISIBLE_DEVICES",))
-
-
-_SHADOWED = ("bool", "int", "float", "complex", "object", "str", "long", "unicode")
-"""What RecBole's Config puts into numpy's namespace."""
 
 
 def _restore(now: Any, before: Mapping[str, Any], names: tuple[str, ...]) -> None:

@@ -23,7 +23,7 @@ class RecboleBprAgent:
     name = "recbole-bpr"
 
     def __init__(
-        self, embedding_size: int = 32, learning_rate: float = 0.005, epochs: int = 40
+        self, embedding_size: int = 64, learning_rate: float = 0.005, epochs: int = 40
     ) -> None:
         self.embedding_size = embedding_size
         self.learning_rate = learning_rate

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..records import Generation, Round
-from .cache import Reader
+from .cache import Reader, context_of
 from .sampling import Stream
 
 
@@ -68,10 +67,7 @@ class ModelPair:
     @property
     def context(self) -> int:
         """The longest text, in tokens, that both models were built for."""
-        return min(
-            int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 20))
-            for model in (self.target, self.draft)
-        )
+        return min(context_of(self.target), context_of(self.draft))
 
     @cached_property
     def stops(self) -> frozenset[int]:
@@ -145,12 +141,16 @@ class Decoder(ABC):
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
-        if not (isinstance(temperature, Real) and 0 <= temperature < math.inf):
+        try:
+            heat = float(temperature)
+        except (TypeError, ValueError):
+            heat = math.nan
+        if not 0 <= heat < math.inf:
             raise InputError(f"temperature is {temperature!r}; give a finite number ≥ 0")
         if threads is not None and not (isinstance(threads, int) and threads >= 1):
             raise InputError(f"threads is {threads!r}; give a whole number ≥ 1")
         self.pair = pair
-        self.temperature = float(temperature)
+        self.temperature = heat
         self.seed = Stream(seed).seed
         self.threads = threads
         self.target = Reader(pair.target)

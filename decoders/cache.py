@@ -24,11 +24,14 @@ GRAIN = 256
 """Caches grow in steps of so many slots."""
 
 
-class TreeLayer(StaticLayer):
+class TreeLayer(StaticLayer):  # type: ignore[no-untyped-call]
     """Keys and values of one layer, (1, heads, slots, head size), allocated once.
 
     filled  slots in use: the committed text, then the guesses
     """
+
+    keys: torch.Tensor
+    values: torch.Tensor
 
     def __init__(self, max_cache_len: int) -> None:
         super().__init__(max_cache_len=max_cache_len)
@@ -78,12 +81,10 @@ class Reader:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.device = model.device
-        self.layers = int(model.config.get_text_config().num_hidden_layers)
-        self.last_position = int(
-            getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 20)
-        ) - 1
+        self.last_position = context_of(model) - 1
         self.capacity = 0
         self.committed = 0
+        self._layers: list[TreeLayer] = []
         self._chunks: tuple[int, ...] = ()
 
     def begin(self, prompt: tuple[int, ...], room: int) -> NDArray[np.float32]:
@@ -96,7 +97,8 @@ class Reader:
         """
         if self.capacity < len(prompt) + room:
             self.capacity = -(-(len(prompt) + room) // GRAIN) * GRAIN
-            self._layers = [TreeLayer(self.capacity) for _ in range(self.layers)]
+            count = self.model.config.get_text_config().num_hidden_layers
+            self._layers = [TreeLayer(self.capacity) for _ in range(count)]
             self._cache = Cache(layers=list(self._layers))
             self._chunks = ()
         self._keep(shared_chunks(self._chunks, prompt))
@@ -108,12 +110,13 @@ class Reader:
             if last:
                 break
         self._chunks = prompt[: len(prompt) // CHUNK * CHUNK]
-        return logits[0]
+        last_row: NDArray[np.float32] = logits[0]
+        return last_row
 
     def feed(
         self,
-        tokens: Sequence[int],
-        depths: Sequence[int] | None = None,
+        tokens: Sequence[int] | NDArray[np.int64],
+        depths: Sequence[int] | NDArray[np.int64] | None = None,
         sees: NDArray[np.bool_] | None = None,
         logits: int = 0,
     ) -> NDArray[np.float32]:
@@ -159,6 +162,11 @@ class Reader:
         for layer in self._layers:
             layer.keep(0, None, count)
         self.committed = count
+
+
+def context_of(model: PreTrainedModel) -> int:
+    """Positions that a model was built for; a million where it does not say."""
+    return int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 20))
 
 
 def shared_chunks(old: tuple[int, ...], new: tuple[int, ...]) -> int:

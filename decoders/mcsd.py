@@ -83,7 +83,7 @@ class Mcsd(Decoder):
             path, token = self.walk(guesses, logits, noise)
             self.target.commit([0, *path])
             accepted = [int(guesses.tokens[node]) for node in path]
-            unread = self.settle(path, accepted) + [token]
+            unread = [*self.settle(path, accepted), token]
             emitted = text.write([*accepted, token])
             ended = perf_counter()
             text.rounds.append(
@@ -143,7 +143,7 @@ class Mcsd(Decoder):
             children = [child for child in self.tree.children(node) if guesses.alive[child]]
             if not children:
                 return path, draw(p, noise)
-            accepted, p = recursive_rejection(
+            accepted, left = recursive_rejection(
                 p,
                 guesses.q(node),
                 [int(guesses.tokens[child]) for child in children],
@@ -151,7 +151,7 @@ class Mcsd(Decoder):
                 replacement=self.replacement,
             )
             if accepted == NONE:
-                return path, draw(p, noise)
+                return path, draw(left, noise)
             node = children[accepted]
             path.append(node)
 

@@ -75,7 +75,9 @@ def read_model(name: str, device: str) -> PreTrainedModel:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot load model {name!r} ({reason})") from None
-    return model.to(device).eval()
+    torch.nn.Module.to(model, device)
+    model.train(False)
+    return model
 
 
 def reads_trees(model: PreTrainedModel) -> bool:
@@ -105,8 +107,8 @@ def reads_trees(model: PreTrainedModel) -> bool:
 def quiet() -> Iterator[None]:
     """Keep transformers' warnings and progress bars out of ours."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -114,4 +116,4 @@ def quiet() -> Iterator[None]:
     finally:
         logging.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -53,9 +53,11 @@ def law(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
         table = np.zeros_like(logits)
         np.put_along_axis(table, logits.argmax(-1, keepdims=True), 1.0, axis=-1)
         return table
-    table = np.exp((logits - logits.max(-1, keepdims=True)) / np.float32(temperature))
-    table /= table.sum(-1, keepdims=True)
-    return table
+    mass: NDArray[np.float32] = np.exp(
+        (logits - logits.max(-1, keepdims=True)) / np.float32(temperature)
+    )
+    mass /= mass.sum(-1, keepdims=True)
+    return mass
 
 
 def race(table: NDArray[Any], noise: np.random.Generator) -> NDArray[np.float64]:
@@ -93,9 +95,7 @@ def candidates(
     """
     rows, vocabulary = table.shape
     if replacement:
-        picks = [
-            (table if noise is None else race(table, noise)).argmax(-1) for _ in range(width)
-        ]
+        picks = [(table if noise is None else race(table, noise)).argmax(-1) for _ in range(width)]
         return np.stack(picks, axis=-1), np.ones((rows, width), dtype=np.bool_)
     scores = table if noise is None else race(table, noise)
     ids = np.zeros((rows, width), dtype=np.int64)

@@ -32,7 +32,7 @@ def load(device: str) -> ModelPair:
     path = find()
     reader = GGUFReader(path)
     facts = {name: field.contents() for name, field in reader.fields.items()}
-    target = read_model(reader, facts).to(device)
+    target = read_model(reader, facts, device)
     recipe = f"{hashlib.sha256(path.read_bytes()).hexdigest()} first {DRAFT_LAYERS} layers fp32"
     return ModelPair(
         target=target,
@@ -54,8 +54,8 @@ def find() -> Path:
     )
 
 
-def read_model(reader: GGUFReader, facts: dict[str, Any]) -> LlamaForCausalLM:
-    """The target in fp32, dequantised."""
+def read_model(reader: GGUFReader, facts: dict[str, Any], device: str) -> LlamaForCausalLM:
+    """The target in fp32, dequantised, on its device."""
     config = LlamaConfig(
         vocab_size=facts["llama.vocab_size"],
         hidden_size=facts["llama.embedding_length"],
@@ -71,10 +71,12 @@ def read_model(reader: GGUFReader, facts: dict[str, Any]) -> LlamaForCausalLM:
         pad_token_id=facts["tokenizer.ggml.padding_token_id"],
         tie_word_embeddings=True,
     )
-    weights = dict(read_weights(reader, config))
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    weights = {name: weight.to(device) for name, weight in read_weights(reader, heads)}
     weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
     model = without_weights(config)
-    model.model.rotary_emb = LlamaRotaryEmbedding(config)
+    with torch.device(device):
+        model.model.rotary_emb = LlamaRotaryEmbedding(config)
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
     return model
@@ -93,9 +95,10 @@ _NAMES = {
 }
 
 
-def read_weights(reader: GGUFReader, config: LlamaConfig) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every weight under transformers' name, as fp32."""
-    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+def read_weights(
+    reader: GGUFReader, heads: dict[str, int | None]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every weight under transformers' name, as fp32; `heads` of the rotated projections."""
     for entry in reader.tensors:
         weight = torch.tensor(dequantize(entry.data, entry.tensor_type), dtype=torch.float32)
         match entry.name.split("."):
@@ -104,8 +107,8 @@ def read_weights(reader: GGUFReader, config: LlamaConfig) -> Iterator[tuple[str,
             case ["output_norm", "weight"]:
                 yield "model.norm.weight", weight
             case ["blk", layer, kind, "weight"]:
-                if kind in heads:
-                    weight = halves_apart(weight, heads[kind])
+                if count := heads.get(kind):
+                    weight = halves_apart(weight, count)
                 yield f"model.layers.{layer}.{_NAMES[kind]}.weight", weight
 
 
@@ -142,7 +145,7 @@ def read_tokenizer(facts: dict[str, Any]) -> PreTrainedTokenizerFast:
         if kind == CONTROL
     ]
     bpe.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in control])
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bpe,
         bos_token=tokens[facts["tokenizer.ggml.bos_token_id"]],
         eos_token=tokens[facts["tokenizer.ggml.eos_token_id"]],
@@ -175,4 +178,5 @@ def without_weights(config: LlamaConfig) -> LlamaForCausalLM:
     """A Llama in eval mode whose parameters are still to be given."""
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
-    return model.eval()
+    model.train(False)
+    return model

@@ -74,8 +74,8 @@ def evaluate(
     watch          called with the number of lives ahead; enters to a function that is told the
                    task of every finished life (how the command line draws its progress bar)
 
-    Raises InputError for anything that the caller can mend. An exception of the agent passes
-    through, and leaves a run that `resume` can finish.
+    Raises InputError for anything that the caller can mend, and AgentError where the agent
+    fails in a life; what was lived until then stays, and `resume` goes on from there.
     """
     chosen = SUITES.get(suite).overridden(users=users, seeds=seeds)
     player = make_agent(agent, decoder=decoder, pair=pair) if isinstance(agent, str) else agent

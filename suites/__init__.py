@@ -1,0 +1,1 @@
+"""What is run: tasks, lives, records, reports."""
