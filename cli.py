@@ -77,6 +77,9 @@ def run(
         Path | None,
         typer.Option("--out", help="Run directory; by default runs/SUITE-AGENT.", metavar="DIR"),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes that live lives side by side.", metavar="N")
+    ] = 1,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")
     ] = False,
@@ -97,6 +100,7 @@ def run(
             out=out_dir,
             decoder=decoder,
             pair=pair,
+            workers=workers,
             resume=resume,
             watch=lambda ahead: progress(f"{agent} lives {suite}", ahead),
         )

@@ -70,6 +70,20 @@ class ModelPair:
         return min(context_of(self.target), context_of(self.draft))
 
     @cached_property
+    def early_exit(self) -> bool:
+        """Whether the draft's layers are the target's first ones, the very same modules.
+
+        Then the target's cache is the draft's too, and a prompt is read once for both.
+        """
+        models = (self.draft, self.target)
+        if models[0].get_input_embeddings() is not models[1].get_input_embeddings():
+            return False
+        ours, theirs = (list(getattr(model.base_model, "layers", ())) for model in models)
+        if not 0 < len(ours) <= len(theirs):
+            return False
+        return all(one is other for one, other in zip(ours, theirs[: len(ours)], strict=True))
+
+    @cached_property
     def stops(self) -> frozenset[int]:
         """Token ids that end a text, by the target's own configuration."""
         for config in (self.target.generation_config, self.target.config):

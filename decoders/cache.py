@@ -63,6 +63,14 @@ class TreeLayer(StaticLayer):  # type: ignore[no-untyped-call]
                 rows[:, :, start : start + count] = rows.index_select(2, slots)
         self.filled = start + count
 
+    def copy(self, other: TreeLayer, count: int) -> None:
+        """Hold the first `count` slots of another layer, and nothing else."""
+        if not self.is_initialized:
+            self.lazy_initialization(other.keys, other.values)
+        self.keys[:, :, :count] = other.keys[:, :, :count]
+        self.values[:, :, :count] = other.values[:, :, :count]
+        self.filled = count
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Columns that the next pass attends to, and where they start."""
         return self.filled + query_length, 0
@@ -95,13 +103,10 @@ class Reader:
         Whole chunks that the last prompt began with too are still in the cache and are not
         read again; the bits are those of a fresh cache.
         """
-        if self.capacity < len(prompt) + room:
-            self.capacity = -(-(len(prompt) + room) // GRAIN) * GRAIN
-            count = self.model.config.get_text_config().num_hidden_layers
-            self._layers = [TreeLayer(self.capacity) for _ in range(count)]
-            self._cache = Cache(layers=list(self._layers))
-            self._chunks = ()
-        self._keep(shared_chunks(self._chunks, prompt))
+        self._reserve(len(prompt) + room)
+        shared = shared_chunks(self._chunks, prompt)
+        self._keep(shared)
+        self._chunks = prompt[:shared]
         while True:
             chunk = prompt[self.committed : self.committed + CHUNK]
             last = self.committed + len(chunk) == len(prompt)
@@ -112,6 +117,17 @@ class Reader:
         self._chunks = prompt[: len(prompt) // CHUNK * CHUNK]
         last_row: NDArray[np.float32] = logits[0]
         return last_row
+
+    def begin_as(self, other: Reader, room: int) -> None:
+        """Take over what `other` has committed, where its first layers are all of this model.
+
+        Such layers have read the same and hold the same keys, so nothing is computed.
+        """
+        self._reserve(other.committed + room)
+        self._chunks = ()
+        for layer, theirs in zip(self._layers, other._layers, strict=False):
+            layer.copy(theirs, other.committed)
+        self.committed = other.committed
 
     def feed(
         self,
@@ -157,6 +173,14 @@ class Reader:
         for layer in self._layers:
             layer.keep(self.committed, slots, len(ordered))
         self.committed += len(ordered)
+
+    def _reserve(self, slots: int) -> None:
+        if self.capacity < slots:
+            self.capacity = -(-slots // GRAIN) * GRAIN
+            count = self.model.config.get_text_config().num_hidden_layers
+            self._layers = [TreeLayer(self.capacity) for _ in range(count)]
+            self._cache = Cache(layers=list(self._layers))
+            self._chunks = ()
 
     def _keep(self, count: int) -> None:
         for layer in self._layers:

@@ -71,7 +71,9 @@ class Mcsd(Decoder):
         logits = self.target.begin(prompt, room)
         unread = [draw(law(logits, self.temperature), stream.at(0))]
         text.write(unread)
-        if not text.done:
+        if not text.done and self.pair.early_exit:
+            self.draft.begin_as(self.target, room)
+        elif not text.done:
             self.draft.begin(prompt, room)
         while not text.done:
             started = perf_counter()

@@ -23,8 +23,21 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from ..errors import InputError
 from .base import ModelPair
 
-DRAFT_LAYERS = 3
-"""Layers that the draft keeps."""
+DRAFT_LAYERS = 26
+"""Layers that the draft keeps, out of 30.
+
+Nobody trained the early layers to speak, so a shallow exit is cheap and hardly ever right, and a
+deep one is right and hardly cheaper than the target. Greedy mcsd with k = (4, 2, 2, 1) on three
+film lists of 240 tokens and two short questions, 20 new tokens each, two threads, interleaved:
+
+    layers                             3     24     26     28     29
+    tokens per target pass          1.23   2.45   2.80   2.97   3.09
+    milliseconds per token           204    173    163    175    161
+    (autoregressive: 42)
+
+Exits at 1, 2, 4, 6, 20 and 23 were slower than these; leaving out middle layers instead guessed
+worse at any depth. So on a CPU this pair shows what a decoder accepts and never a speed-up.
+"""
 
 
 def load(device: str) -> ModelPair:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .grid import on_grid
+
 Floats = NDArray[np.float64]
 
 POSITION_COST = 0.12
@@ -23,8 +25,12 @@ WEIGHTS /= WEIGHTS.sum()
 
 
 def affinity(beta: float, taste: Floats, z: Floats) -> Floats:
-    """β⟨u, z⟩ for tastes (B, d), normalised to u = x / ‖x‖, and items (B, K, d) or (n, d)."""
-    u = taste / np.linalg.norm(taste, axis=1, keepdims=True)
+    """β⟨u, z⟩ for tastes (B, d) and items (B, K, d) or (n, d), which lie on the grid.
+
+    u = x / ‖x‖ is rounded to the grid too, so that every dot product is exact, in any order and
+    on any number of threads.
+    """
+    u = on_grid(taste / np.linalg.norm(taste, axis=1, keepdims=True))
     scores: Floats = u @ z.T if z.ndim == 2 else np.einsum("bd,bkd->bk", u, z)
     return beta * scores
 
@@ -44,7 +50,8 @@ def enjoyment(affinities: Floats, quality: Floats, noise: Floats) -> Floats:
 
 def expected_enjoyment(affinities: Floats, quality: Floats) -> Floats:
     """E[enjoyment] over its noise, by five-point Gauss–Hermite quadrature; both (n)."""
-    mean: Floats = WEIGHTS @ enjoyment(affinities, quality, NODES[:, None])
+    at_nodes = enjoyment(affinities, quality, NODES[:, None])
+    mean: Floats = (WEIGHTS[:, None] * at_nodes).sum(axis=0)
     return mean
 
 

@@ -9,14 +9,6 @@ from numpy.typing import NDArray
 
 from .catalogs.catalog import Catalog
 
-GRID = 2.0**-20
-
-
-def on_grid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rounded to multiples of 2⁻²⁰, so that the last bits of a fit do not matter."""
-    rounded: NDArray[np.float64] = np.round(values / GRID) * GRID
-    return rounded
-
 
 @dataclass(frozen=True, eq=False)
 class Latents:

@@ -8,16 +8,19 @@ it, and changing one action redraws nothing that the action does not cause.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 ROUNDS = 10
-MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], dtype=np.uint64)
-WEYL = np.array([0x9E3779B9, 0xBB67AE85], dtype=np.uint64)
-MASK = np.uint64(0xFFFFFFFF)
-HALF = np.uint64(32)
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+MASK = 0xFFFFFFFF
+
+Word = Any
+"""A Python integer or an array of uint64."""
 
 
 class Purpose(IntEnum):
@@ -25,37 +28,27 @@ class Purpose(IntEnum):
 
     POPULATION = 1
     DRIFT = 2
-    SHIFT_DAY = 3
-    SHIFT_TARGET = 4
-    RESPONSE = 5
-    SPEECH = 6
-    LOG_SLATE = 7
-    CALIBRATION = 8
-    CATALOG = 9
-    USERS = 10
+    SHIFT = 3
+    RESPONSE = 4
+    SPEECH = 5
+    LOG_SLATE = 6
+    CALIBRATION = 7
+    CATALOG = 8
+    USERS = 9
 
 
-def philox(
-    counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], key: tuple[int, int]
-) -> NDArray[np.uint64]:
-    """Philox4x32-10: four 32-bit counter words (broadcast together) and two key words.
+def philox(counter: tuple[Word, Word, Word, Word], key: tuple[int, int]) -> tuple[Word, ...]:
+    """Philox4x32-10: four 32-bit words from four 32-bit counter words and two key words.
 
-    Returns the four 32-bit output words as uint64, stacked on the first axis.
+    Arrays broadcast together.
     """
-    shape = np.broadcast_shapes(*(np.shape(word) for word in counter))
-    words = np.empty((4, *shape), dtype=np.uint64)
-    for k, word in enumerate(counter):
-        words[k] = np.asarray(word, dtype=np.uint64) & MASK
-    column = (2, *(1,) * len(shape))
-    keys = np.array(key, dtype=np.uint64).reshape(column)
-    multipliers, weyl = MULTIPLIERS.reshape(column), WEYL.reshape(column)
-    even, odd = words[0::2], words[1::2]
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
     for _ in range(ROUNDS):
-        product = even * multipliers
-        even, odd = (product[::-1] >> HALF) ^ odd ^ keys, (product & MASK)[::-1]
-        keys = (keys + weyl) & MASK
-    words[0::2], words[1::2] = even, odd
-    return words
+        p0, p1 = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & MASK, (p0 >> 32) ^ c3 ^ k1, p0 & MASK
+        k0, k1 = (k0 + WEYL[0]) & MASK, (k1 + WEYL[1]) & MASK
+    return c0, c1, c2, c3
 
 
 def uniforms(
@@ -66,9 +59,8 @@ def uniforms(
     seed   the world's seed (64 bits are used)
     user   user rows; time: days or turns; index: item, latent dimension or draw number
     """
-    words = philox(
-        (index, user, time, int(purpose)), (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
-    )
+    address = (_word(index), _word(user), _word(time), int(purpose))
+    words = philox(address, (seed & MASK, (seed >> 32) & MASK))
     return _unit(words[0], words[1]), _unit(words[2], words[3])
 
 
@@ -92,6 +84,13 @@ def gumbel(u: NDArray[np.float64]) -> NDArray[np.float64]:
     return -np.log(-np.log(u))
 
 
-def _unit(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.float64]:
-    bits = (high << np.uint64(20)) | (low >> np.uint64(12))
-    return (bits.astype(np.float64) + 0.5) * 2.0**-52
+def _word(value: ArrayLike) -> Word:
+    if not np.ndim(value):
+        return int(np.asarray(value)) & MASK
+    words: NDArray[np.uint64] = np.asarray(value).astype(np.uint64) & np.uint64(MASK)
+    return words
+
+
+def _unit(high: Word, low: Word) -> NDArray[np.float64]:
+    """The 52 leading bits of two words as a number in (0, 1)."""
+    return np.asarray((((high << 20) | (low >> 12)) + 0.5) * 2.0**-52)

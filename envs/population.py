@@ -12,7 +12,7 @@ from ..records import NOTHING
 from . import philox
 from .choice import REPEAT_COST, Floats, affinity, choose, enjoyment, position
 from .dynamics.drift import drift_noise, drift_one_day, stationary_taste
-from .dynamics.shift import rotate, shift_day, shift_target
+from .dynamics.shift import rotate, shift_plan
 from .philox import Purpose
 from .world import World
 
@@ -95,24 +95,24 @@ def advance(world: World, now: Population, response: Response) -> Population:
     turn = now.turn + 1
     over = (turn == scenario.turns) & (now.session + 1 < scenario.sessions)
     later = replace(now, turn=np.where(over, 0, turn), session=now.session + over, recent=recent)
-    if over.any():
-        days = later.day[:, None] + 1 + np.arange(scenario.gap_days)
-        noise = drift_noise(now.seed, now.user, days, now.taste.shape[1])
-        for k in range(scenario.gap_days):
-            later = _next_day(world, later, over, noise[:, k])
-    return later
+    return _days_later(world, later, over) if over.any() else later
 
 
-def _next_day(world: World, now: Population, rows: NDArray[np.bool_], noise: Floats) -> Population:
-    """One calendar day later for the users in `rows` (B) bool; the others stand still."""
-    scenario, taste, anchor, day = world.scenario, now.taste, now.anchor, now.day + rows
-    if scenario.shift is not None:
-        turns_now = rows & (shift_day(scenario.shift, now.seed, now.user) == day)
-        target = world.hidden.anchors[shift_target(now.seed, now.user, world.num_users)]
-        turned = rotate(anchor, target, scenario.shift.angle)
-        taste = np.where(turns_now[:, None], taste + turned - anchor, taste)
-        anchor = np.where(turns_now[:, None], turned, anchor)
+def _days_later(world: World, now: Population, rows: NDArray[np.bool_]) -> Population:
+    """The next session's day for the users in `rows` (B) bool; the others stand still."""
+    scenario, taste, anchor = world.scenario, now.taste, now.anchor
+    days = now.day[:, None] + 1 + np.arange(scenario.gap_days)
     if scenario.drift is not None:
-        drifted = drift_one_day(scenario.drift, taste, anchor, noise)
-        taste = np.where(rows[:, None], drifted, taste)
-    return replace(now, taste=taste, anchor=anchor, day=day)
+        noise = drift_noise(now.seed, now.user, days, taste.shape[1])
+    if scenario.shift is not None:
+        turning_day, target = shift_plan(scenario.shift, now.seed, now.user, world.num_users)
+    for k, day in enumerate(days.T):
+        if scenario.shift is not None:
+            turning = (rows & (turning_day == day))[:, None]
+            turned = rotate(anchor, world.hidden.anchors[target], scenario.shift.angle)
+            taste = np.where(turning, taste + turned - anchor, taste)
+            anchor = np.where(turning, turned, anchor)
+        if scenario.drift is not None:
+            drifted = drift_one_day(scenario.drift, taste, anchor, noise[:, k])
+            taste = np.where(rows[:, None], drifted, taste)
+    return replace(now, taste=taste, anchor=anchor, day=now.day + scenario.gap_days * rows)

@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InputError
 from ..records import Episode, Manifest, Score
-from ..suites.evaluate import AGENT_POLICY, keys
+from ..suites.evaluate import keys
+from ..suites.executors import AGENT_POLICY
 from ..suites.rundir import (
     GENERATIONS,
     KEY_FIELDS,

@@ -15,7 +15,8 @@ from ..envs.lifelong import Lifelong
 from ..envs.public import PublicWorld
 from ..records import NOTHING, Action, Brief, Observation
 from ..suites.canonical import sha256
-from ..suites.evaluate import AGENT_POLICY, Cast, Ticker
+from ..suites.evaluate import Ticker
+from ..suites.executors import AGENT_POLICY, Cast
 from ..suites.play import Life, play, step_row, trace_digest
 from ..suites.rundir import Key
 from ..suites.suite import Suite

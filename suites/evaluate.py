@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from ..agents import make_agent, uses_language_model
-from ..agents.base import Agent, PrivilegedAgent
+from ..agents.base import Agent
 from ..envs.catalogs.catalog import Catalog
 from ..envs.catalogs.load import load_catalog
-from ..envs.lifelong import Lifelong
-from ..envs.log import public_world
 from ..envs.scenarios import SCENARIOS
 from ..envs.world import SIMULATOR_VERSION
+from ..errors import InputError
 from ..records import Identity, Manifest, Score
 from .canonical import sha256
-from .play import Life, play
+from .executors import AGENT_POLICY, AnyAgent, beside, here
 from .provenance import provenance
 from .rundir import Key, RunDir, read_manifest, read_scores, read_timings
 from .suite import COMPANIONS, SUITES, Suite, Task, find_suite
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from ..metrics.trace import Trace
 
-AnyAgent = Agent | PrivilegedAgent
-AGENT_POLICY = "agent"
 Ticker = Callable[[str], None]
 Watcher = Callable[[int], AbstractContextManager[Ticker]]
 
@@ -60,6 +57,7 @@ def evaluate(
     out: str | Path | None = None,
     decoder: str | None = None,
     pair: str | None = None,
+    workers: int = 1,
     resume: bool = False,
     watch: Watcher | None = None,
 ) -> Run:
@@ -70,6 +68,7 @@ def evaluate(
     seeds, users   numbers of seeds and of users per seed; None for the suite's own
     out            the run directory; None for runs/<suite>-<agent>[-<decoder>]
     decoder, pair  for agents that ask a language model
+    workers        processes that live lives side by side; the scores do not depend on it
     resume         go on with the unfinished run in `out`
     watch          called with the number of lives ahead; enters to a function that is told the
                    task of every finished life (how the command line draws its progress bar)
@@ -77,25 +76,28 @@ def evaluate(
     Raises InputError for anything that the caller can mend, and AgentError where the agent
     fails in a life; what was lived until then stays, and `resume` goes on from there.
     """
+    if workers < 1:
+        raise InputError(f"--workers must be at least 1, not {workers}")
     chosen = SUITES.get(suite).overridden(users=users, seeds=seeds)
     player = make_agent(agent, decoder=decoder, pair=pair) if isinstance(agent, str) else agent
-    manifest = make_manifest(chosen, player)
+    manifest = make_manifest(chosen, player, workers)
     path = Path(out) if out is not None else _default_out(manifest.identity)
     planned = keys(tasks_for(chosen, player), chosen.seeds)
     run = (RunDir.resume if resume else RunDir.create)(path, manifest)
     if run.finished:
         return load_run(path)
-    cast = Cast(player)
     ahead = [key for key in planned if key not in run.done]
+    alone = workers == 1
+    lives = here(chosen, player, ahead) if alone else beside(chosen, player, ahead, workers)
     with (watch or _silent)(len(ahead)) as tick:
-        for life in lives(chosen, cast, ahead):
+        for life in lives:
             run.add(life)
             tick(life.episode.task)
     _conclude(run, chosen)
     return load_run(path)
 
 
-def make_manifest(suite: Suite, agent: AnyAgent) -> Manifest:
+def make_manifest(suite: Suite, agent: AnyAgent, workers: int) -> Manifest:
     """What identifies this run, and where it comes from."""
     decoder = getattr(agent, "decoder", None)
     pair = getattr(decoder, "pair", None)
@@ -111,7 +113,7 @@ def make_manifest(suite: Suite, agent: AnyAgent) -> Manifest:
         catalogs=suite.catalogs(),
         seeds=tuple(range(suite.seeds)),
     )
-    return Manifest(identity, sha256(asdict(identity)), provenance())
+    return Manifest(identity, sha256(asdict(identity)), {**provenance(), "workers": workers})
 
 
 def tasks_for(suite: Suite, agent: AnyAgent) -> tuple[Task, ...]:
@@ -128,38 +130,6 @@ def keys(tasks: Iterable[Task], seeds: int) -> list[Key]:
         for seed, user in task.lives(seeds)
         for policy in (AGENT_POLICY, *COMPANIONS)
     ]
-
-
-class Cast:
-    """The agent under test and the companions, prepared once per catalog and slate size."""
-
-    def __init__(self, agent: AnyAgent | None) -> None:
-        self._players = {name: make_agent(name) for name in COMPANIONS}
-        if agent is not None:
-            self._players[AGENT_POLICY] = agent
-        self._prepared_for: dict[str, tuple[str, int]] = {}
-
-    def player(self, policy: str, env: Lifelong) -> AnyAgent:
-        """The agent that lives lives of `policy`, ready for the environment's world."""
-        agent, world = self._players[policy], env.world
-        needed = (world.catalog.name, world.slate_size)
-        if self._prepared_for.get(policy) != needed:
-            agent.prepare(public_world(world))
-            self._prepared_for[policy] = needed
-        return agent
-
-
-def lives(suite: Suite, cast: Cast, ahead: list[Key]) -> Iterator[Life]:
-    """Live the lives with the given keys, one after the other."""
-    tasks = {task.name: task for task in suite.tasks}
-    env: Lifelong | None = None
-    current: Task | None = None
-    for name, seed, user, policy in ahead:
-        if env is None or current is not tasks[name]:
-            current = tasks[name]
-            env = current.make()
-        agent = cast.player(policy, env)
-        yield play(env, agent, task=name, seed=seed, user=user, policy=policy)
 
 
 def load_run(path: str | Path) -> Run:

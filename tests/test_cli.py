@@ -58,6 +58,7 @@ def test_everything_listed_has_a_name_and_a_summary(call, kind):
         (["run", "smoke", "--agent", "llm", "--pair", "smollm"], "did you mean 'smollm2-135m'?"),
         (["run", "smoke", "--agent", "random", "--users", "-3"], "--users must be at least 1"),
         (["run", "smoke", "--agent", "random", "--seeds", "0"], "--seeds must be at least 1"),
+        (["run", "smoke", "--agent", "random", "--workers", "0"], "--workers must be at least 1"),
         (["run", "smoke", "--agent", "random", "--users", "9999"], "ask for 1 to 1000"),
         (["run", "smoke", "--agent", "random", "--decoder", "mcsd"], "writes no text"),
         (["list", "agent"], "did you mean 'agents'?"),

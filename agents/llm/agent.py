@@ -66,6 +66,11 @@ class LlmAgent:
             self._decoder, self._pair, temperature=self._temperature, threads=self._threads
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The recipe alone: a copy in another process loads the models for itself."""
+        loaded = ("decoder", "_world", "_retrieval")
+        return {**{k: v for k, v in self.__dict__.items() if k not in loaded}, "_world": None}
+
     def config(self) -> dict[str, Any]:
         """Settings, the prompts' hash and the decoder's configuration; loads the decoder."""
         return {

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..latents import CatalogData, Latents, on_grid
+from ..grid import on_grid
+from ..latents import CatalogData, Latents
 from .catalog import Catalog
 from .hashing import content_hash
 from .posters import render

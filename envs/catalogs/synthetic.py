@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from .. import philox
-from ..latents import CatalogData, Latents, on_grid
+from ..grid import on_grid
+from ..latents import CatalogData, Latents
 from ..philox import Purpose
 from .assemble import assemble, information_split, standardised
 from .posters import STYLE_DIMENSIONS

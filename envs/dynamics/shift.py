@@ -25,19 +25,18 @@ class Shift:
     last_day: int
 
 
-def shift_day(shift: Shift, seed: int, user: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The hidden day (B) on which each user's taste turns."""
+def shift_plan(
+    shift: Shift, seed: int, user: NDArray[np.int64], num_users: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The hidden day (B) on which each user's taste turns, and the user (B) it turns towards.
+
+    The other user is drawn from all `num_users` of the world, and is never the user itself.
+    """
+    when, whom = philox.uniforms(seed, user, 0, Purpose.SHIFT)
     days = shift.last_day - shift.first_day + 1
-    draw = philox.uniform(seed, user, 0, Purpose.SHIFT_DAY)
-    day: NDArray[np.int64] = shift.first_day + (days * draw).astype(np.int64)
-    return day
-
-
-def shift_target(seed: int, user: NDArray[np.int64], num_users: int) -> NDArray[np.int64]:
-    """The other user (B) towards whose anchor each one turns; never the user itself."""
-    draw = philox.uniform(seed, user, 0, Purpose.SHIFT_TARGET)
-    step: NDArray[np.int64] = 1 + ((num_users - 1) * draw).astype(np.int64)
-    return (user + step) % num_users
+    day: NDArray[np.int64] = shift.first_day + (days * when).astype(np.int64)
+    step: NDArray[np.int64] = 1 + ((num_users - 1) * whom).astype(np.int64)
+    return day, (user + step) % num_users
 
 
 def rotate(

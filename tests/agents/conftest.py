@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tasteshift.agents import AGENTS, make_agent, uses_language_model
-from tasteshift.agents.base import Session
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
 from tasteshift.envs.public import PublicWorld
-from tasteshift.records import NOTHING, Action, Brief, Observation
+from tasteshift.records import NOTHING, Action
+from tasteshift.suites.play import observed, open_session
 
 SMALL = "synthetic:60"
 
@@ -31,26 +31,6 @@ def make_env(scenario: str = "stationary", catalog: str = SMALL, **options: Any)
     return made.unwrapped
 
 
-def seen(values: dict[str, Any]) -> Observation:
-    return Observation(
-        user=int(values["user"]),
-        day=int(values["day"]),
-        session=int(values["session"]),
-        turn=int(values["turn"]),
-        steps_left=int(values["steps_left"]),
-        slate=tuple(int(item) for item in values["slate"] if item != NOTHING),
-        chosen=int(values["chosen"]),
-        rating=float(values["rating"]),
-        utterance=str(values["utterance"]),
-    )
-
-
-def open_session(agent: Any, brief: Brief, env: Lifelong) -> Session:
-    if hasattr(agent, "start_with_truth"):
-        return agent.start_with_truth(brief, env.truth)
-    return agent.start(brief)
-
-
 class Life:
     """One user's life under one agent, a turn at a time."""
 
@@ -63,7 +43,7 @@ class Life:
         self.expected: list[float] = []
 
     def turn(self) -> None:
-        action = self.session.act(seen(self.values))
+        action = self.session.act(observed(self.values))
         assert isinstance(action, Action)
         self.slates.append(action.slate)
         self.expected.append(self.env.truth.expected(action.slate))

@@ -8,6 +8,7 @@ import torch
 
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.cache import CHUNK, Reader, shared_chunks
+from tasteshift.decoders.smollm2 import early_exit
 from tasteshift.decoders.tree import make_tree
 
 PROMPT = tuple(np.random.default_rng(0).integers(0, 31, 2 * CHUNK + 9).tolist())
@@ -96,6 +97,41 @@ def test_a_shared_beginning_is_not_read_twice_and_changes_no_bit(
     assert (used.begin(other, 8) == fresh.begin(other, 8)).all()
     assert sum(reads) == len(other) - CHUNK
     assert (used.feed([4]) == fresh.feed([4])).all()
+
+
+def test_an_early_exit_takes_over_the_keys_of_its_target(llama) -> None:
+    target = llama(1, layers=3)
+    pair = ModelPair(target, early_exit(target, 2), None, "exit")
+    assert pair.early_exit
+    assert not ModelPair(target, llama(1, layers=2), None, "a copy").early_exit
+    reader, heir, reread = Reader(pair.target), Reader(pair.draft), Reader(pair.draft)
+    for prompt in (PROMPT, PROMPT[5:40]):
+        reader.begin(prompt, 8)
+        heir.begin_as(reader, 8)
+        reread.begin(prompt, 8)
+        for tokens in ([4], [1, 2]):
+            assert (heir.feed(tokens) == reread.feed(tokens)).all()
+            for one in (heir, reread):
+                one.commit([0])
+
+
+def test_an_interrupted_prefill_leaves_nothing_behind(
+    pair: ModelPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, passes = Reader(pair.target), iter((None, None, KeyboardInterrupt()))
+    reader.begin(PROMPT, 8)
+    feed = reader.feed
+
+    def breaking(tokens, **options):
+        if fault := next(passes):
+            raise fault
+        return feed(tokens, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "feed", breaking)
+        with pytest.raises(KeyboardInterrupt):
+            reader.begin(tuple(reversed(PROMPT)), 8)
+    assert (reader.begin(PROMPT, 8) == Reader(pair.target).begin(PROMPT, 8)).all()
 
 
 def test_shared_chunks_leave_a_token_to_read() -> None:

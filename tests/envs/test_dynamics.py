@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.envs.dynamics.drift import Drift, drift_noise, drift_one_day, stationary_taste
-from tasteshift.envs.dynamics.shift import Shift, rotate, shift_day, shift_target
+from tasteshift.envs.dynamics.shift import Shift, rotate, shift_plan
 
 USERS, D = 4000, 24
 
@@ -65,9 +65,8 @@ def test_rotation_turns_by_the_stated_angle_and_keeps_the_norm(angle, seed):
 
 def test_shift_days_are_uniform_and_targets_are_somebody_else():
     shift, users = Shift(1.0, first_day=22, last_day=35), np.arange(14_000)
-    days = shift_day(shift, 0, users)
+    days, targets = shift_plan(shift, 0, users, 14_000)
     assert set(days) == set(range(22, 36))
     assert np.bincount(days - 22).min() > 850
-    targets = shift_target(0, users, 14_000)
     assert (targets != users).all()
     assert 8_500 < len(set(targets)) < 9_200  # 1 − 1/e of all, as for independent draws

@@ -154,7 +154,8 @@ def test_text_is_grounded_in_the_state():
     observation, _ = env.reset(seed=3)
     named = [t for t in env.world.catalog.topics if t.lower() in observation["utterance"]]
     assert len(named) >= 2
-    slate = np.array(env.truth.best()[0])
+    slate = np.full(5, -1)
+    slate[: len(env.truth.best()[0])] = env.truth.best()[0]
     observation, reward, *_ = env.step({"slate": slate})
     chosen = int(observation["chosen"])
     assert env.world.catalog.label(chosen) in observation["utterance"]
