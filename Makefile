@@ -39,11 +39,11 @@ demo: install
 	then agents="$$agents recbole-bpr"; \
 	else echo 'Without recbole-bpr: RecBole cannot be installed on Python 3.12 or newer.'; fi; \
 	for agent in $$agents; do \
-		run run quick --agent $$agent --out runs/demo/$$agent; \
+		run run quick --agent $$agent --workers 2 --out runs/demo/$$agent; \
 	done; \
 	for decoder in autoregressive mcsd; do \
 		run run quick --agent llm --decoder $$decoder --pair smollm2-135m \
-			--out runs/demo/llm-$$decoder; \
+			--workers 2 --out runs/demo/llm-$$decoder; \
 	done; \
 	for scores in runs/demo/*/scores.json; do \
 		run submit $${scores%/scores.json} --board $(BOARD); \

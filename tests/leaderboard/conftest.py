@@ -22,7 +22,7 @@ SUITE = Suite(
     version=1,
     summary="two small worlds",
     tasks=(
-        Task("board-test/first", "synthetic:60", "stationary", 4, 3, 1, 2, language_models=True),
+        Task("board-test/first", "synthetic:60", "minor-profile", 4, 3, 1, 2, language_models=True),
         Task("board-test/shift", "synthetic:60", "abrupt-shift", 4, 3, 7, 2),
     ),
 )

@@ -18,6 +18,7 @@ from tasteshift.errors import InputError
 from tasteshift.leaderboard.verification import verify
 from tasteshift.records import Round
 from tasteshift.suites import evaluate as evaluation
+from tasteshift.suites import executors
 
 LIVES = 2 * 3 * 4
 TURNS = 3 * 4 * (2 + 14)
@@ -339,11 +340,11 @@ def test_a_weakened_ceiling_is_refused_although_all_of_it_agrees(
         return make_agent("frozen-oracle" if name == "oracle" else name, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "make_agent", make_weak)
+        patch.setattr(executors, "make_agent", make_weak)
         run = evaluation.evaluate("popular", suite.name, out=tmp_path / "weak")
     reason = refusal(run.out)
     assert "board-test/shift, seed 0" in reason
-    assert re.search(r"\(oracle\), session [456], turn [01]: slate \[", reason)
+    assert re.search(r"\(oracle\), session [4-9], turn [01]: slate \[", reason)
 
 
 def test_a_language_model_plays_its_own_task_only(scribe_run: Callable[..., Path]) -> None:
