@@ -138,12 +138,13 @@ def list_names(
             help="suites, tasks, agents, decoders, pairs, scenarios, catalogs or metrics"
         ),
     ],
+    name: Annotated[str | None, typer.Argument(help="Only the one of this name.")] = None,
     as_json: Json = False,
 ) -> None:
     """List what can be named on the command line."""
     from .suites.listing import listing
 
-    rows = listing(what)
+    rows = listing(what, name)
     if as_json:
         print_json(rows)
         return

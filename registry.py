@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -46,7 +46,7 @@ class Registry(Generic[T]):
         """
         self._read_entry_points()
         if name not in self._entries:
-            raise UnknownName(self._unknown(name))
+            raise unknown(self.kind, name, self._entries)
         entry = self._entries[name]
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")
@@ -76,7 +76,10 @@ class Registry(Generic[T]):
             for point in sorted(found, key=lambda point: point.name):
                 self.register(point.name, point.value)
 
-    def _unknown(self, name: str) -> str:
-        near = get_close_matches(str(name), self._entries, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self._entries)}"
-        return f"unknown {self.kind} {name!r}; {hint}"
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    """The error for a `kind` of thing called `name`, with the nearest name that is known."""
+    names = list(known)
+    near = get_close_matches(str(name), names, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    return UnknownName(f"unknown {kind} {name!r}; {hint}")

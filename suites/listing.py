@@ -10,15 +10,19 @@ from ..decoders import DECODERS, PAIRS
 from ..envs.catalogs.load import CATALOGS
 from ..envs.scenarios import SCENARIOS
 from ..metrics import METRICS
-from ..registry import Registry
+from ..registry import Registry, unknown
 from .suite import SUITES
 
 Row = dict[str, Any]
 
 
-def listing(what: str) -> list[Row]:
-    """Rows of one kind of thing; raises UnknownName for a kind that does not exist."""
-    return list(KINDS.get(what)())
+def listing(what: str, name: str | None = None) -> list[Row]:
+    """Rows of one kind of thing, or the one called `name`; raises UnknownName."""
+    rows = list(KINDS.get(what)())
+    found = [row for row in rows if name in (None, row["name"])]
+    if not found:
+        raise unknown(what.removesuffix("s"), str(name), [row["name"] for row in rows])
+    return found
 
 
 def _suites() -> Iterator[Row]:

@@ -44,6 +44,8 @@ def test_everything_listed_has_a_name_and_a_summary(call, kind):
     assert rows
     assert all(row["name"] for row in rows)
     assert kind == "tasks" or all(row["summary"] for row in rows)
+    status, text, _ = call("list", kind, rows[0]["name"], "--json")
+    assert (status, json.loads(text)) == (0, rows[:1])
     status, table, _ = call("list", kind)
     assert status == 0
     assert all(row["name"] in table for row in rows)
@@ -62,6 +64,9 @@ def test_everything_listed_has_a_name_and_a_summary(call, kind):
         (["run", "smoke", "--agent", "random", "--users", "9999"], "ask for 1 to 1000"),
         (["run", "smoke", "--agent", "random", "--decoder", "mcsd"], "writes no text"),
         (["list", "agent"], "did you mean 'agents'?"),
+        (["list", "scenarios", "abrupt"], "unknown scenario 'abrupt'; did you mean 'abrupt-shift'"),
+        (["list", "catalogs", "movielens"], "did you mean 'movielens-100k'?"),
+        (["list", "metrics", "regrets"], "did you mean 'regret'?"),
         (["report", "no-such-folder"], "is not a run directory"),
         (["submit", "no-such-folder", "--board", "b.db"], "is not a run directory"),
         (["board", "show", "--board", "no-such-board.db"], "no-such-board.db"),

@@ -45,7 +45,10 @@ class Ratings(NamedTuple):
 
 
 def build() -> CatalogData:
-    """Fit the latents and assemble the catalog; a second or two of work."""
+    """1,682 films and 943 people of ML-100K, with tastes fitted to their ratings.
+
+    A second or two of work; raises InputError where recbole, whose files it reads, is missing.
+    """
     folder = _folder()
     items = _rows(folder / "ml-100k.item")
     users = _rows(folder / "ml-100k.user")

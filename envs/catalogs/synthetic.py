@@ -37,7 +37,10 @@ WHERE = "Lisbon Kyoto Tromsø Oaxaca Zanzibar Valparaíso Tbilisi Québec Samark
 
 
 def build(size: str = "") -> CatalogData:
-    """The catalog with `size` items ("" for 1,000); raises InputError for a bad size."""
+    """Made-up stories: synthetic has 1,000, synthetic:N has N (2 to 9,600).
+
+    size  N as text, or "" for 1,000; raises InputError for a bad one
+    """
     n = _items(size)
     item, user = np.arange(n)[:, None], np.arange(USERS)[:, None]
     z_text = _normal(0, item, TEXT_DIMENSIONS)
