@@ -78,8 +78,8 @@ def _interval(row: dict[str, Any], metric: str, unit: float) -> Text:
 
 
 def _number(value: float) -> str:
-    """Three significant digits at most where there are whole ones, else two of them."""
+    """Three significant digits at most where there are whole ones, else two decimals or digits."""
     size = abs(value)
-    if 0 < size < 0.1:
+    if 0 < size < 0.005:
         return f"{value:.2g}"
     return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
