@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..envs.public import PublicWorld
 from ..envs.truth import Truth
 from ..records import Action, Brief, Observation
@@ -23,21 +26,10 @@ class Oracle:
 
     def start_with_truth(self, brief: Brief, truth: Truth) -> OracleSession:
         """Open a session that looks at the truth before every slate."""
-        return OracleSession(truth)
+        return OracleSession(truth, None)
 
 
-class OracleSession:
-    """Follows one user's true taste."""
-
-    def __init__(self, truth: Truth) -> None:
-        self._truth = truth
-
-    def act(self, observation: Observation) -> Action:
-        """The best slate for the current taste."""
-        return Action(self._truth.best()[0])
-
-
-class FrozenOracle:
+class FrozenOracle(Oracle):
     """Knows the taste a life begins with and never looks at it again.
 
     It still sees what the user chose lately and the age; between it and the oracle lies
@@ -46,25 +38,18 @@ class FrozenOracle:
 
     name = "frozen-oracle"
 
-    def config(self) -> dict[str, Any]:
-        """Nothing can be set."""
-        return {}
-
-    def prepare(self, world: PublicWorld) -> None:
-        """There is nothing to learn."""
-
-    def start_with_truth(self, brief: Brief, truth: Truth) -> FrozenOracleSession:
+    def start_with_truth(self, brief: Brief, truth: Truth) -> OracleSession:
         """Open a session that remembers the taste of this moment."""
-        return FrozenOracleSession(truth)
+        return OracleSession(truth, truth.taste())
 
 
-class FrozenOracleSession:
-    """Follows the taste that one user had at the start."""
+class OracleSession:
+    """Follows one user's true taste, or believes in `taste` (d) for ever."""
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: Truth, taste: NDArray[np.float64] | None) -> None:
         self._truth = truth
-        self._taste = truth.taste()
+        self._taste = taste
 
     def act(self, observation: Observation) -> Action:
-        """The best slate for the remembered taste."""
+        """The best safe slate for that taste."""
         return Action(self._truth.best(self._taste)[0])

@@ -136,7 +136,7 @@ class RunDir:
         if lines.exists():
             whole = lines.read_bytes()
             whole = whole[: whole.rfind(b"\n") + 1]
-            lines.write_bytes(whole)
+            os.truncate(lines, len(whole))
             done = {key_of(episode): episode for episode in _parse_episodes(lines, whole)}
         return cls(path, stored, done)
 

@@ -21,10 +21,10 @@ def make(**arguments):
     return gym.make("TasteShift/Lifelong-v0", **arguments).unwrapped
 
 
-def live(env, seed, actions=None, user=None):
+def live(env, seed):
     """Everything that a life shows, as one comparable list."""
     env.action_space.seed(0)
-    observation, info = env.reset(seed=seed, options={"user": user} if user is not None else None)
+    observation, info = env.reset(seed=seed)
     seen, over = [(observation, info)], False
     while not over:
         observation, reward, terminated, over, info = env.step(env.action_space.sample())

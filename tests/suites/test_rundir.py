@@ -12,8 +12,6 @@ from tasteshift.suites import executors
 from tasteshift.suites.evaluate import evaluate, load_run, rewrite_report
 from tasteshift.suites.rundir import RunDir, read_episodes, read_manifest
 
-SMALL = {"suite": "smoke", "users": 3}
-
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
