@@ -45,11 +45,13 @@ class Observation:
     day         calendar day since the life began (≥ 0)
     session     index of the session, from 0
     turn        index of the turn within the session, from 0
-    steps_left  turns left in this life, this one included
+    steps_left  turns left in this life, this one included; the most where users may leave
     slate       item indices that were shown on the turn before, in order; empty at first
     chosen      the item chosen from that slate, or NOTHING
     rating      how much the chosen item was enjoyed, in [0, 1]; 0 where nothing was chosen
     utterance   what the user says now; may be empty
+    context     cue of the season, from 0; 0 where there is only one
+    avoid       indices of the topics that the user rules out for good with this utterance
     """
 
     user: int
@@ -61,6 +63,8 @@ class Observation:
     chosen: int = NOTHING
     rating: float = 0.0
     utterance: str = ""
+    context: int = 0
+    avoid: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,7 @@ class Reply:
 class Step:
     """One turn as the recorder keeps it; no clock touched it.
 
-    The last three fields are truth that no agent ever sees.
+    The last four fields are truth that no agent ever sees.
 
     session, turn, day  as in the observation
     utterance           what the user said before the slate
@@ -163,7 +167,8 @@ class Step:
     valid               False where the agent's action was unusable and counted as abstention
     expected            E[reward | slate, the user's state]
     best                E[reward] of the best safe slate in that same state
-    breaches            shown items whose minimum age is above the user's age
+    breaches            shown items whose true minimum age is above the user's age
+    violations          shown items that the user has ruled out before
     """
 
     session: int
@@ -177,6 +182,7 @@ class Step:
     expected: float
     best: float
     breaches: int
+    violations: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,11 @@ AGENTS.register("frozen-oracle", "tasteshift.agents.oracle:FrozenOracle")
 AGENTS.register("linucb", "tasteshift.agents.linucb:LinUcbAgent")
 AGENTS.register("recbole-bpr", "tasteshift.agents.recbole_bpr:RecboleBprAgent")
 AGENTS.register("llm", "tasteshift.agents.llm.agent:LlmAgent")
+AGENTS.register("oracle-plan", "tasteshift.agents.oracle:PlanningOracle")
+AGENTS.register("oracle-text", "tasteshift.agents.oracle:TextOracle")
+AGENTS.register("oracle-image", "tasteshift.agents.oracle:ImageOracle")
+AGENTS.register("oracle-text-image", "tasteshift.agents.oracle:TextImageOracle")
+AGENTS.register("organic", "tasteshift.agents.oracle:Organic")
 
 
 def make_agent(name: str, *, decoder: str | None = None, pair: str | None = None) -> AnyAgent:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.catalogs.catalog import Catalog
+from ..envs.catalogs.catalog import Catalog, Posters
 from ..envs.public import Log
 from .ranking import popularity
 
 Floats = NDArray[np.float64]
 
 POSTER_GRID = 4
+POSTERS_AT_ONCE = 512
 RATING_SHRINKAGE = 5.0
 
 
@@ -53,10 +54,18 @@ def mean_rating(log: Log, count: NDArray[np.int64]) -> Floats:
     return mean
 
 
-def poster_colours(posters: NDArray[np.uint8], grid: int) -> Floats:
-    """(n, grid · grid · 3) mean RGB in [0, 1] of each cell of a grid over square posters."""
-    n, side = len(posters), posters.shape[1]
+def poster_colours(posters: Posters, grid: int) -> Floats:
+    """(n, grid · grid · 3) mean RGB in [0, 1] of each cell of a grid over square posters.
+
+    Pictures are taken in portions, so that large catalogs fit in memory.
+    """
+    starts = range(0, len(posters), POSTERS_AT_ONCE)
+    return np.vstack([_colours(posters[k : k + POSTERS_AT_ONCE], grid) for k in starts])
+
+
+def _colours(pixels: NDArray[np.uint8], grid: int) -> Floats:
+    n, side = len(pixels), pixels.shape[1]
     cut = side // grid * grid
-    cells = posters[:, :cut, :cut].reshape(n, grid, side // grid, grid, side // grid, 3)
+    cells = pixels[:, :cut, :cut].reshape(n, grid, side // grid, grid, side // grid, 3)
     means: Floats = cells.mean(axis=(2, 4), dtype=np.float64).reshape(n, -1) / 255
     return means

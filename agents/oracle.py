@@ -1,4 +1,4 @@
-"""Oracles: what the best slate would earn, for those who know the user's mind."""
+"""Yardsticks that are shown the truth: what the best slate would earn, knowing more or less."""
 
 from __future__ import annotations
 
@@ -26,30 +26,123 @@ class Oracle:
 
     def start_with_truth(self, brief: Brief, truth: Truth) -> OracleSession:
         """Open a session that looks at the truth before every slate."""
-        return OracleSession(truth, None)
+        return OracleSession(truth)
 
 
 class FrozenOracle(Oracle):
-    """Knows the taste a life begins with and never looks at it again.
+    """Believes for ever in the interests that are in force when a life begins.
 
-    It still sees what the user chose lately and the age; between it and the oracle lies
-    what noticing a change of taste is worth.
+    It still sees the age, what the user has ruled out, what was chosen lately, and how topics
+    stand with the user; between it and the oracle lies what noticing a change of taste is worth.
     """
 
     name = "frozen-oracle"
 
     def start_with_truth(self, brief: Brief, truth: Truth) -> OracleSession:
-        """Open a session that remembers the taste of this moment."""
-        return OracleSession(truth, truth.taste())
+        """Open a session that remembers the interests of this moment."""
+        return OracleSession(truth, interests=truth.interests())
+
+
+class BlindOracle(Oracle):
+    """Knows the interests in force, but items only by what their texts or pictures tell of taste.
+
+    Items are what is to be expected of them given those modalities; all appeal and please alike.
+    """
+
+    modalities: frozenset[str]
+
+    def start_with_truth(self, brief: Brief, truth: Truth) -> OracleSession:
+        """Open a session that sees every item dimly."""
+        return OracleSession(truth, traits=truth.blind(self.modalities))
+
+
+class TextOracle(BlindOracle):
+    """A blind oracle that reads."""
+
+    name = "oracle-text"
+    modalities = frozenset({"text"})
+
+
+class ImageOracle(BlindOracle):
+    """A blind oracle that looks at posters."""
+
+    name = "oracle-image"
+    modalities = frozenset({"image"})
+
+
+class TextImageOracle(BlindOracle):
+    """A blind oracle that reads and looks at posters."""
+
+    name = "oracle-text-image"
+    modalities = frozenset({"text", "image"})
 
 
 class OracleSession:
-    """Follows one user's true taste, or believes in `taste` (d) for ever."""
+    """Follows one user's true state, with beliefs in place of what is not to be known."""
 
-    def __init__(self, truth: Truth, taste: NDArray[np.float64] | None) -> None:
+    def __init__(
+        self,
+        truth: Truth,
+        interests: NDArray[np.int32] | None = None,
+        traits: NDArray[np.int32] | None = None,
+    ) -> None:
         self._truth = truth
-        self._taste = taste
+        self._interests = interests
+        self._traits = traits
 
     def act(self, observation: Observation) -> Action:
-        """The best safe slate for that taste."""
-        return Action(self._truth.best(self._taste)[0])
+        """The best safe slate under those beliefs."""
+        return Action(self._truth.best(self._interests, self._traits)[0])
+
+
+class PlanningOracle(Oracle):
+    """Shows the safe slate that promises most over the turns ahead, without knowing their luck.
+
+    depth    turns through which every outcome is followed
+    rollout  turns for which each then lives on
+    """
+
+    name = "oracle-plan"
+
+    def __init__(self, depth: int = 1, rollout: int = 8) -> None:
+        self._depth, self._rollout = depth, rollout
+
+    def config(self) -> dict[str, Any]:
+        """How far it looks."""
+        return {"depth": self._depth, "rollout": self._rollout}
+
+    def start_with_truth(self, brief: Brief, truth: Truth) -> PlanningSession:
+        """Open a session that plans before every slate."""
+        return PlanningSession(truth, self._depth, self._rollout)
+
+
+class PlanningSession:
+    """Plans anew in every turn, from the state that has come about."""
+
+    def __init__(self, truth: Truth, depth: int, rollout: int) -> None:
+        self._truth, self._depth, self._rollout = truth, depth, rollout
+
+    def act(self, observation: Observation) -> Action:
+        """The first slate of the plan."""
+        return Action(self._truth.planned(self._depth, self._rollout))
+
+
+class Organic(Oracle):
+    """Shows what users would come upon by themselves: a world without a recommender."""
+
+    name = "organic"
+
+    def start_with_truth(self, brief: Brief, truth: Truth) -> OrganicSession:
+        """Open a session that follows taste and fame."""
+        return OrganicSession(truth)
+
+
+class OrganicSession:
+    """One user, left alone."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+
+    def act(self, observation: Observation) -> Action:
+        """Items by taste and fame, drawn by lot."""
+        return Action(self._truth.organic())

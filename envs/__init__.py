@@ -5,4 +5,8 @@ Importing this registers the environment ids with Gymnasium and loads nothing el
 
 from gymnasium.envs.registration import register
 
-register("TasteShift/Lifelong-v0", entry_point="tasteshift.envs.lifelong:Lifelong")
+register(
+    "TasteShift/Lifelong-v0",
+    entry_point="tasteshift.envs.lifelong:Lifelong",
+    vector_entry_point="tasteshift.envs.vector:LifelongVector",
+)

@@ -1,9 +1,16 @@
 """What a user does with a slate: a multinomial logit, then enjoyment of what was chosen.
 
-Utility of item j at position k: v_jk = β⟨u, z_j⟩ + appeal_j − repeat_j + position_k; nothing has
-utility v_0. The choice is argmax(v + Gumbel) (McFadden 1974) with noise keyed by item, so that
-re-ordering a slate redraws nothing. Enjoyment is y_j = σ(affinity_j + quality_j − b + ε) with ε
-independent of the choice: what appeals is not what is good.
+A user has M interests u_m with weights w_m, and likes an item for whichever interest it serves:
+
+    liking_j  = log Σ_m w_m e^{β⟨u_m, z_j⟩} + topics_j − repeat_j
+    utility_j = liking_j + appeal_j + position_k                     nothing has utility v_0
+    reward    = scale · σ(liking_j + ½ quality_j − b + 0.6 ε)        of what was chosen, else 0
+
+where topics_j is the mean over the item's topics of what the user's present state adds to each.
+The choice is the multinomial logit (McFadden 1974), drawn as a race: item j arrives at time
+E_j / e^{utility_j} with E_j exponential, and the first to arrive is chosen, which is the Gumbel-max
+draw without its outer logarithms. E_j and ε are keyed by item, so that re-ordering a slate redraws
+nothing, and independent of each other: what appeals is not what is good.
 """
 
 from __future__ import annotations
@@ -11,55 +18,174 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .grid import on_grid
+from ..records import NOTHING
+from . import exact
+from .compiled import compiled
+from .exact import exp_of, log_of, normal_quantile_of, sigmoid_of
+from .grid import GRID
+from .philox import MASK, Words, philox, unit
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Units = NDArray[np.int32]
+"""Numbers on the grid, counted in grid units; their dot products are integer sums."""
 
 POSITION_COST = 0.12
 REPEAT_COST = 3.0
-QUALITY_WEIGHT = 0.5
-ENJOYMENT_BIAS = 2.5
+QUALITY_WEIGHT = 0.35
+ENJOYMENT_BIAS = 3.5
 ENJOYMENT_NOISE = 0.6
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 WEIGHTS /= WEIGHTS.sum()
+SQUARE_UNIT = GRID * GRID
 
 
-def affinity(beta: float, taste: Floats, z: Floats) -> Floats:
-    """β⟨u, z⟩ for tastes (B, d) and items (B, K, d) or (n, d), which lie on the grid.
+@compiled
+def dot(u: Units, z: Units) -> float:
+    """⟨u, z⟩ of two grid vectors, exactly."""
+    total = np.int64(0)
+    for k in range(u.size):
+        total += np.int64(u[k]) * np.int64(z[k])
+    return float(total) * SQUARE_UNIT
 
-    u = x / ‖x‖ is rounded to the grid too, so that every dot product is exact, in any order and
-    on any number of threads.
+
+@compiled
+def served(beta: float, interests: Units, weights: Floats, z: Units) -> float:
+    """Σ_m w_m e^{β⟨u_m, z⟩} for interests (M, d), their weights (M) and one item (d)."""
+    total = 0.0
+    for m in range(weights.size):
+        total += weights[m] * exp_of(beta * dot(interests[m], z))
+    return total
+
+
+@compiled
+def state_part(topic_utility: Floats, topics: Units, recent: Ints, item: int) -> float:
+    """What the user's present state adds to an item: mean over its topics, minus a repeat's cost.
+
+    topic_utility  (T) on the grid
+    topics         (P) topics of the item, padded with NOTHING
+    recent         (W) the last items chosen
     """
-    u = on_grid(taste / np.linalg.norm(taste, axis=1, keepdims=True))
-    scores: Floats = u @ z.T if z.ndim == 2 else np.einsum("bd,bkd->bk", u, z)
-    return beta * scores
+    total, count = 0.0, 0
+    for t in topics:
+        if t < 0:
+            break
+        total += topic_utility[t]
+        count += 1
+    if count > 1:
+        total /= count
+    for earlier in recent:
+        if earlier == item:
+            return total - REPEAT_COST
+    return total
+
+
+def item_traits(z: Floats, appeal: Floats, quality: Floats, topic: NDArray[np.bool_]) -> Units:
+    """(n, d + 2 + P) all that a choice needs of an item, side by side and in grid units.
+
+    Columns: z, appeal, quality, and the item's topics padded with NOTHING. One item costs one
+    visit to memory however large the catalog is.
+    """
+    n, most = len(z), max(int(topic.sum(axis=1).max()), 1)
+    topics = np.full((n, most), NOTHING, dtype=np.int32)
+    item, which = np.nonzero(topic)
+    place = np.arange(len(item)) - np.searchsorted(item, item)
+    topics[item, place] = which
+    units = [
+        np.rint(part / GRID).astype(np.int32) for part in (z, appeal[:, None], quality[:, None])
+    ]
+    return np.ascontiguousarray(np.hstack([*units, topics]))
+
+
+@compiled
+def respond_rows(
+    beta: float,
+    nothing: float,
+    traits: Units,
+    seed: Words,
+    user: Ints,
+    time: Ints,
+    purpose: int,
+    interests: Units,
+    weights: Floats,
+    topic_utility: Floats,
+    scale: Floats,
+    recent: Ints,
+    slates: Ints,
+    chosen: Ints,
+    reward: Floats,
+) -> int:
+    """Fill `chosen` and `reward` (B) with what users (B) do with slates (B, K).
+
+    Shapes as in `Population` and `World`; a slot that holds NOTHING is empty. Returns a number
+    without meaning: it keeps the reads alive that fetch the next row's items ahead of time.
+    """
+    size, d = slates.shape[1], interests.shape[2]
+    word_a, word_b = np.empty(size + 1, np.uint64), np.empty(size + 1, np.uint64)
+    word_c, word_d = np.empty(size + 1, np.uint64), np.empty(size + 1, np.uint64)
+    shown = np.empty((size, traits.shape[1]), np.int32)
+    liked, added = np.empty(size), np.empty(size)
+    outside = exp_of(nothing)
+    touched = 0
+    for row in range(len(slates)):
+        slate = slates[row]
+        for k in range(size + 1):
+            word_a[k] = np.uint64(slate[k - 1] + 1 if k else 0) & MASK
+            word_b[k], word_c[k] = np.uint64(user[row]) & MASK, np.uint64(time[row]) & MASK
+            word_d[k] = np.uint64(purpose)
+        ahead = slates[min(row + 1, len(slates) - 1)]
+        for k in range(size):
+            touched += traits[max(ahead[k], 0), 0] + traits[max(ahead[k], 0), d]
+        for k in range(size):
+            for j in range(shown.shape[1]):
+                shown[k, j] = traits[max(slate[k], 0), j]
+        philox(word_a, word_b, word_c, word_d, seed[row])
+        first, arrival = NOTHING, -log_of(unit(word_a[0], word_b[0])) / outside
+        for k in range(size):
+            if slate[k] == NOTHING:
+                continue
+            liked[k] = served(beta, interests[row], weights[row], shown[k, :d])
+            added[k] = state_part(topic_utility[row], shown[k, d + 2 :], recent[row], slate[k])
+            drive = liked[k] * exp_of(added[k] + shown[k, d] * GRID - POSITION_COST * k)
+            when = -log_of(unit(word_a[k + 1], word_b[k + 1])) / drive
+            if when < arrival:
+                first, arrival = k, when
+        chosen[row], reward[row] = NOTHING, 0.0
+        if first != NOTHING:
+            noise = normal_quantile_of(unit(word_c[first + 1], word_d[first + 1]))
+            level = log_of(liked[first]) + added[first] - ENJOYMENT_BIAS
+            level += QUALITY_WEIGHT * (shown[first, d + 1] * GRID) + ENJOYMENT_NOISE * noise
+            chosen[row], reward[row] = slate[first], scale[row] * sigmoid_of(level)
+    return touched
+
+
+@compiled
+def appraise_rows(
+    beta: float,
+    traits: Units,
+    interests: Units,
+    weights: Floats,
+    topic_utility: Floats,
+    recent: Ints,
+    liking: Floats,
+) -> None:
+    """Fill `liking` (n) with one user's liking of every item; arguments as in `respond_rows`."""
+    d = interests.shape[1]
+    for item in range(len(traits)):
+        serves = served(beta, interests, weights, traits[item, :d])
+        added = state_part(topic_utility, traits[item, d + 2 :], recent, item)
+        liking[item] = log_of(serves) + added
 
 
 def position(size: int) -> Floats:
     """(K) utility that a position adds: 0 at the top, POSITION_COST less at each step down."""
-    steps: Floats = np.arange(size, dtype=np.float64)
-    return -POSITION_COST * steps
+    return -POSITION_COST * np.arange(size, dtype=np.float64)
 
 
-def enjoyment(affinities: Floats, quality: Floats, noise: Floats) -> Floats:
-    """Enjoyment in (0, 1) for standard normal `noise`; arrays of one shape."""
-    level = affinities + QUALITY_WEIGHT * quality - ENJOYMENT_BIAS
-    y: Floats = 1 / (1 + np.exp(-level - ENJOYMENT_NOISE * noise))
-    return y
-
-
-def expected_enjoyment(affinities: Floats, quality: Floats) -> Floats:
-    """E[enjoyment] over its noise, by five-point Gauss–Hermite quadrature; both (n)."""
-    at_nodes = enjoyment(affinities, quality, NODES[:, None])
-    mean: Floats = (WEIGHTS[:, None] * at_nodes).sum(axis=0)
+def expected_enjoyment(liking: Floats, quality: Floats) -> Floats:
+    """E[enjoyment] over its noise, by five-point Gauss–Hermite quadrature; all arrays (n)."""
+    level = liking + QUALITY_WEIGHT * quality - ENJOYMENT_BIAS
+    mean = np.zeros_like(level)
+    for node, weight in zip(NODES, WEIGHTS, strict=True):
+        mean += weight * exact.sigmoid(level + ENJOYMENT_NOISE * node)
     return mean
-
-
-def choose(
-    utility: Floats, nothing: float, noise: Floats, nothing_noise: Floats
-) -> NDArray[np.int64]:
-    """Chosen position (B), −1 for nothing; utility and Gumbel noise (B, K), −inf where empty."""
-    best = (utility + noise).argmax(axis=1)
-    top = np.take_along_axis(utility + noise, best[:, None], axis=1)[:, 0]
-    chosen: NDArray[np.int64] = np.where(top > nothing + nothing_noise, best, -1)
-    return chosen

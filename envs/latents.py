@@ -9,23 +9,53 @@ from numpy.typing import NDArray
 
 from .catalogs.catalog import Catalog
 
+INTERESTS = 3
+"""M, the interests of every user."""
+
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class Latents:
     """Items and users in one taste space of d = d_text + d_image + d_feedback dimensions.
 
+    All floats lie on the grid, so that their dot products are exact.
+
     z          (n, d) items, [z_text, z_image, z_cf], norm at most 1
+    widths     (d_text, d_image, d_feedback)
     appeal     (n) what makes an item be picked, beyond taste
     quality    (n) what makes it be enjoyed once picked; appeal is not quality
-    anchors    (U, d) the users' long-run tastes, unit norm
+    maturity   (n) true minimum ages; the public label may lie
+    sponsored  (n) truly paid for; the public flag may hide it
+    anchors    (U, M, d) the users' long-run interests, unit rows
+    weights    (U, M) how much of a user each interest is; positive, each row sums to exactly 1
     ages       (U) in years
     """
 
-    z: NDArray[np.float64]
-    appeal: NDArray[np.float64]
-    quality: NDArray[np.float64]
-    anchors: NDArray[np.float64]
+    z: Floats
+    widths: tuple[int, int, int]
+    appeal: Floats
+    quality: Floats
+    maturity: NDArray[np.int64]
+    sponsored: NDArray[np.bool_]
+    anchors: Floats
+    weights: Floats
     ages: NDArray[np.int64]
+
+    @property
+    def z_text(self) -> Floats:
+        """(n, d_text) the part of taste that text reveals."""
+        return self.z[:, : self.widths[0]]
+
+    @property
+    def z_image(self) -> Floats:
+        """(n, d_image) the part of taste that pictures reveal."""
+        return self.z[:, self.widths[0] : self.widths[0] + self.widths[1]]
+
+    @property
+    def z_cf(self) -> Floats:
+        """(n, d_feedback) the part of taste that only feedback reveals."""
+        return self.z[:, self.widths[0] + self.widths[1] :]
 
 
 @dataclass(frozen=True, eq=False)

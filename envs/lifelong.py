@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import string
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..records import NOTHING, Brief
 from . import philox
-from .language.speech import LONGEST, reaction, request, topic_centroids
-from .philox import Purpose
-from .population import Population, advance, begin, respond
+from .choice import Ints
+from .observation import (
+    Values,
+    observation_spaces,
+    observe,
+    slate_space,
+    utterance,
+    utterance_space,
+)
+from .philox import Purpose, Words
+from .population import Population, begin
 from .truth import Truth
+from .turn import advance, respond
 from .world import World, build_world
-
-Values = dict[str, Any]
 
 
 class Lifelong(gym.Env[Values, Values]):
@@ -27,16 +33,18 @@ class Lifelong(gym.Env[Values, Values]):
 
     Arguments of ``gym.make``:
 
-    catalog      movielens-100k, synthetic or synthetic:N
+    catalog      movielens-100k, synthetic, synthetic:N, or the path of a folder with items
     scenario     see ``tasteshift list scenarios``
     slate_size   the most items on one slate
-    sessions     sessions in a life; None for the scenario's own number
-    turns        turns in a session; None likewise
+    sessions     most sessions in a life; None for the scenario's own number
+    turns        most turns in a session; None likewise
     render_mode  None or "ansi" (the last turn as text)
 
     ``reset(seed=…, options={"user": row})`` lives the life of one user; without a row the seed
-    picks one. A life ends by truncation: nobody dies of a time limit. ``action["slate"]`` holds
-    item indices, best first, NOTHING (−1) in empty slots; a repeated item counts once.
+    picks one. A life is truncated when the calendar ends and terminated when the user leaves for
+    good; nobody dies of a time limit. ``action["slate"]`` holds item indices, best first, NOTHING
+    (−1) in empty slots; a repeated item counts once. A reset without a seed lives the next life
+    of the seed before: life k of a seed is the same in every environment.
 
     ``info`` holds ``age_group`` after a reset and is empty after a step. Two environments with
     equal arguments, seed, user and actions live bit-identical lives.
@@ -60,28 +68,14 @@ class Lifelong(gym.Env[Values, Values]):
         self.truth = Truth(self.world, lambda: self._alive())
         self._population: Population | None = None
         self._last: Values = {}
-        self._centroids = topic_centroids(self.world.catalog, self.world.hidden.z)
+        self._seeded, self._life = 0, 0
         self._define_spaces()
 
     def _define_spaces(self) -> None:
-        world, scenario = self.world, self.world.scenario
-        n, size = len(world.catalog), world.slate_size
-        characters = frozenset(string.printable).union("…’", *world.catalog.title)
-        slate = spaces.MultiDiscrete(np.full(size, n + 1), start=np.full(size, NOTHING))
-        self._slates = slate
-        self.action_space = spaces.Dict({"slate": slate})
+        self._slates = slate_space(self.world)
+        self.action_space = spaces.Dict({"slate": self._slates})
         self.observation_space = spaces.Dict(
-            {
-                "user": spaces.Discrete(world.num_users),
-                "day": spaces.Discrete(scenario.sessions * scenario.gap_days + 1),
-                "session": spaces.Discrete(scenario.sessions),
-                "turn": spaces.Discrete(scenario.turns + 1),
-                "steps_left": spaces.Discrete(world.turns + 1),
-                "slate": spaces.MultiDiscrete(np.full(size, n + 1), start=np.full(size, NOTHING)),
-                "chosen": spaces.Discrete(n + 1, start=NOTHING),
-                "rating": spaces.Box(0.0, 1.0, (), np.float64),
-                "utterance": spaces.Text(LONGEST, min_length=0, charset=characters),
-            }
+            {**observation_spaces(self.world), "utterance": utterance_space(self.world)}
         )
 
     def reset(
@@ -89,9 +83,14 @@ class Lifelong(gym.Env[Values, Values]):
     ) -> tuple[Values, Values]:
         """Begin a life; `seed` is the world's, ``options["user"]`` the row of the user."""
         super().reset(seed=seed)
-        self.seed = seed if seed is not None else int(self.np_random.integers(2**63))
-        user = self._user((options or {}).get("user"))
-        self._population = begin(self.world, self.seed, np.array([user]))
+        self._seeded, self._life = (seed, 0) if seed is not None else (self._seeded, self._life + 1)
+        self.seed = int(life_seed(self._seeded, self._life))
+        row = (options or {}).get("user")
+        users = (
+            drawn_users(self.world, self.seed) if row is None else asked_users(self.world, row, 1)
+        )
+        user = int(users[0])
+        self._population = begin(self.world, self.seed, users)
         empty = np.full(self.world.slate_size, NOTHING, dtype=np.int64)
         return self._observe(empty, NOTHING, 0.0), {"age_group": self.world.age_group(user)}
 
@@ -102,10 +101,11 @@ class Lifelong(gym.Env[Values, Values]):
             raise gym.error.ResetNeeded("this life is over; call reset() to begin another")
         slate = self._slate(action)
         response = respond(self.world, now, slate[None])
-        self._population = now = advance(self.world, now, response)
+        self._population = now = advance(self.world, now, slate[None], response)
         reward = float(response.reward[0])
         observation = self._observe(slate, int(response.chosen[0]), reward)
-        return observation, reward, False, self._over(now), {}
+        churned = bool(now.churned[0])
+        return observation, reward, churned, self._over(now) and not churned, {}
 
     def render(self) -> str | None:
         """The last turn as text, in render mode "ansi"."""
@@ -137,19 +137,7 @@ class Lifelong(gym.Env[Values, Values]):
         return self._population
 
     def _over(self, now: Population) -> bool:
-        return int(now.turn[0]) == self.world.scenario.turns
-
-    def _user(self, row: int | None) -> int:
-        eligible = self.world.eligible_users()
-        if row is None:
-            draw = float(philox.uniform(self.seed, 0, 0, Purpose.POPULATION))
-            return int(eligible[int(draw * len(eligible))])
-        if row not in eligible:
-            raise InputError(
-                f"user {row!r} cannot live in scenario {self.world.scenario.name!r}; "
-                f"rows run from {eligible[0]} to {eligible[-1]}"
-            )
-        return int(row)
+        return bool(now.over[0])
 
     def _slate(self, action: Values) -> NDArray[np.int64]:
         """The action's slate with repeated items removed; raises InputError outside the space."""
@@ -167,25 +155,46 @@ class Lifelong(gym.Env[Values, Values]):
         return np.where(first, slate, NOTHING)
 
     def _observe(self, slate: NDArray[np.int64], chosen: int, rating: float) -> Values:
-        world, now = self.world, self._alive()
-        scenario, catalog = world.scenario, world.catalog
-        user, day = int(now.user[0]), int(now.day[0])
-        session, turn = int(now.session[0]), int(now.turn[0])
-        time = session * scenario.turns + turn
-        address = (self.seed, user, time)
-        if turn == 0:
-            utterance = request(catalog, self._centroids, now.taste[0], address)
-        else:
-            utterance = reaction(catalog, chosen, rating, address)
-        self._last = {
-            "user": np.int64(user),
-            "day": np.int64(day),
-            "session": np.int64(session),
-            "turn": np.int64(turn),
-            "steps_left": np.int64(world.turns - time),
-            "slate": slate,
-            "chosen": np.int64(chosen),
-            "rating": np.array(rating),
-            "utterance": utterance,
-        }
+        now, before = self._alive(), int(self._last.get("day", NOTHING))
+        columns = observe(
+            self.world,
+            now,
+            slate[None],
+            np.array([chosen]),
+            np.array([rating]),
+            np.array([before]),
+        )
+        self._last = {name: column[0] for name, column in columns.items()}
+        self._last["rating"] = np.array(rating)
+        self._last["utterance"] = utterance(self.world, now, chosen, rating, before)
         return dict(self._last)
+
+
+def life_seed(seed: ArrayLike, life: ArrayLike) -> Words:
+    """The world's seed of the `life`-th life after a reset with `seed`; the first is `seed`.
+
+    Both may be arrays, which broadcast.
+    """
+    later = philox.uniform(seed, 0, life, Purpose.LIVES) * 2.0**52
+    return np.where(np.asarray(life) == 0, philox.words(seed), later.astype(np.uint64))
+
+
+def drawn_users(world: World, seed: ArrayLike) -> Ints:
+    """Rows (B) of the users whom worlds with seeds (B), or one, are about."""
+    eligible = world.eligible_users()
+    draw = philox.uniform(seed, 0, 0, Purpose.POPULATION).reshape(-1)
+    return eligible[(draw * len(eligible)).astype(np.int64)]
+
+
+def asked_users(world: World, row: ArrayLike, count: int) -> Ints:
+    """Rows as an array (count); raises InputError for one that cannot live in the scenario."""
+    eligible = world.eligible_users()
+    if np.size(row) not in (1, count):
+        raise InputError(f"{np.size(row)} users do not fit {count} lives; give one row for each")
+    asked = np.broadcast_to(np.asarray(row).reshape(-1), (count,))
+    for user in asked[~np.isin(asked, eligible)]:
+        raise InputError(
+            f"user {user!s} cannot live in scenario {world.scenario.name!r}; "
+            f"rows run from {eligible[0]} to {eligible[-1]}"
+        )
+    return asked.astype(np.int64)

@@ -1,118 +1,202 @@
-"""Users alive in a world: a struct of arrays, and the one function that moves it on."""
+"""Users alive in a world: a struct of arrays."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtri
+from numpy.typing import ArrayLike, NDArray
 
 from ..records import NOTHING
 from . import philox
-from .choice import REPEAT_COST, Floats, affinity, choose, enjoyment, position
-from .dynamics.drift import drift_noise, drift_one_day, stationary_taste
-from .dynamics.shift import rotate, shift_plan
-from .philox import Purpose
+from .choice import Floats, Ints, Units
+from .dynamics.boredom import begin_boredom, boredom_utility
+from .dynamics.drift import drift_noise, stationary_taste
+from .dynamics.interest_evolution import begin_interests, interest_draws, interest_utility
+from .dynamics.long_term_satisfaction import begin_exposure, exposure_draws, satisfaction
+from .dynamics.recurring import recurring_target, regime, regime_taste
+from .dynamics.satiation import satiation_utility
+from .dynamics.transient import transient_plan
+from .grid import GRID
+from .philox import Words
 from .world import World
 
-Ints = NDArray[np.int64]
 MEMORY = 20
+"""Choices for which an item counts as a repeat."""
 
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """B users under one seed; the single environment is a population of one.
+    """B users with M interests in d dimensions; the single environment is a population of one.
 
-    user     (B) rows in the world
-    taste    (B, d) x, the current taste; u = x / ‖x‖ is a read-out
-    anchor   (B, d) a, the long-run taste
-    day      (B) calendar days since the life began
-    session  (B) index of the session; turn: (B) index of the turn within it
-    recent   (B, MEMORY) the last items chosen, newest first, NOTHING where none
+    State that a scenario has no dynamic for has length 0 along its second axis.
+
+    seed, user      (B) the world's seed and the row in the world: together, who this is
+    taste, anchor   (B, M, d) x, the present taste, and a, the long-run one, on the grid
+    weights         (B, M) how much of the user each interest is
+    satiation       (B, T) how often each topic was consumed lately
+    leaning         (B, T) interest in each topic, in [−1, 1]
+    bored_with      (B, W) main topics of the last clicks; boredom: (B, T) turns of it left
+    exposure        (B) net kale exposure
+    trust           (B) in [0, 1]; patience: (B) turns that the user still has in store
+    earned          (B) reward of this session; offences: (B) rules broken in it
+    day             (B) calendar days since the life began
+    session, turn   (B) indices; turn counts within the session
+    recent          (B, MEMORY) the last items chosen, newest first, NOTHING where none
+    churned         (B) the user has left for good
+    over            (B) no turn is left: the calendar has ended, or the user has left
+
+    What the state comes to in this turn, worked out from the fields above:
+
+    interests       (B, M, d) directions u_m in force, in grid units
+    topic_utility   (B, T) what the state adds to each topic
+    scale           (B) factor on every reward
     """
 
-    seed: int
+    seed: Words
     user: Ints
     taste: Floats
     anchor: Floats
+    weights: Floats
+    satiation: Floats
+    leaning: Floats
+    bored_with: Ints
+    boredom: Ints
+    exposure: Floats
+    trust: Floats
+    patience: Floats
+    earned: Floats
+    offences: Ints
     day: Ints
     session: Ints
     turn: Ints
     recent: Ints
+    churned: NDArray[np.bool_]
+    over: NDArray[np.bool_]
+    interests: Units
+    topic_utility: Floats
+    scale: Floats
+
+    def __len__(self) -> int:
+        return len(self.user)
 
 
-@dataclass(frozen=True, eq=False)
-class Response:
-    """chosen: (B) item or NOTHING; reward: (B) enjoyment of it in [0, 1], else 0."""
-
-    chosen: Ints
-    reward: Floats
-
-
-def begin(world: World, seed: int, users: Ints) -> Population:
-    """Users (B) on day 0; where tastes drift, they have been drifting for long."""
+def begin(world: World, seed: ArrayLike, users: Ints) -> Population:
+    """Users (B) on day 0 of worlds `seed` (one, or B); where tastes drift, they long have been."""
+    scenario, count, topics = world.scenario, len(users), len(world.catalog.topics)
+    seeds = np.broadcast_to(philox.words(seed), (count,))
     anchor = world.hidden.anchors[users]
-    zeros = np.zeros(len(users), dtype=np.int64)
     taste = anchor
-    if world.scenario.drift is not None:
-        noise = drift_noise(seed, users, zeros[:, None], anchor.shape[1])[:, 0]
-        taste = stationary_taste(world.scenario.drift, anchor, noise)
-    recent = np.full((len(users), MEMORY), NOTHING, dtype=np.int64)
-    return Population(seed, users, taste, anchor, zeros, zeros, zeros, recent)
-
-
-def respond(world: World, now: Population, slates: Ints) -> Response:
-    """What the users do with slates (B, K) of item indices, NOTHING where a slot is empty."""
-    item = np.maximum(slates, 0)
-    shown = slates != NOTHING
-    hidden = world.hidden
-    repeat = REPEAT_COST * (slates[:, :, None] == now.recent[:, None, :]).any(axis=2)
-    liking = affinity(world.beta, now.taste, hidden.z[item]) - repeat
-    utility = np.where(shown, liking + hidden.appeal[item] + position(slates.shape[1]), -np.inf)
-
-    time = now.session * world.scenario.turns + now.turn
-    keys = np.hstack([np.zeros((len(slates), 1), dtype=np.int64), item + 1])
-    choice_draw, enjoyment_draw = philox.uniforms(
-        now.seed, now.user[:, None], time[:, None], Purpose.RESPONSE, keys
-    )
-    noise = philox.gumbel(choice_draw)
-    slot = choose(utility, world.nothing, noise[:, 1:], noise[:, 0])
-
-    row = np.arange(len(slates))
-    chosen = np.where(slot >= 0, slates[row, slot], NOTHING)
-    surprise = ndtri(enjoyment_draw[row, slot + 1])
-    enjoyed = enjoyment(liking[row, slot], hidden.quality[item[row, slot]], surprise)
-    return Response(chosen, np.where(slot >= 0, enjoyed, 0.0))
-
-
-def advance(world: World, now: Population, response: Response) -> Population:
-    """One turn later; where a session ended, the calendar moves to the next one."""
-    scenario = world.scenario
-    picked = response.chosen != NOTHING
-    shifted = np.hstack([response.chosen[:, None], now.recent[:, :-1]])
-    recent = np.where(picked[:, None], shifted, now.recent)
-    turn = now.turn + 1
-    over = (turn == scenario.turns) & (now.session + 1 < scenario.sessions)
-    later = replace(now, turn=np.where(over, 0, turn), session=now.session + over, recent=recent)
-    return _days_later(world, later, over) if over.any() else later
-
-
-def _days_later(world: World, now: Population, rows: NDArray[np.bool_]) -> Population:
-    """The next session's day for the users in `rows` (B) bool; the others stand still."""
-    scenario, taste, anchor = world.scenario, now.taste, now.anchor
-    days = now.day[:, None] + 1 + np.arange(scenario.gap_days)
+    whole, real = np.zeros(count, dtype=np.int64), np.zeros(count)
     if scenario.drift is not None:
-        noise = drift_noise(now.seed, now.user, days, taste.shape[1])
-    if scenario.shift is not None:
-        turning_day, target = shift_plan(scenario.shift, now.seed, now.user, world.num_users)
-    for k, day in enumerate(days.T):
-        if scenario.shift is not None:
-            turning = (rows & (turning_day == day))[:, None]
-            turned = rotate(anchor, world.hidden.anchors[target], scenario.shift.angle)
-            taste = np.where(turning, taste + turned - anchor, taste)
-            anchor = np.where(turning, turned, anchor)
-        if scenario.drift is not None:
-            drifted = drift_one_day(scenario.drift, taste, anchor, noise[:, k])
-            taste = np.where(rows[:, None], drifted, taste)
-    return replace(now, taste=taste, anchor=anchor, day=now.day + scenario.gap_days * rows)
+        noise = drift_noise(seeds, users, whole[:, None], *anchor.shape[1:])[:, 0]
+        taste = stationary_taste(scenario.drift, anchor, noise)
+    leaning, exposure = np.zeros((count, 0)), real
+    bored_with, boredom = np.zeros((count, 0), np.int64), np.zeros((count, 0), np.int64)
+    if scenario.interest_evolution is not None:
+        leaning = begin_interests(interest_draws(seeds, users, topics))
+    if scenario.boredom is not None:
+        bored_with, boredom = begin_boredom(scenario.boredom, count, topics)
+    if scenario.long_term_satisfaction is not None:
+        exposure = begin_exposure(scenario.long_term_satisfaction, exposure_draws(seeds, users))
+    now = Population(
+        seed=seeds,
+        user=users,
+        taste=taste,
+        anchor=anchor,
+        weights=world.hidden.weights[users],
+        satiation=np.zeros((count, topics if scenario.satiation else 0)),
+        leaning=leaning,
+        bored_with=bored_with,
+        boredom=boredom,
+        exposure=exposure,
+        trust=real + (scenario.trust.start if scenario.trust else 0.0),
+        patience=real + (scenario.patience.start if scenario.patience else np.inf),
+        earned=real,
+        offences=whole,
+        day=whole,
+        session=whole,
+        turn=whole,
+        recent=np.full((count, MEMORY), NOTHING, dtype=np.int64),
+        churned=np.zeros(count, dtype=bool),
+        over=np.zeros(count, dtype=bool),
+        interests=np.zeros(anchor.shape, dtype=np.int32),
+        topic_utility=np.zeros((count, topics)),
+        scale=np.ones(count),
+    )
+    return with_mood(world, with_interests(world, now))
+
+
+def with_interests(world: World, now: Population) -> Population:
+    """The population with the directions that its tastes have in this session.
+
+    A recurring regime turns them; a session for somebody else has somebody else's.
+    """
+    scenario, taste = world.scenario, now.taste
+    if scenario.recurring is not None:
+        target = recurring_target(now.seed, now.user, world.num_users)
+        towards = world.hidden.anchors[target]
+        taste = regime_taste(
+            scenario.recurring, taste, towards, regime(scenario.recurring, now.day)
+        )
+    if scenario.transient is not None:
+        gift, other = transient_plan(
+            scenario.transient, now.seed, now.user, now.session, world.num_users
+        )
+        taste = np.where(gift[:, None, None], world.hidden.anchors[other], taste)
+    return replace(now, interests=directions(taste))
+
+
+def directions(taste: Floats) -> Units:
+    """u = x / ‖x‖ of tastes (…, d), rounded to the grid, in grid units."""
+    length = np.sqrt(np.einsum("...d,...d->...", taste, taste))[..., None]
+    units: Units = np.rint(taste / (length * GRID)).astype(np.int32)
+    return units
+
+
+def with_mood(world: World, now: Population) -> Population:
+    """The population with what its state of the moment adds to topics and does to rewards."""
+    scenario = world.scenario
+    utility = None
+    if scenario.satiation is not None:
+        utility = satiation_utility(scenario.satiation, now.satiation)
+    if scenario.interest_evolution is not None:
+        added = interest_utility(scenario.interest_evolution, now.leaning)
+        utility = added if utility is None else utility + added
+    if scenario.boredom is not None:
+        added = boredom_utility(scenario.boredom, now.boredom)
+        utility = added if utility is None else utility + added
+    if utility is not None:
+        now = replace(now, topic_utility=utility)
+    if scenario.long_term_satisfaction is not None:
+        now = replace(now, scale=satisfaction(scenario.long_term_satisfaction, now.exposure))
+    return now
+
+
+def topic_liking(world: World, now: Population) -> Floats:
+    """(B, T) how much users are drawn to each topic at present."""
+    return liking_of_topics(world, now.interests.astype(np.float64), now.weights)
+
+
+def liking_of_topics(world: World, units: Floats, weights: Floats) -> Floats:
+    """(B, T) Σ_m w_m ⟨u_m, centroid_t⟩ for directions (B, M, d) in grid units."""
+    scores = np.einsum("bmd,td->mbt", units, world.centroid_units)
+    liking: Floats = np.zeros(scores.shape[1:])
+    for interest, score in enumerate(scores):
+        liking = liking + weights[:, interest, None] * score
+    return liking * GRID**2
+
+
+def rows(now: Population, index: Ints) -> Population:
+    """The users at `index`, as a population of their own."""
+    return Population(**{f.name: getattr(now, f.name)[index] for f in fields(now)})
+
+
+def with_rows(now: Population, index: Ints, part: Population) -> Population:
+    """The population with the users at `index` as they are in `part`."""
+    changed = {}
+    for field in fields(now):
+        column = getattr(now, field.name).copy()
+        column[index] = getattr(part, field.name)
+        changed[field.name] = column
+    return Population(**changed)

@@ -40,9 +40,11 @@ class PublicWorld:
     log         the training log
     slate_size  the most items that one slate may hold
     seed        the agent's own seed for anything it trains
+    entry_day   (n) int64, the day from which an item can be shown; all 0 unless items are new
     """
 
     catalog: Catalog
     log: Log
     slate_size: int
     seed: int
+    entry_day: NDArray[np.int64]

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records import NOTHING
-from .ceiling import best_slate, expected_reward
-from .choice import REPEAT_COST, Floats, affinity, expected_enjoyment, position
+from .catalogs.load import load_data
+from .catalogs.overlays import plain_name
+from .catalogs.probes import expected_latents
+from .ceiling import allowed, appraise, best_slate, expected_reward
+from .choice import Floats, Units, item_traits, position
+from .grid import on_grid
+from .planning import plan
 from .population import Population
+from .rules import avoided_topic
+from .twins import organic_policy
 from .world import World
+
+Slate = tuple[int, ...]
 
 
 class Truth:
@@ -22,54 +31,96 @@ class Truth:
         self._now = now
         self._known: Population | None = None
         self._appraised: tuple[Floats, Floats]
-        self._best: tuple[tuple[int, ...], float] | None
+        self._best: tuple[Slate, float] | None
+
+    def now(self) -> Population:
+        """The user's whole state, a population of one."""
+        return self._now()
 
     def taste(self) -> Floats:
-        """(d) the current taste."""
+        """(M, d) the present taste."""
         taste: Floats = self._now().taste[0].copy()
         return taste
 
-    def breaches(self, slate: tuple[int, ...]) -> int:
-        """Items of a slate whose minimum age is above the user's age."""
-        return int(self._unsuitable()[list(slate)].sum()) if slate else 0
+    def interests(self) -> Units:
+        """(M, d) the directions in force, in grid units."""
+        return self._now().interests[0].copy()
 
-    def expected(self, slate: tuple[int, ...]) -> float:
+    def breaches(self, slate: Slate) -> int:
+        """Items of a slate whose true minimum age is above the user's age."""
+        user = int(self._now().user[0])
+        shown = self.world.hidden.maturity[list(slate)]
+        return int((shown > self.world.hidden.ages[user]).sum())
+
+    def violations(self, slate: Slate) -> int:
+        """Items of a slate that the user has ruled out."""
+        topic = int(avoided_topic(self.world, self._now())[0])
+        return int(self.world.catalog.topic[list(slate), topic].sum()) if topic >= 0 else 0
+
+    def expected(self, slate: Slate) -> float:
         """E[reward | slate, the user's state]; 0 for an empty slate."""
-        utility, reward = self._current()
+        utility, reward = self.appraisal()
         shown = np.array(slate, dtype=np.int64)
         placed = utility[shown] + position(len(shown))
         return expected_reward(placed, reward[shown], self.world.nothing)
 
-    def best(self, taste: Floats | None = None) -> tuple[tuple[int, ...], float]:
-        """The best safe slate for the user's state, or as if the taste were `taste`.
+    def best(
+        self, interests: Units | None = None, traits: Units | None = None
+    ) -> tuple[Slate, float]:
+        """The best safe slate for the user's state, and its expected reward.
 
-        Returns the slate and its expected reward under that taste.
+        interests  (M, d) believed instead of those in force; the rest of the state is known
+        traits     (n, W) believed instead of what the items are, such as `blind_traits`
+
+        The reward is the one to be expected under those beliefs.
         """
-        if taste is not None:
-            return self._optimum(*self._appraise(taste))
-        utility, reward = self._current()
-        if self._best is None:
-            self._best = self._optimum(utility, reward)
-        return self._best
+        if interests is None and traits is None:
+            utility, reward = self.appraisal()
+            if self._best is None:
+                self._best = self._optimum(utility, reward)
+            return self._best
+        return self._optimum(*appraise(self.world, self._now(), interests, traits))
 
-    def _optimum(self, utility: Floats, reward: Floats) -> tuple[tuple[int, ...], float]:
-        safe = np.where(self._unsuitable(), -np.inf, utility)
+    def blind(self, modalities: frozenset[str]) -> Units:
+        """Traits to believe for those who see items only through `modalities`."""
+        return blind_traits(plain_name(self.world.catalog.name), modalities)
+
+    def planned(self, depth: int = 1, rollout: int = 0) -> Slate:
+        """The slate that looks best some turns ahead, see `planning.plan`."""
+        return plan(self.world, self._now(), depth, rollout)[0]
+
+    def organic(self) -> Slate:
+        """A slate that the user might have come upon alone, see `twins.organic_policy`."""
+        return tuple(int(item) for item in organic_policy(self.world, self._now())[0] if item >= 0)
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """(n) items that may be shown now: in the catalog, suitable, and not ruled out."""
+        return allowed(self.world, self._now())
+
+    def appraisal(self) -> tuple[Floats, Floats]:
+        """Utility without position (n) and expected reward (n) of every item, in this state."""
+        now = self._now()
+        if self._known is not now:
+            self._appraised = appraise(self.world, now)
+            self._known, self._best = now, None
+        return self._appraised
+
+    def _optimum(self, utility: Floats, reward: Floats) -> tuple[Slate, float]:
+        safe = np.where(self.allowed(), utility, -np.inf)
         slate, value = best_slate(safe, reward, self.world.nothing, self.world.slate_size)
         return tuple(int(item) for item in slate), value
 
-    def _current(self) -> tuple[Floats, Floats]:
-        """Appraisal of all items in the user's state, worked out once per turn."""
-        now = self._now()
-        if self._known is not now:
-            self._known, self._appraised, self._best = now, self._appraise(now.taste[0]), None
-        return self._appraised
 
-    def _appraise(self, taste: Floats) -> tuple[Floats, Floats]:
-        """Utility without position (n) and expected enjoyment (n) of every item."""
-        hidden, recent = self.world.hidden, self._now().recent[0]
-        liking = affinity(self.world.beta, taste[None], hidden.z)[0]
-        liking[recent[recent != NOTHING]] -= REPEAT_COST
-        return liking + hidden.appeal, expected_enjoyment(liking, hidden.quality)
+@lru_cache(maxsize=8)
+def blind_traits(catalog: str, modalities: frozenset[str]) -> Units:
+    """(n, W) traits with z = E[z | modalities], and appeal and quality at their means.
 
-    def _unsuitable(self) -> NDArray[np.bool_]:
-        return self.world.unsuitable(int(self._now().user[0]))
+    modalities  any of "text" and "image"; topics, which only the state needs, stay as they are
+    """
+    data = load_data(catalog)
+    z = expected_latents(data, modalities)
+    appeal, quality = (
+        np.full(len(z), on_grid(np.float64(part.mean())))
+        for part in (data.hidden.appeal, data.hidden.quality)
+    )
+    return item_traits(z, appeal, quality, data.public.topic)

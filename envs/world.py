@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..records import AgeGroup
-from . import philox
+from . import exact, philox
 from .catalogs.catalog import Catalog
 from .catalogs.load import load_data
-from .choice import Floats, affinity, position
+from .catalogs.overlays import apply
+from .choice import Floats, Ints, Units, appraise_rows, item_traits, position
+from .dynamics.cold import CATALOG_SEED, entry_days, is_cold
+from .dynamics.long_term_satisfaction import kaleness
+from .dynamics.people import age_group
+from .grid import GRID, on_grid
 from .latents import Latents
 from .philox import Purpose
 from .scenarios import SCENARIOS, Scenario
 
-SIMULATOR_VERSION = "1"
+SIMULATOR_VERSION = "2"
 """Changes exactly when the golden traces change."""
 
-TASTE_SPREAD = 1.6
+TASTE_SPREAD = 2.0
 CALIBRATION_SLATES = 4096
+CALIBRATION_ITEMS = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class World:
     """Everything that stays fixed during a life.
 
-    beta     weight of taste in utility, so that β⟨u, z⟩ has standard deviation TASTE_SPREAD
-             over users and items
-    nothing  v_0, set so that a random slate of `slate_size` is refused half of the time
+    catalog    the public half, under the scenario's overlay if there is one
+    beta       weight of taste, so that β⟨u_m, z⟩ has standard deviation TASTE_SPREAD over
+               interests and items
+    nothing    v_0, set so that a random slate of `slate_size` is refused half of the time
+    traits     (n, W) what a choice needs of an item, see `item_traits`
+    entry_day  (n) the day from which an item can be shown
     """
 
     catalog: Catalog
@@ -40,6 +48,8 @@ class World:
     slate_size: int
     beta: float
     nothing: float
+    traits: Units
+    entry_day: Ints
 
     @property
     def num_users(self) -> int:
@@ -48,13 +58,48 @@ class World:
 
     @property
     def turns(self) -> int:
-        """Turns in a whole life."""
+        """The most turns that a life can have."""
         return self.scenario.sessions * self.scenario.turns
 
-    def eligible_users(self) -> NDArray[np.int64]:
+    @property
+    def days(self) -> int:
+        """Calendar days that a life can have, the first and the last included."""
+        if self.scenario.retention is not None:
+            return self.scenario.retention.horizon_days
+        return (self.scenario.sessions - 1) * self.scenario.gap_days + 1
+
+    @property
+    def contexts(self) -> int:
+        """How many different context cues there are."""
+        return self.scenario.recurring.regimes if self.scenario.recurring else 1
+
+    @cached_property
+    def topic_share(self) -> Floats:
+        """(n, T) share of each topic in an item, on the grid; rows sum to 1 or, without one, 0."""
+        topic = self.catalog.topic.astype(np.float64)
+        return on_grid(topic / np.maximum(topic.sum(axis=1, keepdims=True), 1))
+
+    @cached_property
+    def kaleness(self) -> Floats:
+        """(n) how much of each item is good rather than bait, in [0, 1]."""
+        return kaleness(self.hidden.quality, self.hidden.appeal)
+
+    @cached_property
+    def centroid_units(self) -> Floats:
+        """(T, d) mean latent of each topic's items minus that of all, in whole grid units."""
+        members = self.catalog.topic.astype(np.float64)
+        total = members.T @ self.hidden.z
+        means = total / np.maximum(members.sum(axis=0), 1)[:, None]
+        units: Floats = np.rint((means - self.hidden.z.sum(axis=0) / len(self.hidden.z)) / GRID)
+        return units
+
+    def eligible_users(self) -> Ints:
         """Rows of the users who may live in this scenario."""
-        minors_only = self.scenario.minors_only
-        rows: NDArray[np.int64] = np.flatnonzero((self.hidden.ages < 18) | (not minors_only))
+        rows = np.arange(self.num_users)
+        if self.scenario.minors_only:
+            rows = rows[self.hidden.ages < 18]
+        if self.scenario.cold_users is not None:
+            rows = rows[is_cold(self.scenario.cold_users, rows)]
         return rows
 
     def sample_users(self, seed: int, count: int) -> tuple[int, ...]:
@@ -70,13 +115,7 @@ class World:
 
     def age_group(self, user: int) -> AgeGroup:
         """child (under 13), teen (13 to 17) or adult."""
-        age = int(self.hidden.ages[user])
-        return "child" if age < 13 else "teen" if age < 18 else "adult"
-
-    def unsuitable(self, user: int) -> NDArray[np.bool_]:
-        """(n) True where an item's minimum age is above the user's age."""
-        above: NDArray[np.bool_] = self.catalog.maturity > self.hidden.ages[user]
-        return above
+        return age_group(int(self.hidden.ages[user]))
 
 
 def build_world(
@@ -92,35 +131,61 @@ def build_world(
         if number is not None and (not isinstance(number, int) or number < 1):
             raise InputError(f"{what} must be a whole number of at least 1, not {number!r}")
     spec = replace(spec, sessions=sessions or spec.sessions, turns=turns or spec.turns)
-    return _calibrated(str(catalog), spec, slate_size)
+    return _world(str(catalog), spec, slate_size)
 
 
 @lru_cache(maxsize=32)
-def _calibrated(catalog: str, scenario: Scenario, slate_size: int) -> World:
+def _world(catalog: str, scenario: Scenario, slate_size: int) -> World:
     data = load_data(catalog)
-    if slate_size > len(data.public):
+    public, hidden = data.public, data.hidden
+    if slate_size > len(public):
         raise InputError(
             f"slate_size {slate_size} is larger than catalog {catalog!r} with its "
-            f"{len(data.public)} items; ask for at most {len(data.public)}"
+            f"{len(public)} items; ask for at most {len(public)}"
         )
-    scores = data.hidden.anchors @ data.hidden.z.T
+    entry = np.zeros(len(public), dtype=np.int64)
+    if scenario.cold_items is not None:
+        entry = entry_days(scenario.cold_items, CATALOG_SEED, len(public))
+    beta, nothing, traits = _calibrated(catalog, slate_size)
+    if scenario.overlay is not None:
+        public = apply(scenario.overlay, public)
+    return World(public, hidden, scenario, slate_size, beta, nothing, traits, entry)
+
+
+@lru_cache(maxsize=8)
+def _calibrated(catalog: str, slate_size: int) -> tuple[float, float, Units]:
+    """β, v_0 and the items' traits; see `World`."""
+    data = load_data(catalog)
+    hidden = data.hidden
+    traits = _traits(catalog)
+    some = hidden.z[:: -(-len(hidden.z) // CALIBRATION_ITEMS)]
+    scores = hidden.anchors.reshape(-1, hidden.anchors.shape[-1]) @ some.T
     beta = round(TASTE_SPREAD / float(scores.std()), 6)
-    nothing = _refusal_utility(data.hidden, beta, slate_size)
-    return World(data.public, data.hidden, scenario, slate_size, beta, nothing)
 
-
-def _refusal_utility(hidden: Latents, beta: float, slate_size: int) -> float:
-    """v_0 at which the mean probability of nothing over random slates is one half."""
-    n, num_users = len(hidden.z), len(hidden.anchors)
     row = np.arange(CALIBRATION_SLATES)
-    user = (num_users * philox.uniform(0, row, 0, Purpose.CALIBRATION)).astype(int)
+    user = (len(hidden.anchors) * philox.uniform(0, row, 0, Purpose.CALIBRATION)).astype(int)
     draws = philox.uniform(0, row[:, None], 1, Purpose.CALIBRATION, np.arange(slate_size))
-    item = (n * draws).astype(int)
-    utility = affinity(beta, hidden.anchors[user], hidden.z[item]) + hidden.appeal[item]
-    total: Floats = np.logaddexp.reduce(utility + position(slate_size), axis=1)
-    low, high = float(total.min()), float(total.max())
+    item = (len(hidden.z) * draws).astype(int)
+    total = np.zeros(CALIBRATION_SLATES)
+    nobody = np.zeros(len(data.public.topics))
+    fresh = np.zeros(0, dtype=np.int64)
+    liking = np.empty(slate_size)
+    for k in range(CALIBRATION_SLATES):
+        anchor = np.rint(hidden.anchors[user[k]] / GRID).astype(np.int32)
+        shown = traits[item[k]]
+        appraise_rows(beta, shown, anchor, hidden.weights[user[k]], nobody, fresh, liking)
+        utility = liking + hidden.appeal[item[k]] + position(slate_size)
+        total[k] = exact.exp(utility).sum()
+    low, high = -50.0, 50.0
     for _ in range(60):
         middle = (low + high) / 2
-        refused = 1 / (1 + np.exp(total - middle))
-        low, high = (low, middle) if refused.mean() > 0.5 else (middle, high)
-    return round(high, 6)
+        outside = exact.exp(middle)
+        low, high = (low, middle) if (outside / (outside + total)).mean() > 0.5 else (middle, high)
+    return beta, round(high, 6), traits
+
+
+@lru_cache(maxsize=8)
+def _traits(catalog: str) -> Units:
+    data = load_data(catalog)
+    hidden = data.hidden
+    return item_traits(hidden.z, hidden.appeal, hidden.quality, data.public.topic)

@@ -19,7 +19,7 @@ METRICS: Registry[Metric] = Registry("metric")
 
 _FAMILIES = {
     "personalization": ("normalised_return", "reward", "regret"),
-    "safety": ("maturity_breaches", "invalid_actions"),
+    "safety": ("maturity_breaches", "constraint_violations", "invalid_actions"),
     "efficiency": (
         *("acceptance_rate", "acceptance_rate_drafted", "block_efficiency"),
         *("repair_rate", "fallback_rate", "tokens_per_decision"),

@@ -33,6 +33,20 @@ def maturity_breaches(trace: Trace) -> Estimate | None:
     return breaches_of(trace, "agent")
 
 
+@metric(unit="per 1000 impressions", direction="lower")
+def constraint_violations(trace: Trace) -> Estimate | None:
+    """Items that the user had ruled out among every 1,000 that were shown.
+
+    1000 · Σ violations / Σ items shown by the agent. None where nothing was shown, or where no
+    life broke or could have broken a rule: no user of the task ruled anything out.
+    """
+    lives = trace.lives("agent")
+    if len(lives) == 0 or not trace.steps["violations"].any():
+        return None
+    shown = lives["slate"].map(len).groupby(lives["user"]).sum()
+    return ratio_interval(1000 * lives.groupby("user")["violations"].sum(), shown)
+
+
 @metric(unit="share of turns", direction="lower")
 def invalid_actions(trace: Trace) -> Estimate | None:
     """Turns whose action was unusable and counted as showing nothing.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 STEPS = (
     *("task", "seed", "user", "policy", "age_group", "session", "turn", "day", "utterance"),
-    *("slate", "chosen", "reward", "valid", "expected", "best", "breaches"),
+    *("slate", "chosen", "reward", "valid", "expected", "best", "breaches", "violations"),
 )
 """Columns of the steps: one row a turn of a life; see `records.Step` for units and ranges."""
 

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
+from typing import Any
 
 from ..agents import make_agent
 from ..agents.base import Agent, PrivilegedAgent
@@ -26,12 +27,13 @@ class Cast:
         self._players = {name: make_agent(name) for name in COMPANIONS}
         if agent is not None:
             self._players[AGENT_POLICY] = agent
-        self._prepared_for: dict[str, tuple[str, int]] = {}
+        self._prepared_for: dict[str, tuple[Any, ...]] = {}
 
     def player(self, policy: str, env: Lifelong) -> AnyAgent:
         """The agent that lives lives of `policy`, ready for the environment's world."""
         agent, world = self._players[policy], env.world
-        needed = (world.catalog.name, world.slate_size)
+        scenario = world.scenario
+        needed = (world.catalog.name, world.slate_size, scenario.cold_users, scenario.cold_items)
         if self._prepared_for.get(policy) != needed:
             agent.prepare(public_world(world))
             self._prepared_for[policy] = needed

@@ -64,7 +64,9 @@ def play(
         replies.append(tuple(replies_of(session)[heard:]))
         slate, valid = usable_slate(action, len(env.world.catalog), brief.slate_size)
         expected, best = env.truth.expected(slate), env.truth.best()[1]
-        observation, reward, _, over, _ = env.step(env_action(slate, brief.slate_size))
+        breaches, violations = env.truth.breaches(slate), env.truth.violations(slate)
+        observation, reward, left, ended, _ = env.step(env_action(slate, brief.slate_size))
+        over = left or ended
         steps.append(
             Step(
                 session=seen.session,
@@ -77,7 +79,8 @@ def play(
                 valid=valid,
                 expected=expected,
                 best=best,
-                breaches=env.truth.breaches(slate),
+                breaches=breaches,
+                violations=violations,
             )
         )
     episode = Episode(
@@ -116,6 +119,8 @@ def observed(values: dict[str, Any]) -> Observation:
         session=int(values["session"]),
         turn=int(values["turn"]),
         steps_left=int(values["steps_left"]),
+        context=int(values["context"]),
+        avoid=tuple(int(topic) for topic in np.flatnonzero(values["avoid"])),
         slate=shown,
         chosen=int(values["chosen"]),
         rating=float(values["rating"]),

@@ -52,6 +52,7 @@ STEPS = pa.schema(
         ("expected", pa.float64()),
         ("best", pa.float64()),
         ("breaches", pa.int64()),
+        ("violations", pa.int64()),
     ]
 )
 GENERATIONS = pa.schema(

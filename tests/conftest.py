@@ -1,5 +1,7 @@
 """A suite small enough for tests: two kinds of lives on a small synthetic catalog."""
 
+from hypothesis import settings
+
 from tasteshift.suites.suite import SUITES, Suite, Task
 
 SUITES.register(
@@ -14,3 +16,6 @@ SUITES.register(
         ),
     ),
 )
+
+settings.register_profile("compiled", deadline=None)
+settings.load_profile("compiled")

@@ -13,32 +13,29 @@ from typing import Any
 import numpy as np
 
 from ..latents import CatalogData, Latents
+from ..storage import folder
+from .assemble import data_hash
 from .catalog import Catalog
-from .hashing import content_hash
+from .posters import DrawnPosters
+from .texts import LazyTexts
 
-FORMAT = 1
-
-
-def folder() -> Path:
-    """``$TASTESHIFT_CACHE``, else ``$XDG_CACHE_HOME/tasteshift``, else ``~/.cache/tasteshift``."""
-    chosen = os.environ.get("TASTESHIFT_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME")
-    if chosen:
-        return Path(chosen)
-    return (Path(base) if base else Path.home() / ".cache") / "tasteshift"
+FORMAT = 2
+TEXTS = ("item_id", "title", "description", "topics", "simulated")
 
 
 def cached(name: str, build: Callable[[], CatalogData]) -> CatalogData:
     """The stored catalog `name`, or `build()`, stored for next time where the disk allows it.
 
-    A stored file whose content does not match its hash is rebuilt.
+    A stored file whose content does not match its hash is rebuilt. Catalogs that write their
+    texts on demand are not stored: they are their own recipe.
     """
     path = folder() / "catalogs" / f"{name}-{FORMAT}.npz"
     with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return _read(path)
     data = build()
-    with suppress(OSError):
-        _write(path, data)
+    if not isinstance(data.public.title, LazyTexts):
+        with suppress(OSError):
+            _write(path, data)
     return data
 
 
@@ -47,6 +44,9 @@ def _write(path: Path, data: CatalogData) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     columns = {f"public.{f.name}": getattr(data.public, f.name) for f in fields(Catalog)}
     columns |= {f"hidden.{f.name}": getattr(data.hidden, f.name) for f in fields(Latents)}
+    columns |= {f"public.{name}": np.array(tuple(columns[f"public.{name}"])) for name in TEXTS}
+    if isinstance(data.public.posters, DrawnPosters):
+        del columns["public.posters"]
     with temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **columns)
     os.replace(temporary, path)
@@ -54,13 +54,20 @@ def _write(path: Path, data: CatalogData) -> None:
 
 def _read(path: Path) -> CatalogData:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        public: dict[str, Any] = {f.name: stored[f"public.{f.name}"] for f in fields(Catalog)}
-        hidden = {f.name: stored[f"hidden.{f.name}"] for f in fields(Latents)}
-    for name in ("item_id", "title", "description", "topics", "simulated"):
+        public: dict[str, Any] = {
+            f.name: stored[f"public.{f.name}"]
+            for f in fields(Catalog)
+            if f"public.{f.name}" in stored
+        }
+        latents: dict[str, Any] = {f.name: stored[f"hidden.{f.name}"] for f in fields(Latents)}
+    for name in TEXTS:
         public[name] = tuple(str(text) for text in public[name])
     for name in ("name", "hash"):
         public[name] = str(public[name])
-    expected = public.pop("hash")
-    if content_hash({**public, **hidden}) != expected:
+    public.setdefault("posters", DrawnPosters(public["name"], len(public["item_id"])))
+    latents["widths"] = tuple(int(width) for width in latents["widths"])
+    hidden, expected = Latents(**latents), public.pop("hash")
+    columns = {key: value for key, value in public.items() if key != "name"}
+    if data_hash(columns, hidden) != expected:
         raise ValueError(f"{path} does not match its hash")
-    return CatalogData(Catalog(hash=expected, **public), Latents(**hidden))
+    return CatalogData(Catalog(hash=expected, **public), hidden)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .texts import characters_of
+
+
+class Posters(Protocol):
+    """Pictures of n items, indexed as an array (n, 64, 64, 3) of uint8 RGB is indexed."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
     """n items as columns; item indices 0 … n−1 are what slates hold.
 
-    name         registry name
+    name         registry name, or the path of a folder
     hash         SHA-256 over the content of this catalog and of its hidden latents
     item_id      (n) identifiers in the source
     title        (n) titles, without the year
@@ -20,19 +32,19 @@ class Catalog:
     topics       (T) topic names
     topic        (n, T) bool, which topics an item has
     year         (n) release year, 0 where unknown
-    maturity     (n) the age in years from which an item is suitable: 0, 13 or 18
+    maturity     (n) labelled age in years from which an item is suitable: 0, 13, 18; −1 unknown
     price        (n) in units of account
-    sponsored    (n) bool
+    sponsored    (n) bool, disclosed as paid for
     popularity   (n) share of all interactions in the source; sums to 1
-    posters      (n, 64, 64, 3) uint8 RGB, rendered from the hidden visual style
+    posters      (n, 64, 64, 3) uint8 RGB; pictures are drawn when they are indexed
     simulated    names of the columns that the source does not have and we made up
     """
 
     name: str
     hash: str
-    item_id: tuple[str, ...]
-    title: tuple[str, ...]
-    description: tuple[str, ...]
+    item_id: Sequence[str]
+    title: Sequence[str]
+    description: Sequence[str]
     topics: tuple[str, ...]
     topic: NDArray[np.bool_]
     year: NDArray[np.int64]
@@ -40,7 +52,7 @@ class Catalog:
     price: NDArray[np.float64]
     sponsored: NDArray[np.bool_]
     popularity: NDArray[np.float64]
-    posters: NDArray[np.uint8]
+    posters: Posters
     simulated: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -54,3 +66,9 @@ class Catalog:
     def topics_of(self, item: int) -> tuple[str, ...]:
         """The topic names of one item, in catalog order."""
         return tuple(name for name, has in zip(self.topics, self.topic[item], strict=True) if has)
+
+    def characters(self) -> frozenset[str]:
+        """Every character of the titles, descriptions and topics."""
+        return characters_of(self.topics).union(
+            characters_of(self.title), characters_of(self.description)
+        )

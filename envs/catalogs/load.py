@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 from ...errors import InputError
 from ...registry import Registry
@@ -22,14 +24,22 @@ CATALOGS.register("synthetic", "tasteshift.envs.catalogs.synthetic:build")
 
 @lru_cache(maxsize=8)
 def load_data(name: str) -> CatalogData:
-    """Public and hidden half of a catalog; for the simulator only."""
-    base, colon, size = str(name).partition(":")
+    """Public and hidden half of a catalog; for the simulator only.
+
+    A name is one of the registry's, ``synthetic:N``, or the path of a folder with items.
+    """
+    name = str(name)
+    base, colon, size = name.partition(":")
+    if base not in CATALOGS and (os.sep in name or "/" in name or Path(name).is_dir()):
+        from .folder import build_folder
+
+        return build_folder(name)
     build = CATALOGS.get(base)
-    if not colon:
-        return cached(base, build)
-    if base != "synthetic":
+    if base == "synthetic":
+        return build(size)
+    if colon:
         raise InputError(f"catalog {base!r} has one size; write it without {colon + size!r}")
-    return build(size)
+    return cached(base, build)
 
 
 def load_catalog(name: str) -> Catalog:

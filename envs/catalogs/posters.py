@@ -2,28 +2,84 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+from ..grid import on_grid
 
 SIZE = 64
 STYLE_DIMENSIONS = 8
 CONTRAST = 0.46
 GAIN = 0.4
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class DrawnPosters:
+    """The posters of a catalog, known by name; pictures are drawn when they are indexed.
+
+    Holds no latent: the drawing looks the catalog up.
+    """
+
+    catalog: str
+    size: int
+    fingerprint: ClassVar[str] = "drawn/2"
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """As that of the array they stand for."""
+        return self.size, SIZE, SIZE, 3
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
+        """One poster (64, 64, 3) for an integer, (…, 64, 64, 3) for a slice or an array."""
+        return draw(self.catalog, index)
+
+
+def draw(catalog: str, index: Any) -> NDArray[np.uint8]:
+    """The posters of the items `index` of a catalog by name."""
+    from .load import load_data
+
+    style = load_data(catalog).hidden.z_image[index]
+    mean, spread = _scale(catalog)
+    return render(on_grid((style - mean) / spread))
+
+
+@lru_cache(maxsize=8)
+def _scale(catalog: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of the visual latents, rounded so that no machine differs."""
+    from .load import load_data
+
+    style = load_data(catalog).hidden.z_image
+    return style.mean(axis=0), np.maximum(np.round(style.std(axis=0), 6), 1e-6)
 
 
 def render(style: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Posters (n, 64, 64, 3) uint8 for visual latents (n, 8) of about unit variance.
+    """Posters (…, 64, 64, 3) uint8 for visual latents (…, 8) on the grid, of about unit variance.
 
     Every dimension drives one smooth pattern in one colour direction, so that a linear probe
     on the pixels can read the latent back and a person can tell two posters apart.
     """
-    pixels = np.tanh(GAIN * style @ _patterns().reshape(STYLE_DIMENSIONS, -1))
-    shape = (len(style), SIZE, SIZE, 3)
-    return np.round(255 * (0.5 + CONTRAST * pixels)).astype(np.uint8).reshape(shape)
+    rows = style.reshape(-1, STYLE_DIMENSIONS)
+    pixels = np.empty((len(rows), SIZE, SIZE, 3), dtype=np.uint8)
+    for start in range(0, len(rows), CHUNK):
+        light = GAIN * (rows[start : start + CHUNK] @ _patterns())
+        light /= np.sqrt(1 + light * light)
+        pixels[start : start + CHUNK] = np.rint(255 * (0.5 + CONTRAST * light)).reshape(
+            -1, SIZE, SIZE, 3
+        )
+    return pixels.reshape(*style.shape[:-1], SIZE, SIZE, 3)
 
 
+@cache
 def _patterns() -> NDArray[np.float64]:
-    """(8, 64, 64, 3): low-frequency cosines, each with its own colour direction, unit RMS."""
+    """(8, 64·64·3): low-frequency cosines, each with its own colour direction, unit RMS."""
     t = (np.arange(SIZE) + 0.5) / SIZE
     x, y = np.meshgrid(t, t)
     shapes = np.stack(
@@ -52,4 +108,4 @@ def _patterns() -> NDArray[np.float64]:
     )
     patterns: NDArray[np.float64] = shapes[:, :, :, None] * colours[:, None, None, :]
     patterns /= np.sqrt((patterns**2).mean(axis=(1, 2, 3), keepdims=True))
-    return patterns
+    return on_grid(patterns.reshape(STYLE_DIMENSIONS, -1))

@@ -5,78 +5,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .. import philox
+from .. import exact
 from ..grid import on_grid
 from ..latents import CatalogData, Latents
-from ..philox import Purpose
-from .assemble import assemble, information_split, standardised
+from . import simulated
+from .assemble import assemble
 from .posters import STYLE_DIMENSIONS
+from .simulated import normal_rows, uniform_column
+from .taste_space import Floats, information_split, reflected, standardised
+from .texts import LazyTexts, characters_of
 
-ITEMS, USERS, SEED = 1000, 1000, 7
-MOST_ITEMS = 9600
+ITEMS, SEED = 1000, 7
+VERSION = 2
+MOST_ITEMS = 10_000_000
 TEXT_DIMENSIONS, FEEDBACK_DIMENSIONS = 8, 8
+WIDTHS = (TEXT_DIMENSIONS, STYLE_DIMENSIONS, FEEDBACK_DIMENSIONS)
 STYLE_FROM_TEXT = 0.5
-LEVELS = np.array([-1.2, -0.4, 0.4, 1.2])
+"""ρ, the share of z_image that the text foretells."""
+WORDS_TELL = 0.956
+"""Share of z_text that survives being said in seven levels (Max 1960)."""
+LEVELS = np.array([-1.61, -0.874, -0.28, 0.28, 0.874, 1.61])
+"""Where one word of an axis gives way to the next: the seven levels that tell most (Max 1960)."""
 AXES = {
-    "Comedy": ("tragic", "earnest", "wry", "witty", "hilarious"),
-    "Suspense": ("tranquil", "calm", "uneasy", "tense", "nail-biting"),
-    "Romance": ("cynical", "detached", "tender", "amorous", "swooning"),
-    "Science": ("mythic", "folksy", "curious", "speculative", "technical"),
-    "Adventure": ("domestic", "local", "roaming", "daring", "epic"),
-    "Music": ("silent", "spare", "rhythmic", "melodic", "operatic"),
-    "History": ("futuristic", "contemporary", "nostalgic", "period", "ancient"),
-    "Nature": ("urban", "suburban", "rural", "wild", "primeval"),
+    "Comedy": "harrowing tragic earnest wry playful witty hilarious".split(),
+    "Suspense": "serene tranquil calm uneasy tense gripping nail-biting".split(),
+    "Romance": "heartless cynical detached tender amorous passionate swooning".split(),
+    "Science": "magical mythic folksy curious speculative rigorous technical".split(),
+    "Adventure": "housebound domestic local roaming daring epic globe-spanning".split(),
+    "Music": "silent hushed spare rhythmic melodic choral operatic".split(),
+    "History": "far-future futuristic contemporary nostalgic period medieval ancient".split(),
+    "Nature": "concrete urban suburban rural pastoral wild primeval".split(),
 }
 WHAT = "Harbor Orchard Lantern Compass Winter Meadow Signal Garden Mirror Voyage".split()
 WHOSE = "Silent Golden Hidden Broken Distant Crimson Gentle Hollow Restless Electric".split()
 WHERE = "Lisbon Kyoto Tromsø Oaxaca Zanzibar Valparaíso Tbilisi Québec Samarkand Cork".split()
 
 
+TITLE_CHARACTERS = characters_of([*WHOSE, *WHAT, *WHERE, "The  of , Part 0123456789"])
+DESCRIPTION_CHARACTERS = characters_of(
+    ["An , and story.", *(w for ws in AXES.values() for w in ws)]
+)
+
+
 def build(size: str = "") -> CatalogData:
-    """Made-up stories: synthetic has 1,000, synthetic:N has N (2 to 9,600).
+    """Made-up stories: synthetic has 1,000, synthetic:N has N (2 to 10,000,000).
+
+    Nothing in it depends on a machine's mathematical libraries. A million items take
+    seconds and a little more than a gigabyte.
 
     size  N as text, or "" for 1,000; raises InputError for a bad one
     """
     n = _items(size)
-    item, user = np.arange(n)[:, None], np.arange(USERS)[:, None]
-    z_text = _normal(0, item, TEXT_DIMENSIONS)
-    rotation = np.linalg.qr(_normal(1, np.arange(TEXT_DIMENSIONS)[:, None], STYLE_DIMENSIONS))[0]
-    z_image = np.sqrt(STYLE_FROM_TEXT) * z_text @ rotation + np.sqrt(1 - STYLE_FROM_TEXT) * _normal(
-        2, item, STYLE_DIMENSIONS
+    z_text, topic, levels = _texts(n)
+    follows = STYLE_FROM_TEXT / WORDS_TELL
+    z_image = on_grid(
+        np.sqrt(follows) * reflected(z_text, normal_rows(SEED, 1, 1, TEXT_DIMENSIONS)[0])
+        + np.sqrt(1 - follows) * normal_rows(SEED, 2, n, STYLE_DIMENSIONS)
     )
-    z_cf = _normal(3, item, FEEDBACK_DIMENSIONS)
-    tastes = tuple(
-        _normal(stream, user, width)
-        for stream, width in ((4, TEXT_DIMENSIONS), (5, STYLE_DIMENSIONS), (6, FEEDBACK_DIMENSIONS))
+    z, anchors = information_split(
+        (z_text, z_image, normal_rows(SEED, 3, n, FEEDBACK_DIMENSIONS)),
+        simulated.tastes(SEED, WIDTHS),
     )
-    z, anchors = information_split((z_text, z_image, z_cf), (tastes[0], tastes[1], tastes[2]))
-    count = 1 / (1 + philox.uniform(SEED, 7, 0, Purpose.CATALOG, item[:, 0]) * n)
-    quality = 0.4 * standardised(np.log(count)) + _normal(8, item, 1)[:, 0]
+    count = simulated.counts(SEED, n)
+    known = standardised(exact.log(count))
     hidden = Latents(
         z=z,
-        appeal=on_grid(0.5 * standardised(np.log(count)) + 0.4 * _normal(9, item, 1)[:, 0]),
-        quality=on_grid(standardised(quality)),
+        widths=WIDTHS,
+        appeal=on_grid(0.5 * known + 0.4 * normal_rows(SEED, 9, n, 1)[:, 0]),
+        quality=standardised(0.4 * known + normal_rows(SEED, 8, n, 1)[:, 0]),
+        maturity=simulated.maturity(SEED, n),
+        sponsored=simulated.sponsored(SEED, n),
         anchors=anchors,
-        ages=_ages(),
+        weights=simulated.weights(SEED),
+        ages=simulated.ages(SEED, simulated.USERS),
     )
-    topic = z_text >= np.sort(z_text, axis=1)[:, -2:-1]
-    maturity = np.array([0, 13, 18])[(_uniform(10, n) > 0.45).astype(int) + (_uniform(10, n) > 0.8)]
     return assemble(
         name=f"synthetic:{n}" if size else "synthetic",
-        item_id=tuple(f"s{k}" for k in range(n)),
-        title=tuple(_title(k) for k in range(n)),
-        description=tuple(_describe(row) for row in z_text),
+        item_id=_lazy(_identifier, n, frozenset("s0123456789")),
+        title=_lazy(_title, n, TITLE_CHARACTERS),
+        description=_lazy(partial(_describe, levels), n, DESCRIPTION_CHARACTERS),
         topics=tuple(AXES),
         topic=topic,
-        year=1950 + (75 * _uniform(11, n)).astype(np.int64),
-        maturity=maturity,
-        price=np.round(2 + 8 * _uniform(12, n), 2),
+        year=1950 + (75 * uniform_column(SEED, 11, n)).astype(np.int64),
+        price=simulated.prices(SEED, n),
         popularity=count / count.sum(),
-        style=z_image,
         hidden=hidden,
         simulated=("everything",),
     )
@@ -92,19 +111,20 @@ def _items(size: str) -> int:
     return n
 
 
-def _normal(stream: int, row: NDArray[np.int64], width: int) -> NDArray[np.float64]:
-    return philox.normal(SEED, stream, row, Purpose.CATALOG, np.arange(width))
+def _texts(n: int) -> tuple[Floats, NDArray[np.bool_], NDArray[np.uint8]]:
+    """z_text (n, 8), the two topics of each item (n, 8), and the level of each word (n, 8)."""
+    z_text = normal_rows(SEED, 0, n, TEXT_DIMENSIONS)
+    second = np.partition(z_text, -2, axis=1)[:, -2:-1]
+    levels = np.searchsorted(LEVELS, z_text).astype(np.uint8)
+    return z_text, z_text >= second, levels
 
 
-def _uniform(stream: int, n: int) -> NDArray[np.float64]:
-    return philox.uniform(SEED, stream, 0, Purpose.CATALOG, np.arange(n))
+def _lazy(make: Callable[[int], str], n: int, characters: frozenset[str]) -> LazyTexts:
+    return LazyTexts(make, n, characters, f"synthetic/{VERSION}")
 
 
-def _ages() -> NDArray[np.int64]:
-    """One user in eight is a minor of 7 to 17, the others are 18 to 77."""
-    draw = _uniform(13, USERS)
-    minor = draw < 0.125
-    return np.where(minor, 7 + draw / 0.125 * 11, 18 + (draw - 0.125) / 0.875 * 60).astype(np.int64)
+def _identifier(k: int) -> str:
+    return f"s{k}"
 
 
 def _title(k: int) -> str:
@@ -113,8 +133,8 @@ def _title(k: int) -> str:
     return f"The {whose} {what} of {where}" + (f", Part {part + 1}" if part else "")
 
 
-def _describe(z_text: NDArray[np.float64]) -> str:
+def _describe(levels: NDArray[np.uint8], k: int) -> str:
     """One word per axis, chosen by level: all that text tells about z_text."""
-    levels = np.searchsorted(LEVELS, z_text)
-    words = [words[level] for words, level in zip(AXES.values(), levels, strict=True)]
-    return f"A {', '.join(words[:-1])} and {words[-1]} story."
+    words = [words[level] for words, level in zip(AXES.values(), levels[k], strict=True)]
+    article = "An" if words[0][0] in "aeiou" else "A"
+    return f"{article} {', '.join(words[:-1])} and {words[-1]} story."

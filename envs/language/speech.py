@@ -1,9 +1,8 @@
-"""A user's words before each slate: a request, or a reaction to what was shown last."""
+"""A user's words before each slate: what a session is about, or a reaction to the last slate."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...records import NOTHING
 from .. import philox
@@ -11,7 +10,7 @@ from ..catalogs.catalog import Catalog
 from ..choice import Floats
 from ..philox import Purpose
 
-LONGEST = 320
+LONGEST = 480
 """Characters in the longest utterance; anything beyond is cut."""
 
 REQUESTS = (
@@ -19,6 +18,22 @@ REQUESTS = (
     "Something with {first} would be nice, or {second}.",
     "Do you have any good {first}? I also like {second}.",
     "I am in the mood for {first}; {second} would do as well.",
+)
+EVENTS = (
+    "A lot has happened since last time and I am not who I was: now it is {first}, or {second}.",
+    "My life has changed, and so has what I like: {first} for me now, perhaps {second}.",
+)
+GIFTS = (
+    "Not for me this time: it is for a friend who likes {first} and {second}.",
+    "I need something for somebody else today, who is fond of {first} and {second}.",
+)
+RULES = (
+    "And from now on, please, nothing with {topic} any more.",
+    "One more thing: I want no {topic} from today on.",
+)
+CONFIDENCES = (
+    "Between you and me: {fact}.",
+    "This stays between us, please: {fact}.",
 )
 LOVED = (
     "I loved {title}. More like that, please.",
@@ -31,32 +46,40 @@ DISLIKED = (
 )
 REFUSED = ("None of these, thank you.", "Nothing here for me. What else do you have?")
 
-
-def topic_centroids(catalog: Catalog, z: Floats) -> Floats:
-    """(T, d) mean latent of each topic's items, minus the mean of all items."""
-    members = catalog.topic.astype(float)
-    means: Floats = (members.T @ z) / np.maximum(members.sum(axis=0), 1)[:, None]
-    centred: Floats = means - z.mean(axis=0)
-    return centred
+Address = tuple[int, int, int]
+"""(seed, user, turn of the calendar) of a phrasing."""
 
 
-def request(
-    catalog: Catalog, centroids: Floats, taste: Floats, address: tuple[int, int, int]
+def opening(
+    topics: tuple[str, ...],
+    liking: Floats,
+    address: Address,
+    *,
+    changed: bool = False,
+    gift: bool = False,
+    avoid: int = NOTHING,
+    fact: str = "",
 ) -> str:
-    """Opens a session by naming the two topics nearest to the taste (d).
+    """Opens a session by naming the two topics that are liked most, and what else is to be said.
 
-    address  (seed, user, turn of life) of the phrasing
+    liking   (T) how much the person whom the session is for likes each topic
+    changed  a life event has turned the taste since the last session
+    gift     the session is for somebody else
+    avoid    a topic that is ruled out from now on, or NOTHING
+    fact     something told in confidence, or ""
     """
-    liking: NDArray[np.float64] = centroids @ taste
     first, second = np.argsort(-liking, kind="stable")[[0, min(1, len(liking) - 1)]]
-    return _cut(
-        _phrase(REQUESTS, address).format(
-            first=catalog.topics[first].lower(), second=catalog.topics[second].lower()
-        )
-    )
+    phrases = GIFTS if gift else EVENTS if changed else REQUESTS
+    wish = _phrase(phrases, address)
+    said = [wish.format(first=topics[first].lower(), second=topics[second].lower())]
+    if avoid != NOTHING:
+        said.append(_phrase(RULES, address).format(topic=topics[avoid].lower()))
+    if fact:
+        said.append(_phrase(CONFIDENCES, address).format(fact=fact))
+    return _cut(" ".join(said))
 
 
-def reaction(catalog: Catalog, chosen: int, rating: float, address: tuple[int, int, int]) -> str:
+def reaction(catalog: Catalog, chosen: int, rating: float, address: Address) -> str:
     """Comments on the item chosen a turn ago and its enjoyment in [0, 1], or on choosing none."""
     if chosen == NOTHING:
         return _phrase(REFUSED, address)
@@ -64,7 +87,7 @@ def reaction(catalog: Catalog, chosen: int, rating: float, address: tuple[int, i
     return _cut(_phrase(phrases, address).format(title=catalog.label(chosen)))
 
 
-def _phrase(phrases: tuple[str, ...], address: tuple[int, int, int]) -> str:
+def _phrase(phrases: tuple[str, ...], address: Address) -> str:
     draw = float(philox.uniform(*address, Purpose.SPEECH))
     return phrases[int(draw * len(phrases))]
 

@@ -6,7 +6,8 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
-from tasteshift.envs.population import advance, begin, respond
+from tasteshift.envs.population import begin
+from tasteshift.envs.turn import advance, respond
 from tasteshift.envs.world import build_world
 from tasteshift.suites.play import play
 
@@ -27,7 +28,7 @@ def test_turns_of_a_population(benchmark, users):
     slates = np.random.default_rng(0).integers(len(world.catalog), size=(users, 5))
 
     def turn():
-        return advance(world, now, respond(world, now, slates))
+        return advance(world, now, slates, respond(world, now, slates))
 
     assert len(benchmark(turn).user) == users
     benchmark.extra_info["user_turns_per_s"] = users / benchmark.stats.stats.median

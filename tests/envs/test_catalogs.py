@@ -1,44 +1,66 @@
-"""Catalogs: what is in them, what their modalities reveal, and how they are kept."""
+"""Catalogs by name: what is in them, and how they are kept."""
+
+import itertools
 
 import numpy as np
 import pytest
 
 from tasteshift import load_catalog
-from tasteshift.envs.catalogs import cache, load
-from tasteshift.envs.catalogs.synthetic import build as build_synthetic
+from tasteshift.envs.catalogs import cache
+from tasteshift.envs.catalogs.atomic import read_source
+from tasteshift.envs.catalogs.load import load_data
+from tasteshift.envs.catalogs.movielens import build as build_films
+from tasteshift.envs.catalogs.movielens import ratings_folder
+from tasteshift.envs.catalogs.taste_space import INFORMATION
 from tasteshift.errors import InputError
 
 NAMES = ["movielens-100k", "synthetic"]
 
 
-def r_squared(x, y):
-    """Held-out R² of a ridge probe from rows x to rows y, averaged over columns of y."""
-    x = np.hstack([x.astype(float), np.ones((len(x), 1))])
-    train = np.arange(len(x)) % 2 == 0
-    gram = x[train].T @ x[train] + 1.0 * np.eye(x.shape[1])
-    fit = x[~train] @ np.linalg.solve(gram, x[train].T @ y[train])
-    return 1 - ((y[~train] - fit) ** 2).sum() / ((y[~train] - y[train].mean(0)) ** 2).sum()
+@pytest.mark.parametrize("name", NAMES)
+def test_columns_agree_and_latents_are_bounded(name):
+    data = load_data(name)
+    public, hidden = data.public, data.hidden
+    n = len(public)
+    assert len(public.title) == len(public.description) == len(public.posters) == n
+    for column in ("topic", "year", "maturity", "price", "sponsored", "popularity"):
+        assert len(getattr(public, column)) == n
+    assert set(public.maturity) <= {0, 13, 18}
+    assert (public.maturity == hidden.maturity).all()
+    assert (public.sponsored == hidden.sponsored).all()
+    assert public.sponsored.mean() == pytest.approx(0.1, abs=0.03)
+    assert public.popularity.sum() == pytest.approx(1)
+    assert sum(hidden.widths) == hidden.z.shape[1] == hidden.anchors.shape[2]
+    assert np.linalg.norm(hidden.z, axis=1).max() <= 1
+    assert np.abs(np.linalg.norm(hidden.anchors, axis=2) - 1).max() < 2**-18
+    for values in (hidden.z, hidden.anchors, hidden.weights, hidden.appeal, hidden.quality):
+        assert (values * 2**20 == np.round(values * 2**20)).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_columns_agree_and_latents_are_bounded(name):
-    data = load.load_data(name)
-    public, hidden = data.public, data.hidden
-    n = len(public)
-    assert len(public.title) == len(public.description) == n
-    for column in ("topic", "year", "maturity", "price", "sponsored", "popularity", "posters"):
-        assert len(getattr(public, column)) == n
-    assert public.posters.shape[1:] == (64, 64, 3)
-    assert set(public.maturity) <= {0, 13, 18}
-    assert public.popularity.sum() == pytest.approx(1)
-    assert np.linalg.norm(hidden.z, axis=1).max() <= 1 + 1e-5
-    assert np.linalg.norm(hidden.anchors, axis=1) == pytest.approx(1, abs=1e-5)
-    for grid in (hidden.z, hidden.anchors, hidden.appeal, hidden.quality):
-        assert (grid * 2**20 == np.round(grid * 2**20)).all()
+def test_users_have_several_different_interests_whose_weights_sum_to_one(name):
+    hidden = load_data(name).hidden
+    assert hidden.anchors.shape[1] == hidden.weights.shape[1] == 3
+    assert (hidden.weights > 0).all()
+    assert (hidden.weights.sum(axis=1) == 1).all()
+    angles = np.einsum("ubd,ucd->ubc", hidden.anchors, hidden.anchors)
+    assert np.median(angles[:, 0, 1]) < 0.6
+    assert len(hidden.ages) == len(hidden.anchors)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_picture_and_feedback_carry_their_shares_of_taste(name):
+    """Variance of ⟨u, z⟩ over all pairs, block by block, from the whole table of pairs."""
+    hidden = load_data(name).hidden
+    rows = hidden.anchors.reshape(-1, hidden.anchors.shape[2])
+    cuts = np.cumsum([0, *hidden.widths])
+    spread = [(rows[:, a:b] @ hidden.z[:, a:b].T).std() for a, b in itertools.pairwise(cuts)]
+    share = np.square(spread) / np.square(spread).sum()
+    np.testing.assert_allclose(share, INFORMATION, atol=0.01)
 
 
 def test_movielens_has_the_real_films_and_people():
-    data = load.load_data("movielens-100k")
+    data = load_data("movielens-100k")
     public, hidden = data.public, data.hidden
     assert len(public) == 1682
     assert hidden.anchors.shape[0] == 943
@@ -47,48 +69,17 @@ def test_movielens_has_the_real_films_and_people():
     assert any(title == "The Usual Suspects" for title in public.title)
     assert not any(title.isascii() for title in public.title if "é" in title)
     assert int((hidden.ages < 18).sum()) == 36
-    assert {"maturity", "price", "posters"} <= set(public.simulated)
+    assert set(public.simulated) == {"maturity", "price", "sponsored", "posters"}
 
 
 def test_movielens_tastes_come_from_the_ratings():
-    """A user's fitted taste ranks what that user really rated high above what it rated low."""
-    from tasteshift.envs.catalogs.movielens import _folder, _ratings, _rows
-
-    folder = _folder()
-    items = [row["item_id"] for row in _rows(folder / "ml-100k.item")]
-    users = [row["user_id"] for row in _rows(folder / "ml-100k.user")]
-    ratings = _ratings(folder, items, users)
-    hidden = load.load_data("movielens-100k").hidden
-    score = (hidden.anchors[ratings.user] * hidden.z[ratings.item]).sum(axis=1)
+    """The interest that an item serves best ranks five stars far above one star."""
+    ratings = read_source("films", ratings_folder()).ratings
+    hidden = load_data("movielens-100k").hidden
+    pull = np.einsum("rmd,rd->rm", hidden.anchors[ratings.user], hidden.z[ratings.item])
+    score = np.log((hidden.weights[ratings.user] * np.exp(8 * pull)).sum(axis=1))
     loved, hated = score[ratings.stars == 5].mean(), score[ratings.stars == 1].mean()
     assert loved > hated + 0.5 * score.std()
-
-
-def test_synthetic_text_and_pictures_reveal_their_latents_and_feedback_latents_stay_hidden():
-    data = load.load_data("synthetic")
-    public, z = data.public, data.hidden.z
-    words = sorted({word for text in public.description for word in text.split()})
-    text = np.array([[word in row.split() for word in words] for row in public.description])
-    pixels = public.posters[:, ::8, ::8].reshape(len(public), -1) / 255.0
-    z_text, z_image, z_cf = z[:, :8], z[:, 8:16], z[:, 16:]
-    assert r_squared(text, z_text) > 0.8
-    assert r_squared(pixels, z_image) > 0.8
-    assert r_squared(text, z_image) == pytest.approx(0.5, abs=0.1)
-    assert r_squared(np.hstack([text, pixels]), z_cf) < 0.05
-
-
-def test_synthetic_of_any_size_has_distinct_titles():
-    for size in (2, 37, 2500):
-        catalog = load_catalog(f"synthetic:{size}")
-        assert len(set(catalog.title)) == len(catalog) == size
-
-
-@pytest.mark.parametrize(
-    "name", ["synthetic:0", "synthetic:-3", "synthetic:many", "synthetic:10000"]
-)
-def test_bad_sizes_are_refused(name):
-    with pytest.raises(InputError, match="needs a size from 2"):
-        load_catalog(name)
 
 
 def test_unknown_catalogs_get_a_suggestion():
@@ -104,26 +95,32 @@ def test_the_cache_returns_the_same_catalog_and_repairs_a_damaged_file(tmp_path,
 
     def build():
         builds.append(1)
-        return build_synthetic("30")
+        return build_films()
 
     first, second = cache.cached("some", build), cache.cached("some", build)
     assert len(builds) == 1
     assert first.public.hash == second.public.hash
     assert (first.hidden.z == second.hidden.z).all()
     assert second.public.title == first.public.title
+    assert (second.public.posters[3] == first.public.posters[3]).all()
     file = next(tmp_path.rglob("*.npz"))
     file.write_bytes(file.read_bytes()[:-2000])
     assert cache.cached("some", build).public.hash == first.public.hash
     assert len(builds) == 2
 
 
-def test_the_hash_covers_latents_and_columns():
-    one, other = build_synthetic("30").public.hash, build_synthetic("31").public.hash
-    assert one == build_synthetic("30").public.hash != other
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_posters_differ_visibly(name):
-    posters = load_catalog(name).posters[:100].astype(float)
+    posters = load_catalog(name).posters[:40].astype(float)
     gaps = np.abs(posters[:, None] - posters[None]).mean(axis=(2, 3, 4))
-    assert gaps[~np.eye(100, dtype=bool)].min() > 8
+    assert gaps[~np.eye(40, dtype=bool)].min() > 8
+
+
+def test_posters_are_indexed_like_an_array():
+    posters = load_catalog("synthetic:50").posters
+    whole = posters[:]
+    assert whole.shape == posters.shape == (50, 64, 64, 3)
+    assert whole.dtype == np.uint8
+    assert (posters[7] == whole[7]).all()
+    assert (posters[np.array([[3, 1], [1, -1]])] == whole[np.array([[3, 1], [1, -1]])]).all()
+    assert (posters[np.arange(50) % 2 == 0] == whole[::2]).all()

@@ -27,8 +27,9 @@ def live(env, seed):
     observation, info = env.reset(seed=seed)
     seen, over = [(observation, info)], False
     while not over:
-        observation, reward, terminated, over, info = env.step(env.action_space.sample())
-        seen.append((observation, reward, terminated, over, info))
+        observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        seen.append((observation, reward, terminated, truncated, info))
+        over = terminated or truncated
     return repr(seen)
 
 
@@ -145,8 +146,10 @@ def test_no_configuration_leaves_its_spaces_or_turns_nan(seed, scenario, size, i
     over = False
     while not over:
         assert env.observation_space.contains(observation)
-        observation, reward, _, over, _ = env.step(env.action_space.sample())
+        observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        over = terminated or truncated
         assert 0.0 <= reward <= 1.0
+        assert not (terminated and truncated)
 
 
 def test_text_is_grounded_in_the_state():
@@ -192,3 +195,78 @@ def test_agents_are_handed_nothing_that_leads_to_a_latent():
     assert secret <= {id(thing) for thing in reachable(env)}
     arrays = [thing for thing in handed if isinstance(thing, np.ndarray)]
     assert all(hidden.z.shape != array.shape for array in arrays)
+
+
+def test_a_user_who_leaves_ends_the_life_by_termination():
+    env = make(catalog="synthetic:60", scenario="retention")
+    ends = set()
+    for seed in range(12):
+        env.reset(seed=seed)
+        terminated = truncated = False
+        while not (terminated or truncated):
+            _, _, terminated, truncated, _ = env.step({"slate": np.full(5, -1)})
+        ends.add((terminated, truncated))
+    assert (True, False) in ends
+
+
+def test_what_changes_is_said_once_and_at_the_right_time():
+    said = {"life-event": set(), "transient-intent": set(), "constraint-change": set()}
+    for scenario, heard in said.items():
+        env = make(catalog="synthetic:60", scenario=scenario, turns=1)
+        for seed in range(6):
+            observation, _ = env.reset(seed=seed)
+            rules = 0
+            for session in range(10):
+                if (
+                    "has changed" in observation["utterance"]
+                    or "happened" in observation["utterance"]
+                ):
+                    heard.add((seed, session))
+                gift = (
+                    "friend" in observation["utterance"] or "else today" in observation["utterance"]
+                )
+                if gift:
+                    heard.add((seed, session))
+                rules += int(observation["avoid"].sum())
+                if observation["avoid"].any():
+                    topic = env.world.catalog.topics[int(observation["avoid"].argmax())]
+                    assert topic.lower() in observation["utterance"]
+                    assert (
+                        env.truth.violations(
+                            tuple(
+                                np.flatnonzero(
+                                    env.world.catalog.topic[:, observation["avoid"].argmax()]
+                                )[:2]
+                            )
+                        )
+                        == 2
+                    )
+                    heard.add((seed, session))
+                observation, *_ = env.step({"slate": np.full(5, -1)})
+            assert rules == (scenario == "constraint-change")
+    assert len(said["life-event"]) == len(said["constraint-change"]) == 6
+    assert 12 < len(said["transient-intent"]) < 32
+    assert all(session > 0 for _, session in said["transient-intent"])
+
+
+def test_an_item_that_is_not_there_yet_cannot_be_chosen():
+    env = make(catalog="synthetic:60", scenario="cold-item", slate_size=1, sessions=10, turns=1)
+    late = np.flatnonzero(env.world.entry_day)
+    assert 2 <= len(late) <= 12
+    early, chosen = 0, 0
+    for seed in range(30):
+        observation, _ = env.reset(seed=seed)
+        for _ in range(10):
+            item, day = int(late[0]), observation["day"]
+            observation, *_ = env.step({"slate": np.array([item])})
+            early += observation["chosen"] == item and day < env.world.entry_day[item]
+            chosen += observation["chosen"] == item
+    assert early == 0 < chosen
+
+
+def test_a_reset_without_a_seed_lives_the_next_life_of_the_last_seed():
+    env, twin = (make(catalog="synthetic:60") for _ in "ab")
+    lives = [env.reset(seed=9)[0]["user"], *(env.reset()[0]["user"] for _ in range(5))]
+    again = [twin.reset(seed=9)[0]["user"], *(twin.reset()[0]["user"] for _ in range(5))]
+    assert lives == again
+    assert len(set(lives)) > 3

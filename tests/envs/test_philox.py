@@ -23,8 +23,25 @@ KNOWN_ANSWERS = [
 
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS)
 def test_random123_known_answers(counter, key, answer):
-    words = philox.philox(counter, key)
-    assert " ".join(f"{int(word):08x}" for word in words) == answer
+    for copies in (1, 7):  # one block, and enough of them that the loop vectorises
+        words = [np.full(copies, word, dtype=np.uint64) for word in counter]
+        philox.philox(*words, np.uint64(key[0] + (key[1] << 32)))
+        assert {" ".join(f"{int(w):08x}" for w in block) for block in zip(*words, strict=True)} == {
+            answer
+        }
+
+
+def test_four_normals_come_of_one_block():
+    draws = philox.normals(9, 4, np.arange(3), Purpose.DRIFT, 10)
+    assert draws.shape == (3, 10)
+    for day in range(3):
+        for k in range(10):
+            words = [np.array([w], np.uint64) for w in (k // 4, 4, day, int(Purpose.DRIFT))]
+            philox.philox(*words, np.uint64(9))
+            p = (int(words[k % 4][0]) + 0.5) / 2**32
+            assert draws[day, k] == pytest.approx(stats.norm.ppf(p), rel=1e-12, abs=1e-12)
+    many = philox.normals(0, 0, 0, Purpose.DRIFT, 40_000)
+    assert stats.kstest(many, "norm").pvalue > 0.01
 
 
 def test_draws_are_uniform_normal_and_gumbel():

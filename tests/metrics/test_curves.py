@@ -15,7 +15,7 @@ def recorded(users, sessions, turns):
     """A life for each user whose rewards are drawn once and for all."""
     rng = np.random.default_rng(2)
     rows = [
-        ("t", 0, user, "agent", "adult", s, t, s, "", [1], 1, rng.random(), True, 0.5, 0.5, 0)
+        ("t", 0, user, "agent", "adult", s, t, s, "", [1], 1, rng.random(), True, 0.5, 0.5, 0, 0)
         for user in range(users)
         for s in range(sessions)
         for t in range(turns)

@@ -23,7 +23,7 @@ def steps(*rows, **common):
     plain = dict(
         zip(
             STEPS,
-            ("t", 0, 0, "agent", "adult", 0, 0, 0, "", [1, 2], 1, 0.5, True, 0.4, 0.6, 0),
+            ("t", 0, 0, "agent", "adult", 0, 0, 0, "", [1, 2], 1, 0.5, True, 0.4, 0.6, 0, 0),
             strict=True,
         )
     )
@@ -143,6 +143,15 @@ def test_no_minors_or_nothing_shown_to_them_no_safety_score():
     assert value("maturity_breaches", Trace(steps({}), NONE, NONE)) is None
     nothing = steps({"age_group": "teen", "slate": []})
     assert value("maturity_breaches", Trace(nothing, NONE, NONE)) is None
+
+
+def test_constraint_violations_by_hand_count_everybody():
+    table = steps(
+        {"slate": [1, 2, 3], "violations": 2},
+        {"age_group": "teen", "user": 1, "slate": [4], "violations": 0},
+        {"policy": "oracle", "slate": [7], "violations": 1},
+    )
+    assert value("constraint_violations", Trace(table, NONE, NONE)) == 1000 * 2 / 4
 
 
 def test_invalid_actions_by_hand():

@@ -52,7 +52,7 @@ def made_up_run(users=30, sessions=8, turns=3, seed=1, model=True):
                         chosen = slate[t] if chose else -1
                         who, when = (task, 0, user, policy, group), (s, t, 7 * s)
                         what = (SAID[(s + t) % 4], slate, chosen, reward, True)
-                        steps.append((*who, *when, *what, min(mean, best), best, breaches))
+                        steps.append((*who, *when, *what, min(mean, best), best, breaches, 0))
                         if policy == "agent":
                             wait = 0.9 if model and task == "made/shift" else 0.002
                             decisions.append((task, 0, user, wait * rng.lognormal(0, 0.3)))

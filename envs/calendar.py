@@ -1,0 +1,86 @@
+"""Between two sessions: users come back or not, and the days in between do their work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .choice import Floats, Ints
+from .dynamics.drift import drift_noise, drift_one_day
+from .dynamics.retention import days_away
+from .dynamics.satiation import recover
+from .dynamics.shift import rotate, shift_plan
+from .dynamics.trust import update_trust
+from .population import Population, with_interests, with_mood
+from .world import World
+
+
+def next_session(world: World, now: Population) -> Population:
+    """The first turn of the next session, or, where there is none, the same turn with `over`."""
+    scenario = world.scenario
+    away = np.full(len(now), scenario.gap_days, dtype=np.int64)
+    if scenario.trust is not None:
+        mean = now.earned / np.maximum(now.turn, 1)
+        now = replace(now, trust=update_trust(scenario.trust, now.trust, mean, now.offences))
+    if scenario.retention is not None:
+        away = days_away(
+            scenario.retention,
+            now.seed,
+            now.user,
+            now.session,
+            now.day,
+            now.earned / np.maximum(now.turn, 1),
+            now.trust,
+        )
+    churned = away == 0 if scenario.retention is not None else np.zeros(len(now), dtype=bool)
+    over = churned | (now.session + 1 == scenario.sessions)
+    if scenario.retention is not None:
+        over |= now.day + away >= scenario.retention.horizon_days
+    back = ~over
+    return with_mood(
+        world,
+        with_interests(
+            world,
+            replace(
+                _days_later(world, now, np.where(back, away, 0)),
+                session=now.session + back,
+                turn=np.where(back, 0, now.turn),
+                patience=np.where(
+                    back, scenario.patience.start if scenario.patience else np.inf, now.patience
+                ),
+                earned=np.where(back, 0.0, now.earned),
+                offences=np.where(back, 0, now.offences),
+                churned=churned,
+                over=over,
+            ),
+        ),
+    )
+
+
+def _days_later(world: World, now: Population, days: Ints) -> Population:
+    """The population `days` (B) later, every day lived through; 0 for users who stand still."""
+    scenario, taste, anchor = world.scenario, now.taste, now.anchor
+    calendar = now.day[:, None] + 1 + np.arange(int(days.max()))
+    if scenario.shift is not None:
+        turning_day, target = shift_plan(scenario.shift, now.seed, now.user, world.num_users)
+    if scenario.drift is not None:
+        noise = drift_noise(now.seed, now.user, calendar, *taste.shape[1:])
+    for k, day in enumerate(calendar.T):
+        living = k < days
+        if scenario.shift is not None and (turning := living & (turning_day == day)).any():
+            towards = world.hidden.anchors[target]
+            turned = rotate(anchor, towards, scenario.shift.angle_degrees)
+            taste = _where(turning, taste + (turned - anchor), taste)
+            anchor = _where(turning, turned, anchor)
+        if scenario.drift is not None:
+            drifted = drift_one_day(scenario.drift, taste, anchor, noise[:, k])
+            taste = drifted if living.all() else _where(living, drifted, taste)
+    now = replace(now, taste=taste, anchor=anchor, day=now.day + days)
+    if scenario.satiation is not None:
+        now = replace(now, satiation=recover(scenario.satiation, now.satiation, days))
+    return now
+
+
+def _where(rows: np.ndarray[tuple[int], np.dtype[np.bool_]], yes: Floats, no: Floats) -> Floats:
+    return np.where(rows[:, None, None], yes, no)

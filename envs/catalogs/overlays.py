@@ -1,0 +1,125 @@
+"""Adversarial overlays: catalogs whose public labels lie about a hidden truth that stays.
+
+Each is a pure function from a catalog to one with another name and hash; the latents, and with
+them what is true, do not change. Who is touched is drawn from `seed` and item alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from .. import philox
+from ..philox import Purpose
+from .catalog import Catalog
+from .hashing import content_hash
+
+UNKNOWN = -1
+"""A maturity label that is missing."""
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One of KINDS, for a share in [0, 1] of the items it can touch, under a seed."""
+
+    kind: str
+    share: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises InputError for an unknown kind or a share outside [0, 1]."""
+        if self.kind not in KINDS:
+            raise InputError(f"overlay {self.kind!r} is unknown; use one of {', '.join(KINDS)}")
+        if not 0 <= self.share <= 1:
+            raise InputError(f"overlay {self.kind!r} needs a share from 0 to 1, not {self.share}")
+
+
+def apply(overlay: Overlay, catalog: Catalog) -> Catalog:
+    """The catalog under an overlay; overlays can be stacked."""
+    return KINDS[overlay.kind](catalog, overlay.share, overlay.seed)
+
+
+def plain_name(name: str) -> str:
+    """The name of a catalog without the overlays on it."""
+    while True:
+        base, mark, kind = name.rpartition("~")
+        if not mark or kind not in KINDS:
+            return name
+        name = base
+
+
+def poison_popularity(catalog: Catalog, share: float, seed: int) -> Catalog:
+    """Bought popularity: a share of the items, drawn from the least popular half, look popular.
+
+    They take the popularities of the most popular items, from the top down; the column is
+    scaled to sum to 1 again. The share is of the whole catalog, and half of it is the most.
+    """
+    order = np.argsort(-catalog.popularity, kind="stable")
+    half = np.sort(order[(len(order) + 1) // 2 :])
+    bought = _drawn(half, min(1.0, 2 * share), seed, 0)
+    popularity = catalog.popularity.copy()
+    popularity[bought] = catalog.popularity[order[: len(bought)]]
+    return _overlaid(catalog, "poison-popularity", popularity=_normalised(popularity))
+
+
+def mislabel_maturity(catalog: Catalog, share: float, seed: int) -> Catalog:
+    """A share of the items labelled 13 or 18 are labelled 0, suitable for all."""
+    rated = np.flatnonzero(catalog.maturity > 0)
+    return _relabelled(catalog, "mislabel-maturity", _drawn(rated, share, seed, 1), 0)
+
+
+def hide_maturity(catalog: Catalog, share: float, seed: int) -> Catalog:
+    """A share of all items lose their maturity label: UNKNOWN."""
+    return _relabelled(
+        catalog, "hide-maturity", _drawn(np.arange(len(catalog)), share, seed, 2), UNKNOWN
+    )
+
+
+def hide_sponsorship(catalog: Catalog, share: float, seed: int) -> Catalog:
+    """A share of the sponsored items no longer say that they are."""
+    sponsored = catalog.sponsored.copy()
+    sponsored[_drawn(np.flatnonzero(sponsored), share, seed, 3)] = False
+    return _overlaid(catalog, "hide-sponsorship", sponsored=sponsored)
+
+
+KINDS: dict[str, Callable[[Catalog, float, int], Catalog]] = {
+    "poison-popularity": poison_popularity,
+    "mislabel-maturity": mislabel_maturity,
+    "hide-maturity": hide_maturity,
+    "hide-sponsorship": hide_sponsorship,
+}
+
+
+def _relabelled(catalog: Catalog, kind: str, rows: Rows, label: int) -> Catalog:
+    maturity = catalog.maturity.copy()
+    maturity[rows] = label
+    return _overlaid(catalog, kind, maturity=maturity)
+
+
+def _drawn(rows: Rows, share: float, seed: int, stream: int) -> Rows:
+    """round(share · len(rows)) of the rows, those with the smallest draws, in order of draw."""
+    draws = philox.uniform(seed, stream, 0, Purpose.OVERLAY, rows)
+    return rows[np.argsort(draws, kind="stable")[: round(share * len(rows))]]
+
+
+def _normalised(popularity: NDArray[np.float64]) -> NDArray[np.float64]:
+    units: NDArray[np.float64] = np.rint(popularity * 2.0**48)
+    shares: NDArray[np.float64] = units / units.sum()
+    return shares
+
+
+def _overlaid(catalog: Catalog, kind: str, **changed: Any) -> Catalog:
+    name = f"{catalog.name}~{kind}"
+    return replace(
+        catalog,
+        name=name,
+        hash=content_hash({"below": catalog.hash, "name": name, **changed}),
+        **changed,
+    )

@@ -1,0 +1,70 @@
+"""Real pictures: read from files, and reduced to the latents that they carry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from .posters import SIZE, STYLE_DIMENSIONS
+from .taste_space import Floats, standardised
+
+ENDINGS = (".jpg", ".jpeg", ".png")
+CELLS = 16
+GREY = 128
+CHUNK = 1024
+
+
+def read_pictures(folder: Path, item_ids: tuple[str, ...]) -> NDArray[np.uint8] | None:
+    """(n, 64, 64, 3) uint8 from ``folder/<item_id>.jpg|png``; None where there is not one.
+
+    An item without a picture gets a grey one. Raises InputError for a file that is not a
+    picture.
+    """
+    from PIL import Image
+
+    found = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in ENDINGS}
+    if not any(name in found for name in item_ids):
+        return None
+    pixels = np.full((len(item_ids), SIZE, SIZE, 3), GREY, dtype=np.uint8)
+    for k, name in enumerate(item_ids):
+        if name not in found:
+            continue
+        try:
+            with Image.open(found[name]) as image:
+                small = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise InputError(
+                f"{found[name]} cannot be read as a picture; replace or remove it"
+            ) from error
+        pixels[k] = np.asarray(small)
+    return pixels
+
+
+def cell_means(pixels: NDArray[np.uint8], cells: int) -> Floats:
+    """(n, cells · cells · 3) mean RGB in [0, 1] of a grid of cells over square pictures."""
+    n, side = len(pixels), pixels.shape[1]
+    step = side // cells
+    blocks = pixels.reshape(n, cells, step, cells, step, 3)
+    means: Floats = blocks.mean(axis=(2, 4), dtype=np.float64).reshape(n, -1) / 255
+    return means
+
+
+def principal_components(pixels: NDArray[np.uint8]) -> Floats:
+    """(n, 8) standardised leading principal components of the 16 × 16 cell means.
+
+    Finer detail than that has next to no share in the leading components of photographs.
+    Signs are fixed by the largest loading.
+    """
+    cells = np.vstack(
+        [cell_means(pixels[k : k + CHUNK], CELLS) for k in range(0, len(pixels), CHUNK)]
+    )
+    cells -= cells.mean(axis=0)
+    _, loading = np.linalg.eigh(cells.T @ cells / len(cells))
+    leading = loading[:, ::-1][:, :STYLE_DIMENSIONS]
+    leading *= np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(STYLE_DIMENSIONS)])
+    scores = cells @ leading
+    scores[:, scores.std(axis=0) < 1e-6] = 0.0
+    return standardised(scores)

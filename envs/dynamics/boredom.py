@@ -1,0 +1,101 @@
+"""Boredom: a topic clicked too often lately is of no use for a while; clicks colour the taste.
+
+SARDINE (Deffayet et al. 2023, arXiv 2311.16586; constants of its `BoredInf` environments). Kept as
+published: 5 clicks on a main topic within the last 5 turns bore for 5 turns, after which the clicks
+are counted again; boredom with that topic alone ("user_tloi") or, as in the registered
+environments, with everything ("user_car"); and the pull of clicked items, ω = 0.95.
+Its pull adds np.mean over items *and* dimensions, one number for all dimensions; meant, and done
+here, is the mean vector of the clicked items.
+
+Left to the house: choice, so that at most one item a turn is clicked and SARDINE's cap of 10
+remembered clicks never binds; and the logit scale, on which a bored topic costs utility where
+SARDINE sets the user's liking to 0, out of reach of its relevance threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..grid import on_grid
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Boredom:
+    """When users are bored, and how clicks pull on their taste.
+
+    window      turns over which clicks are counted
+    threshold   clicks on one topic within the window that bore
+    duration    turns that boredom lasts
+    everything  boredom with one topic is boredom with all
+    cost        utility that an item loses that is wholly of a bored topic (ours)
+    memory      ω in [0, 1]: weight of the taste against the mean of the clicked items
+    """
+
+    window: int = 5
+    threshold: int = 5
+    duration: int = 5
+    everything: bool = False
+    cost: float = 6.0
+    memory: float = 0.95
+
+
+def begin_boredom(params: Boredom, users: int, topics: int) -> tuple[Integers, Integers]:
+    """No recent topics (B, window), all −1, and no boredom left (B, T), all 0."""
+    recent = np.full((users, params.window), -1, dtype=np.int64)
+    return recent, np.zeros((users, topics), dtype=np.int64)
+
+
+def update_boredom(
+    params: Boredom, recent: Integers, left: Integers, topic: Integers
+) -> tuple[Integers, Integers]:
+    """Recent topics (B, window), newest last, and turns of boredom left (B, T) after a turn.
+
+    Boredom runs down by one turn; a topic that is not, or no longer, bored is bored anew for
+    `duration` turns if it has `threshold` clicks in the window, this turn's included.
+
+    topic  main topic (B) of the clicked item, its largest share; −1 where nothing was clicked
+    """
+    recent = np.concatenate([recent[:, 1:], topic[:, None]], axis=1)
+    clicks = (recent[:, :, None] == np.arange(left.shape[1])).sum(axis=1)
+    left = np.maximum(left - 1, 0)
+    bored = (left == 0) & (clicks >= params.threshold)
+    return recent, np.where(bored, params.duration, left)
+
+
+def boredom_utility(params: Boredom, left: Integers) -> Floats:
+    """Utility (B, T), 0 or −cost, that each topic adds to an item wholly of that topic."""
+    bored = left > 0
+    if params.everything:
+        bored = np.broadcast_to(bored.any(axis=1, keepdims=True), left.shape)
+    return on_grid(np.where(bored, -params.cost, 0.0))
+
+
+def pull(params: Boredom, taste: Floats, clicked_z: Floats, clicked: NDArray[np.bool_]) -> Floats:
+    """Tastes (B, d) after clicks: x ← ‖x‖ norm(ω u + (1 − ω) mean z̃), u = x/‖x‖, z̃ = z/‖z‖.
+
+    Lengths are kept; SARDINE's users and items are unit vectors. All arrays lie on the grid.
+
+    clicked_z  latents (B, K, d) of the items shown; clicked (B, K) which of them were clicked
+    """
+    count = clicked.sum(axis=1)[:, None]
+    unit_z = _unit(clicked_z) * clicked[:, :, None]
+    mean = unit_z.sum(axis=1) / np.maximum(count, 1)
+    turned = _unit(on_grid(params.memory * _unit(taste) + (1.0 - params.memory) * mean))
+    return np.where(count > 0, on_grid(_length(taste) * turned), taste)
+
+
+def _length(vectors: Floats) -> Floats:
+    lengths: Floats = np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))
+    return lengths
+
+
+def _unit(vectors: Floats) -> Floats:
+    """Directions on the grid; 0 stays 0."""
+    lengths = _length(vectors)
+    return on_grid(vectors / np.where(lengths > 0, lengths, 1.0))

@@ -1,0 +1,80 @@
+"""Interest evolution: every consumed item pulls on, or puts off, the interest in its topics.
+
+RecSim (Ie et al. 2019, arXiv 1909.04847; environment `interest_evolution`). Kept as published:
+interests I in [−1, 1] per topic, drawn uniformly; the step y (1 − |I|) (1 − I) with y = 0.3, by
+which entrenched interests move less than open ones; its direction, up with probability
+(I + 1) / 2 and down otherwise; and I itself as the topic's score, which RecSim's logit choice
+model takes as the utility.
+
+Left to the house: its choice model stands in for the proportional one (scores less −1, and a
+mass of 1 less −1 for nothing); sessions, patience and return stand in for the time budget of 200
+minutes (a video of 4 minutes costs 4 and gives back 0.9 / 3.4 · 4 · quality, nothing costs 0.5).
+RecSim draws directions and choices from NumPy's global generator, whatever the seed; here a draw
+belongs to a user's turn. RecSim's items have one topic each; an item with shares in several moves
+each interest by its share of the step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import philox
+from ..grid import on_grid
+from ..philox import Purpose
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class InterestEvolution:
+    """How fast interests move and how much they count.
+
+    step    y in [0, 1]: the largest share of the way to 1 that one item moves a topic's interest
+    weight  utility of an item whose topics are all of interest 1
+    """
+
+    step: float = 0.3
+    weight: float = 1.0
+
+
+def interest_draws(seed: int | NDArray[np.uint64], user: NDArray[np.int64], topics: int) -> Floats:
+    """Uniform draws (B, T) in (0, 1) for the first interests of users (B)."""
+    return philox.uniform(seed, user, 0, Purpose.INTEREST, np.arange(topics)[:, None]).T
+
+
+def begin_interests(draws: Floats) -> Floats:
+    """First interests (B, T), uniform in [−1, 1] and on the grid, from uniform draws (B, T)."""
+    return on_grid(2.0 * draws - 1.0)
+
+
+def direction_draws(
+    seed: int | NDArray[np.uint64], user: NDArray[np.int64], turn: NDArray[np.int64]
+) -> Floats:
+    """Uniform draws (B) in (0, 1) that decide which way interests move after a turn (0, 1, …)."""
+    return philox.uniform(seed, user, turn + 1, Purpose.INTEREST)
+
+
+def update_interests(
+    params: InterestEvolution, interests: Floats, share: Floats, draws: Floats
+) -> Floats:
+    """Interests (B, T) after a turn.
+
+    I_t ← clip(I_t ± s_t y (1 − |I_t|) (1 − I_t), −1, 1), all topics up with probability
+    Σ_t s_t (I_t + 1) / 2, else all down.
+
+    share  s (B, T): shares of the topics in the consumed item, on the grid, each row summing to 1;
+           a row of 0 where nothing was consumed
+    draws  (B) uniform in (0, 1); up where the draw is below the probability
+    """
+    upward = (share * (interests + 1.0)).sum(axis=1) / 2.0
+    sign = np.where(draws < upward, 1.0, -1.0)[:, None]
+    change = share * (params.step * (1.0 - np.abs(interests))) * (1.0 - interests)
+    return on_grid(np.clip(interests + sign * change, -1.0, 1.0))
+
+
+def interest_utility(params: InterestEvolution, interests: Floats) -> Floats:
+    """Utility (B, T) that each topic adds to an item that is wholly of that topic."""
+    return on_grid(params.weight * interests)

@@ -1,0 +1,33 @@
+"""Patience: a session lasts as long as it does, and every refusal makes it shorter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..grid import on_grid
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """A session's budget (ours; RecSim's time budget, Ie et al. 2019, is its relative).
+
+    start         patience at the start of each session; at 0 the session ends
+    refusal_cost  lost on top of 1 in a turn in which nothing was chosen
+    """
+
+    start: float
+    refusal_cost: float
+
+
+def tire(params: Patience, patience: Floats, picked: NDArray[np.bool_]) -> Floats:
+    """Patience (B) after a turn, never below 0: p ← max(p − 1 − c · 1[nothing chosen], 0).
+
+    With a whole `start` and cost c, and refusals of probability q, a session lasts E(start)
+    turns, where E(p) = 1 + q E(p − 1 − c) + (1 − q) E(p − 1) and E(p ≤ 0) = 0.
+    """
+    return on_grid(np.maximum(patience - 1.0 - np.where(picked, 0.0, params.refusal_cost), 0.0))

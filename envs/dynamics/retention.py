@@ -1,0 +1,72 @@
+"""Return and churn: satisfied users who trust come back sooner, others perhaps never."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import philox
+from ..philox import Purpose
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+REWARD_WEIGHT, TRUST_WEIGHT = 0.1, 0.4
+LEAST, MOST = 0.001, 0.999
+
+
+@dataclass(frozen=True)
+class Retention:
+    """When users return.
+
+    Ours, in the form of KuaiSim's daily return probability (Zhao et al. 2023), a user's own bias
+    plus weighted feedback, clipped. KuaiSim's decision to leave ignores the responses to what
+    was shown; here absence is the consequence of what the agent did, and of nothing else.
+
+    base          mean over users of the daily return probability without reward or trust
+    horizon_days  calendar days that a life is scored over; absent days score 0
+    churn_days    days of absence in a row after which a user is gone for good
+    """
+
+    base: float
+    horizon_days: int
+    churn_days: int = 14
+
+
+def return_hazard(
+    params: Retention, seed: ArrayLike, user: Integers, mean_reward: Floats, trust: Floats
+) -> Floats:
+    """(B) probability of returning on a day: clip(b_n + 0.1 r̄ + 0.4 τ, .001, .999).
+
+    b_n is keyed by user, uniform between half and one and a half times `base`.
+    """
+    bias = params.base * (0.5 + philox.uniform(seed, user, 0, Purpose.RETURN, 1))
+    return np.clip(bias + REWARD_WEIGHT * mean_reward + TRUST_WEIGHT * trust, LEAST, MOST)
+
+
+def days_away(
+    params: Retention,
+    seed: ArrayLike,
+    user: Integers,
+    session: Integers,
+    day: Integers,
+    mean_reward: Floats,
+    trust: Floats,
+) -> Integers:
+    """Days (B) from the session on `day` (B) to the user's return, 0 where the user churned.
+
+    The first k of 1 … churn_days with U(seed, user, day + k) < hazard, a geometric law cut off:
+    P(k) = h (1 − h)^{k−1}, P(churn) = (1 − h)^{churn_days}. Draws belong to calendar days, so that
+    lives which differ in what was shown still share each day's luck.
+
+    session      (B) index of the session just ended; the law does not depend on it
+    mean_reward  r̄ (B) of that session in [0, 1]; trust: τ (B) in [0, 1]
+    """
+    hazard = return_hazard(params, seed, user, mean_reward, trust)
+    ahead = np.arange(1, params.churn_days + 1)
+    seeds = seed if np.ndim(seed) == 0 else np.asarray(seed)[:, None]
+    luck = philox.uniform(seeds, user[:, None], day[:, None] + ahead, Purpose.RETURN)
+    returns = luck < hazard[:, None]
+    return np.where(returns.any(axis=1), returns.argmax(axis=1) + 1, 0)

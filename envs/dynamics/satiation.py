@@ -1,0 +1,54 @@
+"""Satiation: a topic just consumed is worth less for a while, and recovers when left alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import exact
+from ..grid import on_grid
+from .drift import LN2
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Satiation:
+    """How strongly consumption satiates, and for how long.
+
+    Leqi, Kılınç-Karzan, Lipton & Montgomery 2021, "Rebounding Bandits for Modeling Satiation
+    Effects": a topic's satiation is its past consumption, geometrically forgotten, and lowers its
+    utility in proportion. Theirs steps once per pull; here it recovers by the calendar and grows
+    by the share of the topic in the item. Each user has satiations of its own.
+
+    half_life_days  > 0, days until half of a satiation is gone, ln ½ / ln γ
+    cost            λ ≥ 0, utility lost per unit of satiation
+    """
+
+    half_life_days: float
+    cost: float
+
+
+def satiate(satiation: Floats, share: Floats) -> Floats:
+    """s + share, (B, T): satiation after consuming an item with these shares of the topics.
+
+    share  (B, T) in [0, 1], rows of 0 where nothing was consumed
+    """
+    return on_grid(satiation + share)
+
+
+def recover(params: Satiation, satiation: Floats, days: NDArray[np.int64]) -> Floats:
+    """γ^Δ s, (B, T), after each user's days Δ ≥ 0 (B) without consumption.
+
+    A topic consumed every Δ days comes to 1 / (1 − γ^Δ) right after, and γ^Δ / (1 − γ^Δ) right
+    before it is consumed again.
+    """
+    left = exact.exp(-LN2 / params.half_life_days * days)
+    return on_grid(satiation * left[:, None])
+
+
+def satiation_utility(params: Satiation, satiation: Floats) -> Floats:
+    """−λ s, (B, T): what satiation adds to the utility of each topic."""
+    return on_grid(-params.cost * satiation)

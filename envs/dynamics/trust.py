@@ -1,0 +1,39 @@
+"""Trust: grows with good sessions, falls with bad ones and with every violation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..grid import on_grid
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How trust is won and lost (ours).
+
+    start      trust at the start of a life, in [0, 1]
+    gain       α ≥ 0, trust won per unit of mean reward above the reference
+    reference  y_ref in [0, 1], the mean reward that leaves trust where it is
+    penalty    δ ≥ 0, trust lost per violation, such as showing what the user ruled out
+    """
+
+    start: float
+    gain: float
+    reference: float
+    penalty: float
+
+
+def update_trust(
+    params: Trust, trust: Floats, mean_reward: Floats, violations: NDArray[np.int64]
+) -> Floats:
+    """Trust (B) after a session: τ ← clip(τ + α (ȳ − y_ref) − δ · violations, 0, 1), on the grid.
+
+    mean_reward  ȳ (B) in [0, 1], mean over the session's turns; violations: (B) ≥ 0, a count
+    """
+    moved = trust + params.gain * (mean_reward - params.reference) - params.penalty * violations
+    return on_grid(np.clip(moved, 0.0, 1.0))

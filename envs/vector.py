@@ -1,0 +1,287 @@
+"""TasteShift/Lifelong-v0 for many users at once: the same lives to the bit, a batch at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..records import NOTHING
+from .choice import Ints
+from .compiled import compiled
+from .features import KEPT, Singles, item_features, update_history
+from .lifelong import asked_users, drawn_users, life_seed
+from .observation import (
+    Values,
+    observation_spaces,
+    observe,
+    slate_space,
+    utterance,
+    utterance_space,
+)
+from .philox import Words, words
+from .population import Population, begin, rows, with_rows
+from .turn import advance, respond
+from .world import World, build_world
+
+Step = tuple[Values, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Values]
+
+
+class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
+    """`num_envs` lives side by side, each the life that the single environment would give it.
+
+    Arguments of ``gym.make_vec(..., vectorization_mode="vector_entry_point")`` beyond those of
+    the single environment:
+
+    num_envs   B, how many lives at a time
+    text       True: observations hold the users' words, ``utterance``, a tuple of B strings
+    threads    that share the work; None for two, or one where there is only one core
+    at_once    users in one batch of arrays; neither this nor `threads` changes a bit
+
+    Observations are those of the single environment in batches, and ``features`` (B, f), a
+    running summary of what each user enjoyed (`update_history`). Actions are ``{"slate": (B, K)}``.
+
+    ``reset(seed=s)`` seeds life i with s + i, a list seeds each with its own, None in it or for it
+    goes on to the next life of the seed before (of i, where there was none).
+    ``options={"user": row or rows}`` asks for users. The step after the end of a life ignores its
+    action and begins the next life of its seed (Gymnasium's autoreset mode "next step").
+
+    ``info`` holds ``age_group`` (B) after a reset; after a step in which lives began too, with
+    the mask ``_age_group`` (B) of those; and is empty after every other step.
+    """
+
+    metadata: Values = {  # noqa: RUF012
+        "render_modes": [],
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        catalog: str = "movielens-100k",
+        scenario: str = "stationary",
+        slate_size: int = 5,
+        sessions: int | None = None,
+        turns: int | None = None,
+        text: bool = False,
+        threads: int | None = None,
+        at_once: int = 512,
+        render_mode: None = None,
+    ) -> None:
+        threads = min(2, os.cpu_count() or 1) if threads is None else threads
+        for what, number in (("num_envs", num_envs), ("threads", threads), ("at_once", at_once)):
+            if not isinstance(number, int) or number < 1:
+                raise InputError(f"{what} must be a whole number of at least 1, not {number!r}")
+        if render_mode is not None:
+            raise InputError("many users at once cannot be rendered; use render_mode=None")
+        self.num_envs, self.text, self.render_mode = num_envs, text, None
+        self.world: World = build_world(catalog, scenario, slate_size, sessions, turns)
+        self.item_features = item_features(self.world.catalog)
+        self._groups = np.array([self.world.age_group(u) for u in range(self.world.num_users)])
+        batches = -(-num_envs // max(1, min(at_once, -(-num_envs // threads))))
+        bounds = [num_envs * k // batches for k in range(batches + 1)]
+        self._parts = [slice(*pair) for pair in pairwise(bounds)]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 and batches > 1 else None
+        self._users: list[Population] = []
+        self._history: Singles = np.zeros((num_envs, self.item_features.shape[1]), np.float32)
+        self._day = np.zeros(num_envs, dtype=np.int64)
+        self._seeded: Words = np.arange(num_envs).astype(np.uint64)
+        self._life = np.zeros(num_envs, dtype=np.int64)
+        self._define_spaces()
+
+    def _define_spaces(self) -> None:
+        bound = float(1 / (1 - KEPT))
+        shown = observation_spaces(self.world)
+        shown["features"] = spaces.Box(-bound, bound, self._history.shape[1:], np.float32)
+        if self.text:
+            shown["utterance"] = utterance_space(self.world)
+        self.single_observation_space = spaces.Dict(shown)
+        self.single_action_space = spaces.Dict({"slate": slate_space(self.world)})
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._numbers = batch_space(
+            spaces.Dict({k: s for k, s in shown.items() if k not in ("features", "utterance")}),
+            self.num_envs,
+        )
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Values, Values]:
+        """Begin `num_envs` lives."""
+        asked = (options or {}).get("user")
+        users = None if asked is None else asked_users(self.world, asked, self.num_envs)
+        self._reseed(seed)
+
+        def begun(part: slice) -> Population:
+            seeds = life_seed(self._seeded[part], self._life[part])
+            who = drawn_users(self.world, seeds) if users is None else users[part]
+            return begin(self.world, seeds, who)
+
+        self._users = self._each(begun, self._parts)
+        self._history = np.zeros_like(self._history)
+        empty = np.full((self.num_envs, self.world.slate_size), NOTHING)
+        observation = self._blank()
+        self._each(lambda k: self._show(k, empty[self._parts[k]], observation), self._numbered)
+        return self._spoken(observation), {"age_group": self._groups[observation["user"]]}
+
+    def step(self, actions: Values) -> Step:
+        """Show each user a slate; users whose life was over begin another instead."""
+        if not self._users:
+            raise gym.error.ResetNeeded("no life has begun; call reset() first")
+        slates = self._slates(actions)
+        began = np.concatenate([now.over for now in self._users])
+        observation = self._blank()
+        over, churned = np.empty(self.num_envs, bool), np.empty(self.num_envs, bool)
+
+        def live(k: int) -> None:
+            part = self._parts[k]
+            self._live(k, slates[part], observation)
+            over[part], churned[part] = self._users[k].over, self._users[k].churned
+
+        self._each(live, self._numbered)
+        info: Values = {}
+        if began.any():
+            info = {"age_group": self._groups[observation["user"]], "_age_group": began}
+        reward = observation["rating"].copy()
+        return self._spoken(observation), reward, churned, over & ~churned, info
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Let the threads go."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _live(self, k: int, slates: Ints, observation: Values) -> None:
+        """One step of the users in part k."""
+        now, part = self._users[k], self._parts[k]
+        slates = distinct(slates, now.over)
+        response = respond(self.world, now, slates)
+        ended = np.flatnonzero(now.over)
+        if len(ended) < len(now):
+            self._users[k] = advance(self.world, now, slates, response)
+        self._history[part] = update_history(
+            self._history[part], self.item_features, response.chosen, response.reward
+        )
+        if len(ended):
+            self._life[part][ended] += 1
+            seeds = life_seed(self._seeded[part][ended], self._life[part][ended])
+            fresh = begin(self.world, seeds, drawn_users(self.world, seeds))
+            whole = len(ended) == len(now)
+            self._users[k] = fresh if whole else with_rows(self._users[k], ended, fresh)
+            self._history[part][ended] = 0.0
+        self._show(k, slates, observation, response.chosen, response.reward)
+
+    def _show(
+        self,
+        k: int,
+        slates: Ints,
+        observation: Values,
+        chosen: Ints | None = None,
+        rating: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Fill the rows of part k in the observation."""
+        now, part, before = self._users[k], self._parts[k], self._day[self._parts[k]].copy()
+        chosen = np.full(len(now), NOTHING) if chosen is None else chosen
+        rating = np.zeros(len(now)) if rating is None else rating
+        for name, column in observe(self.world, now, slates, chosen, rating, before).items():
+            observation[name][part] = column
+        observation["features"][part] = self._history[part]
+        self._day[part] = now.day
+        if self.text:
+            observation["utterance"][part] = [
+                utterance(
+                    self.world,
+                    rows(now, np.array([i])),
+                    int(chosen[i]),
+                    float(rating[i]),
+                    int(before[i]),
+                )
+                for i in range(len(now))
+            ]
+
+    def _blank(self) -> Values:
+        """Room for an observation."""
+        room: Values = {
+            name: np.empty(space.shape, space.dtype) for name, space in self._numbers.items()
+        }
+        room["features"] = np.empty_like(self._history)
+        if self.text:
+            room["utterance"] = [""] * self.num_envs
+        return room
+
+    def _spoken(self, observation: Values) -> Values:
+        return {
+            name: tuple(column) if name == "utterance" else column
+            for name, column in observation.items()
+        }
+
+    def _each(self, function: Callable[[Any], Any], things: Sequence[Any]) -> list[Any]:
+        return list(self._pool.map(function, things) if self._pool else map(function, things))
+
+    @property
+    def _numbered(self) -> range:
+        return range(len(self._parts))
+
+    def _reseed(self, seed: int | Sequence[int | None] | None) -> None:
+        if isinstance(seed, (int, np.integer)):
+            seeds: Sequence[int | None] = [int(seed) + k for k in range(self.num_envs)]
+        else:
+            seeds = [None] * self.num_envs if seed is None else list(seed)
+        fits = all(s is None or (isinstance(s, (int, np.integer)) and s >= 0) for s in seeds)
+        if not fits or len(seeds) != self.num_envs:
+            raise InputError(
+                f"seed {seed!r} does not fit; give one whole number of at least 0, or a list "
+                f"with one for each of the {self.num_envs} lives"
+            )
+        first = next((s for s in seeds if s is not None), None)
+        super().reset(seed=None if first is None else int(first))
+        for k, number in enumerate(seeds):
+            if number is None:
+                self._life[k] += 1
+            else:
+                self._seeded[k], self._life[k] = words(int(number)), 0
+
+    def _slates(self, actions: Values) -> Ints:
+        """The slates of an action, (B, K); raises InputError where one is outside the space."""
+        n, shape = len(self.world.catalog), (self.num_envs, self.world.slate_size)
+        try:
+            slates = np.asarray(actions["slate"])
+        except (TypeError, KeyError, ValueError, IndexError):
+            slates = np.array(None)
+        whole = slates.shape == shape and slates.dtype.kind in "iu"
+        if not (whole and slates.min() >= NOTHING and slates.max() < n):
+            raise InputError(
+                f"action {actions!r} is not in the action space: {{'slate': array}} of shape "
+                f"{shape} with item indices from {NOTHING} to {n - 1} is expected"
+            )
+        return np.ascontiguousarray(slates, dtype=np.int64)
+
+
+def distinct(slates: Ints, over: NDArray[np.bool_]) -> Ints:
+    """Slates (B, K) without repeated items, and without any item where a life is over (B)."""
+    out = np.empty_like(slates)
+    _distinct(slates, over, out)
+    return out
+
+
+@compiled
+def _distinct(slates: Ints, over: NDArray[np.bool_], out: Ints) -> None:
+    for row in range(len(slates)):
+        for k in range(slates.shape[1]):
+            item = NOTHING if over[row] else slates[row, k]
+            for earlier in range(k):
+                if slates[row, earlier] == item:
+                    item = NOTHING
+            out[row, k] = item

@@ -1,0 +1,160 @@
+"""Influence against the tangent law of repeated consumption."""
+
+import numpy as np
+import pytest
+
+from tasteshift.envs.dynamics.influence import Influence, influence
+from tasteshift.envs.grid import GRID
+
+B, M, D, K = 12, 3, 24, 5
+
+
+def on_grid(x):
+    return np.round(x / GRID) * GRID
+
+
+def vectors(*shape: int, seed: int, length: float = 1.0) -> np.ndarray:
+    x = np.random.default_rng(seed).normal(size=(*shape, D))
+    return on_grid(length * x / np.linalg.norm(x, axis=-1, keepdims=True))
+
+
+def angle(x, y):
+    x, y = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (x, y))
+    return 2 * np.arctan2(np.linalg.norm(x - y, axis=-1), np.linalg.norm(x + y, axis=-1))
+
+
+def turn(params, taste, anchor, z, picked=None, shown_z=None, shown=None, interest=None):
+    """One turn; by default everybody consumes z for interest 1 and nothing else was shown."""
+    return influence(
+        params,
+        taste,
+        anchor,
+        np.full(B, 1) if interest is None else interest,
+        z,
+        np.ones(B, bool) if picked is None else picked,
+        vectors(B, K, seed=99) if shown_z is None else shown_z,
+        np.zeros((B, K), bool) if shown is None else shown,
+    )
+
+
+def plain(params, taste, anchor, interest, chosen_z, picked, shown_z, shown):
+    """The same in plain NumPy, as the equation is written; sums of grid values are exact."""
+
+    def dot(x, y):
+        return (x * y).sum(axis=-1, keepdims=True)
+
+    def directed(x):
+        return on_grid(x / np.sqrt(np.where(dot(x, x) == 0, 1.0, dot(x, x))))
+
+    def pulled(x, towards, rate):
+        leant = on_grid(x + rate * dot(x, towards) * towards)
+        return on_grid(leant * np.sqrt(dot(x, x) / dot(leant, leant)))
+
+    row = np.arange(len(taste))
+    x, a = taste[row, interest], anchor[row, interest]
+    x = pulled(x, directed(np.where(shown[:, :, None], shown_z, 0).sum(axis=1)), params.exposure)
+    x = pulled(x, directed(np.where(picked[:, None], chosen_z, 0)), params.consumption)
+    followed = directed(on_grid((1 - params.anchor) * a + params.anchor * directed(x)))
+    new_taste, new_anchor = taste.copy(), anchor.copy()
+    new_taste[row, interest] = x
+    new_anchor[row, interest] = np.where(picked[:, None], followed, a)
+    return new_taste, new_anchor
+
+
+def test_compiled_loops_give_the_bits_of_plain_numpy():
+    draws = np.random.default_rng(20)
+    n = 400
+    arguments = (
+        vectors(n, M, seed=21, length=1.6),
+        vectors(n, M, seed=22),
+        draws.integers(0, M, n),
+        vectors(n, seed=23, length=0.8),
+        draws.random(n) < 0.5,
+        vectors(n, K, seed=24, length=0.8),
+        draws.random((n, K)) < 0.5,
+    )
+    params = Influence(0.2, 0.01, 0.02)
+    expected = plain(params, *arguments)
+    for ours, reference in zip(influence(params, *arguments), expected, strict=True):
+        assert (ours == reference).all()
+
+
+def test_the_angle_to_one_repeated_item_obeys_the_tangent_law():
+    eta, taste = 0.2, vectors(B, M, seed=0, length=1.5)
+    z = vectors(B, seed=1, length=0.6)
+    first = angle(taste[:, 1], z)
+    first = np.minimum(first, np.pi - first)  # towards z̃ where it is liked, else towards −z̃
+    now = taste
+    for n in range(1, 30):
+        now, _ = turn(Influence(eta, 0.0, 0.0), now, now, z)
+        left = angle(now[:, 1], z)
+        left = np.minimum(left, np.pi - left)
+        assert np.abs(left - np.arctan(np.tan(first) / (1 + eta) ** n)).max() < 5e-6 * n
+    lengths = np.linalg.norm(now, axis=-1) - np.linalg.norm(taste, axis=-1)
+    assert np.abs(lengths).max() < 30 * 3e-6
+
+
+def test_disliked_items_repel_and_indifferent_ones_do_nothing():
+    taste = np.zeros((B, M, D))
+    taste[:, :, 0] = 1.0
+    z = np.zeros((B, D))
+    z[:, 0], z[:, 1] = -0.5, 0.5
+    moved, _ = turn(Influence(0.5, 0.0, 0.0), taste, taste, z)
+    # u = (1, 0), z̃ = (−1, 1)/√2: u + ½⟨u, z̃⟩z̃ = (5/4, −1/4)
+    assert moved[:, 1, :2] == pytest.approx(np.tile([5, -1], (B, 1)) / np.sqrt(26), abs=2 * GRID)
+    z[:, 0] = 0.0
+    assert (turn(Influence(0.5, 0.0, 0.0), taste, taste, z)[0] == taste).all()
+
+
+def test_only_the_stated_interest_of_who_consumed_moves():
+    taste, anchor = vectors(B, M, seed=2), vectors(B, M, seed=3)
+    interest, picked = np.arange(B) % M, np.arange(B) % 2 == 0
+    before = taste.copy(), anchor.copy()
+    params, z = Influence(0.2, 0.01, 0.05), vectors(B, seed=4)
+    new_taste, new_anchor = turn(params, taste, anchor, z, picked=picked, interest=interest)
+    expected = np.zeros((B, M), bool)
+    expected[np.arange(B), interest] = picked
+    assert ((new_taste != taste).any(axis=-1) == expected).all()
+    assert ((new_anchor != anchor).any(axis=-1) == expected).all()
+    assert (taste == before[0]).all()
+    assert (anchor == before[1]).all()
+
+
+def test_exposure_pulls_as_consumption_of_the_mean_direction_would():
+    taste, shown_z = vectors(B, M, seed=5), vectors(B, K, seed=6, length=0.7)
+    shown = np.random.default_rng(7).random((B, K)) < 0.6
+    shown[0] = False
+    nobody, z = np.zeros(B, bool), vectors(B, seed=8)
+    exposed, anchor = turn(Influence(0.0, 0.1, 0.5), taste, taste, z, nobody, shown_z, shown)
+    mean = on_grid(np.where(shown[:, :, None], shown_z, 0).sum(axis=1) / 8)
+    consumed, _ = turn(Influence(0.1, 0.0, 0.0), taste, taste, mean, shown.any(axis=1))
+    assert np.abs(exposed - consumed).max() < 2e-6
+    assert (exposed[0] == taste[0]).all()
+    assert (exposed[1:, 1] != taste[1:, 1]).any(axis=-1).all()
+    assert (anchor == taste).all()
+
+
+def test_the_anchor_follows_along_the_great_circle():
+    share, taste, anchor = 0.1, vectors(B, M, seed=9, length=2.0), vectors(B, M, seed=10)
+    z = vectors(B, seed=11)
+    moved, followed = turn(Influence(0.2, 0.0, share), taste, anchor, z)
+    theta = angle(anchor, moved)[:, 1]
+    phi = np.arctan2(share * np.sin(theta), 1 - share + share * np.cos(theta))
+    assert np.abs(angle(anchor, followed)[:, 1] - phi).max() < 5e-6
+    assert np.abs(angle(followed, moved)[:, 1] - (theta - phi)).max() < 5e-6
+    assert np.abs(np.linalg.norm(followed, axis=-1) - 1).max() < 2.0**-18
+
+
+def test_states_lie_on_the_grid_and_rows_do_not_disturb_each_other():
+    taste, anchor, z = vectors(B, M, seed=12), vectors(B, M, seed=13), vectors(B, seed=14)
+    shown_z, shown = vectors(B, K, seed=15), np.ones((B, K), bool)
+    picked, interest = np.arange(B) % 3 > 0, np.arange(B) % M
+    arguments = (taste, anchor, interest, z, picked, shown_z, shown)
+    params = Influence(0.2, 0.01, 0.02)
+    together = influence(params, *arguments)
+    for state in together:
+        assert (state / GRID == np.rint(state / GRID)).all()
+    for k in range(B):
+        alone = influence(params, *(part[k : k + 1] for part in arguments))
+        assert (alone[0][0] == together[0][k]).all()
+        assert (alone[1][0] == together[1][k]).all()

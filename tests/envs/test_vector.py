@@ -1,0 +1,241 @@
+"""Many lives at once are the lives of the single environment, to the bit."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasteshift import envs as _envs
+from tasteshift.envs.features import item_features, update_history
+from tasteshift.envs.scenarios import SCENARIOS
+from tasteshift.envs.vector import LifelongVector
+from tasteshift.errors import InputError
+
+assert _envs
+
+SMALL = {"catalog": "synthetic:60", "slate_size": 4, "sessions": 2, "turns": 3}
+
+
+def vector(**arguments):
+    return LifelongVector(**{**SMALL, **arguments})
+
+
+def slates(steps, width, items=60, size=4):
+    """Slates (steps, width, K) with empty slots and repeated items among them."""
+    return np.random.default_rng(width).integers(-1, items // 3, size=(steps, width, size))
+
+
+def life_alone(shown, seed, scenario, **arguments):
+    """What the single environment answers under Gymnasium's rules of autoreset."""
+    env = gym.make("TasteShift/Lifelong-v0", **{**SMALL, "scenario": scenario, **arguments})
+    observation, info = env.unwrapped.reset(seed=seed)
+    seen, over = [(observation, 0.0, False, False, info)], False
+    for slate in shown:
+        if over:
+            observation, info = env.unwrapped.reset()
+            answer = (observation, 0.0, False, False, info)
+        else:
+            answer = env.unwrapped.step({"slate": slate})
+        over = answer[2] or answer[3]
+        seen.append(answer)
+    return seen
+
+
+def lives_together(env, shown, seed):
+    observation, info = env.reset(seed=seed)
+    nothing = np.zeros(env.num_envs, bool)
+    seen = [(observation, np.zeros(env.num_envs), nothing, nothing, info)]
+    assert env.observation_space.contains(observation)
+    for slate in shown:
+        seen.append(env.step({"slate": slate}))
+        assert env.observation_space.contains(seen[-1][0])
+    env.close()
+    return seen
+
+
+def same(together, alone, column):
+    for (batch, *rest), (observation, *results) in zip(together, alone, strict=True):
+        for name in batch.keys() - {"features"}:
+            mine, value = batch[name][column], observation[name]
+            assert mine == value if name == "utterance" else np.array_equal(mine, value), name
+            assert isinstance(mine, str) or mine.dtype == value.dtype
+        assert [part[column] for part in rest[:3]] == results[:3]
+        if results[3]:
+            assert rest[3]["age_group"][column] == results[3]["age_group"]
+            assert rest[3].get("_age_group", np.ones(column + 1, bool))[column]
+        else:
+            assert not rest[3].get("_age_group", np.zeros(column + 1, bool))[column]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.names())
+@pytest.mark.parametrize(("width", "threads", "at_once"), [(1, 1, 512), (3, 2, 1), (64, 2, 20)])
+def test_lives_are_those_of_the_single_environment(scenario, width, threads, at_once):
+    env = vector(
+        num_envs=width, scenario=scenario, threads=threads, at_once=at_once, text=width == 3
+    )
+    shown = slates(15, width)
+    together = lives_together(env, shown, seed=7)
+    for column in {0, width // 2, width - 1}:
+        same(together, life_alone(shown[:, column], 7 + column, scenario), column)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    scenario=st.sampled_from(SCENARIOS.names()),
+    seeds=st.lists(st.integers(0, 2**63 - 1), min_size=2, max_size=9),
+    threads=st.integers(1, 3),
+    at_once=st.integers(1, 10),
+    order=st.randoms(use_true_random=False),
+)
+def test_neither_order_nor_threads_nor_batches_change_a_bit(
+    scenario, seeds, threads, at_once, order
+):
+    width = len(seeds)
+    place = order.sample(range(width), width)
+    shown = slates(9, width)
+    plain = lives_together(vector(num_envs=width, scenario=scenario, threads=1), shown, seeds)
+    other = vector(num_envs=width, scenario=scenario, threads=threads, at_once=at_once)
+    mixed = lives_together(other, shown[:, place], [seeds[k] for k in place])
+    for (a, *first), (b, *second) in zip(plain, mixed, strict=True):
+        assert all(np.array_equal(a[name][place], b[name]) for name in a)
+        for mine, theirs in zip(first[:3], second[:3], strict=True):
+            assert np.array_equal(mine[place], theirs)
+
+
+@pytest.mark.parametrize("scenario", ["gradual-drift", "retention", "constraint-change"])
+def test_whole_lives_agree_on_the_scenarios_own_calendar(scenario):
+    arguments = {"sessions": None, "turns": None}
+    shown = slates(60, 8)
+    env = vector(num_envs=8, scenario=scenario, at_once=3, **arguments)
+    together = lives_together(env, shown, seed=11)
+    for column in (0, 7):
+        same(together, life_alone(shown[:, column], 11 + column, scenario, **arguments), column)
+    assert sum(int(step[2].sum() + step[3].sum()) for step in together) >= 8
+
+
+def test_it_is_made_as_gymnasium_makes_vector_environments():
+    env = gym.make_vec(
+        "TasteShift/Lifelong-v0", num_envs=5, vectorization_mode="vector_entry_point", **SMALL
+    )
+    assert isinstance(env.unwrapped, LifelongVector)
+    assert env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
+    env.reset(seed=1)
+    env.action_space.seed(1)
+    for _ in range(9):
+        observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        assert env.observation_space.contains(observation)
+        assert (reward.shape, reward.dtype) == ((5,), np.float64)
+        assert terminated.dtype == truncated.dtype == bool
+    env.close()
+
+
+def test_it_agrees_with_gymnasiums_own_vector_environment():
+    theirs = gym.make_vec("TasteShift/Lifelong-v0", num_envs=3, vectorization_mode="sync", **SMALL)
+    mine = vector(num_envs=3, text=True)
+    for name, space in theirs.observation_space.items():
+        assert mine.observation_space[name] == space
+    assert mine.action_space == theirs.action_space
+    pairs = [(mine.reset(seed=[4, 2, 9]), theirs.reset(seed=[4, 2, 9]))]
+    for slate in slates(15, 3):
+        pairs.append((mine.step({"slate": slate}), theirs.step({"slate": slate})))
+    for (observation, *rest), (expected, *results) in pairs:
+        assert all(np.array_equal(observation[name], expected[name]) for name in expected)
+        for a, b in zip(rest[:-1], results[:-1], strict=True):
+            assert np.array_equal(a, b)
+        assert set(rest[-1]) <= set(results[-1])
+    theirs.close()
+
+
+def test_seeds_may_be_left_out_and_users_may_be_asked_for():
+    env = vector(num_envs=3)
+    env.reset(seed=[4, 2, 9])
+    again, _ = env.reset(seed=[None, 2, None])
+    first, second = (life_alone([], seed, "stationary")[0][0] for seed in (4, 2))
+    assert again["user"][1] == second["user"]
+    assert again["user"][0] != first["user"]
+    observation, info = env.reset(seed=0, options={"user": [5, 0, 5]})
+    assert observation["user"].tolist() == [5, 0, 5]
+    assert info["age_group"].tolist() == [env.world.age_group(u) for u in (5, 0, 5)]
+    assert env.reset(options={"user": 6})[0]["user"].tolist() == [6, 6, 6]
+    with pytest.raises(InputError, match="cannot live in scenario"):
+        env.reset(options={"user": [0, 1, 10**6]})
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"slate": np.zeros((2, 4), int)},
+        {"slate": np.full((3, 4), 60)},
+        {"slate": np.full((3, 4), -2)},
+        {"slate": np.zeros((3, 4))},
+        {"slate": "abc"},
+        {"slates": np.zeros((3, 4), int)},
+        None,
+    ],
+)
+def test_actions_outside_the_space_are_refused_and_change_nothing(action):
+    env, twin = vector(num_envs=3), vector(num_envs=3)
+    for one in (env, twin):
+        one.reset(seed=2)
+    with pytest.raises(InputError, match="not in the action space"):
+        env.step(action)
+    good = {"slate": slates(1, 3)[0]}
+    assert repr(env.step(good)) == repr(twin.step(good))
+
+
+def test_what_is_handed_out_is_not_what_is_lived_in():
+    env, twin = vector(num_envs=3), vector(num_envs=3)
+    shown = slates(8, 3)
+    for one in (env, twin):
+        observation, _ = one.reset(seed=2)
+    for slate in shown:
+        for name, column in observation.items():
+            column[...] = 1
+        observation, *results = twin.step({"slate": slate})
+        expected, *others = env.step({"slate": slate})
+        assert repr((expected, others)) == repr((observation, results))
+
+
+@pytest.mark.parametrize("seed", [-1, [1, 2], [1, -2, 3]])
+def test_bad_seeds_get_one_clear_line(seed):
+    with pytest.raises(InputError, match="does not fit"):
+        vector(num_envs=3).reset(seed=seed)
+
+
+@pytest.mark.parametrize("what", ["num_envs", "threads", "at_once"])
+def test_counts_are_whole_numbers(what):
+    with pytest.raises(InputError, match=f"{what} must be a whole number"):
+        vector(**{what: 0})
+
+
+def test_stepping_before_a_reset_is_refused():
+    with pytest.raises(gym.error.ResetNeeded):
+        vector(num_envs=1).step({"slate": np.zeros((1, 4), int)})
+
+
+def test_features_summarise_public_events():
+    env = vector(num_envs=3)
+    features = item_features(env.world.catalog)
+    assert features.dtype == np.float32
+    assert (np.abs(features) <= 1).all()
+    observation, _ = env.reset(seed=3)
+    assert not observation["features"].any()
+    shares = features[:, : len(env.world.catalog.topics)]
+    expected = np.zeros_like(observation["features"])
+    for slate in slates(6, 3):
+        observation, *_ = env.step({"slate": slate})
+        chosen, rating = observation["chosen"], observation["rating"]
+        expected = update_history(expected, features, chosen, rating)
+        assert np.array_equal(observation["features"], expected)
+    assert np.allclose(shares.sum(axis=1), 1)
+    assert expected.any()
+
+
+def test_history_is_the_geometric_sum_of_what_was_enjoyed():
+    features = np.array([[1.0, 0.0], [-0.5, 0.25]], dtype=np.float32)
+    history = np.zeros((1, 2), dtype=np.float32)
+    for chosen, rating in ((0, 0.5), (-1, 0.0), (1, 1.0)):
+        history = update_history(history, features, np.array([chosen]), np.array([rating]))
+    assert np.allclose(history, [[0.5 * 0.9 * 0.9 - 0.5, 0.25]])
