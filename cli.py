@@ -35,6 +35,10 @@ board = typer.Typer(
     context_settings=SETTINGS,
 )
 app.add_typer(board, name="board")
+bench = typer.Typer(
+    help="Measure the product itself.", no_args_is_help=True, context_settings=SETTINGS
+)
+app.add_typer(bench, name="bench")
 
 out = Console()
 err = Console(stderr=True)
@@ -172,6 +176,36 @@ def submit(
         out.print(verdict.line(), soft_wrap=True, highlight=False)
     if not verdict.accepted:
         fail(verdict.line(), 1)
+
+
+@bench.command("envs", epilog="Example: tasteshift bench envs --users 40 --workers 2")
+def bench_envs(
+    users: Annotated[int, typer.Option(help="Users per scenario and policy.", min=1)] = 40,
+    catalog: Annotated[str, typer.Option(help="Whose items and users.")] = "movielens-100k",
+    workers: Annotated[int, typer.Option(help="Processes for the ladder.", min=1)] = 2,
+    as_json: Json = False,
+) -> None:
+    """Whether every scenario tells good agents from bad ones, and how fast the world turns."""
+    from .envs.scenarios import SCENARIOS
+    from .suites.ladder import ladder
+    from .suites.speed import speeds
+
+    with progress("measuring speed", 1) as tick:
+        speed = list(speeds())
+        tick("speed")
+    with progress("climbing", len(SCENARIOS.names())) as tick:
+        rungs = []
+        for one in ladder(catalog, users, workers=workers):
+            rungs.append(one)
+            tick(one.scenario)
+    if as_json:
+        document = {"ladder": [one.row() for one in rungs], "speed": speed}
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
+        return
+    from .suites.bench_tables import ladder_table, speed_table
+
+    out.print(ladder_table(rungs))
+    out.print(speed_table(speed))
 
 
 @board.command("show")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..envs.public import PublicWorld
 from ..envs.truth import Truth
 from ..records import Action, Brief, Observation
+from .base import Session
 
 
 class Oracle:
@@ -24,7 +25,7 @@ class Oracle:
     def prepare(self, world: PublicWorld) -> None:
         """There is nothing to learn."""
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> OracleSession:
+    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
         """Open a session that looks at the truth before every slate."""
         return OracleSession(truth)
 
@@ -38,7 +39,7 @@ class FrozenOracle(Oracle):
 
     name = "frozen-oracle"
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> OracleSession:
+    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
         """Open a session that remembers the interests of this moment."""
         return OracleSession(truth, interests=truth.interests())
 
@@ -51,7 +52,7 @@ class BlindOracle(Oracle):
 
     modalities: frozenset[str]
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> OracleSession:
+    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
         """Open a session that sees every item dimly."""
         return OracleSession(truth, traits=truth.blind(self.modalities))
 
@@ -111,7 +112,7 @@ class PlanningOracle(Oracle):
         """How far it looks."""
         return {"depth": self._depth, "rollout": self._rollout}
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> PlanningSession:
+    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
         """Open a session that plans before every slate."""
         return PlanningSession(truth, self._depth, self._rollout)
 
@@ -132,7 +133,7 @@ class Organic(Oracle):
 
     name = "organic"
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> OrganicSession:
+    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
         """Open a session that follows taste and fame."""
         return OrganicSession(truth)
 

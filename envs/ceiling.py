@@ -62,13 +62,14 @@ def appraise(
         now.recent[0],
         liking,
     )
-    reward = now.scale[0] * expected_enjoyment(liking, believed[:, d + 1] * GRID)
-    return liking + believed[:, d] * GRID, reward
+    appeal, quality = believed[:, d : d + 2].T.astype(np.float64) * GRID
+    reward = now.scale[0] * expected_enjoyment(liking, quality)
+    return liking + appeal, reward
 
 
 def allowed(world: World, now: Population) -> NDArray[np.bool_]:
     """(n) what may be shown to a population of one: in the catalog, suitable, not ruled out."""
-    fit = world.hidden.maturity <= world.hidden.ages[int(now.user[0])]
+    fit: NDArray[np.bool_] = world.hidden.maturity <= world.hidden.ages[int(now.user[0])]
     fit &= world.entry_day <= int(now.day[0])
     topic = int(avoided_topic(world, now)[0])
     if topic >= 0:

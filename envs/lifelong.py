@@ -23,6 +23,7 @@ from .observation import (
 )
 from .philox import Purpose, Words
 from .population import Population, begin
+from .scenarios import Scenario
 from .truth import Truth
 from .turn import advance, respond
 from .world import World, build_world
@@ -34,7 +35,7 @@ class Lifelong(gym.Env[Values, Values]):
     Arguments of ``gym.make``:
 
     catalog      movielens-100k, synthetic, synthetic:N, or the path of a folder with items
-    scenario     see ``tasteshift list scenarios``
+    scenario     a name from ``tasteshift list scenarios``, or a `Scenario` of your own
     slate_size   the most items on one slate
     sessions     most sessions in a life; None for the scenario's own number
     turns        most turns in a session; None likewise
@@ -55,7 +56,7 @@ class Lifelong(gym.Env[Values, Values]):
     def __init__(
         self,
         catalog: str = "movielens-100k",
-        scenario: str = "stationary",
+        scenario: str | Scenario = "stationary",
         slate_size: int = 5,
         sessions: int | None = None,
         turns: int | None = None,

@@ -144,7 +144,8 @@ def _options(
 ) -> tuple[list[tuple[int, ...]], Ints, Floats]:
     """Slates proposed in the states of `now`, the state of each, and what each comes to."""
     utility, reward = _survey(world, view, now)
-    slates, manners, states = [], [], []
+    slates: list[tuple[int, ...]] = []
+    manners, states = [], []
     option, chosen, chance, earned = [], [], [], []
     for state in range(len(now)):
         for slate, manner in propose(
@@ -175,7 +176,8 @@ def _options(
     elif len(goes_on) and rollout:
         following = [manners[k] for k in index[goes_on]]
         value[goes_on] += _rollout(world, view, rows(later, goes_on), following, rollout)
-    totals = np.bincount(index, weights=np.array(chance) * value, minlength=len(slates))
+    totals = np.zeros(len(slates))
+    np.add.at(totals, index, np.array(chance) * value)
     return slates, np.array(states), totals
 
 
@@ -284,7 +286,8 @@ def _goes_on(world: World, now: Population, later: Population) -> NDArray[np.boo
     """(B) where the plan can follow: not beyond a life's end, nor an absence of unknown length."""
     if world.scenario.retention is None:
         return ~later.over
-    return later.session == now.session
+    same: NDArray[np.bool_] = later.session == now.session
+    return same
 
 
 def _beyond(

@@ -44,7 +44,8 @@ class Truth:
 
     def interests(self) -> Units:
         """(M, d) the directions in force, in grid units."""
-        return self._now().interests[0].copy()
+        interests: Units = self._now().interests[0].copy()
+        return interests
 
     def breaches(self, slate: Slate) -> int:
         """Items of a slate whose true minimum age is above the user's age."""
@@ -120,7 +121,6 @@ def blind_traits(catalog: str, modalities: frozenset[str]) -> Units:
     data = load_data(catalog)
     z = expected_latents(data, modalities)
     appeal, quality = (
-        np.full(len(z), on_grid(np.float64(part.mean())))
-        for part in (data.hidden.appeal, data.hidden.quality)
+        on_grid(np.full(len(z), part.mean())) for part in (data.hidden.appeal, data.hidden.quality)
     )
     return item_traits(z, appeal, quality, data.public.topic)

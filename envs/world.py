@@ -120,13 +120,13 @@ class World:
 
 def build_world(
     catalog: str,
-    scenario: str,
+    scenario: str | Scenario,
     slate_size: int,
     sessions: int | None = None,
     turns: int | None = None,
 ) -> World:
     """The world behind an environment's arguments; raises InputError for a bad one."""
-    spec = SCENARIOS.get(scenario)
+    spec = scenario if isinstance(scenario, Scenario) else SCENARIOS.get(scenario)
     for what, number in (("slate_size", slate_size), ("sessions", sessions), ("turns", turns)):
         if number is not None and (not isinstance(number, int) or number < 1):
             raise InputError(f"{what} must be a whole number of at least 1, not {number!r}")
