@@ -5,34 +5,27 @@ rollouts (Bertsekas, Tsitsiklis & Wu 1997): each leaf lives on for some turns un
 choosing that its first slate came from. States move by the simulator's own `advance`, so that
 satiation, influence, patience and trust are looked through as they are.
 
-A plan knows the state and nothing of the user's luck to come. Drift and exposure stand at their
-expectation, interests that evolve at their mean; shifts, gifts and the days of return are not
-foreseen: where users may stay away, a session's end is worth the sessions that are still to be
-expected. In rollouts users do what is likeliest; rewards are expected ones throughout.
+A plan knows the state and nothing of the user's luck to come, see `foresight`. In rollouts users
+do what is likeliest; rewards are expected ones throughout. Where users may stay away, a plan ends
+with the session, and adds what the sessions are worth that are then to be expected.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..records import NOTHING
 from . import exact
 from .ceiling import allowed, appraise, best_slate, expected_reward
 from .choice import Floats, Ints, Units, appraise_rows, expected_enjoyment, position
-from .dynamics.interest_evolution import update_interests
-from .dynamics.retention import Retention, return_hazard
-from .dynamics.transient import transient_plan
-from .population import Population, rows, with_mood
-from .turn import Response, advance
+from .foresight import foresee, goes_on, sessions_beyond
+from .population import Population, rows
+from .turn import Response
 from .world import World
 
-LIK = int(os.environ.get("LIK", "0"))
 SHORTLIST = 64
 """Items that a plan looks at: so many that are best now, and so many that would be when rested."""
 
@@ -166,16 +159,16 @@ def _options(
     before = rows(now, np.array(states)[index])
     later = foresee(world, before, shown, response)
     value = response.reward + _beyond(world, view, before, later, response)
-    goes_on = np.flatnonzero(_goes_on(world, before, later))
-    if len(goes_on) and depth > 1:
-        ahead = rows(later, goes_on)
+    alive = np.flatnonzero(goes_on(world, before, later))
+    if len(alive) and depth > 1:
+        ahead = rows(later, alive)
         _, whose, further = _options(world, view, ahead, depth - 1, rollout, propose)
         best = np.full(len(ahead), -np.inf)
         np.maximum.at(best, whose, further)
-        value[goes_on] += best
-    elif len(goes_on) and rollout:
-        following = [manners[k] for k in index[goes_on]]
-        value[goes_on] += _rollout(world, view, rows(later, goes_on), following, rollout)
+        value[alive] += best
+    elif len(alive) and rollout:
+        following = [manners[k] for k in index[alive]]
+        value[alive] += _rollout(world, view, rows(later, alive), following, rollout)
     totals = np.zeros(len(slates))
     np.add.at(totals, index, np.array(chance) * value)
     return slates, np.array(states), totals
@@ -202,10 +195,10 @@ def _rollout(
         response = Response(chosen, earned)
         later = foresee(world, now, _padded(world, slates), response)
         total[alive] += gain + _beyond(world, view, now, later, response)
-        goes_on = np.flatnonzero(_goes_on(world, now, later))
-        if not len(goes_on):
+        on = np.flatnonzero(goes_on(world, now, later))
+        if not len(on):
             break
-        alive, now = alive[goes_on], rows(later, goes_on)
+        alive, now = alive[on], rows(later, on)
     return total
 
 
@@ -249,72 +242,9 @@ def _padded(world: World, slates: list[tuple[int, ...]]) -> Ints:
     return shown
 
 
-def foresee(world: World, now: Population, slates: Ints, response: Response) -> Population:
-    """One turn later, as far as that can be known: `advance` with every luck at its mean."""
-    later = advance(foreseeable(world), now, slates, response)
-    scenario = world.scenario
-    if scenario.interest_evolution is not None:
-        share = world.topic_share[np.maximum(response.chosen, 0)]
-        share = share * (response.chosen != NOTHING)[:, None]
-        upward = (share * (now.leaning + 1.0)).sum(axis=1, keepdims=True) / 2.0
-        params, none = scenario.interest_evolution, np.zeros(len(now))
-        up = update_interests(params, now.leaning, share, none)
-        down = update_interests(params, now.leaning, share, none + 1.0)
-        later = with_mood(world, replace(later, leaning=upward * up + (1.0 - upward) * down))
-    if scenario.transient is not None:
-        gift, _ = transient_plan(
-            scenario.transient, now.seed, now.user, now.session, world.num_users
-        )
-        same = (gift & (later.session == now.session))[:, None, None]
-        later = replace(later, interests=np.where(same, now.interests, later.interests))
-    return later
-
-
-@lru_cache(maxsize=8)
-def foreseeable(world: World) -> World:
-    """The world in which whatever cannot be known ahead stands at its mean, or does not happen."""
-    scenario = replace(world.scenario, shift=None, transient=None, retention=None)
-    if scenario.drift is not None:
-        scenario = replace(scenario, drift=replace(scenario.drift, dispersion=0.0))
-    if scenario.long_term_satisfaction is not None:
-        calm = replace(scenario.long_term_satisfaction, innovation=0.0)
-        scenario = replace(scenario, long_term_satisfaction=calm)
-    return replace(world, scenario=scenario)
-
-
-def _goes_on(world: World, now: Population, later: Population) -> NDArray[np.bool_]:
-    """(B) where the plan can follow: not beyond a life's end, nor an absence of unknown length."""
-    if world.scenario.retention is None:
-        return ~later.over
-    same: NDArray[np.bool_] = later.session == now.session
-    return same
-
-
 def _beyond(
     world: World, view: View, now: Population, later: Population, response: Response
 ) -> Floats:
-    """(B) what the sessions are worth that the plan does not follow; 0 but at a session's end."""
-    retention = world.scenario.retention
-    if retention is None:
-        return np.zeros(len(now))
-    mean = (now.earned + response.reward) / (now.turn + 1)
-    hazard = return_hazard(retention, now.seed, now.user, mean, later.trust)
-    ended = (later.session != now.session) | later.over
-    sessions = expected_sessions(retention, hazard, retention.horizon_days - now.day)
-    left = world.scenario.sessions - 1 - now.session
-    worth: Floats = np.minimum(sessions, left) * world.scenario.turns * view.usual
-    return np.where(ended, worth, 0.0)
-
-
-def expected_sessions(params: Retention, hazard: Floats, days: Ints) -> Floats:
-    """(B) sessions to be expected in the `days` (B) after one, if the hazard (B) stays as it is.
-
-    E(D) = Σ_{k=1}^{min(churn_days, D−1)} h (1 − h)^{k−1} (1 + E(D − k)).
-    """
-    expected = np.zeros((int(days.max(initial=0)) + 1, len(hazard)))
-    for span in range(1, len(expected)):
-        chance = hazard
-        for k in range(1, min(params.churn_days, span - 1) + 1):
-            expected[span] += chance * (1.0 + expected[span - k])
-            chance = chance * (1.0 - hazard)
-    return expected[np.maximum(days, 0), np.arange(len(hazard))]
+    """(B) what the sessions are worth that the plan does not follow."""
+    sessions = sessions_beyond(world, now, later, response)
+    return sessions * (world.scenario.turns * view.usual)

@@ -132,6 +132,11 @@ for _scenario in (
         minors_only=True,
     ),
     Scenario(
+        "privacy-canary",
+        "users tell a private fact in confidence in their first session",
+        confides=True,
+    ),
+    Scenario(
         "poisoned-items",
         "unpopular items were pushed to the top of the public popularity",
         overlay=Overlay(kind="poison-popularity", share=0.02, seed=1),

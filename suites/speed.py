@@ -62,16 +62,16 @@ def speeds(num_envs: int = 4096, threads: int | None = None) -> Iterator[dict[st
     bar  what the project promises, or None
     """
     contenders = {
-        VECTOR: _vector("synthetic", EVERYTHING, num_envs, threads),
-        "vector, stationary": _vector("synthetic", "stationary", num_envs, threads),
-        "vector, stationary, 1,000,000 items": _vector(
+        VECTOR: vector("synthetic", EVERYTHING, num_envs, threads),
+        "vector, stationary": vector("synthetic", "stationary", num_envs, threads),
+        "vector, stationary, 1,000,000 items": vector(
             "synthetic:1000000", "stationary", num_envs, threads
         ),
-        "single": _single("synthetic", "gradual-drift"),
-        "single, 1,000,000 items": _single("synthetic:1000000", "gradual-drift"),
+        "single": single("synthetic", "gradual-drift"),
+        "single, 1,000,000 items": single("synthetic:1000000", "gradual-drift"),
     }
     if find_spec("sardine") is not None:
-        contenders[PEER] = _sardine()
+        contenders[PEER] = sardine_peer()
     rate = interleaved(contenders)
     bars = {VECTOR: 700_000.0, "single": 10_000.0}
     for name, value in rate.items():
@@ -118,7 +118,8 @@ def memory(users: int) -> float:
     return float(ran.stdout) / 1e9
 
 
-def _vector(catalog: str, scenario: str | Scenario, num_envs: int, threads: int | None) -> Sprint:
+def vector(catalog: str, scenario: str | Scenario, num_envs: int, threads: int | None) -> Sprint:
+    """Random slates for `num_envs` lives at once."""
     envs = gym.make_vec(
         "TasteShift/Lifelong-v0",
         num_envs=num_envs,
@@ -141,7 +142,8 @@ def _vector(catalog: str, scenario: str | Scenario, num_envs: int, threads: int 
     return sprint
 
 
-def _single(catalog: str, scenario: str) -> Sprint:
+def single(catalog: str, scenario: str) -> Sprint:
+    """Random slates for one life after the other, words included."""
     env = Lifelong(catalog, scenario, SLATE_SIZE)
     env.reset(seed=0)
     items = len(env.world.catalog)
@@ -158,7 +160,7 @@ def _single(catalog: str, scenario: str) -> Sprint:
     return sprint
 
 
-def _sardine() -> Sprint:
+def sardine_peer() -> Sprint:
     """SARDINE's users, 1,000 items and slates of 10 likewise, through Gymnasium's vectorisation."""
     import warnings
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tasteshift import envs as _envs
 from tasteshift.envs.catalogs.load import load_data
+from tasteshift.envs.dynamics.people import PRIVATE_FACTS
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
 from tasteshift.envs.scenarios import SCENARIOS
@@ -270,3 +271,18 @@ def test_a_reset_without_a_seed_lives_the_next_life_of_the_last_seed():
     again = [twin.reset(seed=9)[0]["user"], *(twin.reset()[0]["user"] for _ in range(5))]
     assert lives == again
     assert len(set(lives)) > 3
+
+
+def test_a_confidence_is_told_once_and_spaces_hold_every_word():
+    env = make(catalog="movielens-100k", scenario="privacy-canary", turns=2, sessions=3)
+    space = env.observation_space["utterance"]
+    assert space.contains("")
+    odd = [title for title in env.world.catalog.title if not title.isascii()]
+    assert odd
+    assert all(space.contains(f"I loved {title}.") for title in odd)
+    told = []
+    observation, _ = env.reset(seed=4)
+    for _ in range(6):
+        told.append(any(fact in observation["utterance"] for fact in PRIVATE_FACTS))
+        observation, *_ = env.step({"slate": np.full(5, -1)})
+    assert told == [True] + [False] * 5

@@ -17,17 +17,11 @@ from tasteshift.envs.choice import (
     QUALITY_WEIGHT,
     REPEAT_COST,
 )
-from tasteshift.envs.dynamics.retention import Retention
+from tasteshift.envs.dynamics.retention import Retention, return_hazard
 from tasteshift.envs.dynamics.satiation import Satiation
-from tasteshift.envs.planning import (
-    Manner,
-    expected_sessions,
-    foresee,
-    foreseeable,
-    look,
-    plan,
-    proposals,
-)
+from tasteshift.envs.dynamics.trust import update_trust
+from tasteshift.envs.foresight import expected_sessions, foresee, foreseeable, goes_on
+from tasteshift.envs.planning import Manner, look, plan, proposals
 from tasteshift.envs.population import begin
 from tasteshift.envs.scenarios import SCENARIOS
 from tasteshift.envs.truth import Truth
@@ -279,3 +273,44 @@ def test_the_foreseeable_world_is_made_once():
     world = build_world("synthetic:60", "gradual-drift", 3)
     assert foreseeable(world) is foreseeable(world)
     assert foreseeable(world).scenario.drift.half_life_days == world.scenario.drift.half_life_days
+
+
+def test_a_session_that_ends_is_worth_the_sessions_to_be_expected():
+    world = build_world("synthetic:60", "retention", 3)
+    now = begin(world, 3, np.array([5]))
+    now = replace(now, turn=np.array([4]), earned=np.array([1.5]), patience=np.array([2.0]))
+    slate, value = plan(world, now, 1, 8, propose=lambda *_: [((), Manner())])
+    assert slate == ()
+    mean = np.array([1.5 / 5])
+    trust = update_trust(world.scenario.trust, now.trust, mean, np.array([0]))
+    retention = world.scenario.retention
+    hazard = return_hazard(retention, 3, now.user, mean, trust)
+    sessions = expected_sessions(retention, hazard, np.array([retention.horizon_days]))[0]
+    usual = Truth(world, lambda: now).best()[1]
+    assert value == pytest.approx(sessions * world.scenario.turns * usual, rel=1e-12)
+    last = replace(now, session=np.array([world.scenario.sessions - 1]))
+    assert plan(world, last, 1, 8, propose=lambda *_: [((), Manner())])[1] == 0.0
+
+
+def test_foresight_ends_with_a_life_and_where_users_may_stay_away():
+    nothing = np.full((1, 3), -1)
+    refused = Response(np.array([-1]), np.zeros(1))
+    for scenario, follows in (("stationary", True), ("retention", False)):
+        world = build_world("synthetic:60", scenario, 3)
+        now = replace(begin(world, 3, np.array([5])), turn=np.array([4]))
+        assert goes_on(world, now, foresee(world, now, nothing, refused))[0] == follows
+        last = replace(now, session=np.array([world.scenario.sessions - 1]))
+        assert not goes_on(world, last, foresee(world, last, nothing, refused))[0]
+        early = replace(now, turn=np.array([0]))
+        assert goes_on(world, early, foresee(world, early, nothing, refused))[0]
+
+
+def test_shifts_are_not_foreseen():
+    world = build_world("synthetic:60", "abrupt-shift", 3)
+    users, nothing = np.arange(20), np.full((20, 3), -1)
+    now = begin(world, 3, users)
+    now = replace(now, day=np.full(20, 34), session=np.full(20, 5), turn=np.full(20, 4))
+    refused = Response(np.full(20, -1), np.zeros(20))
+    turned = (advance(world, now, nothing, refused).anchor != now.anchor).any(axis=(1, 2))
+    assert 0 < turned.sum() < 20
+    assert (foresee(world, now, nothing, refused).anchor == now.anchor).all()
