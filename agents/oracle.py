@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..envs.population import Population
 from ..envs.public import PublicWorld
 from ..envs.truth import Truth
 from ..records import Action, Brief, Observation
@@ -31,17 +32,17 @@ class Oracle:
 
 
 class FrozenOracle(Oracle):
-    """Believes for ever in the interests that are in force when a life begins.
+    """Believes for ever in the interests and the mood with which a life begins.
 
-    It still sees the age, what the user has ruled out, what was chosen lately, and how topics
-    stand with the user; between it and the oracle lies what noticing a change of taste is worth.
+    It still sees the age, what the user has ruled out and what was chosen lately; between it and
+    the oracle lies what noticing a change is worth.
     """
 
     name = "frozen-oracle"
 
     def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
-        """Open a session that remembers the interests of this moment."""
-        return OracleSession(truth, interests=truth.interests())
+        """Open a session that remembers the user's mind of this moment."""
+        return OracleSession(truth, mind=truth.now())
 
 
 class BlindOracle(Oracle):
@@ -84,16 +85,16 @@ class OracleSession:
     def __init__(
         self,
         truth: Truth,
-        interests: NDArray[np.int32] | None = None,
+        mind: Population | None = None,
         traits: NDArray[np.int32] | None = None,
     ) -> None:
         self._truth = truth
-        self._interests = interests
+        self._mind = mind
         self._traits = traits
 
     def act(self, observation: Observation) -> Action:
         """The best safe slate under those beliefs."""
-        return Action(self._truth.best(self._interests, self._traits)[0])
+        return Action(self._truth.best(self._mind, self._traits)[0])
 
 
 class PlanningOracle(Oracle):

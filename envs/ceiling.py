@@ -41,22 +41,18 @@ def best_slate(utility: Floats, reward: Floats, nothing: float, size: int) -> tu
     return order[:count], float(value)
 
 
-def appraise(
-    world: World, now: Population, interests: Units | None = None, traits: Units | None = None
-) -> tuple[Floats, Floats]:
+def appraise(world: World, now: Population, traits: Units | None = None) -> tuple[Floats, Floats]:
     """Utility without position (n) and expected reward (n) of all items for a population of one.
 
-    interests  (M, d) believed instead of those in force, in grid units
-    traits     (n, W) believed instead of what the items are, see `item_traits`
+    traits  (n, W) believed instead of what the items are, see `item_traits`
     """
     believed = world.traits if traits is None else traits
-    directions = now.interests[0] if interests is None else interests
-    d = directions.shape[1]
+    d = now.interests.shape[2]
     liking = np.empty(len(believed))
     appraise_rows(
         world.beta,
         believed,
-        directions,
+        now.interests[0],
         now.weights[0],
         now.topic_utility[0],
         now.recent[0],

@@ -16,7 +16,7 @@ from .features import KEPT, Singles, item_features, update_history
 from .observation import Values
 
 
-class FlatLifelong(gym.Wrapper[Singles, NDArray[np.int64], Values, Values], RecordConstructorArgs):
+class FlatLifelong(gym.Wrapper[Singles, NDArray[np.int64], Any, Any], RecordConstructorArgs):
     """A Lifelong-v0 environment with a `Box` observation and a `MultiDiscrete` action.
 
     Made from ``gym.make("TasteShift/Lifelong-v0", …)``; PPO of Stable-Baselines3 trains on it.

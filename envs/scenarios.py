@@ -93,7 +93,7 @@ for _scenario in (
     Scenario(
         "satiation",
         "whatever topic was chosen lately is liked less, and recovers within weeks",
-        satiation=Satiation(half_life_days=7, cost=1.0),
+        satiation=Satiation(half_life_days=14, cost=2.0),
     ),
     Scenario(
         "influence",

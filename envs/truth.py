@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -66,21 +67,26 @@ class Truth:
         return expected_reward(placed, reward[shown], self.world.nothing)
 
     def best(
-        self, interests: Units | None = None, traits: Units | None = None
+        self, mind: Population | None = None, traits: Units | None = None
     ) -> tuple[Slate, float]:
         """The best safe slate for the user's state, and its expected reward.
 
-        interests  (M, d) believed instead of those in force; the rest of the state is known
-        traits     (n, W) believed instead of what the items are, such as `blind_traits`
+        mind    whose interests and mood are believed instead of those of the moment
+        traits  (n, W) believed instead of what the items are, such as `blind_traits`
 
         The reward is the one to be expected under those beliefs.
         """
-        if interests is None and traits is None:
+        if mind is None and traits is None:
             utility, reward = self.appraisal()
             if self._best is None:
                 self._best = self._optimum(utility, reward)
             return self._best
-        return self._optimum(*appraise(self.world, self._now(), interests, traits))
+        believed = now = self._now()
+        if mind is not None:
+            believed = replace(
+                now, interests=mind.interests, topic_utility=mind.topic_utility, scale=mind.scale
+            )
+        return self._optimum(*appraise(self.world, believed, traits))
 
     def blind(self, modalities: frozenset[str]) -> Units:
         """Traits to believe for those who see items only through `modalities`."""

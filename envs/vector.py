@@ -31,6 +31,7 @@ from .observation import (
 )
 from .philox import Words, words
 from .population import Population, begin, rows, with_rows
+from .scenarios import Scenario
 from .turn import advance, respond
 from .world import World, build_world
 
@@ -69,13 +70,13 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         self,
         num_envs: int = 1,
         catalog: str = "movielens-100k",
-        scenario: str = "stationary",
+        scenario: str | Scenario = "stationary",
         slate_size: int = 5,
         sessions: int | None = None,
         turns: int | None = None,
         text: bool = False,
         threads: int | None = None,
-        at_once: int = 512,
+        at_once: int = 2048,
         render_mode: None = None,
     ) -> None:
         threads = min(2, os.cpu_count() or 1) if threads is None else threads
@@ -109,10 +110,11 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         self.single_action_space = spaces.Dict({"slate": slate_space(self.world)})
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._numbers = batch_space(
-            spaces.Dict({k: s for k, s in shown.items() if k not in ("features", "utterance")}),
-            self.num_envs,
-        )
+        self._numbers = {
+            name: batch_space(space, self.num_envs)
+            for name, space in shown.items()
+            if name not in ("features", "utterance")
+        }
 
     def reset(
         self,
