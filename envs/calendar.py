@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from .choice import Floats, Ints
-from .dynamics.drift import drift_noise, drift_one_day
+from .dynamics.drift import wander
 from .dynamics.retention import days_away
 from .dynamics.satiation import recover
 from .dynamics.shift import rotate, shift_plan
 from .dynamics.trust import update_trust
-from .population import Population, with_interests, with_mood
+from .population import Population, rows, served_users, with_interests, with_mood
 from .world import World
 
 
@@ -38,13 +38,15 @@ def next_session(world: World, now: Population) -> Population:
     if scenario.retention is not None:
         over |= now.day + away >= scenario.retention.horizon_days
     back = ~over
+    session = now.session + back
     return with_mood(
         world,
         with_interests(
             world,
             replace(
                 _days_later(world, now, np.where(back, away, 0)),
-                session=now.session + back,
+                session=session,
+                serves=served_users(world, now.seed, now.user, session),
                 turn=np.where(back, 0, now.turn),
                 patience=np.where(
                     back, scenario.patience.start if scenario.patience else np.inf, now.patience
@@ -61,26 +63,31 @@ def next_session(world: World, now: Population) -> Population:
 def _days_later(world: World, now: Population, days: Ints) -> Population:
     """The population `days` (B) later, every day lived through; 0 for users who stand still."""
     scenario, taste, anchor = world.scenario, now.taste, now.anchor
-    calendar = now.day[:, None] + 1 + np.arange(int(days.max()))
+    first, last = now.day + 1, now.day + days
     if scenario.shift is not None:
         turning_day, target = shift_plan(scenario.shift, now.seed, now.user, world.num_users)
+        turning = np.flatnonzero((first <= turning_day) & (turning_day <= last))
+        if turning.size:
+            eve = turning_day[turning] - 1
+            part = rows(now, turning)
+            if scenario.drift is not None:
+                part = replace(part, taste=_wandered(world, part, first[turning], eve))
+            towards = world.hidden.anchors[target[turning]]
+            turned = rotate(part.anchor, towards, scenario.shift.angle_degrees)
+            taste, anchor, first = taste.copy(), anchor.copy(), first.copy()
+            taste[turning] = part.taste + (turned - part.anchor)
+            anchor[turning] = turned
+            first[turning] = eve + 1
+    now = replace(now, taste=taste, anchor=anchor)
     if scenario.drift is not None:
-        noise = drift_noise(now.seed, now.user, calendar, *taste.shape[1:])
-    for k, day in enumerate(calendar.T):
-        living = k < days
-        if scenario.shift is not None and (turning := living & (turning_day == day)).any():
-            towards = world.hidden.anchors[target]
-            turned = rotate(anchor, towards, scenario.shift.angle_degrees)
-            taste = _where(turning, taste + (turned - anchor), taste)
-            anchor = _where(turning, turned, anchor)
-        if scenario.drift is not None:
-            drifted = drift_one_day(scenario.drift, taste, anchor, noise[:, k])
-            taste = drifted if living.all() else _where(living, drifted, taste)
-    now = replace(now, taste=taste, anchor=anchor, day=now.day + days)
+        now = replace(now, taste=_wandered(world, now, first, last))
+    now = replace(now, day=now.day + days)
     if scenario.satiation is not None:
         now = replace(now, satiation=recover(scenario.satiation, now.satiation, days))
     return now
 
 
-def _where(rows: np.ndarray[tuple[int], np.dtype[np.bool_]], yes: Floats, no: Floats) -> Floats:
-    return np.where(rows[:, None, None], yes, no)
+def _wandered(world: World, now: Population, first: Ints, last: Ints) -> Floats:
+    """Tastes after the drift of the days first … last (B), both included."""
+    assert world.scenario.drift is not None
+    return wander(world.scenario.drift, now.seed, now.user, first, last, now.taste, now.anchor)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..records import NOTHING
 from . import exact
 from .compiled import compiled
-from .exact import exp_of, log_of, normal_quantile_of, sigmoid_of
+from .exact import exp_of, exps, log_of, logs, normal_quantile_of, sigmoid_of
 from .grid import GRID
 from .philox import MASK, Words, philox, unit
 
@@ -74,10 +74,10 @@ def state_part(topic_utility: Floats, topics: Units, recent: Ints, item: int) ->
         count += 1
     if count > 1:
         total /= count
-    for earlier in recent:
-        if earlier == item:
-            return total - REPEAT_COST
-    return total
+    seen = False
+    for k in range(recent.size):
+        seen |= bool(recent[k] == item)
+    return total - REPEAT_COST if seen else total
 
 
 def item_traits(z: Floats, appeal: Floats, quality: Floats, topic: NDArray[np.bool_]) -> Units:
@@ -121,10 +121,13 @@ def respond_rows(
     without meaning: it keeps the reads alive that fetch the next row's items ahead of time.
     """
     size, d = slates.shape[1], interests.shape[2]
-    word_a, word_b = np.empty(size + 1, np.uint64), np.empty(size + 1, np.uint64)
-    word_c, word_d = np.empty(size + 1, np.uint64), np.empty(size + 1, np.uint64)
+    lanes, many = (size + 8) // 8 * 8, (size * interests.shape[1] + 7) // 8 * 8
+    word_a, word_b = np.zeros(lanes, np.uint64), np.zeros(lanes, np.uint64)
+    word_c, word_d = np.zeros(lanes, np.uint64), np.zeros(lanes, np.uint64)
     shown = np.empty((size, traits.shape[1]), np.int32)
     liked, added = np.empty(size), np.empty(size)
+    score, drive = np.zeros(many), np.zeros(lanes)
+    wait, room = np.empty(lanes), np.empty(lanes)
     outside = exp_of(nothing)
     touched = 0
     for row in range(len(slates)):
@@ -140,15 +143,23 @@ def respond_rows(
             for j in range(shown.shape[1]):
                 shown[k, j] = traits[max(slate[k], 0), j]
         philox(word_a, word_b, word_c, word_d, seed[row])
-        first, arrival = NOTHING, -log_of(unit(word_a[0], word_b[0])) / outside
+        for k in range(lanes):
+            wait[k] = unit(word_a[k], word_b[k])
+        logs(wait, room)
         for k in range(size):
-            if slate[k] == NOTHING:
-                continue
-            liked[k] = served(beta, interests[row], weights[row], shown[k, :d])
+            for m in range(interests.shape[1]):
+                score[k * interests.shape[1] + m] = beta * dot(interests[row, m], shown[k, :d])
             added[k] = state_part(topic_utility[row], shown[k, d + 2 :], recent[row], slate[k])
-            drive = liked[k] * exp_of(added[k] + shown[k, d] * GRID - POSITION_COST * k)
-            when = -log_of(unit(word_a[k + 1], word_b[k + 1])) / drive
-            if when < arrival:
+            drive[k] = added[k] + shown[k, d] * GRID - POSITION_COST * k
+        exps(score)
+        exps(drive)
+        first, arrival = NOTHING, -wait[0] / outside
+        for k in range(size):
+            liked[k] = 0.0
+            for m in range(interests.shape[1]):
+                liked[k] += weights[row, m] * score[k * interests.shape[1] + m]
+            when = -wait[k + 1] / (liked[k] * drive[k])
+            if slate[k] != NOTHING and when < arrival:
                 first, arrival = k, when
         chosen[row], reward[row] = NOTHING, 0.0
         if first != NOTHING:

@@ -22,6 +22,7 @@ LN2_HIGH = 6.93147180369123816490e-01
 LN2_LOW = 1.90821492927058770002e-10
 INVERSE_LN2 = 1.44269504088896338700e00
 ROOT_HALF = 0.70710678118654752440
+MANTISSA, HALF_BITS = 0xFFFFFFFFFFFFF, 0x3FE0000000000000
 POWERS = np.ldexp(1.0, np.arange(-1022, 1024))
 """2^k for every normal exponent k, so that scaling is a product."""
 
@@ -58,6 +59,21 @@ FAR_TAIL = (
 
 
 @compiled
+def _exp_of_moderate(x: float) -> float:
+    """e^x for x from −708 to 709."""
+    k = float(np.rint(x * INVERSE_LN2))
+    r = (x - k * LN2_HIGH) - k * LN2_LOW
+    r2 = r * r
+    r4 = r2 * r2
+    low = (1.0 + r) + r2 * (0.5 + r * (1.0 / 6.0))
+    middle = (1.0 / 24.0 + r * (1.0 / 120.0)) + r2 * (1.0 / 720.0 + r * (1.0 / 5040.0))
+    high = (1.0 / 40320.0 + r * (1.0 / 362880.0)) + r2 * (1.0 / 3628800.0 + r * (1.0 / 39916800.0))
+    last = 1.0 / 479001600.0 + r * (1.0 / 6227020800.0)
+    power: float = POWERS[int(k) + 1022]
+    return (low + r4 * (middle + r4 * (high + r4 * last))) * power
+
+
+@compiled
 def exp_of(x: float) -> float:
     """e^x: x = k ln 2 + r with |r| ≤ ½ ln 2, and the power series of e^r to r¹³.
 
@@ -69,16 +85,30 @@ def exp_of(x: float) -> float:
         return 0.0
     if x > 709.0:
         return math.inf
-    k = np.rint(x * INVERSE_LN2)
-    r = (x - k * LN2_HIGH) - k * LN2_LOW
-    r2 = r * r
-    r4 = r2 * r2
-    low = (1.0 + r) + r2 * (0.5 + r * (1.0 / 6.0))
-    middle = (1.0 / 24.0 + r * (1.0 / 120.0)) + r2 * (1.0 / 720.0 + r * (1.0 / 5040.0))
-    high = (1.0 / 40320.0 + r * (1.0 / 362880.0)) + r2 * (1.0 / 3628800.0 + r * (1.0 / 39916800.0))
-    last = 1.0 / 479001600.0 + r * (1.0 / 6227020800.0)
-    power: float = POWERS[int(k) + 1022]
-    return (low + r4 * (middle + r4 * (high + r4 * last))) * power
+    return _exp_of_moderate(x)
+
+
+@compiled
+def exps(x: Floats) -> None:
+    """`exp_of` in place, of numbers, in one sweep that vectorises."""
+    for j in range(x.size):
+        moderate = -708.0 <= x[j] <= 709.0
+        y = _exp_of_moderate(x[j] if moderate else 0.0)
+        x[j] = y if moderate else (0.0 if x[j] < 0.0 else math.inf)
+
+
+@compiled
+def _log_of_parts(m: float, e: float) -> float:
+    """ln(m 2^e) for m in [√½, √2)."""
+    f = (m - 1.0) / (m + 1.0)
+    s = f * f
+    s2 = s * s
+    s4 = s2 * s2
+    low = (2.0 / 3.0 + s * (2.0 / 5.0)) + s2 * (2.0 / 7.0 + s * (2.0 / 9.0))
+    high = (2.0 / 11.0 + s * (2.0 / 13.0)) + s2 * (2.0 / 15.0 + s * (2.0 / 17.0))
+    last = (2.0 / 19.0 + s * (2.0 / 21.0)) + s2 * (2.0 / 23.0)
+    series = s * (low + s4 * (high + s4 * last))
+    return (e * LN2_LOW + (2.0 * f + f * series)) + e * LN2_HIGH
 
 
 @compiled
@@ -94,15 +124,7 @@ def log_of(x: float) -> float:
     m, e = math.frexp(x)
     if m < ROOT_HALF:
         m, e = 2.0 * m, e - 1
-    f = (m - 1.0) / (m + 1.0)
-    s = f * f
-    s2 = s * s
-    s4 = s2 * s2
-    low = (2.0 / 3.0 + s * (2.0 / 5.0)) + s2 * (2.0 / 7.0 + s * (2.0 / 9.0))
-    high = (2.0 / 11.0 + s * (2.0 / 13.0)) + s2 * (2.0 / 15.0 + s * (2.0 / 17.0))
-    last = (2.0 / 19.0 + s * (2.0 / 21.0)) + s2 * (2.0 / 23.0)
-    series = s * (low + s4 * (high + s4 * last))
-    return (e * LN2_LOW + (2.0 * f + f * series)) + e * LN2_HIGH
+    return _log_of_parts(m, float(e))
 
 
 @compiled
@@ -150,13 +172,39 @@ def normal_quantile_of(p: float) -> float:
 
 
 @compiled
-def normal_quantiles(p: Floats, out: Floats) -> None:
-    """`normal_quantile_of` for a row; the centre in one sweep that vectorises, then the tails."""
+def normal_quantiles(p: Floats, near: Floats, tail: Floats, out: Floats) -> None:
+    """`normal_quantile_of` for a row of numbers in (0, 1), in sweeps that vectorise.
+
+    Centre and near tail are worked out everywhere, which costs less than to choose. `near` and
+    `tail` are room to work in, each as long as p.
+    """
     for k in range(p.size):
-        out[k] = _central_quantile(p[k] - 0.5)
+        near[k] = p[k] if p[k] < 0.5 else 1.0 - p[k]
+    logs(near, tail)
     for k in range(p.size):
-        if abs(p[k] - 0.5) > 0.425:
+        near[k] = math.sqrt(-near[k])
+        tail[k] = _ratio(near[k] - 1.6, NEAR_TAIL)
+    for k in range(p.size):
+        q = p[k] - 0.5
+        centre = _central_quantile(q)
+        x = tail[k] if q > 0.0 else -tail[k]
+        out[k] = centre if abs(q) <= 0.425 else x
+    for k in range(p.size):
+        if near[k] > 5.0:
             out[k] = _tail_quantile(p[k])
+
+
+@compiled
+def logs(x: Floats, exponent: Floats) -> None:
+    """`log_of` in place, of normal positive numbers; `exponent` is room to work in."""
+    bits = x.view(np.int64)
+    for j in range(x.size):
+        exponent[j] = float((bits[j] >> 52) - 1022)
+        bits[j] = (bits[j] & MANTISSA) | HALF_BITS
+    for j in range(x.size):
+        low = x[j] < ROOT_HALF
+        m = 2.0 * x[j] if low else x[j]
+        x[j] = _log_of_parts(m, exponent[j] - (1.0 if low else 0.0))
 
 
 @compiled
@@ -175,6 +223,12 @@ def _log(x: Floats, out: Floats) -> None:
 def _sigmoid(x: Floats, out: Floats) -> None:
     for k in range(x.size):
         out[k] = sigmoid_of(x[k])
+
+
+@compiled
+def _normal_quantile(p: Floats, out: Floats) -> None:
+    for k in range(p.size):
+        out[k] = normal_quantile_of(p[k])
 
 
 def exp(x: ArrayLike) -> Floats:
@@ -201,7 +255,7 @@ def sigmoid(x: ArrayLike) -> Floats:
 def normal_quantile(p: ArrayLike) -> Floats:
     """Φ⁻¹(p), elementwise, for p in (0, 1)."""
     flat, out = _flat(p)
-    normal_quantiles(flat, out)
+    _normal_quantile(flat, out)
     return out.reshape(np.shape(p))
 
 

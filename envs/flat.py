@@ -16,7 +16,7 @@ from .features import KEPT, Singles, item_features, update_history
 from .observation import Values
 
 
-class FlatLifelong(gym.Wrapper[Singles, NDArray[np.int64], Any, Any], RecordConstructorArgs):
+class FlatLifelong(gym.Wrapper[Singles, NDArray[np.int64], Values, Values], RecordConstructorArgs):
     """A Lifelong-v0 environment with a `Box` observation and a `MultiDiscrete` action.
 
     Made from ``gym.make("TasteShift/Lifelong-v0", …)``; PPO of Stable-Baselines3 trains on it.
@@ -33,6 +33,7 @@ class FlatLifelong(gym.Wrapper[Singles, NDArray[np.int64], Any, Any], RecordCons
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
+        self._plain = env
         world = getattr(env.unwrapped, "world", None)
         if world is None:
             raise InputError("FlatLifelong wraps TasteShift/Lifelong-v0 and nothing else")
@@ -56,13 +57,13 @@ class FlatLifelong(gym.Wrapper[Singles, NDArray[np.int64], Any, Any], RecordCons
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Singles, Values]:
         """Begin a life, as the environment does."""
-        observation, info = self.env.reset(seed=seed, options=options)
+        observation, info = self._plain.reset(seed=seed, options=options)
         self._history = np.zeros_like(self._history)
         return self._flat(observation), info
 
     def step(self, action: NDArray[np.int64]) -> tuple[Singles, float, bool, bool, Values]:
         """Show a slate, as the environment does."""
-        observation, reward, terminated, truncated, info = self.env.step({"slate": action})
+        observation, reward, terminated, truncated, info = self._plain.step({"slate": action})
         self._history = update_history(
             self._history,
             self._features,

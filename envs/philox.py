@@ -17,6 +17,7 @@ from .compiled import compiled
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
+Word = int | np.uint64
 
 ROUNDS = 10
 MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -52,7 +53,7 @@ class Purpose(IntEnum):
 
 
 @compiled
-def philox(a: Words, b: Words, c: Words, d: Words, seed: int) -> None:
+def philox(a: Words, b: Words, c: Words, d: Words, seed: Word) -> None:
     """Philox4x32-10 in place: n counters (a, b, c, d) become random words under one key.
 
     Words are uint64 that hold 32 bits; the key is the 64-bit seed. Blocks lie side by side, so
@@ -80,36 +81,59 @@ def unit_of_one(word: int) -> float:
 
 
 @compiled
-def _pairs(address: Words, purpose: int, first: Floats, second: Floats) -> None:
-    a, b, c, d = (
-        np.empty(1, np.uint64),
-        np.empty(1, np.uint64),
-        np.empty(1, np.uint64),
-        np.empty(1, np.uint64),
-    )
+def _pairs(address: Words, purpose: Word, first: Floats, second: Floats) -> None:
+    room = np.empty((4, 1), np.uint64)
     for k in range(first.size):
-        seed, user, time, index = address[:, k]
-        a[0], b[0], c[0], d[0] = index & MASK, user & MASK, time & MASK, np.uint64(purpose)
-        philox(a, b, c, d, seed)
-        first[k], second[k] = unit(a[0], b[0]), unit(c[0], d[0])
+        seed, user, time, index = address[0, k], address[1, k], address[2, k], address[3, k]
+        first[k], second[k] = pair_of(seed, user, time, purpose, index, room)
 
 
 @compiled
-def _normals(address: Words, purpose: int, out: Floats) -> None:
+def pair_of(
+    seed: Word, user: Word, time: Word, purpose: Word, index: Word, room: Words
+) -> tuple[float, float]:
+    """`uniforms` for one address of uint64; `room` (4, 1) is to work in."""
+    room[0, 0], room[1, 0], room[2, 0], room[3, 0] = index & MASK, user & MASK, time & MASK, purpose
+    philox(room[0], room[1], room[2], room[3], seed)
+    return unit(room[0, 0], room[1, 0]), unit(room[2, 0], room[3, 0])
+
+
+@compiled
+def scratch(count: int, times: int) -> tuple[Words, Floats]:
+    """Room in which `normal_rows` works, for `times` rows of `count` numbers."""
+    blocks = times * ((count + 3) // 4)
+    return np.empty((4, blocks), np.uint64), np.empty((3, 4 * blocks))
+
+
+@compiled
+def normal_rows(
+    seed: Word, user: Word, time: Word, purpose: Word, room: tuple[Words, Floats], out: Floats
+) -> None:
+    """Fill `out` (D, 4 ⌈count / 4⌉) with the draws of D times in a row, see `normals`."""
+    times, blocks = out.shape[0], out.shape[1] // 4
+    most = times * blocks
+    a, b, c, d = room[0][0][:most], room[0][1][:most], room[0][2][:most], room[0][3][:most]
+    draw, near, tail = room[1][0][: 4 * most], room[1][1][: 4 * most], room[1][2][: 4 * most]
+    for k in range(times):
+        for j in range(blocks):
+            at = k * blocks + j
+            a[at], b[at], d[at] = j, user & MASK, purpose
+            c[at] = (time + np.uint64(k)) & MASK
+    philox(a, b, c, d, seed)
+    for j in range(most):
+        draw[4 * j], draw[4 * j + 1] = unit_of_one(a[j]), unit_of_one(b[j])
+        draw[4 * j + 2], draw[4 * j + 3] = unit_of_one(c[j]), unit_of_one(d[j])
+    exact.normal_quantiles(draw, near, tail, out.reshape(-1))
+
+
+@compiled
+def _normals(address: Words, purpose: Word, out: Floats) -> None:
     count = out.shape[1]
-    blocks = (count + 3) // 4
-    a, b = np.empty(blocks, np.uint64), np.empty(blocks, np.uint64)
-    c, d = np.empty(blocks, np.uint64), np.empty(blocks, np.uint64)
-    draw = np.empty((blocks, 4))
+    room, row_out = scratch(count, 1), np.empty((1, (count + 3) // 4 * 4))
     for row in range(len(out)):
-        seed, user, time = address[:, row]
-        for j in range(blocks):
-            a[j], b[j], c[j], d[j] = j, user & MASK, time & MASK, np.uint64(purpose)
-        philox(a, b, c, d, seed)
-        for j in range(blocks):
-            draw[j, 0], draw[j, 1] = unit_of_one(a[j]), unit_of_one(b[j])
-            draw[j, 2], draw[j, 3] = unit_of_one(c[j]), unit_of_one(d[j])
-        exact.normal_quantiles(draw.reshape(-1)[:count], out[row])
+        seed, user, time = address[0, row], address[1, row], address[2, row]
+        normal_rows(seed, user, time, purpose, room, row_out)
+        out[row] = row_out[0, :count]
 
 
 def uniforms(
@@ -161,8 +185,12 @@ def normals(
 
 def _address(*parts: ArrayLike) -> tuple[Words, tuple[int, ...]]:
     """Parts broadcast together, flattened into rows of one array; and the shape they had."""
-    together = np.broadcast_arrays(*(words(part) for part in parts))
-    return np.stack([part.reshape(-1) for part in together]), together[0].shape
+    given = [words(part) for part in parts]
+    shape = np.broadcast_shapes(*(part.shape for part in given))
+    together = np.empty((len(given), *shape), dtype=np.uint64)
+    for k, part in enumerate(given):
+        together[k, ...] = part
+    return together.reshape(len(given), -1), shape
 
 
 def words(value: ArrayLike) -> Words:

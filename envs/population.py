@@ -10,11 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from ..records import NOTHING
 from . import philox
 from .choice import Floats, Ints, Units
+from .compiled import compiled
+from .directions import put_regime, to_direction
 from .dynamics.boredom import begin_boredom, boredom_utility
+from .dynamics.constraint import constraint_plan
 from .dynamics.drift import drift_noise, stationary_taste
 from .dynamics.interest_evolution import begin_interests, interest_draws, interest_utility
 from .dynamics.long_term_satisfaction import begin_exposure, exposure_draws, satisfaction
-from .dynamics.recurring import recurring_target, regime, regime_taste
+from .dynamics.recurring import recurring_target, regime, regime_turns
 from .dynamics.satiation import satiation_utility
 from .dynamics.transient import transient_plan
 from .grid import GRID
@@ -43,6 +46,9 @@ class Population:
     day             (B) calendar days since the life began
     session, turn   (B) indices; turn counts within the session
     recent          (B, MEMORY) the last items chosen, newest first, NOTHING where none
+    towards         (B) the user towards whose anchors recurring regimes turn
+    serves          (B) the user whom this session serves, NOTHING where it is the user's own
+    ban_day         (B) from which `ban_topic` (B) is ruled out; NOTHING is no topic
     churned         (B) the user has left for good
     over            (B) no turn is left: the calendar has ended, or the user has left
 
@@ -71,6 +77,10 @@ class Population:
     session: Ints
     turn: Ints
     recent: Ints
+    towards: Ints
+    serves: Ints
+    ban_day: Ints
+    ban_topic: Ints
     churned: NDArray[np.bool_]
     over: NDArray[np.bool_]
     interests: Units
@@ -91,6 +101,13 @@ def begin(world: World, seed: ArrayLike, users: Ints) -> Population:
     if scenario.drift is not None:
         noise = drift_noise(seeds, users, whole[:, None], *anchor.shape[1:])[:, 0]
         taste = stationary_taste(scenario.drift, anchor, noise)
+    towards, ban = users, (whole, whole + NOTHING)
+    if scenario.recurring is not None:
+        towards = recurring_target(seeds, users, world.num_users)
+    if scenario.constraint is not None:
+        units, weights = np.rint(anchor / GRID), world.hidden.weights[users]
+        loved = liking_of_topics(world, units, weights)
+        ban = constraint_plan(scenario.constraint, seeds, users, loved)
     leaning, exposure = np.zeros((count, 0)), real
     bored_with, boredom = np.zeros((count, 0), np.int64), np.zeros((count, 0), np.int64)
     if scenario.interest_evolution is not None:
@@ -118,6 +135,10 @@ def begin(world: World, seed: ArrayLike, users: Ints) -> Population:
         session=whole,
         turn=whole,
         recent=np.full((count, MEMORY), NOTHING, dtype=np.int64),
+        towards=towards,
+        serves=served_users(world, seeds, users, whole),
+        ban_day=ban[0],
+        ban_topic=ban[1],
         churned=np.zeros(count, dtype=bool),
         over=np.zeros(count, dtype=bool),
         interests=np.zeros(anchor.shape, dtype=np.int32),
@@ -127,31 +148,68 @@ def begin(world: World, seed: ArrayLike, users: Ints) -> Population:
     return with_mood(world, with_interests(world, now))
 
 
-def with_interests(world: World, now: Population) -> Population:
+def served_users(world: World, seed: Words, user: Ints, session: Ints) -> Ints:
+    """(B) the user whom each user's session serves, NOTHING where it is the user's own."""
+    transient = world.scenario.transient
+    if transient is None:
+        return np.full(len(user), NOTHING)
+    gift, other = transient_plan(transient, seed, user, session, world.num_users)
+    return np.where(gift, other, NOTHING)
+
+
+def with_interests(world: World, now: Population, moved: Ints | None = None) -> Population:
     """The population with the directions that its tastes have in this session.
 
     A recurring regime turns them; a session for somebody else has somebody else's.
+
+    moved  (B) the only interest of each user whose taste may have changed in this session,
+           NOTHING where none has; None for all
     """
-    scenario, taste = world.scenario, now.taste
-    if scenario.recurring is not None:
-        target = recurring_target(now.seed, now.user, world.num_users)
-        towards = world.hidden.anchors[target]
-        taste = regime_taste(
-            scenario.recurring, taste, towards, regime(scenario.recurring, now.day)
-        )
-    if scenario.transient is not None:
-        gift, other = transient_plan(
-            scenario.transient, now.seed, now.user, now.session, world.num_users
-        )
-        taste = np.where(gift[:, None, None], world.hidden.anchors[other], taste)
-    return replace(now, interests=directions(taste))
+    recurring = world.scenario.recurring
+    interests = now.interests.copy()
+    _direct(
+        world.hidden.anchors,
+        regime_turns(recurring) if recurring else np.zeros((1, 2)),
+        regime(recurring, now.day) if recurring else np.zeros_like(now.day),
+        now.towards,
+        now.serves,
+        np.full(len(now), EVERY) if moved is None else moved,
+        now.taste,
+        interests,
+    )
+    return replace(now, interests=interests)
 
 
-def directions(taste: Floats) -> Units:
-    """u = x / ‖x‖ of tastes (…, d), rounded to the grid, in grid units."""
-    length = np.sqrt(np.einsum("...d,...d->...", taste, taste))[..., None]
-    units: Units = np.rint(taste / (length * GRID)).astype(np.int32)
-    return units
+EVERY = -2
+"""In place of an interest: all of them."""
+
+
+@compiled
+def _direct(
+    anchors: Floats,
+    turns: Floats,
+    regime: Ints,
+    towards: Ints,
+    serves: Ints,
+    moved: Ints,
+    taste: Floats,
+    interests: Units,
+) -> None:
+    """`with_interests` in place."""
+    away = np.empty(taste.shape[2])
+    for row in range(len(taste)):
+        own = serves[row] == NOTHING
+        for m in range(taste.shape[1]):
+            if moved[row] != EVERY and (moved[row] != m or not own):
+                continue
+            if not own:
+                to_direction(anchors[serves[row], m], interests[row, m])
+            elif regime[row] > 0:
+                cosine, sine = turns[regime[row]]
+                put_regime(taste[row, m], anchors[towards[row], m], cosine, sine, away)
+                to_direction(away, interests[row, m])
+            else:
+                to_direction(taste[row, m], interests[row, m])
 
 
 def with_mood(world: World, now: Population) -> Population:

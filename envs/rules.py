@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..records import NOTHING
-from .choice import Floats, Ints
-from .dynamics.constraint import constraint_plan
-from .grid import GRID
-from .population import Population, liking_of_topics
+from .choice import Ints
+from .population import Population
 from .world import World
 
 
@@ -16,16 +14,15 @@ def avoided_topic(world: World, now: Population) -> Ints:
     """(B) the topic that each user has ruled out by now, NOTHING where none."""
     if world.scenario.constraint is None:
         return np.full(len(now), NOTHING)
-    day, topic = _plan(world, now)
-    return np.where(now.day >= day, topic, NOTHING)
+    return np.where(now.day >= now.ban_day, now.ban_topic, NOTHING)
 
 
 def newly_avoided_topic(world: World, now: Population, before: Ints) -> Ints:
     """(B) the topic that was ruled out since the days `before` (B), NOTHING where none."""
     if world.scenario.constraint is None:
         return np.full(len(now), NOTHING)
-    day, topic = _plan(world, now)
-    return np.where((now.day >= day) & (before < day), topic, NOTHING)
+    since = (now.day >= now.ban_day) & (before < now.ban_day)
+    return np.where(since, now.ban_topic, NOTHING)
 
 
 def offences(world: World, now: Population, slates: Ints) -> Ints:
@@ -36,11 +33,3 @@ def offences(world: World, now: Population, slates: Ints) -> Ints:
     ruled = world.catalog.topic[item, topic[:, None]] & (topic != NOTHING)[:, None]
     counts: Ints = ((old | ruled) & shown).sum(axis=1)
     return counts
-
-
-def _plan(world: World, now: Population) -> tuple[Ints, Ints]:
-    """Day and topic of each user's constraint; the topic is one that the anchors love."""
-    assert world.scenario.constraint is not None
-    anchor = np.rint(world.hidden.anchors[now.user] / GRID)
-    liking: Floats = liking_of_topics(world, anchor, now.weights)
-    return constraint_plan(world.scenario.constraint, now.seed, now.user, liking)

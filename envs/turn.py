@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..records import NOTHING
-from . import exact
 from .calendar import next_session
-from .choice import Floats, Ints, respond_rows
+from .choice import Floats, Ints, Units, dot, respond_rows
+from .compiled import compiled
 from .dynamics.boredom import pull, update_boredom
-from .dynamics.influence import influence
+from .dynamics.influence import sway
 from .dynamics.interest_evolution import direction_draws, update_interests
 from .dynamics.long_term_satisfaction import innovation_noise, update_exposure
 from .dynamics.patience import tire
 from .dynamics.satiation import satiate
-from .dynamics.transient import transient_plan
-from .grid import GRID
+from .exact import exp_of
 from .philox import Purpose
 from .population import Population, rows, with_interests, with_mood, with_rows
 from .rules import offences
@@ -67,20 +65,24 @@ def clock(world: World, now: Population) -> Ints:
     return now.day * world.scenario.turns + now.turn
 
 
-def advance(world: World, now: Population, slates: Ints, response: Response) -> Population:
-    """One turn later; where that ended a session, the calendar moves to the next one.
-
-    Users whose life is over stand still.
-    """
+def onward(world: World, now: Population, slates: Ints, response: Response) -> Population:
+    """`advance` where nobody's life is over, or where it does not matter what becomes of them."""
     later = _after(world, now, slates, response)
     ended = (later.turn == world.scenario.turns) | (later.patience <= 0)
-    if not (ended.any() or now.over.any()):
-        return later
     index = np.flatnonzero(ended & ~now.over)
     if len(index) == len(now):
         return next_session(world, later)
     if len(index):
         later = with_rows(later, index, next_session(world, rows(later, index)))
+    return later
+
+
+def advance(world: World, now: Population, slates: Ints, response: Response) -> Population:
+    """One turn later; where that ended a session, the calendar moves to the next one.
+
+    Users whose life is over stand still.
+    """
+    later = onward(world, now, slates, response)
     over = np.flatnonzero(now.over)
     return with_rows(later, over, rows(now, over)) if len(over) else later
 
@@ -88,17 +90,22 @@ def advance(world: World, now: Population, slates: Ints, response: Response) -> 
 def _after(world: World, now: Population, slates: Ints, response: Response) -> Population:
     scenario, chosen = world.scenario, response.chosen
     picked = chosen != NOTHING
-    recent = now.recent.copy()
-    recent[picked, 1:] = now.recent[picked, :-1]
-    recent[picked, 0] = chosen[picked]
-    later = replace(now, turn=now.turn + 1, recent=recent, earned=now.earned + response.reward)
+    later = replace(
+        now,
+        turn=now.turn + 1,
+        recent=remembered(now.recent, chosen),
+        earned=now.earned + response.reward,
+    )
     if scenario.patience is not None:
         later = replace(later, patience=tire(scenario.patience, now.patience, picked))
     if scenario.trust is not None:
         broken = offences(world, now, slates)
         later = replace(later, offences=now.offences + broken)
     if scenario.influence is not None or scenario.boredom is not None:
-        later = with_interests(world, _swayed(world, later, now, slates, chosen))
+        carrier = carrying_interest(world, now, chosen)
+        moved = np.where(now.serves == NOTHING, carrier, NOTHING)
+        later = _swayed(world, later, slates, chosen, moved)
+        later = with_interests(world, later, moved)
     return with_mood(world, _affected(world, later, now, chosen))
 
 
@@ -129,43 +136,60 @@ def _affected(world: World, later: Population, now: Population, chosen: Ints) ->
 
 
 def _swayed(
-    world: World, later: Population, now: Population, slates: Ints, chosen: Ints
+    world: World, later: Population, slates: Ints, chosen: Ints, interest: Ints
 ) -> Population:
-    """Later, with tastes moved by what was consumed and shown."""
-    picked, shown = chosen != NOTHING, slates != NOTHING
-    if world.scenario.transient is not None:
-        gift = transient_plan(
-            world.scenario.transient, now.seed, now.user, now.session, world.num_users
-        )[0]
-        picked, shown = picked & ~gift, shown & ~gift[:, None]
+    """Later, with one interest (B) moved by what was consumed and shown; none where NOTHING."""
     z = world.hidden.z
-    chosen_z = z[np.maximum(chosen, 0)]
-    carrier = carrying_interest(world, now, chosen_z)
+    taste, anchor = later.taste.copy(), later.anchor
     if world.scenario.influence is not None:
-        taste, anchor = influence(
-            world.scenario.influence,
-            now.taste,
-            now.anchor,
-            carrier,
-            chosen_z,
-            picked,
-            z[np.maximum(slates, 0)],
-            shown,
-        )
-        later = replace(later, taste=taste, anchor=anchor)
+        params, anchor = world.scenario.influence, anchor.copy()
+        strengths = params.consumption, params.exposure, params.anchor
+        sway(strengths, z, chosen, slates, interest, taste, anchor)
     if world.scenario.boredom is not None:
-        row = np.arange(len(now))
-        taste = later.taste.copy()
-        moved = taste[row, carrier]
-        taste[row, carrier] = pull(
-            world.scenario.boredom, moved, chosen_z[:, None], picked[:, None]
+        row = np.flatnonzero((chosen != NOTHING) & (interest != NOTHING))
+        taste[row, interest[row]] = pull(
+            world.scenario.boredom,
+            taste[row, interest[row]],
+            z[chosen[row], None],
+            np.ones((len(row), 1), dtype=bool),
         )
-        later = replace(later, taste=taste)
-    return later
+    return replace(later, taste=taste, anchor=anchor)
 
 
-def carrying_interest(world: World, now: Population, z: Floats) -> NDArray[np.int64]:
-    """(B) the interest m with the largest w_m e^{β⟨u_m, z⟩} for items z (B, d), one a user."""
-    scores = np.einsum("bmd,bd->bm", now.interests.astype(np.float64), z / GRID) * GRID**2
-    carrier: NDArray[np.int64] = (now.weights * exact.exp(world.beta * scores)).argmax(axis=1)
+def remembered(recent: Ints, chosen: Ints) -> Ints:
+    """(B, MEMORY) the last items chosen after one more choice (B), if it is one."""
+    out = np.empty_like(recent)
+    _remember(recent, chosen, out)
+    return out
+
+
+@compiled
+def _remember(recent: Ints, chosen: Ints, out: Ints) -> None:
+    for row in range(len(recent)):
+        step = 1 if chosen[row] != NOTHING else 0
+        if step:
+            out[row, 0] = chosen[row]
+        for k in range(recent.shape[1] - step):
+            out[row, k + step] = recent[row, k]
+
+
+def carrying_interest(world: World, now: Population, item: Ints) -> Ints:
+    """(B) the interest m with the largest w_m e^{β⟨u_m, z⟩} for one item a user; the first
+    item's for NOTHING."""
+    carrier = np.zeros_like(item)
+    _carry(world.beta, world.traits, now.interests, now.weights, item, carrier)
     return carrier
+
+
+@compiled
+def _carry(
+    beta: float, traits: Units, interests: Units, weights: Floats, item: Ints, carrier: Ints
+) -> None:
+    d = interests.shape[2]
+    for row in range(len(item)):
+        most = -1.0
+        for m in range(weights.shape[1]):
+            score = beta * dot(interests[row, m], traits[max(item[row], 0), :d])
+            strength = weights[row, m] * exp_of(score)
+            if strength > most:
+                carrier[row], most = m, strength

@@ -32,7 +32,7 @@ from .observation import (
 from .philox import Words, words
 from .population import Population, begin, rows, with_rows
 from .scenarios import Scenario
-from .turn import advance, respond
+from .turn import onward, respond
 from .world import World, build_world
 
 Step = tuple[Values, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Values]
@@ -172,7 +172,7 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         response = respond(self.world, now, slates)
         ended = np.flatnonzero(now.over)
         if len(ended) < len(now):
-            self._users[k] = advance(self.world, now, slates, response)
+            self._users[k] = onward(self.world, now, slates, response)
         self._history[part] = update_history(
             self._history[part], self.item_features, response.chosen, response.reward
         )

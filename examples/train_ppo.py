@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--catalog", default="synthetic:100")
     parser.add_argument("--scenario", default="stationary")
     parser.add_argument("--slate-size", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=150_000)
+    parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -79,10 +79,10 @@ def main() -> None:
         DummyVecEnv([lambda: make(*world)] * 8),
         n_steps=256,
         batch_size=512,
-        n_epochs=6,
+        n_epochs=10,
         learning_rate=1e-3,
-        gamma=0.5,
-        ent_coef=0.003,
+        gamma=0.0,
+        ent_coef=0.0,
         seed=given.seed,
         device="cpu",
     )

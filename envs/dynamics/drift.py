@@ -9,12 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import exact, philox
+from ..compiled import compiled
+from ..directions import snapped
 from ..grid import on_grid
-from ..philox import Purpose
+from ..philox import Purpose, Word, normal_rows, scratch
 
 Floats = NDArray[np.float64]
 
 LN2 = 0.6931471805599453
+
+STRETCH = 7
+"""Days whose noise is drawn at a time, for speed alone."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,50 @@ def drift_one_day(drift: Drift, taste: Floats, anchor: Floats, noise: Floats) ->
 def stationary_taste(drift: Drift, anchor: Floats, noise: Floats) -> Floats:
     """Tastes (B, M, d), on the grid, of users who drift since ever: a + r ξ / √d."""
     return on_grid(anchor + drift.dispersion / np.sqrt(anchor.shape[-1]) * noise)
+
+
+def wander(
+    drift: Drift,
+    seed: NDArray[np.uint64],
+    user: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    taste: Floats,
+    anchor: Floats,
+) -> Floats:
+    """Tastes (B, M, d) after the calendar days first … last (B, both included) of each user.
+
+    `drift_one_day` with `drift_noise`, day after day; nothing happens where last < first.
+    """
+    out = taste.copy()
+    transition = _transition(drift, taste.shape[-1])
+    _wander(transition, np.uint64(Purpose.DRIFT), seed, user, first, last, out, anchor)
+    return out
+
+
+@compiled
+def _wander(
+    transition: tuple[float, float],
+    purpose: Word,
+    seed: NDArray[np.uint64],
+    user: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    taste: Floats,
+    anchor: Floats,
+) -> None:
+    decay, spread = transition
+    count = taste.shape[1] * taste.shape[2]
+    room, noise = scratch(count, STRETCH), np.empty((STRETCH, (count + 3) // 4 * 4))
+    for row in range(len(taste)):
+        x, a = taste[row].reshape(-1), anchor[row].reshape(-1)
+        key, who = seed[row], np.uint64(user[row])
+        for start in range(first[row], last[row] + 1, STRETCH):
+            days = min(STRETCH, last[row] + 1 - start)
+            normal_rows(key, who, np.uint64(start), purpose, room, noise[:days])
+            for day in range(days):
+                for j in range(count):
+                    x[j] = snapped((a[j] + decay * (x[j] - a[j])) + spread * noise[day, j])
 
 
 @lru_cache

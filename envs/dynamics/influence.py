@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...records import NOTHING
 from ..compiled import compiled
-from ..grid import GRID
+from ..directions import dot, snapped, to_unit
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -56,84 +57,73 @@ def influence(
 
     chosen_z  (B, d), read where `picked` (B); shown_z: (B, K, d), read where `shown` (B, K)
     """
+    users, size = shown.shape
+    z = np.concatenate([chosen_z, shown_z.reshape(users * size, -1)])
+    row = np.arange(users)
+    slots = users + np.arange(users * size).reshape(users, size)
     new_taste, new_anchor = taste.copy(), anchor.copy()
-    _influence_rows(
+    sway(
         (params.consumption, params.exposure, params.anchor),
+        z,
+        np.where(picked, row, NOTHING),
+        np.where(shown, slots, NOTHING),
+        interest,
         new_taste,
         new_anchor,
-        interest,
-        np.ascontiguousarray(chosen_z),
-        picked,
-        np.ascontiguousarray(shown_z),
-        shown,
     )
     return new_taste, new_anchor
 
 
 @compiled
-def _influence_rows(
+def sway(
     strengths: tuple[float, float, float],
+    z: Floats,
+    chosen: NDArray[np.int64],
+    slates: NDArray[np.int64],
+    interest: NDArray[np.int64],
     taste: Floats,
     anchor: Floats,
-    interest: NDArray[np.int64],
-    chosen_z: Floats,
-    picked: Flags,
-    shown_z: Floats,
-    shown: Flags,
 ) -> None:
-    """`influence`, in place."""
+    """`influence` in place, of items z (n, d); where `interest` is NOTHING nothing moves.
+
+    strengths  consumption, exposure and anchor of `Influence`
+    chosen     (B) items, slates (B, K): NOTHING where there is none
+    """
     consumption, exposure, follow = strengths
-    towards = np.empty(taste.shape[2])
+    towards, leant = np.empty(z.shape[1]), np.empty(z.shape[1])
     for row in range(len(taste)):
+        if interest[row] == NOTHING:
+            continue
         x, a = taste[row, interest[row]], anchor[row, interest[row]]
         if exposure > 0.0:
             towards[:] = 0.0
-            for k in range(shown.shape[1]):
-                if shown[row, k]:
-                    towards += shown_z[row, k]
-            _to_unit(towards)
-            _pull(x, towards, exposure)
-        if picked[row]:
-            towards[:] = chosen_z[row]
-            _to_unit(towards)
-            _pull(x, towards, consumption)
+            for item in slates[row]:
+                if item != NOTHING:
+                    for j in range(towards.size):
+                        towards[j] += z[item, j]
+            to_unit(towards)
+            _pull(x, towards, exposure, leant)
+        if chosen[row] != NOTHING:
+            towards[:] = z[chosen[row]]
+            to_unit(towards)
+            _pull(x, towards, consumption, leant)
             if follow > 0.0:
                 towards[:] = x
-                _to_unit(towards)
+                to_unit(towards)
                 for j in range(a.size):
-                    a[j] = np.rint(((1.0 - follow) * a[j] + follow * towards[j]) / GRID) * GRID
-                _to_unit(a)
+                    a[j] = snapped((1.0 - follow) * a[j] + follow * towards[j])
+                to_unit(a)
 
 
 @compiled
-def _pull(x: Floats, towards: Floats, rate: float) -> None:
+def _pull(x: Floats, towards: Floats, rate: float, leant: Floats) -> None:
     """x ← ‖x‖ · norm(x + η ⟨x, z̃⟩ z̃), the same as with u in place of x inside."""
-    before = _dot(x, x)
-    along = rate * _dot(x, towards)
-    leant = np.empty(x.size)
+    before = dot(x, x)
+    along = rate * dot(x, towards)
     for j in range(x.size):
-        leant[j] = np.rint((x[j] + along * towards[j]) / GRID) * GRID
-    after = _dot(leant, leant)
+        leant[j] = snapped(x[j] + along * towards[j])
+    after = dot(leant, leant)
     if after > 0.0:
         stretch = math.sqrt(before / after)
         for j in range(x.size):
-            x[j] = np.rint(leant[j] * stretch / GRID) * GRID
-
-
-@compiled
-def _to_unit(x: Floats) -> None:
-    """x ← x / ‖x‖ on the grid; zero stays zero."""
-    square = _dot(x, x)
-    if square > 0.0:
-        length = math.sqrt(square)
-        for j in range(x.size):
-            x[j] = np.rint(x[j] / length / GRID) * GRID
-
-
-@compiled
-def _dot(x: Floats, y: Floats) -> float:
-    """⟨x, y⟩, exact for bounded values on the grid."""
-    total = 0.0
-    for j in range(x.size):
-        total += x[j] * y[j]
-    return total
+            x[j] = snapped(leant[j] * stretch)

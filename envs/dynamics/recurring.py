@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import philox
-from ..grid import on_grid
+from ..compiled import compiled
+from ..directions import put_regime
 from ..philox import Purpose
-from .shift import dot, somebody_else, turn, turn_constants, unit
+from .shift import somebody_else, turn_constants
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -42,12 +44,28 @@ def regime_taste(recurring: Recurring, taste: Floats, target: Floats, regime: In
     function of the taste alone, so regime 0 is the taste itself and every regime returns to the
     bit; drift and influence act on the taste beneath.
     """
+    out = taste.copy()
+    _regime_rows(regime_turns(recurring), taste, target, regime, out)
+    return out
+
+
+@lru_cache
+def regime_turns(recurring: Recurring) -> Floats:
+    """(R, 2) cosine and sine, on the grid, of each regime's angle to the first."""
     steps = recurring.regimes - 1
     angles = [recurring.angle_degrees * r / steps for r in range(recurring.regimes)]
-    cosine, sine = np.array([turn_constants(angle) for angle in angles])[regime].T
-    turned = turn(unit(taste), target, cosine[:, None, None], sine[:, None, None])
-    away = on_grid(np.sqrt(dot(taste, taste)) * turned)
-    return np.where((regime == 0)[:, None, None], taste, away)
+    return np.array([turn_constants(angle) for angle in angles])
+
+
+@compiled
+def _regime_rows(
+    turns: Floats, taste: Floats, target: Floats, regime: Integers, out: Floats
+) -> None:
+    for row in range(len(taste)):
+        if regime[row] > 0:
+            for m in range(taste.shape[1]):
+                cosine, sine = turns[regime[row]]
+                put_regime(taste[row, m], target[row, m], cosine, sine, out[row, m])
 
 
 def recurring_target(seed: ArrayLike, user: Integers, num_users: int) -> Integers:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import philox
-from ..philox import Purpose
+from ..compiled import compiled
+from ..philox import Purpose, Word
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -65,8 +66,26 @@ def days_away(
     mean_reward  r̄ (B) of that session in [0, 1]; trust: τ (B) in [0, 1]
     """
     hazard = return_hazard(params, seed, user, mean_reward, trust)
-    ahead = np.arange(1, params.churn_days + 1)
-    seeds = seed if np.ndim(seed) == 0 else np.asarray(seed)[:, None]
-    luck = philox.uniform(seeds, user[:, None], day[:, None] + ahead, Purpose.RETURN)
-    returns = luck < hazard[:, None]
-    return np.where(returns.any(axis=1), returns.argmax(axis=1) + 1, 0)
+    seeds = np.broadcast_to(philox.words(seed), hazard.shape)
+    away = np.zeros_like(day)
+    _wait(params.churn_days, np.uint64(Purpose.RETURN), seeds, user, day, hazard, away)
+    return away
+
+
+@compiled
+def _wait(
+    most: int,
+    purpose: Word,
+    seed: NDArray[np.uint64],
+    user: Integers,
+    day: Integers,
+    hazard: Floats,
+    away: Integers,
+) -> None:
+    room = np.empty((4, 1), np.uint64)
+    for row in range(len(day)):
+        for days in range(1, most + 1):
+            key, who, when = seed[row], np.uint64(user[row]), np.uint64(day[row] + days)
+            if philox.pair_of(key, who, when, purpose, np.uint64(0), room)[0] < hazard[row]:
+                away[row] = days
+                break

@@ -191,7 +191,7 @@ def test_what_is_handed_out_is_not_what_is_lived_in():
     for one in (env, twin):
         observation, _ = one.reset(seed=2)
     for slate in shown:
-        for name, column in observation.items():
+        for column in observation.values():
             column[...] = 1
         observation, *results = twin.step({"slate": slate})
         expected, *others = env.step({"slate": slate})
