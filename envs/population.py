@@ -91,6 +91,9 @@ class Population:
         return len(self.user)
 
 
+COLUMNS = tuple(field.name for field in fields(Population))
+
+
 def begin(world: World, seed: ArrayLike, users: Ints) -> Population:
     """Users (B) on day 0 of worlds `seed` (one, or B); where tastes drift, they long have been."""
     scenario, count, topics = world.scenario, len(users), len(world.catalog.topics)
@@ -145,7 +148,8 @@ def begin(world: World, seed: ArrayLike, users: Ints) -> Population:
         topic_utility=np.zeros((count, topics)),
         scale=np.ones(count),
     )
-    return with_mood(world, with_interests(world, now))
+    now = with_mood(world, with_interests(world, now))
+    return Population(**{name: np.array(getattr(now, name)) for name in COLUMNS})
 
 
 def served_users(world: World, seed: Words, user: Ints, session: Ints) -> Ints:
@@ -247,14 +251,33 @@ def liking_of_topics(world: World, units: Floats, weights: Floats) -> Floats:
 
 def rows(now: Population, index: Ints) -> Population:
     """The users at `index`, as a population of their own."""
-    return Population(**{f.name: getattr(now, f.name)[index] for f in fields(now)})
+    return Population(**{name: getattr(now, name)[index] for name in COLUMNS})
 
 
 def with_rows(now: Population, index: Ints, part: Population) -> Population:
     """The population with the users at `index` as they are in `part`."""
+    return put_rows(now, index, part, shared=now)
+
+
+def put_rows(
+    now: Population,
+    index: Ints,
+    part: Population,
+    *,
+    before: Population | None = None,
+    shared: Population | None = None,
+) -> Population:
+    """`with_rows` for a population that is given up: its columns are written in place.
+
+    before  what `part` was made from: columns that it still shares are as they were in `now`
+    shared  who else holds columns of `now`, which are copied instead
+    """
     changed = {}
-    for field in fields(now):
-        column = getattr(now, field.name).copy()
-        column[index] = getattr(part, field.name)
-        changed[field.name] = column
+    for name in COLUMNS:
+        column, new = getattr(now, name), getattr(part, name)
+        if before is None or new is not getattr(before, name):
+            if shared is not None and column is getattr(shared, name):
+                column = column.copy()
+            column[index] = new
+        changed[name] = column
     return Population(**changed)

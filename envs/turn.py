@@ -18,7 +18,7 @@ from .dynamics.patience import tire
 from .dynamics.satiation import satiate
 from .exact import exp_of
 from .philox import Purpose
-from .population import Population, rows, with_interests, with_mood, with_rows
+from .population import Population, put_rows, rows, with_interests, with_mood, with_rows
 from .rules import offences
 from .world import World
 
@@ -73,7 +73,9 @@ def onward(world: World, now: Population, slates: Ints, response: Response) -> P
     if len(index) == len(now):
         return next_session(world, later)
     if len(index):
-        later = with_rows(later, index, next_session(world, rows(later, index)))
+        ending = rows(later, index)
+        part = next_session(world, ending)
+        later = put_rows(later, index, part, before=ending, shared=now)
     return later
 
 

@@ -30,7 +30,7 @@ from .observation import (
     utterance_space,
 )
 from .philox import Words, words
-from .population import Population, begin, rows, with_rows
+from .population import Population, begin, put_rows, rows
 from .scenarios import Scenario
 from .turn import onward, respond
 from .world import World, build_world
@@ -181,7 +181,7 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
             seeds = life_seed(self._seeded[part][ended], self._life[part][ended])
             fresh = begin(self.world, seeds, drawn_users(self.world, seeds))
             whole = len(ended) == len(now)
-            self._users[k] = fresh if whole else with_rows(self._users[k], ended, fresh)
+            self._users[k] = fresh if whole else put_rows(self._users[k], ended, fresh)
             self._history[part][ended] = 0.0
         self._show(k, slates, observation, response.chosen, response.reward)
 
