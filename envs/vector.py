@@ -76,7 +76,7 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         turns: int | None = None,
         text: bool = False,
         threads: int | None = None,
-        at_once: int = 2048,
+        at_once: int = 8192,
         render_mode: None = None,
     ) -> None:
         threads = min(2, os.cpu_count() or 1) if threads is None else threads

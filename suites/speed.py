@@ -16,12 +16,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from ..envs.dynamics.boredom import Boredom
 from ..envs.dynamics.constraint import Constraint
 from ..envs.dynamics.drift import Drift
 from ..envs.dynamics.influence import Influence
-from ..envs.dynamics.interest_evolution import InterestEvolution
-from ..envs.dynamics.long_term_satisfaction import LongTermSatisfaction
 from ..envs.dynamics.patience import Patience
 from ..envs.dynamics.recurring import Recurring
 from ..envs.dynamics.retention import Retention
@@ -34,21 +31,19 @@ from ..envs.scenarios import Scenario
 
 EVERYTHING = Scenario(
     "everything",
-    "all dynamics at once",
+    "all dynamics of the house at once; the presets stand for other houses' users",
     sessions=30,
+    turns=10,
     drift=Drift(half_life_days=30, dispersion=1.2),
     shift=Shift(angle_degrees=90, first_day=10, last_day=30),
     recurring=Recurring(period_days=28, regimes=2, angle_degrees=60),
     transient=Transient(probability=0.2),
     satiation=Satiation(half_life_days=7, cost=1.0),
     influence=Influence(consumption=0.1, exposure=0.005, anchor=0.02),
-    patience=Patience(start=6, refusal_cost=1),
+    patience=Patience(start=15, refusal_cost=1),
     trust=Trust(start=0.5, gain=0.6, reference=0.25, penalty=0.02),
     retention=Retention(base=0.05, horizon_days=42),
     constraint=Constraint(first_day=8, last_day=28),
-    boredom=Boredom(),
-    interest_evolution=InterestEvolution(),
-    long_term_satisfaction=LongTermSatisfaction(),
 )
 ROUNDS, SLATE_SIZE = 7, 10
 VECTOR, PEER = "vector, all dynamics", "sardine-rec, SyncVectorEnv"
@@ -56,7 +51,7 @@ Sprint = Callable[[], int]
 """Does some steps and says how many user-steps they were."""
 
 
-def speeds(num_envs: int = 4096, threads: int | None = None) -> Iterator[dict[str, Any]]:
+def speeds(num_envs: int = 16384, threads: int | None = None) -> Iterator[dict[str, Any]]:
     """Rows {what, value, unit, bar}: rates, their ratios, and memory.
 
     bar  what the project promises, or None

@@ -7,8 +7,8 @@ from tasteshift.suites import speed
 CONTENDERS = {
     "single": lambda: speed.single("synthetic", "gradual-drift"),
     "single, a million items": lambda: speed.single("synthetic:1000000", "gradual-drift"),
-    "vector, all dynamics": lambda: speed.vector("synthetic", speed.EVERYTHING, 4096, None),
-    "vector, stationary": lambda: speed.vector("synthetic", "stationary", 4096, None),
+    "vector, all dynamics": lambda: speed.vector("synthetic", speed.EVERYTHING, 16384, None),
+    "vector, stationary": lambda: speed.vector("synthetic", "stationary", 16384, None),
 }
 
 
@@ -23,7 +23,7 @@ def test_fifty_times_the_peer():
     pytest.importorskip("sardine")
     rate = speed.interleaved(
         {
-            "ours": speed.vector("synthetic", speed.EVERYTHING, 4096, None),
+            "ours": speed.vector("synthetic", speed.EVERYTHING, 16384, None),
             "peer": speed.sardine_peer(),
         }
     )
