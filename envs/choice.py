@@ -138,7 +138,9 @@ def respond_rows(
             word_d[k] = np.uint64(purpose)
         ahead = slates[min(row + 1, len(slates) - 1)]
         for k in range(size):
-            touched += traits[max(ahead[k], 0), 0] + traits[max(ahead[k], 0), d]
+            for j in range(0, traits.shape[1], 16):
+                touched += traits[max(ahead[k], 0), j]
+            touched += traits[max(ahead[k], 0), -1]
         for k in range(size):
             for j in range(shown.shape[1]):
                 shown[k, j] = traits[max(slate[k], 0), j]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..records import NOTHING
 from .choice import Ints
+from .compiled import compiled
 from .population import Population
 from .world import World
 
@@ -27,9 +29,31 @@ def newly_avoided_topic(world: World, now: Population, before: Ints) -> Ints:
 
 def offences(world: World, now: Population, slates: Ints) -> Ints:
     """(B) items on slates (B, K) that are unsuitable for the user's age or ruled out."""
-    item, shown = np.maximum(slates, 0), slates != NOTHING
-    old = world.hidden.maturity[item] > world.hidden.ages[now.user][:, None]
-    topic = avoided_topic(world, now)
-    ruled = world.catalog.topic[item, topic[:, None]] & (topic != NOTHING)[:, None]
-    counts: Ints = ((old | ruled) & shown).sum(axis=1)
+    counts = np.zeros(len(now), dtype=np.int64)
+    _count(
+        world.minimum_age,
+        world.hidden.ages[now.user],
+        world.catalog.topic,
+        avoided_topic(world, now),
+        slates,
+        counts,
+    )
     return counts
+
+
+@compiled
+def _count(
+    minimum_age: NDArray[np.int8],
+    age: Ints,
+    topic: NDArray[np.bool_],
+    avoided: Ints,
+    slates: Ints,
+    counts: Ints,
+) -> None:
+    for row in range(len(slates)):
+        for item in slates[row]:
+            if item == NOTHING:
+                continue
+            ruled_out = avoided[row] != NOTHING and topic[item, avoided[row]]
+            if ruled_out or minimum_age[item] > age[row]:
+                counts[row] += 1

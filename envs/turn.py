@@ -11,7 +11,7 @@ from .calendar import next_session
 from .choice import Floats, Ints, Units, dot, respond_rows
 from .compiled import compiled
 from .dynamics.boredom import pull, update_boredom
-from .dynamics.influence import sway
+from .dynamics.influence import influence
 from .dynamics.interest_evolution import direction_draws, update_interests
 from .dynamics.long_term_satisfaction import innovation_noise, update_exposure
 from .dynamics.patience import tire
@@ -141,18 +141,18 @@ def _swayed(
     world: World, later: Population, slates: Ints, chosen: Ints, interest: Ints
 ) -> Population:
     """Later, with one interest (B) moved by what was consumed and shown; none where NOTHING."""
-    z = world.hidden.z
-    taste, anchor = later.taste.copy(), later.anchor
+    taste, anchor = later.taste, later.anchor
     if world.scenario.influence is not None:
-        params, anchor = world.scenario.influence, anchor.copy()
-        strengths = params.consumption, params.exposure, params.anchor
-        sway(strengths, z, chosen, slates, interest, taste, anchor)
+        taste, anchor = influence(
+            world.scenario.influence, taste, anchor, interest, world.traits, chosen, slates
+        )
     if world.scenario.boredom is not None:
         row = np.flatnonzero((chosen != NOTHING) & (interest != NOTHING))
+        taste = taste.copy()
         taste[row, interest[row]] = pull(
             world.scenario.boredom,
             taste[row, interest[row]],
-            z[chosen[row], None],
+            world.hidden.z[chosen[row], None],
             np.ones((len(row), 1), dtype=bool),
         )
     return replace(later, taste=taste, anchor=anchor)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..records import AgeGroup
@@ -78,6 +79,11 @@ class World:
         """(n, T) share of each topic in an item, on the grid; rows sum to 1 or, without one, 0."""
         topic = self.catalog.topic.astype(np.float64)
         return on_grid(topic / np.maximum(topic.sum(axis=1, keepdims=True), 1))
+
+    @cached_property
+    def minimum_age(self) -> NDArray[np.int8]:
+        """(n) true minimum ages, small enough to stay close at hand."""
+        return self.hidden.maturity.astype(np.int8)
 
     @cached_property
     def kaleness(self) -> Floats:

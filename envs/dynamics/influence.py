@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ...records import NOTHING
 from ..compiled import compiled
 from ..directions import dot, snapped, to_unit
+from ..grid import GRID
 
 Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,10 @@ def influence(
     params: Influence,
     taste: Floats,
     anchor: Floats,
-    interest: NDArray[np.int64],
-    chosen_z: Floats,
-    picked: Flags,
-    shown_z: Floats,
-    shown: Flags,
+    interest: Integers,
+    units: NDArray[np.int32],
+    chosen: Integers,
+    slates: Integers,
 ) -> tuple[Floats, Floats]:
     """Tastes and anchors (B, M, d) after a turn; of each user one interest moves, `interest` (B).
 
@@ -55,56 +55,47 @@ def influence(
     circle of slerp(a, u, η_a) walked at another pace, tan φ = η_a sin θ / (1 − η_a + η_a cos θ),
     and needs no arc cosine. An interest that nothing pulls keeps its every bit.
 
-    chosen_z  (B, d), read where `picked` (B); shown_z: (B, K, d), read where `shown` (B, K)
+    interest  NOTHING where none moves
+    units     (n, ≥ d) the items' latents, and anything behind them, in grid units
+    chosen    (B) items, slates: (B, K); NOTHING where there is none
     """
-    users, size = shown.shape
-    z = np.concatenate([chosen_z, shown_z.reshape(users * size, -1)])
-    row = np.arange(users)
-    slots = users + np.arange(users * size).reshape(users, size)
     new_taste, new_anchor = taste.copy(), anchor.copy()
-    sway(
-        (params.consumption, params.exposure, params.anchor),
-        z,
-        np.where(picked, row, NOTHING),
-        np.where(shown, slots, NOTHING),
-        interest,
-        new_taste,
-        new_anchor,
-    )
+    strengths = params.consumption, params.exposure, params.anchor
+    _sway(strengths, interest, units, chosen, slates, new_taste, new_anchor)
     return new_taste, new_anchor
 
 
 @compiled
-def sway(
+def _sway(
     strengths: tuple[float, float, float],
-    z: Floats,
-    chosen: NDArray[np.int64],
-    slates: NDArray[np.int64],
-    interest: NDArray[np.int64],
+    interest: Integers,
+    units: NDArray[np.int32],
+    chosen: Integers,
+    slates: Integers,
     taste: Floats,
     anchor: Floats,
-) -> None:
-    """`influence` in place, of items z (n, d); where `interest` is NOTHING nothing moves.
-
-    strengths  consumption, exposure and anchor of `Influence`
-    chosen     (B) items, slates (B, K): NOTHING where there is none
-    """
+) -> int:
+    """`influence`, in place; the number returned keeps the reads ahead alive, no more."""
     consumption, exposure, follow = strengths
-    towards, leant = np.empty(z.shape[1]), np.empty(z.shape[1])
+    towards, leant = np.empty(taste.shape[2]), np.empty(taste.shape[2])
+    touched = 0
     for row in range(len(taste)):
         if interest[row] == NOTHING:
             continue
         x, a = taste[row, interest[row]], anchor[row, interest[row]]
         if exposure > 0.0:
+            for item in slates[min(row + 1, len(slates) - 1)]:
+                touched += units[max(item, 0), 0] + units[max(item, 0), towards.size - 1]
             towards[:] = 0.0
             for item in slates[row]:
                 if item != NOTHING:
                     for j in range(towards.size):
-                        towards[j] += z[item, j]
+                        towards[j] += units[item, j] * GRID
             to_unit(towards)
             _pull(x, towards, exposure, leant)
         if chosen[row] != NOTHING:
-            towards[:] = z[chosen[row]]
+            for j in range(towards.size):
+                towards[j] = units[chosen[row], j] * GRID
             to_unit(towards)
             _pull(x, towards, consumption, leant)
             if follow > 0.0:
@@ -113,6 +104,7 @@ def sway(
                 for j in range(a.size):
                     a[j] = snapped((1.0 - follow) * a[j] + follow * towards[j])
                 to_unit(a)
+    return touched
 
 
 @compiled

@@ -5,6 +5,7 @@ import pytest
 
 from tasteshift.envs.dynamics.influence import Influence, influence
 from tasteshift.envs.grid import GRID
+from tasteshift.records import NOTHING
 
 B, M, D, K = 12, 3, 24, 5
 
@@ -23,9 +24,25 @@ def angle(x, y):
     return 2 * np.arctan2(np.linalg.norm(x - y, axis=-1), np.linalg.norm(x + y, axis=-1))
 
 
+def sway(params, taste, anchor, interest, chosen_z, picked, shown_z, shown):
+    """`influence` with items given by their latents instead of by their rows in a table."""
+    users, size = shown.shape
+    table = np.concatenate([chosen_z, shown_z.reshape(users * size, -1)])
+    slots = users + np.arange(users * size).reshape(users, size)
+    return influence(
+        params,
+        taste,
+        anchor,
+        interest,
+        np.rint(table / GRID).astype(np.int32),
+        np.where(picked, np.arange(users), NOTHING),
+        np.where(shown, slots, NOTHING),
+    )
+
+
 def turn(params, taste, anchor, z, picked=None, shown_z=None, shown=None, interest=None):
     """One turn; by default everybody consumes z for interest 1 and nothing else was shown."""
-    return influence(
+    return sway(
         params,
         taste,
         anchor,
@@ -75,7 +92,7 @@ def test_compiled_loops_give_the_bits_of_plain_numpy():
     )
     params = Influence(0.2, 0.01, 0.02)
     expected = plain(params, *arguments)
-    for ours, reference in zip(influence(params, *arguments), expected, strict=True):
+    for ours, reference in zip(sway(params, *arguments), expected, strict=True):
         assert (ours == reference).all()
 
 
@@ -151,10 +168,10 @@ def test_states_lie_on_the_grid_and_rows_do_not_disturb_each_other():
     picked, interest = np.arange(B) % 3 > 0, np.arange(B) % M
     arguments = (taste, anchor, interest, z, picked, shown_z, shown)
     params = Influence(0.2, 0.01, 0.02)
-    together = influence(params, *arguments)
+    together = sway(params, *arguments)
     for state in together:
         assert (state / GRID == np.rint(state / GRID)).all()
     for k in range(B):
-        alone = influence(params, *(part[k : k + 1] for part in arguments))
+        alone = sway(params, *(part[k : k + 1] for part in arguments))
         assert (alone[0][0] == together[0][k]).all()
         assert (alone[1][0] == together[1][k]).all()
