@@ -57,7 +57,7 @@ class LinUcb:
 class LinUcbAgent:
     """A linear bandit on public item features, warm-started from the training log.
 
-    The default settings were tuned on worlds with seeds from 1000 on. It does not filter
+    The default settings were tuned on world 1000 (examples/tune_linucb.py). It does not filter
     by age: what it does to minors is measured.
 
     alpha    optimism: how many widths are added to the estimate (≥ 0)
@@ -69,7 +69,7 @@ class LinUcbAgent:
     name = "linucb"
 
     def __init__(
-        self, alpha: float = 0.2, noise: float = 0.4, refusal: float = 0.1, rest: int = 20
+        self, alpha: float = 0.2, noise: float = 0.4, refusal: float = 0.3, rest: int = 20
     ) -> None:
         self.alpha = alpha
         self.noise = noise

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.population import Population
 from ..envs.public import PublicWorld
-from ..envs.truth import Truth
+from ..envs.truth import Mind, Truth
 from ..records import Action, Brief, Observation
 from .base import Session
 
@@ -42,7 +41,7 @@ class FrozenOracle(Oracle):
 
     def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
         """Open a session that remembers the user's mind of this moment."""
-        return OracleSession(truth, mind=truth.now())
+        return OracleSession(truth, mind=truth.mind())
 
 
 class BlindOracle(Oracle):
@@ -85,7 +84,7 @@ class OracleSession:
     def __init__(
         self,
         truth: Truth,
-        mind: Population | None = None,
+        mind: Mind | None = None,
         traits: NDArray[np.int32] | None = None,
     ) -> None:
         self._truth = truth

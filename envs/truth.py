@@ -22,6 +22,8 @@ from .twins import organic_policy
 from .world import World
 
 Slate = tuple[int, ...]
+Mind = Population
+"""A population of one, as something to believe in."""
 
 
 class Truth:
@@ -34,7 +36,7 @@ class Truth:
         self._appraised: tuple[Floats, Floats]
         self._best: tuple[Slate, float] | None
 
-    def now(self) -> Population:
+    def mind(self) -> Mind:
         """The user's whole state, a population of one."""
         return self._now()
 
@@ -67,7 +69,7 @@ class Truth:
         return expected_reward(placed, reward[shown], self.world.nothing)
 
     def best(
-        self, mind: Population | None = None, traits: Units | None = None
+        self, mind: Mind | None = None, traits: Units | None = None
     ) -> tuple[Slate, float]:
         """The best safe slate for the user's state, and its expected reward.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from statistics import median
 from time import perf_counter
@@ -159,7 +160,7 @@ def sardine_peer() -> Sprint:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import sardine  # noqa: F401
+        import_module("sardine")
 
         name = "sardine/SlateTopK-BoredInf-v0"
         envs = gym.vector.SyncVectorEnv([lambda: gym.make(name)] * 8)
