@@ -65,6 +65,8 @@ def _scenarios() -> Iterator[Row]:
     for name in SCENARIOS:
         scenario = SCENARIOS.get(name)
         calendar = f"{scenario.sessions} × {scenario.turns}, every {scenario.gap_days} days"
+        if scenario.retention is not None:
+            calendar = f"≤ {scenario.sessions} × {scenario.turns}, when they like"
         yield {"name": name, "sessions × turns": calendar, "summary": scenario.summary}
 
 
