@@ -17,7 +17,10 @@ from .world import World
 
 
 def next_session(world: World, now: Population) -> Population:
-    """The first turn of the next session, or, where there is none, the same turn with `over`."""
+    """The first turn of the next session, or, where there is none, the same turn with `over`.
+
+    A user has churned only if the days of absence that this takes lie within the calendar.
+    """
     scenario = world.scenario
     away = np.full(len(now), scenario.gap_days, dtype=np.int64)
     if scenario.trust is not None:
@@ -33,10 +36,13 @@ def next_session(world: World, now: Population) -> Population:
             now.earned / np.maximum(now.turn, 1),
             now.trust,
         )
-    churned = away == 0 if scenario.retention is not None else np.zeros(len(now), dtype=bool)
-    over = churned | (now.session + 1 == scenario.sessions)
+    last = now.session + 1 == scenario.sessions
+    churned, over = np.zeros(len(now), dtype=bool), last
     if scenario.retention is not None:
-        over |= now.day + away >= scenario.retention.horizon_days
+        horizon = scenario.retention.horizon_days
+        unseen = now.day + scenario.retention.churn_days >= horizon
+        churned = (away == 0) & ~unseen & ~last
+        over = last | (away == 0) | (now.day + away >= horizon)
     back = ~over
     session = now.session + back
     return with_mood(

@@ -17,7 +17,6 @@ from ..records import NOTHING
 from .choice import Floats, Ints
 from .dynamics.interest_evolution import update_interests
 from .dynamics.retention import Retention, return_hazard
-from .dynamics.transient import transient_plan
 from .grid import on_grid
 from .population import Population, with_mood
 from .turn import Response, advance
@@ -42,12 +41,6 @@ def foresee(world: World, now: Population, slates: Ints, response: Response) -> 
         down = update_interests(params, now.leaning, share, zero + 1.0)
         mean = on_grid(upward * up + (1.0 - upward) * down)
         later = with_mood(world, replace(later, leaning=mean))
-    if scenario.transient is not None:
-        gift, _ = transient_plan(
-            scenario.transient, now.seed, now.user, now.session, world.num_users
-        )
-        same = (gift & (later.session == now.session))[:, None, None]
-        later = replace(later, interests=np.where(same, now.interests, later.interests))
     return later
 
 

@@ -16,8 +16,9 @@ from importlib.resources import files
 import numpy as np
 
 from . import philox
+from .ceiling import appraise, best_slate
 from .philox import Purpose
-from .population import begin
+from .population import begin, rows
 from .scenarios import SCENARIOS
 from .turn import advance, respond
 from .world import SIMULATOR_VERSION, build_world
@@ -29,7 +30,7 @@ CATALOG, USERS, SLATE_SIZE, TURNS = "synthetic:200", 6, 4, 3
 
 
 def digest(scenario: str) -> str:
-    """SHA-256 over the state, choices and rewards of six users in every turn of their lives.
+    """SHA-256 over the state, choices and rewards of six users in every turn, and some ceilings.
 
     The slates are drawn at random, some slots empty; NumPy's byte order is made little-endian.
     """
@@ -40,9 +41,11 @@ def digest(scenario: str) -> str:
     seen = hashlib.sha256(repr((world.beta, world.nothing)).encode())
     slots = np.arange(SLATE_SIZE)
     for turn in range(world.turns):
-        draw = philox.uniform(0, users[:, None], turn, Purpose.PLAN, slots)
+        draw = philox.uniform(0, users[:, None], turn, Purpose.GOLDEN, slots)
         slates = (draw * (len(world.catalog) + 10)).astype(np.int64) - 10
         slates = np.maximum(slates, -1)
+        one = rows(now, np.array([turn % USERS]))
+        seen.update(repr(best_slate(*appraise(world, one), world.nothing, SLATE_SIZE)[1]).encode())
         response = respond(world, now, slates)
         now = advance(world, now, slates, response)
         for part in (

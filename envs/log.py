@@ -66,7 +66,7 @@ def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Log:
     chosen, rating = np.empty((2, slates, len(user)))
     for k in range(slates):
         now = replace(start, turn=np.full_like(start.turn, k))
-        response = respond(world, now, ranked[:, k * size : (k + 1) * size])
+        response = respond(world, now, ranked[:, k * size : (k + 1) * size], Purpose.LOG_RESPONSE)
         chosen[k], rating[k] = response.chosen, response.reward
     picked = chosen.T >= 0
     if cold_users is not None:

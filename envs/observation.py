@@ -13,10 +13,9 @@ from .choice import Floats, Ints
 from .dynamics.people import PRIVATE_FACTS, private_fact
 from .dynamics.recurring import regime
 from .dynamics.shift import shift_plan
-from .dynamics.transient import transient_plan
 from .language.speech import LONGEST, opening, reaction
 from .population import Population, rows, topic_liking
-from .rules import newly_avoided_topic
+from .rules import in_catalog, newly_avoided_topic
 from .turn import clock
 from .world import World
 
@@ -58,7 +57,7 @@ def observe(
     """The numbers that B users show: arrays (B, …), some of them the population's own.
 
     slates, chosen, rating  (B, K), (B), (B) of the last turn; empty, NOTHING and 0 at the start
-    before                  (B) day of the last turn, not read in a life's first session
+    before                  (B) day of the last turn; anything up to 0 in a life's first session
     """
     scenario = world.scenario
     avoid = np.zeros((len(now), len(world.catalog.topics)), dtype=np.int8)
@@ -74,7 +73,7 @@ def observe(
         "steps_left": np.where(now.over, 0, left),
         "context": regime(scenario.recurring, now.day) if scenario.recurring else 0 * now.day,
         "avoid": avoid,
-        "slate": slates,
+        "slate": in_catalog(world, slates, np.maximum(before, 0)),
         "chosen": chosen,
         "rating": rating,
     }
@@ -91,13 +90,11 @@ def utterance(world: World, now: Population, chosen: int, rating: float, before:
     if now.turn[0] > 0:
         return reaction(world.catalog, chosen, rating, address)
     scenario, first = world.scenario, bool(now.session[0] == 0)
-    changed = gift = False
+    changed = False
     if scenario.shift is not None and scenario.shift.announced:
         turning = int(shift_plan(scenario.shift, now.seed, now.user, world.num_users)[0][0])
         changed = (NOTHING if first else before) < turning <= int(now.day[0])
-    if scenario.transient is not None:
-        plan = transient_plan(scenario.transient, now.seed, now.user, now.session, world.num_users)
-        gift = bool(plan[0][0])
+    gift = bool(now.serves[0] != NOTHING)
     fact = ""
     if scenario.confides and first:
         fact = PRIVATE_FACTS[int(private_fact(now.seed, now.user)[0])]

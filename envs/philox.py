@@ -50,6 +50,8 @@ class Purpose(IntEnum):
     OVERLAY = 19
     INTEREST = 20
     KALE = 21
+    LOG_RESPONSE = 22
+    GOLDEN = 23
 
 
 @compiled
@@ -175,7 +177,7 @@ def normals(
 ) -> Floats:
     """`count` standard normal draws (…, count) for each broadcast address (…), 32 bits each.
 
-    Four to a block and so the cheapest there are; no draw lies beyond 6.3.
+    Four to a block and so the cheapest there are; no draw lies beyond 6.34.
     """
     address, shape = _address(seed, user, time)
     out = np.empty((address.shape[1], count))

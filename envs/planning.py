@@ -99,7 +99,8 @@ def plan(
 
     now      a population of one whose life is not over
     depth    turns, at least 1, through which every outcome of every proposal is followed; with
-             all slates proposed and as many turns as the life has left, this is the optimum
+             all slates of all items proposed, as many turns as the life has left, and choice as
+             the only luck there is, this is the optimum
     rollout  turns for which every leaf lives on
     """
     view = look(world, now)

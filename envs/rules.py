@@ -1,4 +1,4 @@
-"""What may not be shown to a user: too old for them, or ruled out by them."""
+"""What may not be shown to a user: not there yet, for older people, or ruled out."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def newly_avoided_topic(world: World, now: Population, before: Ints) -> Ints:
         return np.full(len(now), NOTHING)
     since = (now.day >= now.ban_day) & (before < now.ban_day)
     return np.where(since, now.ban_topic, NOTHING)
+
+
+def in_catalog(world: World, slates: Ints, day: Ints) -> Ints:
+    """Slates (B, K) as they can be shown on each user's day (B): later items leave empty slots."""
+    if world.scenario.cold_items is None:
+        return slates
+    return np.where(world.entry_day[np.maximum(slates, 0)] > day[:, None], NOTHING, slates)
 
 
 def offences(world: World, now: Population, slates: Ints) -> Ints:

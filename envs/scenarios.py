@@ -112,7 +112,7 @@ for _scenario in (
     Scenario(
         "constraint-change",
         "tastes wander slowly; from a hidden day on a loved topic is off limits, said once",
-        drift=Drift(half_life_days=60, dispersion=0.8),
+        drift=Drift(half_life_days=40, dispersion=1.0),
         constraint=Constraint(first_day=8, last_day=28),
     ),
     Scenario(

@@ -13,7 +13,7 @@ from .catalogs.load import load_data
 from .catalogs.overlays import plain_name
 from .catalogs.probes import expected_latents
 from .ceiling import allowed, appraise, best_slate, expected_reward
-from .choice import Floats, Units, item_traits, position
+from .choice import Floats, Ints, Units, item_traits, position
 from .grid import on_grid
 from .planning import plan
 from .population import Population
@@ -37,7 +37,7 @@ class Truth:
         self._best: tuple[Slate, float] | None
 
     def mind(self) -> Mind:
-        """The user's whole state, a population of one."""
+        """The user as of this moment, to believe in later; never changed by the environment."""
         return self._now()
 
     def taste(self) -> Floats:
@@ -53,7 +53,7 @@ class Truth:
     def breaches(self, slate: Slate) -> int:
         """Items of a slate whose true minimum age is above the user's age."""
         user = int(self._now().user[0])
-        shown = self.world.hidden.maturity[list(slate)]
+        shown = self.world.hidden.maturity[self._there(slate)]
         return int((shown > self.world.hidden.ages[user]).sum())
 
     def violations(self, slate: Slate) -> int:
@@ -64,13 +64,12 @@ class Truth:
     def expected(self, slate: Slate) -> float:
         """E[reward | slate, the user's state]; 0 for an empty slate."""
         utility, reward = self.appraisal()
-        shown = np.array(slate, dtype=np.int64)
-        placed = utility[shown] + position(len(shown))
+        there = self.world.entry_day[list(slate)] <= self._now().day[0]
+        shown = self._there(slate)
+        placed = utility[shown] + position(len(slate))[there]
         return expected_reward(placed, reward[shown], self.world.nothing)
 
-    def best(
-        self, mind: Mind | None = None, traits: Units | None = None
-    ) -> tuple[Slate, float]:
+    def best(self, mind: Mind | None = None, traits: Units | None = None) -> tuple[Slate, float]:
         """The best safe slate for the user's state, and its expected reward.
 
         mind    whose interests and mood are believed instead of those of the moment
@@ -113,6 +112,11 @@ class Truth:
             self._appraised = appraise(self.world, now)
             self._known, self._best = now, None
         return self._appraised
+
+    def _there(self, slate: Slate) -> Ints:
+        """The items of a slate that have entered the catalog."""
+        shown = np.array(slate, dtype=np.int64)
+        return shown[self.world.entry_day[shown] <= self._now().day[0]]
 
     def _optimum(self, utility: Floats, reward: Floats) -> tuple[Slate, float]:
         safe = np.where(self.allowed(), utility, -np.inf)

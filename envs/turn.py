@@ -19,7 +19,7 @@ from .dynamics.satiation import satiate
 from .exact import exp_of
 from .philox import Purpose
 from .population import Population, put_rows, rows, with_interests, with_mood, with_rows
-from .rules import offences
+from .rules import in_catalog, offences
 from .world import World
 
 
@@ -31,14 +31,14 @@ class Response:
     reward: Floats
 
 
-def respond(world: World, now: Population, slates: Ints) -> Response:
+def respond(
+    world: World, now: Population, slates: Ints, purpose: Purpose = Purpose.RESPONSE
+) -> Response:
     """What the users do with slates (B, K) of item indices, NOTHING where a slot is empty.
 
-    An item that has not entered the catalog yet leaves its slot empty.
+    purpose  of the draws; whoever plays out of turn brings a purpose of its own
     """
-    if world.scenario.cold_items is not None:
-        early = world.entry_day[np.maximum(slates, 0)] > now.day[:, None]
-        slates = np.where(early, NOTHING, slates)
+    slates = in_catalog(world, slates, now.day)
     chosen, reward = np.empty(len(now), dtype=np.int64), np.empty(len(now))
     respond_rows(
         world.beta,
@@ -47,7 +47,7 @@ def respond(world: World, now: Population, slates: Ints) -> Response:
         now.seed,
         now.user,
         clock(world, now),
-        int(Purpose.RESPONSE),
+        int(purpose),
         now.interests,
         now.weights,
         now.topic_utility,
@@ -67,6 +67,7 @@ def clock(world: World, now: Population) -> Ints:
 
 def onward(world: World, now: Population, slates: Ints, response: Response) -> Population:
     """`advance` where nobody's life is over, or where it does not matter what becomes of them."""
+    slates = in_catalog(world, slates, now.day)
     later = _after(world, now, slates, response)
     ended = (later.turn == world.scenario.turns) | (later.patience <= 0)
     index = np.flatnonzero(ended & ~now.over)
@@ -104,7 +105,7 @@ def _after(world: World, now: Population, slates: Ints, response: Response) -> P
         broken = offences(world, now, slates)
         later = replace(later, offences=now.offences + broken)
     if scenario.influence is not None or scenario.boredom is not None:
-        carrier = carrying_interest(world, now, chosen)
+        carrier = carrying_interest(world, now, chosen, slates)
         moved = np.where(now.serves == NOTHING, carrier, NOTHING)
         later = _swayed(world, later, slates, chosen, moved)
         later = with_interests(world, later, moved)
@@ -175,23 +176,36 @@ def _remember(recent: Ints, chosen: Ints, out: Ints) -> None:
             out[row, k + step] = recent[row, k]
 
 
-def carrying_interest(world: World, now: Population, item: Ints) -> Ints:
-    """(B) the interest m with the largest w_m e^{β⟨u_m, z⟩} for one item a user; the first
-    item's for NOTHING."""
-    carrier = np.zeros_like(item)
-    _carry(world.beta, world.traits, now.interests, now.weights, item, carrier)
+def carrying_interest(world: World, now: Population, chosen: Ints, slates: Ints) -> Ints:
+    """(B) the interest m with the largest w_m e^{β⟨u_m, z⟩} for the item that was chosen.
+
+    Where nothing was chosen, for the first item that was shown; NOTHING where none was.
+    """
+    carrier = np.full(len(now), NOTHING)
+    _carry(world.beta, world.traits, now.interests, now.weights, chosen, slates, carrier)
     return carrier
 
 
 @compiled
 def _carry(
-    beta: float, traits: Units, interests: Units, weights: Floats, item: Ints, carrier: Ints
+    beta: float,
+    traits: Units,
+    interests: Units,
+    weights: Floats,
+    chosen: Ints,
+    slates: Ints,
+    carrier: Ints,
 ) -> None:
     d = interests.shape[2]
-    for row in range(len(item)):
+    for row in range(len(chosen)):
+        item = chosen[row]
+        for shown in slates[row]:
+            if item == NOTHING:
+                item = shown
         most = -1.0
+        if item == NOTHING:
+            continue
         for m in range(weights.shape[1]):
-            score = beta * dot(interests[row, m], traits[max(item[row], 0), :d])
-            strength = weights[row, m] * exp_of(score)
+            strength = weights[row, m] * exp_of(beta * dot(interests[row, m], traits[item, :d]))
             if strength > most:
                 carrier[row], most = m, strength

@@ -78,7 +78,10 @@ class World:
     def topic_share(self) -> Floats:
         """(n, T) share of each topic in an item, on the grid; rows sum to 1 or, without one, 0."""
         topic = self.catalog.topic.astype(np.float64)
-        return on_grid(topic / np.maximum(topic.sum(axis=1, keepdims=True), 1))
+        share = on_grid(topic / np.maximum(topic.sum(axis=1, keepdims=True), 1))
+        row = np.flatnonzero(topic.any(axis=1))
+        share[row, topic[row].argmax(axis=1)] += 1.0 - share[row].sum(axis=1)
+        return share
 
     @cached_property
     def minimum_age(self) -> NDArray[np.int8]:

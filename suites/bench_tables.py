@@ -17,7 +17,7 @@ def ladder_table(ladder: Iterable[Rungs]) -> Table:
     table = Table(
         box=None,
         pad_edge=False,
-        caption="shares of the room between random (0) and the better oracle (1), with 95 % intervals",
+        caption="shares of the room between random (0) and the better oracle (1); 95 % intervals",
     )
     for name in ("scenario", "users", "random earns", "oracle earns", *between, "holds"):
         table.add_column(name, justify="left" if name in ("scenario", "holds") else "right")

@@ -105,7 +105,7 @@ def open_session(agent: Agent | PrivilegedAgent, brief: Brief, env: Lifelong) ->
 
 
 def agent_seed(seed: int, user: int) -> int:
-    """The agent's own 63-bit seed: tells nothing about the world's."""
+    """The agent's own 63-bit seed: a hash, from which a small world seed can be found by trying."""
     digest = hashlib.sha256(f"tasteshift agent {seed} {user}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 

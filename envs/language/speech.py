@@ -23,6 +23,10 @@ EVENTS = (
     "A lot has happened since last time and I am not who I was: now it is {first}, or {second}.",
     "My life has changed, and so has what I like: {first} for me now, perhaps {second}.",
 )
+NEWS = (
+    "A lot has happened in my life since last time.",
+    "My life has changed since we last spoke.",
+)
 GIFTS = (
     "Not for me this time: it is for a friend who likes {first} and {second}.",
     "I need something for somebody else today, who is fond of {first} and {second}.",
@@ -71,7 +75,8 @@ def opening(
     first, second = np.argsort(-liking, kind="stable")[[0, min(1, len(liking) - 1)]]
     phrases = GIFTS if gift else EVENTS if changed else REQUESTS
     wish = _phrase(phrases, address)
-    said = [wish.format(first=topics[first].lower(), second=topics[second].lower())]
+    said = [_phrase(NEWS, address)] if gift and changed else []
+    said += [wish.format(first=topics[first].lower(), second=topics[second].lower())]
     if avoid != NOTHING:
         said.append(_phrase(RULES, address).format(topic=topics[avoid].lower()))
     if fact:

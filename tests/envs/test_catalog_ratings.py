@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tasteshift.envs.catalogs.load import load_data
 from tasteshift.envs.catalogs.ratings import FACTORS, Factors, Ratings, factorise, interests
 from tasteshift.envs.catalogs.taste_space import reflected, shares, standardised, unit
 
@@ -119,3 +120,7 @@ def test_standardised_columns_and_constant_ones():
     assert found[:, 0].mean() == pytest.approx(0, abs=1e-5)
     assert found[:, 0].std() == pytest.approx(1, abs=1e-5)
     assert (found[:, 1] == 0).all()
+
+
+def test_the_catalog_that_every_suite_plays_is_always_the_same():
+    assert load_data("movielens-100k").public.hash.startswith("5eab605ad53b0b73")

@@ -165,3 +165,9 @@ def test_expected_enjoyment_integrates_over_its_noise(level):
     )
     found = choice.expected_enjoyment(np.array([level]), np.array([0.0]))[0]
     assert found == pytest.approx(true, abs=1e-5)
+
+
+def test_the_quadrature_is_gauss_hermite():
+    nodes, weights = np.polynomial.hermite_e.hermegauss(5)
+    assert pytest.approx(nodes, abs=1e-14) == choice.NODES
+    assert pytest.approx(weights / weights.sum(), abs=1e-14) == choice.WEIGHTS

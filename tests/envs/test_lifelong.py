@@ -286,3 +286,17 @@ def test_a_confidence_is_told_once_and_spaces_hold_every_word():
         told.append(any(fact in observation["utterance"] for fact in PRIVATE_FACTS))
         observation, *_ = env.step({"slate": np.full(5, -1)})
     assert told == [True] + [False] * 5
+
+
+def test_what_is_not_there_yet_counts_for_nothing():
+    env = make(catalog="synthetic:60", scenario="cold-item", slate_size=3, turns=1)
+    late = np.flatnonzero(env.world.entry_day)[:2]
+    env.reset(seed=1)
+    here = int(np.flatnonzero(env.world.entry_day == 0)[0])
+    alone = env.truth.expected((here,))
+    assert env.truth.expected((int(late[0]), int(late[1]))) == 0.0
+    second = env.truth.expected((int(late[0]), here))
+    assert 0 < second < alone  # the slot stays empty, so that the item stands one place lower
+    assert env.truth.breaches((int(late[0]),)) == 0
+    observation, *_ = env.step({"slate": np.array([late[0], here, late[1]])})
+    assert observation["slate"].tolist() == [-1, here, -1]

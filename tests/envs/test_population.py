@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from tasteshift.envs.dynamics.transient import Transient, transient_plan
+from tasteshift.envs.log import simulate_log
 from tasteshift.envs.population import begin, rows
 from tasteshift.envs.scenarios import SCENARIOS
-from tasteshift.envs.turn import advance, respond
+from tasteshift.envs.turn import Response, advance, respond
+from tasteshift.envs.twins import edited
 from tasteshift.envs.world import build_world
 
 CATALOG = "synthetic:60"
@@ -113,3 +115,55 @@ def test_users_who_leave_stay_away():
     assert now.over.all()
     assert now.churned.mean() > 0.5  # nothing was ever shown to them
     assert (now.day < 42).all()
+
+
+def test_only_absence_within_the_calendar_is_churn():
+    world = build_world(CATALOG, "retention", 2)
+    now, empty = begin(world, 2, np.arange(400)), np.full((400, 2), -1)
+    while not now.over.all():
+        now = advance(world, now, empty, respond(world, now, empty))
+    horizon, churn = world.scenario.retention.horizon_days, world.scenario.retention.churn_days
+    assert (now.day[now.churned] + churn < horizon).all()
+    late = now.day + churn >= horizon
+    assert late.sum() > 20
+    assert not now.churned[late].any()
+
+
+@pytest.mark.parametrize("item", [0, 7])
+def test_items_that_were_never_shown_leave_no_mark(item):
+    world, users = build_world(CATALOG, "influence", 3, turns=3), np.arange(40)
+    other = edited(world, item, z=-world.hidden.z[item], appeal=1.0)
+    slates = np.random.default_rng(1).integers(8, 60, size=(world.turns, 40, 3))
+    assert lives(world, 5, users, slates) == lives(other, 5, users, slates)
+
+
+def test_exposure_alone_moves_the_interest_that_carries_the_first_item_shown():
+    world = build_world(CATALOG, "influence", 2)
+    now = begin(world, 3, np.arange(60))
+    slates = np.tile([-1, 9], (60, 1))
+    refused = Response(np.full(60, -1), np.zeros(60))
+    later = advance(world, now, slates, refused)
+    scores = world.beta * np.einsum("bmd,d->bm", now.interests * 2.0**-20, world.hidden.z[9])
+    carrier = (now.weights * np.exp(scores)).argmax(axis=1)
+    moved = (later.taste != now.taste).any(axis=2)
+    assert moved.sum() == 60
+    assert moved[np.arange(60), carrier].all()
+
+
+def test_the_log_shares_no_draw_with_any_life():
+    world = build_world(CATALOG, "stationary", 10, turns=5)
+    log = simulate_log(world)
+    rated = {(int(u), int(i)): r for u, i, r in zip(log.user, log.item, log.rating, strict=True)}
+    equal = met = 0
+    users = np.arange(60)
+    now = begin(world, 1, users)
+    for turn in range(5):
+        slates = np.array([(np.arange(10) * 7 + u + turn) % 60 for u in users])
+        response = respond(world, now, slates)
+        for user, item, reward in zip(users, response.chosen, response.reward, strict=True):
+            if (int(user), int(item)) in rated:
+                met += 1
+                equal += rated[int(user), int(item)] == reward
+        now = advance(world, now, slates, response)
+    assert met > 20
+    assert equal == 0
