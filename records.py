@@ -22,7 +22,7 @@ class Brief:
     """What an agent is told before a user's life begins.
 
     user        row of this user in the training log (≥ 0)
-    seed        the agent's own randomness, independent of the world's (64 bits)
+    seed        for the agent's own randomness; no draw of the world uses it (64 bits)
     slate_size  the most items that one slate may hold (≥ 1)
     sessions    how many sessions the life has (≥ 1)
     turns       turns in each session (≥ 1)

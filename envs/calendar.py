@@ -31,7 +31,6 @@ def next_session(world: World, now: Population) -> Population:
             scenario.retention,
             now.seed,
             now.user,
-            now.session,
             now.day,
             now.earned / np.maximum(now.turn, 1),
             now.trust,

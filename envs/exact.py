@@ -94,7 +94,7 @@ def exps(x: Floats) -> None:
     for j in range(x.size):
         moderate = -708.0 <= x[j] <= 709.0
         y = _exp_of_moderate(x[j] if moderate else 0.0)
-        x[j] = y if moderate else (0.0 if x[j] < 0.0 else math.inf)
+        x[j] = y if moderate else (0.0 if x[j] < 0.0 else x[j] + math.inf)
 
 
 @compiled

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..grid import on_grid
+from .ranges import COST, COUNT, SHARE, check
+from .shift import dot, unit
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,11 +31,11 @@ Integers = NDArray[np.int64]
 class Boredom:
     """When users are bored, and how clicks pull on their taste.
 
-    window      turns over which clicks are counted
-    threshold   clicks on one topic within the window that bore
-    duration    turns that boredom lasts
+    window      at least 1, turns over which clicks are counted
+    threshold   at least 1, clicks on one topic within the window that bore
+    duration    at least 1, turns that boredom lasts
     everything  boredom with one topic is boredom with all
-    cost        utility that an item loses that is wholly of a bored topic (ours)
+    cost        in [0, 100], utility that an item loses that is wholly of a bored topic (ours)
     memory      ω in [0, 1]: weight of the taste against the mean of the clicked items
     """
 
@@ -43,6 +45,18 @@ class Boredom:
     everything: bool = False
     cost: float = 6.0
     memory: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(
+            self,
+            window=COUNT,
+            threshold=COUNT,
+            duration=COUNT,
+            everything=bool,
+            cost=COST,
+            memory=SHARE,
+        )
 
 
 def begin_boredom(params: Boredom, users: int, topics: int) -> tuple[Integers, Integers]:
@@ -80,22 +94,13 @@ def pull(params: Boredom, taste: Floats, clicked_z: Floats, clicked: NDArray[np.
     """Tastes (B, d) after clicks: x ← ‖x‖ norm(ω u + (1 − ω) mean z̃), u = x/‖x‖, z̃ = z/‖z‖.
 
     Lengths are kept; SARDINE's users and items are unit vectors. All arrays lie on the grid.
+    A taste stays where nothing is left of a direction.
 
     clicked_z  latents (B, K, d) of the items shown; clicked (B, K) which of them were clicked
     """
     count = clicked.sum(axis=1)[:, None]
-    unit_z = _unit(clicked_z) * clicked[:, :, None]
+    unit_z = unit(clicked_z) * clicked[:, :, None]
     mean = unit_z.sum(axis=1) / np.maximum(count, 1)
-    turned = _unit(on_grid(params.memory * _unit(taste) + (1.0 - params.memory) * mean))
-    return np.where(count > 0, on_grid(_length(taste) * turned), taste)
-
-
-def _length(vectors: Floats) -> Floats:
-    lengths: Floats = np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))
-    return lengths
-
-
-def _unit(vectors: Floats) -> Floats:
-    """Directions on the grid; 0 stays 0."""
-    lengths = _length(vectors)
-    return on_grid(vectors / np.where(lengths > 0, lengths, 1.0))
+    turned = unit(on_grid(params.memory * unit(taste) + (1.0 - params.memory) * mean))
+    moves = (count > 0) & turned.any(axis=-1, keepdims=True)
+    return np.where(moves, on_grid(np.sqrt(dot(taste, taste)) * turned), taste)

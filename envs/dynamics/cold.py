@@ -9,11 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import philox
 from ..philox import Purpose
+from .ranges import LATER_DAY, SHARE, Range, check, in_order
 
 Integers = NDArray[np.int64]
 
 EVENTS_KEPT = (0, 1, 3, 10)
 """How much of a cold user's past the log may keep, in interactions."""
+
+NOT_ALL = Range(0, 1, below=True)
 
 CATALOG_SEED = 1
 """Who is cold is a fact of the catalog, the same in every life."""
@@ -28,6 +31,10 @@ class ColdUsers:
 
     share: float
 
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, share=SHARE)
+
 
 @dataclass(frozen=True)
 class ColdItems:
@@ -41,6 +48,11 @@ class ColdItems:
     share: float
     first_day: int
     last_day: int
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, share=NOT_ALL, first_day=LATER_DAY, last_day=LATER_DAY)
+        in_order(self, "first_day", "last_day")
 
 
 def is_cold(params: ColdUsers, user: Integers) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import philox
 from ..philox import Purpose
+from .ranges import DAY, check, in_order
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -27,6 +28,11 @@ class Constraint:
 
     first_day: int
     last_day: int
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, first_day=DAY, last_day=DAY)
+        in_order(self, "first_day", "last_day")
 
 
 def constraint_plan(

@@ -13,6 +13,7 @@ from ..compiled import compiled
 from ..directions import snapped
 from ..grid import on_grid
 from ..philox import Purpose, Word, normal_rows, scratch
+from .ranges import HALF_LIFE, RATE, check
 
 Floats = NDArray[np.float64]
 
@@ -26,13 +27,17 @@ STRETCH = 7
 class Drift:
     """How far and how fast interests wander.
 
-    half_life_days  > 0, days until half of a deviation is forgotten, ln 2 / κ
-    dispersion      r ≥ 0, with r² = d σ² / 2κ: the stationary RMS distance from a unit anchor,
+    half_life_days  from 0.001 to 10⁶, days until half of a deviation is forgotten, ln 2 / κ
+    dispersion      r in [0, 10], with r² = d σ² / 2κ: the stationary RMS distance from a unit anchor,
                     so that E cos(taste, anchor) ≈ (1 + r²)^(−½)
     """
 
     half_life_days: float
     dispersion: float
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, half_life_days=HALF_LIFE, dispersion=RATE)
 
 
 def drift_noise(

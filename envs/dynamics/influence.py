@@ -12,6 +12,7 @@ from ...records import NOTHING
 from ..compiled import compiled
 from ..directions import dot, snapped, to_unit
 from ..grid import GRID
+from .ranges import SHARE, check
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -25,14 +26,18 @@ class Influence:
     Hązła et al. 2019): consumption moves a taste towards the item if it was liked, away from it
     if not. Exposure and the anchor that follows are ours.
 
-    consumption  η ≥ 0, pull of the item consumed
-    exposure     η_e ≥ 0, much smaller: pull of the items merely shown
+    consumption  η in [0, 1], pull of the item consumed
+    exposure     η_e in [0, 1], much smaller: pull of the items merely shown
     anchor       η_a in [0, 1], share of the way that the long-run anchor follows the taste
     """
 
     consumption: float
     exposure: float
     anchor: float
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, consumption=SHARE, exposure=SHARE, anchor=SHARE)
 
 
 def influence(
@@ -46,7 +51,8 @@ def influence(
 ) -> tuple[Floats, Floats]:
     """Tastes and anchors (B, M, d) after a turn; of each user one interest moves, `interest` (B).
 
-    First the mean direction of the items shown pulls with η_e, then the item consumed with η:
+    First the direction of the mean of the z shown, long ones counting more, pulls with η_e, then
+    the item consumed with η:
 
         x ← ‖x‖ · norm(u + η ⟨u, z̃⟩ z̃)    u = x / ‖x‖, z̃ = z / ‖z‖
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from .. import philox
 from ..grid import on_grid
 from ..philox import Purpose
+from .ranges import COST, SHARE, check
 
 Floats = NDArray[np.float64]
 
@@ -33,11 +34,15 @@ class InterestEvolution:
     """How fast interests move and how much they count.
 
     step    y in [0, 1]: the largest share of the way to 1 that one item moves a topic's interest
-    weight  utility of an item whose topics are all of interest 1
+    weight  in [0, 100], utility of an item whose topics are all of interest 1
     """
 
     step: float = 0.3
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, step=SHARE, weight=COST)
 
 
 def interest_draws(seed: int | NDArray[np.uint64], user: NDArray[np.int64], topics: int) -> Floats:

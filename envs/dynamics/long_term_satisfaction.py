@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from .. import exact, philox
 from ..grid import on_grid
 from ..philox import Purpose
+from .ranges import RATE, Range, check
 
 Floats = NDArray[np.float64]
 
@@ -31,13 +32,17 @@ class LongTermSatisfaction:
     """How exposure is remembered and felt.
 
     memory       γ in [0, 1): the part of the exposure that survives an item
-    sensitivity  satisfaction is σ(sensitivity · exposure)
-    innovation   standard deviation of the noise that an item adds to the exposure
+    sensitivity  in [0, 10]; satisfaction is σ(sensitivity · exposure)
+    innovation   in [0, 10], standard deviation of the noise that an item adds to the exposure
     """
 
     memory: float = 0.7
     sensitivity: float = 0.01
     innovation: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, memory=Range(0, 1, below=True), sensitivity=RATE, innovation=RATE)
 
 
 def kaleness(quality: Floats, appeal: Floats) -> Floats:

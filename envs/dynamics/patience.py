@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..grid import on_grid
+from .ranges import Range, check
 
 Floats = NDArray[np.float64]
 
@@ -16,12 +17,16 @@ Floats = NDArray[np.float64]
 class Patience:
     """A session's budget (ours; RecSim's time budget, Ie et al. 2019, is its relative).
 
-    start         patience at the start of each session; at 0 the session ends
-    refusal_cost  lost on top of 1 in a turn in which nothing was chosen
+    start         > 0, patience at the start of each session; at 0 the session ends
+    refusal_cost  ≥ 0, lost on top of 1 in a turn in which nothing was chosen
     """
 
     start: float
     refusal_cost: float
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, start=Range(0, 1e6, above=True), refusal_cost=Range(0, 1e6))
 
 
 def tire(params: Patience, patience: Floats, picked: NDArray[np.bool_]) -> Floats:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import philox
 from ..compiled import compiled
 from ..philox import Purpose, Word
+from .ranges import COUNT, SHARE, check
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -26,14 +27,18 @@ class Retention:
     plus weighted feedback, clipped. KuaiSim's decision to leave ignores the responses to what
     was shown; here absence is the consequence of what the agent did, and of nothing else.
 
-    base          mean over users of the daily return probability without reward or trust
-    horizon_days  calendar days that a life is scored over; absent days score 0
-    churn_days    days of absence in a row after which a user is gone for good
+    base          in [0, 1], mean over users of the daily return probability without reward or trust
+    horizon_days  at least 1, calendar days that a life is scored over; absent days score 0
+    churn_days    at least 1, days of absence in a row after which a user is gone for good
     """
 
     base: float
     horizon_days: int
     churn_days: int = 14
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, base=SHARE, horizon_days=COUNT, churn_days=COUNT)
 
 
 def return_hazard(
@@ -51,7 +56,6 @@ def days_away(
     params: Retention,
     seed: ArrayLike,
     user: Integers,
-    session: Integers,
     day: Integers,
     mean_reward: Floats,
     trust: Floats,
@@ -62,8 +66,7 @@ def days_away(
     P(k) = h (1 − h)^{k−1}, P(churn) = (1 − h)^{churn_days}. Draws belong to calendar days, so that
     lives which differ in what was shown still share each day's luck.
 
-    session      (B) index of the session just ended; the law does not depend on it
-    mean_reward  r̄ (B) of that session in [0, 1]; trust: τ (B) in [0, 1]
+    mean_reward  r̄ (B) of the session just ended, in [0, 1]; trust: τ (B) in [0, 1]
     """
     hazard = return_hazard(params, seed, user, mean_reward, trust)
     seeds = np.broadcast_to(philox.words(seed), hazard.shape)

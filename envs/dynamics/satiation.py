@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .. import exact
 from ..grid import on_grid
 from .drift import LN2
+from .ranges import COST, HALF_LIFE, check
 
 Floats = NDArray[np.float64]
 
@@ -23,12 +24,16 @@ class Satiation:
     utility in proportion. Theirs steps once per pull; here it recovers by the calendar and grows
     by the share of the topic in the item. Each user has satiations of its own.
 
-    half_life_days  > 0, days until half of a satiation is gone, ln ½ / ln γ
-    cost            λ ≥ 0, utility lost per unit of satiation
+    half_life_days  from 0.001 to 10⁶, days until half of a satiation is gone, ln ½ / ln γ
+    cost            λ in [0, 100], utility lost per unit of satiation
     """
 
     half_life_days: float
     cost: float
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, half_life_days=HALF_LIFE, cost=COST)
 
 
 def satiate(satiation: Floats, share: Floats) -> Floats:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import philox
 from ..grid import on_grid
 from ..philox import Purpose
+from .ranges import DEGREES, LATER_DAY, check, in_order
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -20,8 +21,8 @@ Integers = NDArray[np.int64]
 class Shift:
     """One turn of taste in a life.
 
-    angle_degrees  by which every interest's anchor rotates towards another fitted user's
-    first_day      earliest day of the shift
+    angle_degrees  in [0, 180], by which every interest's anchor rotates towards another fitted user's
+    first_day      earliest day of the shift, at least 1: nobody shifts before the first session
     last_day       latest day, included; the day is uniform between the two and hidden
     announced      True for a life event: the user says that it happened
     """
@@ -30,6 +31,13 @@ class Shift:
     first_day: int
     last_day: int
     announced: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(
+            self, angle_degrees=DEGREES, first_day=LATER_DAY, last_day=LATER_DAY, announced=bool
+        )
+        in_order(self, "first_day", "last_day")
 
 
 def shift_plan(

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import philox
 from ..philox import Purpose
+from .ranges import SHARE, check
 from .shift import somebody_else
 
 Integers = NDArray[np.int64]
@@ -22,6 +23,10 @@ class Transient:
     """
 
     probability: float
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, probability=SHARE)
 
 
 def transient_plan(

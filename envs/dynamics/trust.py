@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..grid import on_grid
+from .ranges import RATE, SHARE, check
 
 Floats = NDArray[np.float64]
 
@@ -17,15 +18,19 @@ class Trust:
     """How trust is won and lost (ours).
 
     start      trust at the start of a life, in [0, 1]
-    gain       α ≥ 0, trust won per unit of mean reward above the reference
+    gain       α in [0, 10], trust won per unit of mean reward above the reference
     reference  y_ref in [0, 1], the mean reward that leaves trust where it is
-    penalty    δ ≥ 0, trust lost per violation, such as showing what the user ruled out
+    penalty    δ in [0, 10], trust lost per violation, such as showing what the user ruled out
     """
 
     start: float
     gain: float
     reference: float
     penalty: float
+
+    def __post_init__(self) -> None:
+        """Raises InputError outside these ranges."""
+        check(self, start=SHARE, gain=RATE, reference=SHARE, penalty=RATE)
 
 
 def update_trust(
