@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .catalogs.catalog import Catalog
+from .catalogs.catalog import Catalog, freeze
 
 INTERESTS = 3
 """M, the interests of every user."""
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 class Latents:
     """Items and users in one taste space of d = d_text + d_image + d_feedback dimensions.
 
-    All floats lie on the grid, so that their dot products are exact.
+    All floats lie on the grid, so that their dot products are exact. Arrays are read-only.
 
     z          (n, d) items, [z_text, z_image, z_cf], norm at most 1
     widths     (d_text, d_image, d_feedback)
@@ -41,6 +41,10 @@ class Latents:
     anchors: Floats
     weights: Floats
     ages: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only: all worlds of a catalog share them."""
+        freeze(self)
 
     @property
     def z_text(self) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import gymnasium as gym
@@ -13,6 +14,8 @@ from ..errors import InputError
 from ..records import NOTHING, Brief
 from . import philox
 from .choice import Ints
+from .compiled import compiled
+from .dynamics.ranges import SEED, number
 from .observation import (
     Values,
     observation_spaces,
@@ -73,8 +76,7 @@ class Lifelong(gym.Env[Values, Values]):
         self._define_spaces()
 
     def _define_spaces(self) -> None:
-        self._slates = slate_space(self.world)
-        self.action_space = spaces.Dict({"slate": self._slates})
+        self.action_space = spaces.Dict({"slate": slate_space(self.world)})
         self.observation_space = spaces.Dict(
             {**observation_spaces(self.world), "utterance": utterance_space(self.world)}
         )
@@ -82,16 +84,20 @@ class Lifelong(gym.Env[Values, Values]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Values, Values]:
-        """Begin a life; `seed` is the world's, ``options["user"]`` the row of the user."""
-        super().reset(seed=seed)
-        self._seeded, self._life = (seed, 0) if seed is not None else (self._seeded, self._life + 1)
-        self.seed = int(life_seed(self._seeded, self._life))
+        """Begin a life; `seed` is the world's, ``options["user"]`` the row of the user.
+
+        Raises InputError for a negative seed or a user who cannot live here; nothing changes then.
+        """
+        if seed is not None:
+            seed = number("seed", seed, SEED)
+        seeded, life = (self._seeded, self._life + 1) if seed is None else (seed, 0)
+        own = int(life_seed(seeded, life))
         row = (options or {}).get("user")
-        users = (
-            drawn_users(self.world, self.seed) if row is None else asked_users(self.world, row, 1)
-        )
+        users = drawn_users(self.world, own) if row is None else asked_users(self.world, row, 1)
+        population = begin(self.world, own, users)
+        super().reset(seed=seed)
+        self._population, self._seeded, self._life, self.seed = population, seeded, life, own
         user = int(users[0])
-        self._population = begin(self.world, self.seed, users)
         empty = np.full(self.world.slate_size, NOTHING, dtype=np.int64)
         return self._observe(empty, NOTHING, 0.0), {"age_group": self.world.age_group(user)}
 
@@ -100,7 +106,8 @@ class Lifelong(gym.Env[Values, Values]):
         now = self._alive()
         if self._over(now):
             raise gym.error.ResetNeeded("this life is over; call reset() to begin another")
-        slate = self._slate(action)
+        asked = asked_slates(self.world, action, (self.world.slate_size,))
+        slate = distinct(asked[None], now.over)[0]
         response = respond(self.world, now, slate[None])
         self._population = now = advance(self.world, now, slate[None], response)
         reward = float(response.reward[0])
@@ -140,21 +147,6 @@ class Lifelong(gym.Env[Values, Values]):
     def _over(self, now: Population) -> bool:
         return bool(now.over[0])
 
-    def _slate(self, action: Values) -> NDArray[np.int64]:
-        """The action's slate with repeated items removed; raises InputError outside the space."""
-        try:
-            slate = np.asarray(action["slate"], dtype=np.int64)
-        except (TypeError, KeyError, ValueError, IndexError):
-            slate = np.array(None)
-        if not self._slates.contains(slate):
-            raise InputError(
-                f"action {action!r} is not in the action space: {{'slate': array}} with "
-                f"{self.world.slate_size} item indices from {NOTHING} to "
-                f"{len(self.world.catalog) - 1} is expected"
-            )
-        first = np.array([item not in slate[:k] for k, item in enumerate(slate)])
-        return np.where(first, slate, NOTHING)
-
     def _observe(self, slate: NDArray[np.int64], chosen: int, rating: float) -> Values:
         now, before = self._alive(), int(self._last.get("day", NOTHING))
         columns = observe(
@@ -181,21 +173,83 @@ def life_seed(seed: ArrayLike, life: ArrayLike) -> Words:
 
 
 def drawn_users(world: World, seed: ArrayLike) -> Ints:
-    """Rows (B) of the users whom worlds with seeds (B), or one, are about."""
-    eligible = world.eligible_users()
+    """Rows (B) of the users whom worlds with seeds (B), or one, are about; raises InputError."""
+    eligible = _eligible(world)
     draw = philox.uniform(seed, 0, 0, Purpose.POPULATION).reshape(-1)
     return eligible[(draw * len(eligible)).astype(np.int64)]
 
 
-def asked_users(world: World, row: ArrayLike, count: int) -> Ints:
+def asked_users(world: World, row: Any, count: int) -> Ints:
     """Rows as an array (count); raises InputError for one that cannot live in the scenario."""
-    eligible = world.eligible_users()
-    if np.size(row) not in (1, count):
-        raise InputError(f"{np.size(row)} users do not fit {count} lives; give one row for each")
-    asked = np.broadcast_to(np.asarray(row).reshape(-1), (count,))
+    eligible = _eligible(world)
+    given = _array(row)
+    if given.dtype.kind not in "iu":
+        raise InputError(f"user {_short(row)} is not a row; give a whole number for each life")
+    if given.size not in (1, count):
+        raise InputError(f"{given.size} users do not fit {count} lives; give one row for each")
+    asked = np.broadcast_to(given.reshape(-1), (count,))
     for user in asked[~np.isin(asked, eligible)]:
         raise InputError(
             f"user {user!s} cannot live in scenario {world.scenario.name!r}; "
             f"rows run from {eligible[0]} to {eligible[-1]}"
         )
     return asked.astype(np.int64)
+
+
+def _eligible(world: World) -> Ints:
+    rows = world.eligible_users()
+    if not len(rows):
+        raise InputError(
+            f"catalog {world.catalog.name!r} has no user for scenario {world.scenario.name!r}; "
+            f"choose a larger catalog or another scenario"
+        )
+    return rows
+
+
+def asked_slates(world: World, action: Any, shape: tuple[int, ...]) -> Ints:
+    """The slates of an action as int64 of this shape; raises InputError outside the space.
+
+    Any integer type will do, and lists; floats, bools and words will not.
+    """
+    try:
+        slates = _array(action["slate"])
+    except (TypeError, KeyError, IndexError):
+        slates = np.array(None)
+    n = len(world.catalog)
+    whole = slates.shape == shape and slates.dtype.kind in "iu"
+    if not (whole and slates.min() >= NOTHING and slates.max() < n):
+        raise InputError(
+            f"action {_short(action)} is not in the action space: {{'slate': array}} of shape "
+            f"{shape} with item indices from {NOTHING} to {n - 1} is expected"
+        )
+    return np.ascontiguousarray(slates, dtype=np.int64)
+
+
+def distinct(slates: Ints, over: NDArray[np.bool_]) -> Ints:
+    """Slates (B, K) without repeated items, and without any item where a life is over (B)."""
+    out = np.empty_like(slates)
+    _distinct(slates, over, out)
+    return out
+
+
+@compiled
+def _distinct(slates: Ints, over: NDArray[np.bool_], out: Ints) -> None:
+    for row in range(len(slates)):
+        for k in range(slates.shape[1]):
+            item = NOTHING if over[row] else slates[row, k]
+            for earlier in range(k):
+                if slates[row, earlier] == item:
+                    item = NOTHING
+            out[row, k] = item
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """What NumPy makes of a value; an array that is no numbers where it makes nothing of it."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.array(None)
+
+
+def _short(value: Any) -> str:
+    return textwrap.shorten(repr(value), 80, placeholder="...")

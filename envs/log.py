@@ -56,6 +56,9 @@ def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Log:
     known = np.ones(len(popularity), dtype=bool)
     if late:
         known = np.unpackbits(np.frombuffer(late, np.uint8), count=len(known)) == 0
+    if not known.any():
+        nothing = np.zeros(0, dtype=np.int64)
+        return Log(world.num_users, nothing, nothing.copy(), np.zeros(0))
     size = min(SLATE_SIZE, int(known.sum()))
     slates = min(SLATES, int(known.sum()) // size)
     user = np.arange(world.num_users)

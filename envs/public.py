@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .catalogs.catalog import Catalog
+from .catalogs.catalog import Catalog, freeze
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +28,17 @@ class Log:
     item: NDArray[np.int64]
     rating: NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        """Make the columns read-only: all agents of a catalog are handed the same ones."""
+        freeze(self)
+
     def __len__(self) -> int:
         return len(self.user)
 
 
 @dataclass(frozen=True, eq=False)
 class PublicWorld:
-    """The argument of `Agent.prepare`.
+    """The argument of `Agent.prepare`; its arrays are read-only, copy what is to be changed.
 
     catalog     the public catalog
     log         the training log
@@ -48,3 +52,7 @@ class PublicWorld:
     slate_size: int
     seed: int
     entry_day: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Make `entry_day` read-only: it is the world's own."""
+        freeze(self)

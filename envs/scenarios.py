@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_type_hints
 
+from ..errors import InputError
 from ..registry import Registry
 from .catalogs.overlays import Overlay
 from .dynamics.boredom import Boredom
@@ -14,12 +17,16 @@ from .dynamics.influence import Influence
 from .dynamics.interest_evolution import InterestEvolution
 from .dynamics.long_term_satisfaction import LongTermSatisfaction
 from .dynamics.patience import Patience
+from .dynamics.ranges import COUNT, check
 from .dynamics.recurring import Recurring
 from .dynamics.retention import Retention
 from .dynamics.satiation import Satiation
 from .dynamics.shift import Shift
 from .dynamics.transient import Transient
 from .dynamics.trust import Trust
+
+LONGEST = 2**31
+"""Turns that a calendar can number."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,32 @@ class Scenario:
     overlay: Overlay | None = None
     minors_only: bool = False
     confides: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises InputError for numbers out of range and for dynamics that need others."""
+        check(self, sessions=COUNT, turns=COUNT, gap_days=COUNT, minors_only=bool, confides=bool)
+        for field, kind in _kinds().items():
+            if not isinstance(getattr(self, field), kind):
+                expected = str(getattr(kind, "__name__", kind)).replace(f"{__package__}.", "")
+                raise InputError(
+                    f"{field} of Scenario must be {expected}, "
+                    f"not {type(getattr(self, field)).__name__}"
+                )
+        if self.retention is not None and (self.patience is None or self.trust is None):
+            raise InputError(
+                f"scenario {self.name!r} has retention; give it patience and trust as well"
+            )
+        days = self.retention.horizon_days if self.retention else self.sessions * self.gap_days
+        if days * self.turns > LONGEST:
+            raise InputError(
+                f"scenario {self.name!r} lasts {days} days of {self.turns} turns; "
+                f"ask for at most {LONGEST} turns in all"
+            )
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    return get_type_hints(Scenario)
 
 
 SCENARIOS: Registry[Scenario] = Registry("scenario")

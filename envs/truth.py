@@ -116,7 +116,8 @@ class Truth:
     def _there(self, slate: Slate) -> Ints:
         """The items of a slate that have entered the catalog."""
         shown = np.array(slate, dtype=np.int64)
-        return shown[self.world.entry_day[shown] <= self._now().day[0]]
+        there: Ints = shown[self.world.entry_day[shown] <= self._now().day[0]]
+        return there
 
     def _optimum(self, utility: Floats, reward: Floats) -> tuple[Slate, float]:
         safe = np.where(self.allowed(), utility, -np.inf)

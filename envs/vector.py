@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..records import NOTHING
 from .choice import Ints
-from .compiled import compiled
+from .dynamics.ranges import COUNT, SEED, number
 from .features import KEPT, Singles, item_features, update_history
-from .lifelong import asked_users, drawn_users, life_seed
+from .lifelong import asked_slates, asked_users, distinct, drawn_users, life_seed
 from .observation import (
     Values,
     observation_spaces,
@@ -80,9 +80,8 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         render_mode: None = None,
     ) -> None:
         threads = min(2, os.cpu_count() or 1) if threads is None else threads
-        for what, number in (("num_envs", num_envs), ("threads", threads), ("at_once", at_once)):
-            if not isinstance(number, int) or number < 1:
-                raise InputError(f"{what} must be a whole number of at least 1, not {number!r}")
+        num_envs = number("num_envs", num_envs, COUNT)
+        threads, at_once = number("threads", threads, COUNT), number("at_once", at_once, COUNT)
         if render_mode is not None:
             raise InputError("many users at once cannot be rendered; use render_mode=None")
         self.num_envs, self.text, self.render_mode = num_envs, text, None
@@ -122,17 +121,19 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Values, Values]:
-        """Begin `num_envs` lives."""
+        """Begin `num_envs` lives; raises InputError as the single environment does."""
         asked = (options or {}).get("user")
         users = None if asked is None else asked_users(self.world, asked, self.num_envs)
-        self._reseed(seed)
+        first, seeded, life = self._reseeded(seed)
 
         def begun(part: slice) -> Population:
-            seeds = life_seed(self._seeded[part], self._life[part])
+            seeds = life_seed(seeded[part], life[part])
             who = drawn_users(self.world, seeds) if users is None else users[part]
             return begin(self.world, seeds, who)
 
         self._users = self._each(begun, self._parts)
+        super().reset(seed=first)
+        self._seeded, self._life = seeded, life
         self._history = np.zeros_like(self._history)
         empty = np.full((self.num_envs, self.world.slate_size), NOTHING)
         observation = self._blank()
@@ -143,7 +144,8 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         """Show each user a slate; users whose life was over begin another instead."""
         if not self._users:
             raise gym.error.ResetNeeded("no life has begun; call reset() first")
-        slates = self._slates(actions)
+        shape = self.num_envs, self.world.slate_size
+        slates = asked_slates(self.world, actions, shape)
         began = np.concatenate([now.over for now in self._users])
         observation = self._blank()
         over, churned = np.empty(self.num_envs, bool), np.empty(self.num_envs, bool)
@@ -236,54 +238,30 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
     def _numbered(self) -> range:
         return range(len(self._parts))
 
-    def _reseed(self, seed: int | Sequence[int | None] | None) -> None:
-        if isinstance(seed, (int, np.integer)):
-            seeds: Sequence[int | None] = [int(seed) + k for k in range(self.num_envs)]
-        else:
-            seeds = [None] * self.num_envs if seed is None else list(seed)
-        fits = all(s is None or (isinstance(s, (int, np.integer)) and s >= 0) for s in seeds)
-        if not fits or len(seeds) != self.num_envs:
+    def _reseeded(self, seed: Any) -> tuple[int | None, Words, Ints]:
+        """The first seed given, and every life's seed and number after a reset with `seed`."""
+        first, seeded, life = None, self._seeded.copy(), self._life + 1
+        for k, one in enumerate(self._seeds(seed)):
+            if one is not None:
+                first = one if first is None else first
+                seeded[k], life[k] = words(one), 0
+        return first, seeded, life
+
+    def _seeds(self, seed: Any) -> list[int | None]:
+        """A seed or None for each life; raises InputError."""
+        if seed is None:
+            return [None] * self.num_envs
+        try:
+            if np.ndim(seed) == 0:
+                first: int = number("seed", seed, SEED)
+                return [first + k for k in range(self.num_envs)]
+            seeds = [None if one is None else number("seed", one, SEED) for one in seed]
+        except (InputError, ValueError, TypeError):
+            seeds = []
+        if len(seeds) != self.num_envs:
+            given = " ".join(repr(seed).split())
             raise InputError(
-                f"seed {seed!r} does not fit; give one whole number of at least 0, or a list "
+                f"seed {given} does not fit; give one whole number of at least 0, or a list "
                 f"with one for each of the {self.num_envs} lives"
             )
-        first = next((s for s in seeds if s is not None), None)
-        super().reset(seed=None if first is None else int(first))
-        for k, number in enumerate(seeds):
-            if number is None:
-                self._life[k] += 1
-            else:
-                self._seeded[k], self._life[k] = words(int(number)), 0
-
-    def _slates(self, actions: Values) -> Ints:
-        """The slates of an action, (B, K); raises InputError where one is outside the space."""
-        n, shape = len(self.world.catalog), (self.num_envs, self.world.slate_size)
-        try:
-            slates = np.asarray(actions["slate"])
-        except (TypeError, KeyError, ValueError, IndexError):
-            slates = np.array(None)
-        whole = slates.shape == shape and slates.dtype.kind in "iu"
-        if not (whole and slates.min() >= NOTHING and slates.max() < n):
-            raise InputError(
-                f"action {actions!r} is not in the action space: {{'slate': array}} of shape "
-                f"{shape} with item indices from {NOTHING} to {n - 1} is expected"
-            )
-        return np.ascontiguousarray(slates, dtype=np.int64)
-
-
-def distinct(slates: Ints, over: NDArray[np.bool_]) -> Ints:
-    """Slates (B, K) without repeated items, and without any item where a life is over (B)."""
-    out = np.empty_like(slates)
-    _distinct(slates, over, out)
-    return out
-
-
-@compiled
-def _distinct(slates: Ints, over: NDArray[np.bool_], out: Ints) -> None:
-    for row in range(len(slates)):
-        for k in range(slates.shape[1]):
-            item = NOTHING if over[row] else slates[row, k]
-            for earlier in range(k):
-                if slates[row, earlier] == item:
-                    item = NOTHING
-            out[row, k] = item
+        return seeds

@@ -18,6 +18,7 @@ from .choice import Floats, Ints, Units, appraise_rows, item_traits, position
 from .dynamics.cold import CATALOG_SEED, entry_days, is_cold
 from .dynamics.long_term_satisfaction import kaleness
 from .dynamics.people import age_group
+from .dynamics.ranges import COUNT, number
 from .grid import GRID, on_grid
 from .latents import Latents
 from .philox import Purpose
@@ -136,11 +137,11 @@ def build_world(
 ) -> World:
     """The world behind an environment's arguments; raises InputError for a bad one."""
     spec = scenario if isinstance(scenario, Scenario) else SCENARIOS.get(scenario)
-    for what, number in (("slate_size", slate_size), ("sessions", sessions), ("turns", turns)):
-        if number is not None and (not isinstance(number, int) or number < 1):
-            raise InputError(f"{what} must be a whole number of at least 1, not {number!r}")
-    spec = replace(spec, sessions=sessions or spec.sessions, turns=turns or spec.turns)
-    return _world(str(catalog), spec, slate_size)
+    if sessions is not None:
+        spec = replace(spec, sessions=number("sessions", sessions, COUNT))
+    if turns is not None:
+        spec = replace(spec, turns=number("turns", turns, COUNT))
+    return _world(str(catalog), spec, number("slate_size", slate_size, COUNT))
 
 
 @lru_cache(maxsize=32)

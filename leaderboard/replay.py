@@ -96,9 +96,7 @@ def _compare_steps(key: Key, recorded: Sequence[Row], replayed: Life) -> None:
             "life was over"
         )
     for step in replayed.steps[len(recorded) :]:
-        raise Refused(
-            f"steps.parquet: {refusal.turn(key, step.session, step.turn)} is missing"
-        )
+        raise Refused(f"steps.parquet: {refusal.turn(key, step.session, step.turn)} is missing")
     for row, step in zip(recorded, replayed.steps, strict=True):
         outcome = step_row(step)
         outcome |= {"age_group": replayed.episode.age_group, "slate": list(step.slate)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,6 +55,10 @@ class Catalog:
     posters: Posters
     simulated: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        """Make the columns read-only: everybody is handed the same ones."""
+        freeze(self)
+
     def __len__(self) -> int:
         return len(self.item_id)
 
@@ -72,3 +76,14 @@ class Catalog:
         return characters_of(self.topics).union(
             characters_of(self.title), characters_of(self.description)
         )
+
+
+def freeze(record: Any) -> None:
+    """Make the arrays in a dataclass, and those that they look into, read-only; lists: tuples."""
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, list):
+            object.__setattr__(record, field.name, tuple(value))
+        while isinstance(value, np.ndarray):
+            value.setflags(write=False)
+            value = value.base

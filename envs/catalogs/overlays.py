@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from .. import philox
+from ..dynamics.ranges import SEED, SHARE, number
 from ..philox import Purpose
 from .catalog import Catalog
 from .hashing import content_hash
@@ -34,11 +35,12 @@ class Overlay:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises InputError for an unknown kind or a share outside [0, 1]."""
-        if self.kind not in KINDS:
+        """Raises InputError for an unknown kind, a share outside [0, 1] or a negative seed."""
+        if not isinstance(self.kind, str) or self.kind not in KINDS:
             raise InputError(f"overlay {self.kind!r} is unknown; use one of {', '.join(KINDS)}")
-        if not 0 <= self.share <= 1:
-            raise InputError(f"overlay {self.kind!r} needs a share from 0 to 1, not {self.share}")
+        for field, allowed in (("share", SHARE), ("seed", SEED)):
+            value = number(f"{field} of overlay {self.kind!r}", getattr(self, field), allowed)
+            object.__setattr__(self, field, value)
 
 
 def apply(overlay: Overlay, catalog: Catalog) -> Catalog:

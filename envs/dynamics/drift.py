@@ -28,7 +28,7 @@ class Drift:
     """How far and how fast interests wander.
 
     half_life_days  from 0.001 to 10⁶, days until half of a deviation is forgotten, ln 2 / κ
-    dispersion      r in [0, 10], with r² = d σ² / 2κ: the stationary RMS distance from a unit anchor,
+    dispersion      r in [0, 10], r² = d σ² / 2κ: the stationary RMS distance from a unit anchor,
                     so that E cos(taste, anchor) ≈ (1 + r²)^(−½)
     """
 

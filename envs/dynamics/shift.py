@@ -21,7 +21,7 @@ Integers = NDArray[np.int64]
 class Shift:
     """One turn of taste in a life.
 
-    angle_degrees  in [0, 180], by which every interest's anchor rotates towards another fitted user's
+    angle_degrees  in [0, 180], by which every interest's anchor rotates towards another user's
     first_day      earliest day of the shift, at least 1: nobody shifts before the first session
     last_day       latest day, included; the day is uniform between the two and hidden
     announced      True for a life event: the user says that it happened
@@ -34,9 +34,7 @@ class Shift:
 
     def __post_init__(self) -> None:
         """Raises InputError outside these ranges."""
-        check(
-            self, angle_degrees=DEGREES, first_day=LATER_DAY, last_day=LATER_DAY, announced=bool
-        )
+        check(self, angle_degrees=DEGREES, first_day=LATER_DAY, last_day=LATER_DAY, announced=bool)
         in_order(self, "first_day", "last_day")
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tasteshift.envs import exact, philox
-from tasteshift.envs.directions import put_turned, to_direction, to_unit
+from tasteshift.envs.directions import put_regime, put_turned, to_direction, to_unit
 from tasteshift.envs.dynamics.drift import Drift, drift_noise, drift_one_day, wander
-from tasteshift.envs.dynamics.recurring import Recurring, regime_taste
+from tasteshift.envs.dynamics.recurring import Recurring, regime_turns
 from tasteshift.envs.dynamics.retention import Retention, days_away, return_hazard
 from tasteshift.envs.dynamics.shift import dot, turn, turn_constants, unit
 from tasteshift.envs.grid import GRID, on_grid
@@ -60,13 +60,16 @@ def test_turning_is_that_of_plain_numpy_even_towards_ones_own_line():
 
 
 def test_regimes_are_those_of_plain_numpy():
-    recurring, taste, target = Recurring(28, 3, 90), tastes(1.4), tastes()
+    taste, target = tastes(1.4), tastes()
     regime = np.arange(B) % 3
     angles = np.array([turn_constants(angle) for angle in (0, 45, 90)])[regime]
     cosine, sine = angles.T[:, :, None, None]
     turned = on_grid(np.sqrt(dot(taste, taste)) * turn(unit(taste), target, cosine, sine))
     expected = np.where((regime == 0)[:, None, None], taste, turned)
-    assert np.array_equal(regime_taste(recurring, taste, target, regime), expected)
+    found, turns = taste.copy(), regime_turns(Recurring(28, 3, 90))
+    for row, m in np.argwhere(np.broadcast_to((regime > 0)[:, None], (B, M))):
+        put_regime(taste[row, m], target[row, m], *turns[regime[row]], found[row, m])
+    assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize("d", [5, 24])
@@ -92,5 +95,4 @@ def test_the_day_of_return_is_the_first_lucky_one():
     ahead = day[:, None] + np.arange(1, params.churn_days + 1)
     lucky = philox.uniform(seed[:, None], user[:, None], ahead, Purpose.RETURN) < hazard[:, None]
     expected = np.where(lucky.any(axis=1), lucky.argmax(axis=1) + 1, 0)
-    session = np.zeros(B, dtype=int)
-    assert np.array_equal(days_away(params, seed, user, session, day, reward, trust), expected)
+    assert np.array_equal(days_away(params, seed, user, day, reward, trust), expected)

@@ -82,3 +82,9 @@ def test_the_interpreter_gives_the_same_bits_as_the_compiler():
         for switch in ("0", "1")
     }
     assert len(found) == 1
+
+
+def test_many_exponentials_at_once_keep_nan_and_both_ends():
+    x = np.array([np.nan, -np.inf, -709.0, 0.0, 710.0, np.inf])
+    exact.exps(x)
+    assert np.array_equal(x, [np.nan, 0.0, 0.0, 1.0, np.inf, np.inf], equal_nan=True)

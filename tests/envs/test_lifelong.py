@@ -300,3 +300,97 @@ def test_what_is_not_there_yet_counts_for_nothing():
     assert env.truth.breaches((int(late[0]),)) == 0
     observation, *_ = env.step({"slate": np.array([late[0], here, late[1]])})
     assert observation["slate"].tolist() == [-1, here, -1]
+
+
+def test_what_agents_are_handed_cannot_be_written_to():
+    for catalog, scenario in (
+        ("synthetic:60", "stationary"),
+        ("synthetic:60", "cold-item"),
+        ("movielens-100k", "poisoned-items"),
+    ):
+        env = make(catalog=catalog, scenario=scenario)
+        public = public_world(env.world)
+        for thing in reachable((public, vars(env.world.hidden))):
+            while isinstance(thing, np.ndarray):
+                assert not thing.flags.writeable
+                thing = thing.base
+            assert not isinstance(thing, list)
+        columns = public.catalog.popularity, public.catalog.topic, public.log.item, public.entry_day
+        for column in columns:
+            with pytest.raises(ValueError, match="read-only"):
+                column[0] = 1
+
+
+@pytest.mark.parametrize(
+    "slate",
+    [
+        [1.0, 2.0, 3.0],
+        ["1", "2", "3"],
+        [True, False, True],
+        [1, 2, 2**63],
+        [1, 2, 2**70],
+        [-1, 2, 2**64 - 1],
+        np.array([1, 2, 2**64 - 1], dtype=np.uint64),
+        [1, 2, None],
+        [[1, 2, 3]],
+        [1, [2, 3]],
+        [],
+        3,
+    ],
+)
+def test_slates_that_are_no_whole_numbers_are_refused_in_one_line(slate):
+    env = make(catalog="synthetic:60", slate_size=3)
+    env.reset(seed=2)
+    with pytest.raises(InputError, match="not in the action space") as caught:
+        env.step({"slate": slate})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [list, np.int8, np.uint16, np.uint64])
+def test_slates_of_any_whole_numbers_mean_the_same(kind):
+    env, twin = (make(catalog="synthetic:60", slate_size=3) for _ in "ab")
+    for one in (env, twin):
+        one.reset(seed=2)
+    shown = [5, 9, 5] if kind is list else np.array([5, 9, 5], dtype=kind)
+    assert repr(env.step({"slate": shown})) == repr(twin.step({"slate": np.array([5, 9, 5])}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
+        ({"seed": True}, "seed must be a whole number"),
+        ({"seed": 1.0}, "seed must be a whole number"),
+        ({"seed": "1"}, "seed must be a whole number"),
+        ({"options": {"user": 10**6}}, "cannot live in scenario"),
+        ({"options": {"user": -1}}, "cannot live in scenario"),
+        ({"options": {"user": 1.0}}, "is not a row"),
+        ({"options": {"user": True}}, "is not a row"),
+        ({"options": {"user": "me"}}, "is not a row"),
+        ({"options": {"user": [1, [2]]}}, "is not a row"),
+        ({"options": {"user": [1, 2]}}, "do not fit"),
+        ({"seed": 8, "options": {"user": 10**6}}, "cannot live in scenario"),
+    ],
+)
+def test_a_reset_that_fails_changes_nothing(arguments, message):
+    env, twin = (make(catalog="synthetic:60", slate_size=3, render_mode="ansi") for _ in "ab")
+    for one in (env, twin):
+        one.reset(seed=2)
+        one.step({"slate": np.array([1, 2, 3])})
+    with pytest.raises(InputError, match=message) as caught:
+        env.reset(**arguments)
+    assert "\n" not in str(caught.value)
+    assert (env.seed, env.render()) == (twin.seed, twin.render())
+    assert env.np_random.random() == twin.np_random.random()
+    good = {"slate": np.array([4, 5, 6])}
+    assert repr(env.step(good)) == repr(twin.step(good))
+    assert repr(env.reset()) == repr(twin.reset())
+    assert env.seed == twin.seed
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint64, np.int64])
+def test_seeds_and_users_may_be_numbers_of_numpy(kind):
+    env = make(catalog="synthetic:60")
+    assert repr(env.reset(seed=kind(7))) == repr(env.reset(seed=7))
+    asked = env.reset(seed=kind(7), options={"user": kind(5)})
+    assert repr(asked) == repr(env.reset(seed=7, options={"user": 5}))

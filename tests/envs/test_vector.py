@@ -170,6 +170,11 @@ def test_seeds_may_be_left_out_and_users_may_be_asked_for():
         {"slate": np.full((3, 4), 60)},
         {"slate": np.full((3, 4), -2)},
         {"slate": np.zeros((3, 4))},
+        {"slate": np.zeros((3, 4), bool)},
+        {"slate": [["1"] * 4] * 3},
+        {"slate": [[1, 2, 3, 2**70]] * 3},
+        {"slate": np.full((3, 4), 2**64 - 1, dtype=np.uint64)},
+        {"slate": [[1, 2, 3, 4], [1], [2]]},
         {"slate": "abc"},
         {"slates": np.zeros((3, 4), int)},
         None,
@@ -179,8 +184,9 @@ def test_actions_outside_the_space_are_refused_and_change_nothing(action):
     env, twin = vector(num_envs=3), vector(num_envs=3)
     for one in (env, twin):
         one.reset(seed=2)
-    with pytest.raises(InputError, match="not in the action space"):
+    with pytest.raises(InputError, match="not in the action space") as caught:
         env.step(action)
+    assert "\n" not in str(caught.value)
     good = {"slate": slates(1, 3)[0]}
     assert repr(env.step(good)) == repr(twin.step(good))
 
@@ -198,16 +204,60 @@ def test_what_is_handed_out_is_not_what_is_lived_in():
         assert repr((expected, others)) == repr((observation, results))
 
 
-@pytest.mark.parametrize("seed", [-1, [1, 2], [1, -2, 3]])
+@pytest.mark.parametrize(
+    "seed", [-1, [1, 2], [1, -2, 3], True, [1, True, 3], 1.0, [1.0, 2, 3], "abc", {}, [[1], 2, 3]]
+)
 def test_bad_seeds_get_one_clear_line(seed):
-    with pytest.raises(InputError, match="does not fit"):
+    with pytest.raises(InputError, match="does not fit") as caught:
         vector(num_envs=3).reset(seed=seed)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "seed", [np.int8(5), np.array(5), np.array([5, 6, 7]), (5, np.uint64(6), 7)]
+)
+def test_seeds_may_be_numbers_of_numpy(seed):
+    env = vector(num_envs=3)
+    assert repr(env.reset(seed=seed)) == repr(env.reset(seed=[5, 6, 7]))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"seed": -1},
+        {"seed": [8, 9]},
+        {"seed": [8, None, -9]},
+        {"seed": 8, "options": {"user": 10**6}},
+        {"options": {"user": [1, 2]}},
+        {"options": {"user": [1.0, 2.0, 3.0]}},
+        {"options": {"user": [1, 2, 10**6]}},
+    ],
+)
+def test_a_reset_that_fails_changes_nothing(arguments):
+    env, twin = vector(num_envs=3), vector(num_envs=3)
+    good = {"slate": slates(1, 3)[0]}
+    for one in (env, twin):
+        one.reset(seed=[4, 2, 9])
+        one.step(good)
+    with pytest.raises(InputError):
+        env.reset(**arguments)
+    assert env.np_random.random() == twin.np_random.random()
+    assert repr(env.step(good)) == repr(twin.step(good))
+    assert repr(env.reset()) == repr(twin.reset())
+    assert repr(env.reset(seed=[None, 1, None])) == repr(twin.reset(seed=[None, 1, None]))
 
 
 @pytest.mark.parametrize("what", ["num_envs", "threads", "at_once"])
-def test_counts_are_whole_numbers(what):
+@pytest.mark.parametrize("count", [0, True, 2.0, "2", -(2**70)])
+def test_counts_are_whole_numbers(what, count):
     with pytest.raises(InputError, match=f"{what} must be a whole number"):
-        vector(**{what: 0})
+        vector(**{what: count})
+
+
+def test_counts_may_be_numbers_of_numpy():
+    env = vector(num_envs=np.int8(3), threads=np.int64(2), at_once=np.uint8(2))
+    observation, _ = env.reset(seed=np.int16(4))
+    assert repr(observation) == repr(vector(num_envs=3).reset(seed=4)[0])
 
 
 def test_stepping_before_a_reset_is_refused():

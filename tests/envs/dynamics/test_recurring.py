@@ -1,21 +1,16 @@
 """Recurring regimes: the calendar, the angle, and the exact return."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tasteshift.envs.dynamics.recurring import Recurring, recurring_target, regime, regime_taste
+from tasteshift.envs.dynamics.drift import Drift
+from tasteshift.envs.dynamics.recurring import Recurring, recurring_target, regime
 from tasteshift.envs.grid import GRID
-
-B, M, D = 30, 3, 24
-
-
-def on_grid(x):
-    return np.round(x / GRID) * GRID
-
-
-def tastes(seed: int, length: float = 1.0) -> np.ndarray:
-    x = np.random.default_rng(seed).normal(size=(B, M, D))
-    return on_grid(length * x / np.linalg.norm(x, axis=-1, keepdims=True))
+from tasteshift.envs.population import begin, with_interests
+from tasteshift.envs.scenarios import Scenario
+from tasteshift.envs.world import build_world
 
 
 @pytest.mark.parametrize(
@@ -27,35 +22,47 @@ def test_a_cycle_falls_into_equal_parts_over_and_over(period, regimes, parts):
     assert cycle.tolist() == np.tile(expected, 3).tolist()
 
 
+def living(recurring, users=30):
+    """Users whose tastes have drifted away from their anchors, on day 0 of recurring regimes."""
+    drift = Drift(half_life_days=30, dispersion=1.2)
+    world = build_world("synthetic:60", Scenario("r", "", recurring=recurring, drift=drift), 3)
+    return world, begin(world, np.arange(users), np.arange(users))
+
+
+def directions(world, now, day):
+    """What the users want on a day (or on a day each), as unit vectors."""
+    later = replace(now, day=np.broadcast_to(day, len(now)).copy())
+    units = with_interests(world, later).interests * GRID
+    assert np.abs(np.linalg.norm(units, axis=-1) - 1).max() < 1e-5
+    return units
+
+
 @pytest.mark.parametrize("r", range(4))
 def test_regimes_turn_every_interest_by_their_share_of_the_angle(r):
-    taste, target = tastes(0, length=1.7), tastes(1)
-    now = regime_taste(Recurring(28, 4, 90), taste, target, np.full(B, r))
-    cosine = (now * taste).sum(-1) / np.linalg.norm(now, axis=-1) / np.linalg.norm(taste, axis=-1)
-    assert np.abs(cosine - np.cos(np.radians(90 * r / 3))).max() < 1e-5
-    lengths = np.linalg.norm(now, axis=-1) - np.linalg.norm(taste, axis=-1)
-    assert np.abs(lengths).max() < 1e-5
-    assert (now / GRID == np.rint(now / GRID)).all()
-    if r:
-        assert ((now - taste) * target).sum(-1).min() > 0
+    world, now = living(Recurring(28, 4, 90))
+    home, there = directions(world, now, 0), directions(world, now, 7 * r)
+    taste = now.taste / np.linalg.norm(now.taste, axis=-1, keepdims=True)
+    assert np.abs(home - taste).max() < 2 * GRID
+    assert np.abs((there * taste).sum(-1) - np.cos(np.radians(90 * r / 3))).max() < 1e-5
+    target = world.hidden.anchors[now.towards]
+    across = target - (target * taste).sum(-1, keepdims=True) * taste
+    across /= np.linalg.norm(across, axis=-1, keepdims=True)
+    assert np.abs((there * across).sum(-1) - np.sin(np.radians(90 * r / 3))).max() < 1e-5
 
 
 def test_regimes_return_to_the_bit():
-    recurring, taste, target = Recurring(28, 2, 90), tastes(2, length=1.7), tastes(3)
-    away = regime_taste(recurring, taste, target, regime(recurring, np.full(B, 20)))
-    again = regime_taste(recurring, taste, target, regime(recurring, np.full(B, 20 + 10 * 28)))
-    home = regime_taste(recurring, taste, target, regime(recurring, np.full(B, 28)))
-    assert (away == again).all()
-    assert (home == taste).all()
-    assert (away != taste).any(axis=-1).all()
+    world, now = living(Recurring(28, 2, 90))
+    home, away = directions(world, now, 0), directions(world, now, 20)
+    assert (away == directions(world, now, 20 + 10 * 28)).all()
+    assert (home == directions(world, now, 28)).all()
+    assert (away != home).any(axis=-1).all()
 
 
 def test_users_in_different_regimes_do_not_disturb_each_other():
-    recurring, taste, target = Recurring(30, 3, 100), tastes(4), tastes(5)
-    mixed = regime_taste(recurring, taste, target, np.arange(B) % 3)
+    world, now = living(Recurring(30, 3, 100))
+    mixed = directions(world, now, np.arange(len(now)) % 3 * 10)
     for r in range(3):
-        alike = regime_taste(recurring, taste, target, np.full(B, r))
-        assert (mixed[r::3] == alike[r::3]).all()
+        assert (mixed[r::3] == directions(world, now, 10 * r)[r::3]).all()
 
 
 def test_targets_are_somebody_else_for_a_whole_life():
