@@ -15,7 +15,7 @@ from .dynamics.recurring import regime
 from .dynamics.shift import shift_plan
 from .language.speech import LONGEST, opening, reaction
 from .population import Population, rows, topic_liking
-from .rules import in_catalog, newly_avoided_topic
+from .rules import avoided_topic, in_catalog, newly_avoided_topic
 from .turn import clock
 from .world import World
 
@@ -98,9 +98,12 @@ def utterance(world: World, now: Population, chosen: int, rating: float, before:
     fact = ""
     if scenario.confides and first:
         fact = PRIVATE_FACTS[int(private_fact(now.seed, now.user)[0])]
+    liking = topic_liking(world, now)[0]
+    if (banned := int(avoided_topic(world, now)[0])) != NOTHING:
+        liking[banned] = -np.inf
     return opening(
         world.catalog.topics,
-        topic_liking(world, now)[0],
+        liking,
         address,
         changed=changed,
         gift=gift,

@@ -394,3 +394,23 @@ def test_seeds_and_users_may_be_numbers_of_numpy(kind):
     assert repr(env.reset(seed=kind(7))) == repr(env.reset(seed=7))
     asked = env.reset(seed=kind(7), options={"user": kind(5)})
     assert repr(asked) == repr(env.reset(seed=7, options={"user": 5}))
+
+
+def test_nobody_asks_for_what_they_have_ruled_out():
+    env = make(catalog="movielens-100k", scenario="constraint-change", turns=1)
+    asked_before = 0
+    for seed in range(8):
+        observation, _ = env.reset(seed=seed)
+        ruled_out, earlier = "", []
+        for _ in range(10):
+            if observation["avoid"].any():
+                ruled_out = env.world.catalog.topics[int(observation["avoid"].argmax())].lower()
+                asked_before += any(ruled_out in text for text in earlier)
+                wish, _, rule = observation["utterance"].partition(". ")
+                assert ruled_out in rule
+                assert ruled_out not in wish
+            elif ruled_out:
+                assert ruled_out not in observation["utterance"]
+            earlier.append(observation["utterance"])
+            observation, *_ = env.step({"slate": np.full(5, -1)})
+    assert asked_before > 0
