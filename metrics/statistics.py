@@ -22,6 +22,7 @@ FEWEST_CLUSTERS = 20
 RESAMPLES = 2_000
 """Bootstrap replicates: enough that the ends of a 95 % interval wobble by a few per cent."""
 
+ROUNDING = 1e-12
 _KEY = 0x7A57E5
 _DRAWS_AT_ONCE = 2**18
 
@@ -145,8 +146,12 @@ def _jackknife(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray
 def _bca_levels(
     value: float, replicates: NDArray[np.float64], jackknife: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Which quantiles of the replicates bound the interval, corrected for bias and skewness."""
-    below = ((replicates < value).mean() + (replicates <= value).mean()) / 2
+    """Which quantiles of the replicates bound the interval, corrected for bias and skewness.
+
+    Replicates that equal the value but for rounding count half, as if they equalled it.
+    """
+    rounding = ROUNDING * np.abs(replicates[np.isfinite(replicates)]).max(initial=0.0)
+    below = (replicates < value - rounding).mean() / 2 + (replicates <= value + rounding).mean() / 2
     half = 0.5 / len(replicates)
     bias = ndtri(np.clip(below, half, 1 - half))
     off = jackknife.mean() - jackknife

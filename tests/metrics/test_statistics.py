@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -87,6 +87,7 @@ def test_the_order_of_values_never_matters(rows, q, random):
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=20, max_size=60), st.floats(0.1, 10))
+@example([0.0] * 17 + [1.0, 1.2004729597524557, 0.45], 0.109375)
 def test_a_change_of_unit_changes_only_the_unit(top, factor):
     ones = np.ones(len(top))
     base = ratio_interval(top, ones, resamples=200)
