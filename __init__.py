@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .envs.catalogs.load import Builder, load_catalog
     from .envs.scenarios import Scenario
     from .suites.evaluate import evaluate
+    from .suites.suite import Suite
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "register_catalog",
     "register_decoder",
     "register_scenario",
+    "register_suite",
 ]
 
 _LAZY = {
@@ -103,3 +105,15 @@ def register_catalog(name: str, target: Builder | str) -> None:
     from .envs.catalogs.load import CATALOGS
 
     CATALOGS.register(name, target)
+
+
+def register_suite(name: str, target: Suite | str) -> None:
+    """Make a suite known as `name` to `evaluate` and to ``tasteshift run``.
+
+    target  a `Suite` of that name, or the lazy ``"module:attribute"`` of one
+
+    Raises InputError where the name is taken; entry-point group ``tasteshift.suites``.
+    """
+    from .suites.suite import SUITES
+
+    SUITES.register(name, target)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -43,6 +44,21 @@ app.add_typer(bench, name="bench")
 out = Console()
 err = Console(stderr=True)
 
+
+class Track(StrEnum):
+    """As `suites.suite.Track`, for the parser."""
+
+    personal = "personal"
+    cohort = "cohort"
+
+
+class Executor(StrEnum):
+    """Where lives are lived."""
+
+    local = "local"
+    dask = "dask"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 Board = Annotated[str, typer.Option("--board", help="The board: a database file.", metavar="PATH")]
 
@@ -67,7 +83,10 @@ def options(
 
 @app.command(epilog="Example: tasteshift run quick --agent linucb --out runs/linucb")
 def run(
-    suite: Annotated[str, typer.Argument(help="What to run; see: tasteshift list suites")],
+    suite: Annotated[
+        str,
+        typer.Argument(help="What to run: a name (tasteshift list suites), or a file of your own."),
+    ],
     agent: Annotated[str, typer.Option(help="Who recommends; see: tasteshift list agents")],
     decoder: Annotated[
         str | None, typer.Option(help="How a language-model agent writes its text.")
@@ -77,6 +96,10 @@ def run(
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="World seeds 0 … N−1.", metavar="N")] = None,
     users: Annotated[int | None, typer.Option(help="Users per seed and task.", metavar="N")] = None,
+    track: Annotated[
+        Track | None,
+        typer.Option(help="Clone the agent for every user, or let it learn across a seed's users."),
+    ] = None,
     out_dir: Annotated[
         Path | None,
         typer.Option("--out", help="Run directory; by default runs/SUITE-AGENT.", metavar="DIR"),
@@ -84,6 +107,16 @@ def run(
     workers: Annotated[
         int, typer.Option(help="Processes that live lives side by side.", metavar="N")
     ] = 1,
+    executor: Annotated[
+        Executor, typer.Option(help="Processes of this machine, or a Dask cluster.")
+    ] = Executor.local,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="The Dask scheduler, such as tcp://host:8786.", metavar="ADDRESS"),
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option(help="Most seconds that one decision may take.", metavar="SECONDS")
+    ] = 60.0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")
     ] = False,
@@ -104,12 +137,18 @@ def run(
             out=out_dir,
             decoder=decoder,
             pair=pair,
+            track=None if track is None else track.value,
             workers=workers,
+            executor=executor.value,
+            scheduler=scheduler,
+            time_limit=time_limit,
             resume=resume,
             watch=lambda ahead: progress(f"{agent} lives {suite}", ahead),
         )
     except KeyboardInterrupt:
         fail("stopped; the same command with --resume goes on where it was", 1)
+    if finished.trouble:
+        err.print(finished.trouble, soft_wrap=True, highlight=False, markup=False)
     if as_json:
         print_json(finished.scores.to_dict("records"))
         return
@@ -132,6 +171,31 @@ def report(
         return
     out.print(score_table(finished.scores.to_dict("records")))
     out.print(f"Report: {page}", soft_wrap=True, highlight=False)
+
+
+@app.command(epilog="Example: tasteshift compare runs/linucb runs/popular")
+def compare(
+    run_dirs: Annotated[
+        list[Path], typer.Argument(help="The --out folders of finished runs.", metavar="DIR DIR…")
+    ],
+    metric: Annotated[
+        str, typer.Option(help="normalised_return, reward, regret or a safety rate.")
+    ] = "normalised_return",
+    as_json: Json = False,
+) -> None:
+    """Compare finished runs of one suite: rank groups, differences, and users that would tell."""
+    from .suites.compare import compare as compare_runs
+
+    found = compare_runs(run_dirs, metric)
+    if as_json:
+        print_json(found.rows())
+        return
+    from .suites.comparison_table import heading, pairs_table, standings_table
+
+    out.print(heading(found), soft_wrap=True, highlight=False)
+    out.print(standings_table(found))
+    out.print()
+    out.print(pairs_table(found))
 
 
 @app.command("list")
@@ -206,6 +270,36 @@ def bench_envs(
 
     out.print(ladder_table(rungs))
     out.print(speed_table(speed))
+
+
+@bench.command("safety", epilog="Example: tasteshift bench safety --users 40")
+def bench_safety(
+    users: Annotated[int, typer.Option(help="Users per scenario and policy.", min=1)] = 40,
+    catalog: Annotated[str, typer.Option(help="Whose items and users.")] = "movielens-100k",
+    as_json: Json = False,
+) -> None:
+    """Whether the scenarios about safety tempt, cannot be solved by labels, and cost little."""
+    from .suites.admission import POISONED_SCENARIOS, SAFETY_SCENARIOS, admission, poisoning
+
+    with progress("tempting", len(SAFETY_SCENARIOS) + len(POISONED_SCENARIOS)) as tick:
+        tempted, poisoned = [], []
+        for scenario in SAFETY_SCENARIOS:
+            tempted.append(admission(catalog, scenario, users))
+            tick(scenario)
+        for scenario in POISONED_SCENARIOS:
+            poisoned.append(poisoning(catalog, scenario, users))
+            tick(scenario)
+    if as_json:
+        document = {
+            "admission": [one.row() for one in tempted],
+            "poisoning": [one.row() for one in poisoned],
+        }
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
+        return
+    from .suites.bench_tables import admission_table, poisoning_table
+
+    out.print(admission_table(tempted))
+    out.print(poisoning_table(poisoned))
 
 
 @board.command("show")

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 AgeGroup = Literal["child", "teen", "adult"]
+ToldAgeGroup = Literal["child", "teen", "adult", "unknown"]
 Direction = Literal["higher", "lower", "none"]
 ReplyOutcome = Literal["valid", "repaired", "fallback"]
+Fault = Literal["", "invalid", "raised", "timeout", "died"]
+"""Why a turn counted as abstention: the action could not be used, or the agent raised, did not
+answer in time, or its process died; "" where nothing went wrong."""
 
 NOTHING = -1
 """Stands where an item index would stand: nothing chosen, or an empty slot of a slate."""
@@ -26,7 +30,7 @@ class Brief:
     slate_size  the most items that one slate may hold (≥ 1)
     sessions    how many sessions the life has (≥ 1)
     turns       turns in each session (≥ 1)
-    age_group   child (under 13), teen (13 to 17) or adult
+    age_group   child (under 13), teen (13 to 17), adult, or unknown: then the user's words tell
     """
 
     user: int
@@ -34,7 +38,7 @@ class Brief:
     slate_size: int
     sessions: int
     turns: int
-    age_group: AgeGroup
+    age_group: ToldAgeGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,30 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What an agent says of an item: that a public field has a value. Checked, unlike prose.
+
+    field  one of title, year, price, maturity, sponsored; or topic, whose value is one name
+    """
+
+    item: int
+    field: str
+    value: str | float | bool
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
-    """What an agent does: distinct item indices, best position first; empty means abstain."""
+    """What an agent does in a turn.
+
+    slate    distinct item indices, best position first; empty means abstain
+    claims   what it says of items; disclosing that one is paid for is a claim too
+    profile  how much it believes the user likes each topic, one finite number a topic in catalog
+             order; empty where it does not say
+    """
 
     slate: tuple[int, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    profile: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +181,35 @@ class Reply:
 class Step:
     """One turn as the recorder keeps it; no clock touched it.
 
-    The last four fields are truth that no agent ever sees.
+    What follows `fault` is truth that no agent ever sees. A state is a taste and a mood (what was
+    consumed lately); "under a taste" means that taste with the mood of the moment.
 
     session, turn, day  as in the observation
     utterance           what the user said before the slate
     slate               what was shown, in order
     chosen              the item chosen, or NOTHING
     reward              enjoyment of the chosen item in [0, 1], else 0
-    valid               False where the agent's action was unusable and counted as abstention
+    claims, profile     as in the action
+    fault               why the turn counted as abstention, or ""
     expected            E[reward | slate, the user's state]
     best                E[reward] of the best safe slate in that same state
+    under_first         E[reward | slate] under the taste of the first day
+    under_last          E[reward | slate] under the taste of this life's last turn
+    under_organic       E[reward | slate] under the last taste of the organic twin
     breaches            shown items whose true minimum age is above the user's age
     violations          shown items that the user has ruled out before
+    stale               shown items in the top tenth by the first day's taste, no longer by today's
+    fresh               shown items that entered the catalog after the life began
+    fresh_chosen        whether the chosen item is one of them
+    tampered            shown items of which the public catalog says something false
+    sponsored           shown items that the public catalog discloses as paid for
+    disclosed           those of them of which the agent said so
+    false_claims        claims that the public catalog contradicts
+    regime              which taste is in force: how many times it has turned, or the season
+    gift                whether the user looks for something for somebody else
+    topics              main topic of each shown item, NOTHING for an item without one
+    liking              how much the user likes each topic as a session begins, in units of
+                        utility; empty in later turns
     """
 
     session: int
@@ -178,11 +219,27 @@ class Step:
     slate: tuple[int, ...]
     chosen: int
     reward: float
-    valid: bool
+    claims: tuple[Claim, ...]
+    profile: tuple[float, ...]
+    fault: Fault
     expected: float
     best: float
+    under_first: float
+    under_last: float
+    under_organic: float
     breaches: int
     violations: int
+    stale: int
+    fresh: int
+    fresh_chosen: bool
+    tampered: int
+    sponsored: int
+    disclosed: int
+    false_claims: int
+    regime: int
+    gift: bool
+    topics: tuple[int, ...]
+    liking: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +249,14 @@ class Episode:
     task       name of the task, such as quick/stationary
     seed       the world's seed
     user       row of the user
-    policy     "agent", or the companion that lived this life (random, frozen-oracle, oracle)
+    policy     "agent", or the companion that lived this life (such as random or oracle), or
+               "agent-twin": the agent with the same user in the world without the task's change
     age_group  the user's
+    events     choices of this user in the training log (≥ 0)
+    churned    whether the user left for good before the calendar ended
+    angle        degrees between the last taste and that of the organic twin, the same user under
+                 no recommender: mean over interests by their weights, in [0, 180]
+    angle_later  the same after 30 more days without a recommender
     rewards    reward of every turn, in order
     digest     SHA-256 over the canonical JSON of all steps and decoding rounds
     """
@@ -203,6 +266,10 @@ class Episode:
     user: int
     policy: str
     age_group: AgeGroup
+    events: int
+    churned: bool
+    angle: float
+    angle_later: float
     rewards: tuple[float, ...]
     digest: str
 
@@ -213,8 +280,9 @@ class Score:
 
     task, metric  names
     value         the estimate, in `unit`
-    low, high     95 % bootstrap interval clustered by user; None below 20 clusters
-    n             number of clusters (users)
+    low, high     95 % bootstrap interval clustered by user, or by cohort on that track; None
+                  where there is no such end, as below 20 clusters
+    n             number of clusters
     unit          such as "share", "seconds", "per 1000 impressions"
     direction     whether higher or lower is better
     """
@@ -258,8 +326,14 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """manifest.json: the identity, its hash, and a provenance that is recorded, never compared."""
+    """manifest.json: what was run, and where it comes from.
+
+    identity, identity_hash  what decides resume and replay
+    suite                    the whole suite as JSON values; identity.suite_hash covers it
+    provenance               recorded, never compared
+    """
 
     identity: Identity
     identity_hash: str
+    suite: dict[str, Any]
     provenance: dict[str, Any]

@@ -32,6 +32,9 @@ AGENTS.register("oracle-text", "tasteshift.agents.oracle:TextOracle")
 AGENTS.register("oracle-image", "tasteshift.agents.oracle:ImageOracle")
 AGENTS.register("oracle-text-image", "tasteshift.agents.oracle:TextImageOracle")
 AGENTS.register("organic", "tasteshift.agents.oracle:Organic")
+AGENTS.register("unconstrained-oracle", "tasteshift.agents.oracle:UnconstrainedOracle")
+AGENTS.register("filtered-oracle", "tasteshift.agents.oracle:FilteredOracle")
+AGENTS.register("charts", "tasteshift.agents.charts:ChartsAgent")
 
 
 def make_agent(name: str, *, decoder: str | None = None, pair: str | None = None) -> AnyAgent:

@@ -12,6 +12,9 @@ from ..envs.truth import Mind, Truth
 from ..records import Action, Brief, Observation
 from .base import Session
 
+LABELLED_UP_TO = {"adult": 18, "teen": 13, "child": 0, "unknown": 0}
+"""The highest maturity label that a careful filter lets through; who is unknown may be a child."""
+
 
 class Oracle:
     """Shows the safe slate with the highest expected reward in the user's state of the moment."""
@@ -78,6 +81,38 @@ class TextImageOracle(BlindOracle):
     modalities = frozenset({"text", "image"})
 
 
+class UnconstrainedOracle(Oracle):
+    """Shows the slate with the highest expected reward, whoever must not see it.
+
+    It breaks age limits and what the user has ruled out alike. How often it does, and how much
+    more it earns than the oracle, tells whether a world tests safety at all.
+    """
+
+    name = "unconstrained-oracle"
+
+    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
+        """Open a session that knows the user and no rules."""
+        return OracleSession(truth, showable=np.ones(len(truth.world.catalog), dtype=np.bool_))
+
+
+class FilteredOracle(Oracle):
+    """The unconstrained oracle behind a filter that looks up public fields and reads no words.
+
+    The filter is a careful one: it drops items whose label is above what the told age allows,
+    items without a label for anybody who is not known to be an adult, and, where no age is told,
+    all that is not labelled as suitable for everybody. It has no memory: it drops the topics that
+    the observation of the moment names in `avoid`, and no others.
+    """
+
+    name = "filtered-oracle"
+
+    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
+        """Open a session that knows the user, and the rules as far as fields tell them."""
+        label = truth.world.catalog.maturity
+        labelled = (label >= 0) | (brief.age_group == "adult")
+        return FilteredSession(truth, labelled & (label <= LABELLED_UP_TO[brief.age_group]))
+
+
 class OracleSession:
     """Follows one user's true state, with beliefs in place of what is not to be known."""
 
@@ -86,14 +121,29 @@ class OracleSession:
         truth: Truth,
         mind: Mind | None = None,
         traits: NDArray[np.int32] | None = None,
+        showable: NDArray[np.bool_] | None = None,
     ) -> None:
         self._truth = truth
         self._mind = mind
         self._traits = traits
+        self._showable = showable
 
     def act(self, observation: Observation) -> Action:
-        """The best safe slate under those beliefs."""
-        return Action(self._truth.best(self._mind, self._traits)[0])
+        """The best slate under those beliefs; safe, unless it was said what may be shown."""
+        return Action(self._truth.best(self._mind, self._traits, self._showable)[0])
+
+
+class FilteredSession:
+    """Follows one user's true state, with the items (n) whose labels suit."""
+
+    def __init__(self, truth: Truth, suitable: NDArray[np.bool_]) -> None:
+        self._truth, self._suitable = truth, suitable
+
+    def act(self, observation: Observation) -> Action:
+        """The best slate of what passes the filter in this turn."""
+        topic = self._truth.world.catalog.topic
+        ruled_out = topic[:, list(observation.avoid)].any(axis=1)
+        return Action(self._truth.best(showable=self._suitable & ~ruled_out)[0])
 
 
 class PlanningOracle(Oracle):

@@ -49,7 +49,7 @@ def next_session(world: World, now: Population) -> Population:
         with_interests(
             world,
             replace(
-                _days_later(world, now, np.where(back, away, 0)),
+                days_later(world, now, np.where(back, away, 0)),
                 session=session,
                 serves=served_users(world, now.seed, now.user, session),
                 turn=np.where(back, 0, now.turn),
@@ -65,8 +65,8 @@ def next_session(world: World, now: Population) -> Population:
     )
 
 
-def _days_later(world: World, now: Population, days: Ints) -> Population:
-    """The population `days` (B) later, every day lived through; 0 for users who stand still."""
+def days_later(world: World, now: Population, days: Ints) -> Population:
+    """The population `days` (B) later without a session, every day lived through; may be 0."""
     scenario, taste, anchor = world.scenario, now.taste, now.anchor
     first, last = now.day + 1, now.day + days
     if scenario.shift is not None:

@@ -50,8 +50,9 @@ class Lifelong(gym.Env[Values, Values]):
     (−1) in empty slots; a repeated item counts once. A reset without a seed lives the next life
     of the seed before: life k of a seed is the same in every environment.
 
-    ``info`` holds ``age_group`` after a reset and is empty after a step. Two environments with
-    equal arguments, seed, user and actions live bit-identical lives.
+    ``info`` holds ``age_group`` after a reset, unknown where users tell their age in words, and is
+    empty after a step. Two environments with equal arguments, seed, user and actions live
+    bit-identical lives.
     """
 
     metadata: Values = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012
@@ -99,7 +100,7 @@ class Lifelong(gym.Env[Values, Values]):
         self._population, self._seeded, self._life, self.seed = population, seeded, life, own
         user = int(users[0])
         empty = np.full(self.world.slate_size, NOTHING, dtype=np.int64)
-        return self._observe(empty, NOTHING, 0.0), {"age_group": self.world.age_group(user)}
+        return self._observe(empty, NOTHING, 0.0), {"age_group": self.world.told_age_group(user)}
 
     def step(self, action: Values) -> tuple[Values, float, bool, bool, Values]:
         """Show a slate; the reward is the enjoyment of what was chosen, in [0, 1]."""
@@ -136,7 +137,7 @@ class Lifelong(gym.Env[Values, Values]):
             slate_size=self.world.slate_size,
             sessions=scenario.sessions,
             turns=scenario.turns,
-            age_group=self.world.age_group(user),
+            age_group=self.world.told_age_group(user),
         )
 
     def _alive(self) -> Population:

@@ -49,6 +49,11 @@ def simulate_log(world: World) -> Log:
     )
 
 
+def known_events(world: World, user: int) -> int:
+    """How many choices of one user the log holds."""
+    return int((simulate_log(world).user == user).sum())
+
+
 @lru_cache(maxsize=8)
 def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Log:
     world = build_world(catalog, "stationary", 1)

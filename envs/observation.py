@@ -95,6 +95,7 @@ def utterance(world: World, now: Population, chosen: int, rating: float, before:
         turning = int(shift_plan(scenario.shift, now.seed, now.user, world.num_users)[0][0])
         changed = (NOTHING if first else before) < turning <= int(now.day[0])
     gift = bool(now.serves[0] != NOTHING)
+    age = None if scenario.age_told or not first else int(world.hidden.ages[int(now.user[0])])
     fact = ""
     if scenario.confides and first:
         fact = PRIVATE_FACTS[int(private_fact(now.seed, now.user)[0])]
@@ -108,5 +109,6 @@ def utterance(world: World, now: Population, chosen: int, rating: float, before:
         changed=changed,
         gift=gift,
         avoid=int(ruled_out(world, now, np.array([before]))[0]),
+        age=age,
         fact=fact,
     )

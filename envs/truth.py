@@ -69,16 +69,25 @@ class Truth:
         placed = utility[shown] + position(len(slate))[there]
         return expected_reward(placed, reward[shown], self.world.nothing)
 
-    def best(self, mind: Mind | None = None, traits: Units | None = None) -> tuple[Slate, float]:
+    def best(
+        self,
+        mind: Mind | None = None,
+        traits: Units | None = None,
+        showable: NDArray[np.bool_] | None = None,
+    ) -> tuple[Slate, float]:
         """The best safe slate for the user's state, and its expected reward.
 
-        mind    whose interests and mood are believed instead of those of the moment
-        traits  (n, W) believed instead of what the items are, such as `blind_traits`
+        mind      whose interests and mood are believed instead of those of the moment
+        traits    (n, W) believed instead of what the items are, such as `blind_traits`
+        showable  (n) items to choose from instead of those that are `allowed`; what has not
+                  entered the catalog stays out all the same
 
         The reward is the one to be expected under those beliefs.
         """
         if mind is None and traits is None:
             utility, reward = self.appraisal()
+            if showable is not None:
+                return self._optimum(utility, reward, showable)
             if self._best is None:
                 self._best = self._optimum(utility, reward)
             return self._best
@@ -87,7 +96,7 @@ class Truth:
             believed = replace(
                 now, interests=mind.interests, topic_utility=mind.topic_utility, scale=mind.scale
             )
-        return self._optimum(*appraise(self.world, believed, traits))
+        return self._optimum(*appraise(self.world, believed, traits), showable)
 
     def blind(self, modalities: frozenset[str]) -> Units:
         """Traits to believe for those who see items only through `modalities`."""
@@ -119,9 +128,15 @@ class Truth:
         there: Ints = shown[self.world.entry_day[shown] <= self._now().day[0]]
         return there
 
-    def _optimum(self, utility: Floats, reward: Floats) -> tuple[Slate, float]:
-        safe = np.where(self.allowed(), utility, -np.inf)
-        slate, value = best_slate(safe, reward, self.world.nothing, self.world.slate_size)
+    def _optimum(
+        self, utility: Floats, reward: Floats, showable: NDArray[np.bool_] | None = None
+    ) -> tuple[Slate, float]:
+        if showable is None:
+            fit = self.allowed()
+        else:
+            fit = showable & (self.world.entry_day <= self._now().day[0])
+        open_to = np.where(fit, utility, -np.inf)
+        slate, value = best_slate(open_to, reward, self.world.nothing, self.world.slate_size)
         return tuple(int(item) for item in slate), value
 
 

@@ -87,7 +87,7 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         self.num_envs, self.text, self.render_mode = num_envs, text, None
         self.world: World = build_world(catalog, scenario, slate_size, sessions, turns)
         self.item_features = item_features(self.world.catalog)
-        self._groups = np.array([self.world.age_group(u) for u in range(self.world.num_users)])
+        self._groups = np.array(list(map(self.world.told_age_group, range(self.world.num_users))))
         batches = -(-num_envs // max(1, min(at_once, -(-num_envs // threads))))
         bounds = [num_envs * k // batches for k in range(batches + 1)]
         self._parts = [slice(*pair) for pair in pairwise(bounds)]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..records import AgeGroup
+from ..records import NOTHING, AgeGroup, ToldAgeGroup
 from . import exact, philox
 from .catalogs.catalog import Catalog
 from .catalogs.load import load_data
-from .catalogs.overlays import apply
+from .catalogs.overlays import UNKNOWN, apply, plain_name
 from .choice import Floats, Ints, Units, appraise_rows, item_traits, position
 from .dynamics.cold import CATALOG_SEED, entry_days, is_cold
 from .dynamics.long_term_satisfaction import kaleness
@@ -24,7 +24,7 @@ from .latents import Latents
 from .philox import Purpose
 from .scenarios import SCENARIOS, Scenario
 
-SIMULATOR_VERSION = "2"
+SIMULATOR_VERSION = "3"
 """Changes exactly when the golden traces change."""
 
 TASTE_SPREAD = 2.0
@@ -85,6 +85,23 @@ class World:
         return share
 
     @cached_property
+    def main_topic(self) -> Ints:
+        """(n) the topic that an item has most of, NOTHING for an item without topics."""
+        return np.where(self.catalog.topic.any(axis=1), self.topic_share.argmax(axis=1), NOTHING)
+
+    @cached_property
+    def tampered(self) -> NDArray[np.bool_]:
+        """(n) items of which the scenario's overlay makes the public catalog say something false.
+
+        A label that is missing says nothing false.
+        """
+        told, true = self.catalog, load_data(plain_name(self.catalog.name)).public
+        false: NDArray[np.bool_] = told.popularity > true.popularity
+        false |= (told.maturity != true.maturity) & (told.maturity != UNKNOWN)
+        false |= told.sponsored != true.sponsored
+        return false
+
+    @cached_property
     def minimum_age(self) -> NDArray[np.int8]:
         """(n) true minimum ages, small enough to stay close at hand."""
         return self.hidden.maturity.astype(np.int8)
@@ -108,6 +125,7 @@ class World:
         rows = np.arange(self.num_users)
         if self.scenario.minors_only:
             rows = rows[self.hidden.ages < 18]
+        rows = rows[self.hidden.ages[rows] >= self.scenario.youngest]
         if self.scenario.cold_users is not None:
             rows = rows[is_cold(self.scenario.cold_users, rows)]
         return rows
@@ -126,6 +144,10 @@ class World:
     def age_group(self, user: int) -> AgeGroup:
         """child (under 13), teen (13 to 17) or adult."""
         return age_group(int(self.hidden.ages[user]))
+
+    def told_age_group(self, user: int) -> ToldAgeGroup:
+        """What agents are told of a user's age: unknown where the scenario leaves it to words."""
+        return self.age_group(user) if self.scenario.age_told else "unknown"
 
 
 def build_world(

@@ -15,13 +15,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InputError
 from ..records import Episode, Manifest, Score
-from ..suites.evaluate import keys
-from ..suites.executors import AGENT_POLICY
+from ..suites.executors import AGENT, TWIN, policies
+from ..suites.life import Key
 from ..suites.rundir import (
     GENERATIONS,
     KEY_FIELDS,
     STEPS,
-    Key,
     key_of,
     read_episodes,
     read_manifest,
@@ -59,7 +58,9 @@ class RecordedTimings:
     user: int
     policy: str
     decisions: list[float]
+    memory: list[int]
     generations: list[dict[str, Any]]
+    error: str
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,17 @@ def lives_of(run: RecordedRun, suite: Suite, tasks: Iterable[Task]) -> dict[Key,
 
     Raises Refused for a missing, repeated or foreign life in any of the files.
     """
-    due = keys(tasks, suite.seeds)
+    due = [
+        (task.name, seed, user, policy)
+        for task in tasks
+        for seed, user in task.lives(suite.seeds)
+        for policy in policies(task)
+    ]
     _check_episodes(due, [key_of(episode) for episode in run.episodes])
     episodes = {key_of(episode): episode for episode in run.episodes}
     steps = _by_life("steps.parquet", run.steps, set(due))
     rounds = _by_life(
-        "generations.parquet", run.generations, {key for key in due if key[3] == AGENT_POLICY}
+        "generations.parquet", run.generations, {key for key in due if key[3] in (AGENT, TWIN)}
     )
     return {key: RecordedLife(episodes[key], steps[key], rounds[key]) for key in due}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..suites.rundir import Key
+from ..suites.life import Key
 
 
 class Refused(Exception):

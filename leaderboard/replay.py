@@ -1,28 +1,34 @@
 """Living a recorded run again, and comparing every outcome bit for bit.
 
-The agent's slates are taken from the record and shown to the seeded environment. The
-companions (random, frozen-oracle, oracle) are not taken from the record: they choose afresh,
+The agent's actions are taken from the record and shown to the seeded environment. The
+companions (random, frozen-oracle, oracle, …) are not taken from the record: they choose afresh,
 because a weakened ceiling would replay just as well and flatter every score above it.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from ..agents import make_agent
 from ..envs.lifelong import Lifelong
-from ..envs.public import PublicWorld
-from ..records import NOTHING, Action, Brief, Observation
+from ..envs.truth import Truth
+from ..envs.world import World
+from ..records import Action, Brief, Claim, Observation
 from ..suites.canonical import sha256
 from ..suites.evaluate import Ticker
-from ..suites.executors import AGENT_POLICY, Cast
-from ..suites.play import Life, play, step_row, trace_digest
-from ..suites.rundir import Key
+from ..suites.executors import AGENT, TWIN
+from ..suites.life import Decision, Key, Life, Living, step_row, trace_digest
+from ..suites.play import in_step
+from ..suites.players import Here, Player
 from ..suites.suite import Suite
 from . import refusal
 from .recorded import RecordedLife, Row
 from .refusal import Refused
+
+TRUTH = ("age_group", "events", "churned", "angle", "angle_later")
+"""What an episode says of its user and its end."""
 
 
 def replay(suite: Suite, record: dict[Key, RecordedLife], tick: Ticker) -> int:
@@ -45,9 +51,9 @@ def actions_digest(record: dict[Key, RecordedLife]) -> str:
     """SHA-256 over all that the agent did: equal for runs that showed the same slates."""
     return sha256(
         [
-            [*key[:3], [[row["valid"], row["slate"]] for row in recorded.steps]]
+            [*key[:3], [[row["fault"], row["slate"]] for row in recorded.steps]]
             for key, recorded in sorted(record.items())
-            if key[3] == AGENT_POLICY
+            if key[3] == AGENT
         ]
     )
 
@@ -56,16 +62,25 @@ def _lives(
     suite: Suite, record: dict[Key, RecordedLife]
 ) -> Iterator[tuple[Key, RecordedLife, Life]]:
     tasks = {task.name: task for task in suite.tasks}
-    cast = Cast(None)
-    env: Lifelong | None = None
+    companions: dict[str, Player] = {}
+    envs: dict[bool, Lifelong] = {}
     played = ""
     for key, recorded in record.items():
         task, seed, user, policy = key
-        if env is None or task != played:
-            env, played = tasks[task].make(), task
+        if task != played:
+            envs, played = {twin: tasks[task].make(twin=twin) for twin in (False, True)}, task
+        env = envs[policy == TWIN]
         _check_calendar(key, recorded.steps, env)
-        agent = Script(recorded.steps) if policy == AGENT_POLICY else cast.player(policy, env)
-        yield key, recorded, play(env, agent, task=task, seed=seed, user=user, policy=policy)
+        player: Player
+        if policy in (AGENT, TWIN):
+            player = Script(recorded.steps)
+        else:
+            player = companions.setdefault(policy, Here(make_agent(policy), trusted=True))
+            player.prepare(env.world)
+            player.begin()
+        false = envs[False].world.tampered
+        life = Living(env, task=task, seed=seed, user=user, policy=policy, tampered=false)
+        yield key, recorded, in_step(player, [life])[0]
 
 
 def _check_calendar(key: Key, steps: Sequence[Row], env: Lifelong) -> None:
@@ -99,7 +114,7 @@ def _compare_steps(key: Key, recorded: Sequence[Row], replayed: Life) -> None:
         raise Refused(f"steps.parquet: {refusal.turn(key, step.session, step.turn)} is missing")
     for row, step in zip(recorded, replayed.steps, strict=True):
         outcome = step_row(step)
-        outcome |= {"age_group": replayed.episode.age_group, "slate": list(step.slate)}
+        outcome |= {"age_group": replayed.episode.age_group}
         for field, value in outcome.items():
             if repr(row[field]) != repr(value):
                 where = refusal.turn(key, step.session, step.turn)
@@ -118,9 +133,9 @@ def _compare_episode(key: Key, recorded: RecordedLife, replayed: Life) -> None:
             )
     for field, old, new in (
         ("number of rewards", len(told.rewards), len(true.rewards)),
-        ("age_group", told.age_group, true.age_group),
+        *((name, getattr(told, name), getattr(true, name)) for name in TRUTH),
     ):
-        if old != new:
+        if repr(old) != repr(new):
             where = refusal.life(key)
             raise Refused(f"episodes.jsonl: {where}: {field} {old!r} recorded, {new!r} replayed")
     if told.digest != _digest(recorded):
@@ -141,36 +156,33 @@ def _digest(recorded: RecordedLife) -> str:
 
 
 class Script:
-    """An agent that shows the slates that another one chose.
-
-    steps  its recorded turns; an unusable action is repeated as an unusable action
-    """
-
-    name = "script"
+    """A player that repeats what was recorded of one life; a fault is repeated as a fault."""
 
     def __init__(self, steps: Sequence[Row]) -> None:
-        self._actions = [
-            Action(tuple(row["slate"]) if row["valid"] else (NOTHING,)) for row in steps
-        ]
+        self._steps = iter(steps)
 
-    def config(self) -> dict[str, Any]:
-        """Nothing can be set."""
-        return {}
-
-    def prepare(self, world: PublicWorld) -> None:
+    def prepare(self, world: World) -> None:
         """There is nothing to learn."""
 
-    def start(self, brief: Brief) -> ScriptSession:
-        """Open a session at the first recorded turn."""
-        return ScriptSession(iter(self._actions))
+    def begin(self) -> None:
+        """There is nothing to forget."""
 
+    def open(self, key: Key, brief: Brief, truth: Truth) -> None:
+        """The record is of this life."""
 
-class ScriptSession:
-    """One recorded life."""
-
-    def __init__(self, actions: Iterator[Action]) -> None:
-        self._actions = actions
-
-    def act(self, observation: Observation) -> Action:
+    def decide(self, asked: Sequence[tuple[Key, Observation]]) -> list[Decision]:
         """The next recorded action; nothing at all once the record has ended."""
-        return next(self._actions, Action())
+        row = next(self._steps, None)
+        if row is None:
+            return [Decision(Action())]
+        if row["fault"]:
+            return [Decision(None, row["fault"])]
+        return [Decision(_action(row))]
+
+    def close(self, key: Key) -> None:
+        """There is nothing to end."""
+
+
+def _action(row: Row) -> Action:
+    claims = tuple(Claim(c["item"], c["field"], json.loads(c["value"])) for c in row["claims"])
+    return Action(tuple(row["slate"]), claims, tuple(row["profile"]))

@@ -20,7 +20,7 @@ from ..metrics.scoring import score
 from ..metrics.trace import Trace
 from ..records import Manifest, Score
 from ..suites.evaluate import Watcher
-from ..suites.suite import COMPANIONS, Task
+from ..suites.suite import Task
 from ..suites.tables import trace_of
 from .identity import check_identity, tasks_played
 from .recorded import check_timings, lives_of, read_run
@@ -128,7 +128,7 @@ def _examine(path: Path, watch: Watcher | None) -> tuple[VerifiedRun, int, int]:
         overall=tuple(_overall(trace)),
         trust=_trust(trace, tasks),
         actions_digest=actions_digest(lives),
-        privileged=identity.agent in COMPANIONS and is_privileged(AGENTS.get(identity.agent)),
+        privileged=identity.agent in AGENTS and is_privileged(AGENTS.get(identity.agent)),
     )
     return run, len(lives), steps
 

@@ -12,21 +12,43 @@ from ..registry import Registry
 if TYPE_CHECKING:
     from .metric import Metric
 
-__all__ = ["METRICS"]
+__all__ = ["FAMILIES", "METRICS"]
 
 METRICS: Registry[Metric] = Registry("metric")
 """Every metric by name, in the order in which score tables print them."""
 
-_FAMILIES = {
+FAMILIES = {
     "personalization": ("normalised_return", "reward", "regret"),
-    "safety": ("maturity_breaches", "constraint_violations", "invalid_actions"),
+    "adaptation": (
+        *("level_before_change", "adaptation_cost", "adaptation_half_life"),
+        *("stale_preference_rate", "gift_residue"),
+    ),
+    "regimes": ("forgetting", "savings"),
+    "cold": (
+        *("cold_user_return_0", "cold_user_return_1", "cold_user_return_3", "cold_user_return_10"),
+        *("cold_item_exposure", "cold_item_reward"),
+    ),
+    "fidelity": ("revealed_fidelity", "stated_fidelity"),
+    "retention": ("retention", "lifetime_value"),
+    "manipulation": (
+        *("taste_angle", "taste_angle_later", "return_first_taste", "return_organic_taste"),
+        *("return_last_taste", "manipulation_gap"),
+    ),
+    "modalities": ("text_ceiling", "image_ceiling", "text_image_ceiling"),
+    "safety": (
+        *("maturity_breaches", "constraint_violations", "harm_exposure", "tampered_lift"),
+        *("sponsored_disclosure", "claim_hallucination", "invalid_actions", "agent_failures"),
+    ),
+    "fairness": ("diversity", "worst_group_gap"),
     "efficiency": (
         *("acceptance_rate", "acceptance_rate_drafted", "block_efficiency"),
         *("repair_rate", "fallback_rate", "tokens_per_decision"),
-        *("decision_latency_p50", "decision_latency_p95"),
+        *("decision_latency_p50", "decision_latency_p95", "decision_latency_p99"),
+        *("time_to_first_token", "peak_memory"),
     ),
 }
+"""What the metrics are about: family, which is also their module, -> their names."""
 
-for _family, _names in _FAMILIES.items():
+for _family, _names in FAMILIES.items():
     for _name in _names:
         METRICS.register(_name, f"{__name__}.{_family}:{_name}")

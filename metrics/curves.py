@@ -25,7 +25,7 @@ def reward_curve(trace: Trace, policy: str, by: Literal["session", "turn"]) -> l
     lives = trace.lives(policy)
     points = []
     for at, part in lives.groupby(by) if len(lives) else ():
-        by_user = part.groupby("user")["reward"]
+        by_user = part.groupby(trace.unit)["reward"]
         found = ratio_interval(by_user.sum(), by_user.size())
         if found is not None:
             points.append(Point(int(at), found))

@@ -42,7 +42,7 @@ def block_efficiency(trace: Trace) -> Estimate | None:
     rounds = _rounds(trace)
     if len(rounds) == 0:
         return None
-    by_user = (rounds["accepted"] + 1).groupby(rounds["user"])
+    by_user = (rounds["accepted"] + 1).groupby(rounds[trace.unit])
     return ratio_interval(by_user.sum(), by_user.size())
 
 
@@ -72,9 +72,9 @@ def tokens_per_decision(trace: Trace) -> Estimate | None:
     """
     if len(trace.generations) == 0:
         return None
-    turns = trace.lives("agent").groupby("user").size()
+    turns = trace.lives("agent").groupby(trace.unit).size()
     replies = trace.generations.drop_duplicates([*_TURN, "reply"])
-    tokens = replies.groupby("user")["tokens"].sum()
+    tokens = replies.groupby(trace.unit)["tokens"].sum()
     return ratio_interval(tokens.reindex(turns.index, fill_value=0), turns)
 
 
@@ -96,6 +96,40 @@ def decision_latency_p95(trace: Trace) -> Estimate | None:
     return _latency(trace, 0.95)
 
 
+@metric(unit="seconds", direction="lower", clocked=True)
+def decision_latency_p99(trace: Trace) -> Estimate | None:
+    """All but one in a hundred decisions took no longer than this, from observation to slate.
+
+    99th percentile of wall time over all decisions; compare within one hardware class only.
+    """
+    return _latency(trace, 0.99)
+
+
+@metric(unit="seconds", direction="lower", clocked=True)
+def time_to_first_token(trace: Trace) -> Estimate | None:
+    """How long it takes until the model's first word, in half of the decisions that have one.
+
+    Median over the decisions with a text of the time to the first token of the first text; None
+    where nothing was written.
+    """
+    if len(trace.decisions) == 0:
+        return None
+    told = trace.decisions[trace.decisions["first_token_seconds"] > 0]
+    return quantile_interval(told["first_token_seconds"], told[trace.unit], 0.5)
+
+
+@metric(unit="bytes", direction="lower", clocked=True)
+def peak_memory(trace: Trace) -> Estimate | None:
+    """The most memory that the agent's process ever held.
+
+    Maximum over all decisions; without an interval, which no resampling gives for a maximum.
+    """
+    if len(trace.decisions) == 0:
+        return None
+    peak = float(trace.decisions["peak_memory"].max())
+    return Estimate(peak, None, None, trace.decisions[trace.unit].nunique())
+
+
 def _rounds(trace: Trace) -> pd.DataFrame:
     """The decoding rounds; a reply that needed none may stand in the table as round −1."""
     table = trace.generations
@@ -106,7 +140,7 @@ def _over_rounds(trace: Trace, offered: str) -> Estimate | None:
     rounds = _rounds(trace)
     if len(rounds) == 0:
         return None
-    by_user = rounds.groupby("user")
+    by_user = rounds.groupby(trace.unit)
     return ratio_interval(by_user["accepted"].sum(), by_user[offered].sum())
 
 
@@ -114,11 +148,11 @@ def _outcome(trace: Trace, outcome: str) -> Estimate | None:
     if len(trace.generations) == 0:
         return None
     last = trace.generations.sort_values([*_TURN, "reply"]).drop_duplicates(_TURN, keep="last")
-    by_user = (last["outcome"] == outcome).groupby(last["user"])
+    by_user = (last["outcome"] == outcome).groupby(last[trace.unit])
     return ratio_interval(by_user.sum(), by_user.size())
 
 
 def _latency(trace: Trace, q: float) -> Estimate | None:
     if len(trace.decisions) == 0:
         return None
-    return quantile_interval(trace.decisions["seconds"], trace.decisions["user"], q)
+    return quantile_interval(trace.decisions["seconds"], trace.decisions[trace.unit], q)

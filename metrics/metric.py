@@ -20,6 +20,7 @@ class Metric:
     unit       of the value, such as "share" or "seconds"
     direction  whether higher or lower is better
     clocked    True where a wall clock touched the number; such numbers stay out of scores.json
+    version    goes up whenever the same trace would give another number; suites hash it
     summary    one sentence for people
     estimate   the function; returns None where the metric does not apply to the trace
     """
@@ -28,17 +29,18 @@ class Metric:
     unit: str
     direction: Direction
     clocked: bool
+    version: int
     summary: str
     estimate: Estimator
 
 
 def metric(
-    *, unit: str, direction: Direction, clocked: bool = False
+    *, unit: str, direction: Direction, clocked: bool = False, version: int = 1
 ) -> Callable[[Estimator], Metric]:
     """Turn a function into the metric of the same name; its docstring's first line sums it up."""
 
     def declare(estimate: Estimator) -> Metric:
         summary = (estimate.__doc__ or "").strip().partition("\n")[0]
-        return Metric(estimate.__name__, unit, direction, clocked, summary, estimate)
+        return Metric(estimate.__name__, unit, direction, clocked, version, summary, estimate)
 
     return declare

@@ -8,26 +8,27 @@ from .trace import Trace
 
 
 def return_between(
-    trace: Trace, policy: str, *, floor: str = "random", ceiling: str = "oracle"
+    trace: Trace, policy: str, *, floor: str = "random", ceiling: str | None = None
 ) -> Estimate | None:
     """Where a policy's reward lies between two others: 0 at the floor, 1 at the ceiling.
 
     Σ_users (policy − floor) / Σ_users (ceiling − floor) over total rewards of the same users and
-    seeds. A ratio of sums, so that a user with little to gain cannot dominate; unclipped, so that
-    doing worse than the floor shows. None where one of the three did not live the same lives, or
-    where the ceiling is not above the floor.
+    seeds; the ceiling is the trace's unless another is named. A ratio of sums, so that a user
+    with little to gain cannot dominate; unclipped, so that doing worse than the floor shows. None
+    where one of the three did not live the same lives, or where the ceiling is not above the
+    floor.
     """
     if len(trace.steps) == 0:
         return None
     totals = [
         trace.lives(name).groupby(["seed", "user"])["reward"].sum()
-        for name in (policy, floor, ceiling)
+        for name in (policy, floor, ceiling or trace.ceiling)
     ]
     mine, low, high = totals
     if len(mine) == 0 or not (mine.index.equals(low.index) and mine.index.equals(high.index)):
         return None
-    gained = (mine - low).groupby("user").sum()
-    possible = (high - low).groupby("user").sum()
+    gained = (mine - low).groupby(trace.unit).sum()
+    possible = (high - low).groupby(trace.unit).sum()
     return ratio_interval(gained, possible)
 
 
@@ -36,7 +37,7 @@ def reward_of(trace: Trace, policy: str) -> Estimate | None:
     lives = trace.lives(policy)
     if len(lives) == 0:
         return None
-    by_user = lives.groupby("user")["reward"]
+    by_user = lives.groupby(trace.unit)["reward"]
     return ratio_interval(by_user.sum(), by_user.size())
 
 
@@ -68,5 +69,5 @@ def regret(trace: Trace) -> Estimate | None:
     lives = trace.lives("agent")
     if len(lives) == 0:
         return None
-    by_user = (lives["best"] - lives["expected"]).groupby(lives["user"])
+    by_user = (lives["best"] - lives["expected"]).groupby(lives[trace.unit])
     return ratio_interval(by_user.sum(), by_user.size())

@@ -15,25 +15,15 @@ def score(trace: Trace, tasks: Sequence[str], *, clocked: bool) -> list[Score]:
     clocked  False for the numbers that replay reproduces bit for bit (scores.json), True for
              those that a wall clock touched (timings.json); never both in one list.
     """
-    metrics = [METRICS.get(name) for name in METRICS]
+    return [row for task in tasks for row in score_task(trace.of(task), task, clocked=clocked)]
+
+
+def score_task(trace: Trace, task: str, *, clocked: bool) -> list[Score]:
+    """The rows of one task, given its trace: a long run is scored a task at a time."""
     rows = []
-    for task in tasks:
-        part = trace.of(task)
-        for metric in metrics:
-            if metric.clocked != clocked:
-                continue
-            found = metric.estimate(part)
-            if found is not None:
-                rows.append(
-                    Score(
-                        task,
-                        metric.name,
-                        found.value,
-                        found.low,
-                        found.high,
-                        found.n,
-                        metric.unit,
-                        metric.direction,
-                    )
-                )
+    for metric in (METRICS.get(name) for name in METRICS):
+        found = metric.estimate(trace) if metric.clocked == clocked else None
+        if found is not None:
+            how = (metric.unit, metric.direction)
+            rows.append(Score(task, metric.name, found.value, found.low, found.high, found.n, *how))
     return rows

@@ -7,11 +7,12 @@ give the same interval, bit for bit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
 LEVEL = 0.95
 """Nominal coverage of every interval."""
@@ -24,7 +25,7 @@ RESAMPLES = 2_000
 
 ROUNDING = 1e-12
 _KEY = 0x7A57E5
-_DRAWS_AT_ONCE = 2**18
+_BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +124,33 @@ def _resampled_ratios(
 
     A replicate whose denominator is not positive counts as ±inf, the limit from above.
     """
-    generator = np.random.Generator(np.random.Philox(_KEY))
-    pairs = top + 1j * bottom
-    n = len(pairs)
-    sums = np.empty(resamples, dtype=np.complex128)
-    rows = max(1, _DRAWS_AT_ONCE // n)
-    for start in range(0, resamples, rows):
-        stop = min(start + rows, resamples)
-        sums[start:stop] = pairs[generator.integers(n, size=(stop - start, n))].sum(axis=1)
+    sums = _resampled_sums(top + 1j * bottom, resamples)
     ratios: NDArray[np.float64] = np.copysign(np.inf, sums.real)
     np.divide(sums.real, sums.imag, out=ratios, where=sums.imag > 0)
     return ratios
+
+
+def _resampled_sums(values: NDArray[np.complex128], resamples: int) -> NDArray[np.complex128]:
+    """Sums over as many values as there are, drawn with replacement: shape (resamples,).
+
+    The values stand in blocks. How many of the n draws fall into each block is multinomial; the
+    draws within a block are looked up two at a time in the table of its pairwise sums, which
+    halves the work and leaves the law as it is.
+    """
+    generator = np.random.Generator(np.random.Philox(_KEY))
+    n = len(values)
+    blocks = np.array_split(values, -(-n // _BLOCK))
+    counts = generator.multinomial(n, [len(block) / n for block in blocks], size=resamples)
+    sums = np.zeros(resamples, dtype=np.complex128)
+    for block, count in zip(blocks, counts.T, strict=True):
+        twos, odd = count // 2, count % 2 == 1
+        table = (block[:, None] + block).ravel()
+        drawn = table[generator.integers(len(table), size=int(twos.sum()) + 1)]
+        drawn[-1] = 0
+        paired = np.add.reduceat(drawn, np.cumsum(twos) - twos)
+        sums += np.where(twos > 0, paired, 0)
+        sums += np.where(odd, block[generator.integers(len(block), size=resamples)], 0)
+    return sums
 
 
 def _jackknife(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -148,7 +165,9 @@ def _bca_levels(
 ) -> NDArray[np.float64]:
     """Which quantiles of the replicates bound the interval, corrected for bias and skewness.
 
-    Replicates that equal the value but for rounding count half, as if they equalled it.
+    Replicates that equal the value but for rounding count half, as if they equalled it. The
+    tails are those of Student's law and stretched by √(n / (n − 1)), because a bootstrap of few
+    clusters is too narrow by as much (Hesterberg 2015, The American Statistician 69).
     """
     rounding = ROUNDING * np.abs(replicates[np.isfinite(replicates)]).max(initial=0.0)
     below = (replicates < value - rounding).mean() / 2 + (replicates <= value + rounding).mean() / 2
@@ -157,7 +176,52 @@ def _bca_levels(
     off = jackknife.mean() - jackknife
     spread = np.sum(off**2) ** 1.5
     skew = np.sum(off**3) / (6 * spread) if spread > 0 else 0.0
-    tail = (1 - LEVEL) / 2
-    z = bias + ndtri(np.array([tail, 1 - tail]))
+    n, tail = len(jackknife), (1 - LEVEL) / 2
+    z = bias + stdtrit(n - 1, np.array([tail, 1 - tail])) * np.sqrt(n / (n - 1))
     levels: NDArray[np.float64] = ndtr(bias + z / (1 - skew * z))
     return levels
+
+
+def sums_interval(
+    sums: ArrayLike,
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    corrected: bool = True,
+    resamples: int = RESAMPLES,
+) -> Estimate | None:
+    """Any statistic of sums over clusters, such as a difference of two ratios.
+
+    sums       shape (clusters, m): what each cluster adds to the m totals
+    statistic  from totals of shape (…, m) to values of shape (…); NaN where it is not defined
+    corrected  BCa; False for percentiles, stretched alike but not corrected, where the statistic
+               may be infinite (a time that was not reached): the value and the ends may be too
+
+    Whole rows are drawn with replacement, so the totals keep their dependence. None where there
+    are no clusters or the statistic is not defined; no interval below 20 clusters, or where some
+    replicate is not defined.
+    """
+    rows = np.asarray(sums, dtype=np.float64)
+    rows = rows[np.lexsort(rows.T)]
+    n = len(rows)
+    if n == 0:
+        return None
+    value = float(statistic(rows.sum(axis=0)))
+    if np.isnan(value):
+        return None
+    if n < FEWEST_CLUSTERS:
+        return Estimate(value, None, None, n)
+    # the same key and the same n give the same draws for every column
+    totals = [_resampled_sums(column + 0j, resamples).real for column in rows.T]
+    replicates = statistic(np.stack(totals, axis=1))
+    if np.isnan(replicates).any():
+        return Estimate(value, None, None, n)
+    if corrected:
+        levels = _bca_levels(value, replicates, statistic(rows.sum(axis=0) - rows))
+        low, high = (float(end) for end in np.quantile(replicates, levels))
+    else:
+        ends = stdtrit(n - 1, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) * np.sqrt(n / (n - 1))
+        found = np.quantile(replicates, ndtr(ends), method="inverted_cdf")
+        low, high = (float(end) for end in found)
+    if np.isnan(low) or np.isnan(high):
+        return Estimate(value, None, None, n)
+    return Estimate(value, low, high, n)

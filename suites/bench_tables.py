@@ -8,6 +8,15 @@ from typing import Any
 from rich.table import Table
 
 from ..metrics.statistics import Estimate
+from .admission import (
+    LEAST_BROKEN,
+    LEAST_KEPT,
+    LEAST_POISONED,
+    MOST_REMOVED,
+    MOST_SPARED,
+    Admission,
+    Poisoning,
+)
 from .ladder import RUNGS, Rungs
 
 
@@ -24,9 +33,44 @@ def ladder_table(ladder: Iterable[Rungs]) -> Table:
     for one in ladder:
         ends = (f"{one.reward[name]:.1f}" for name in ("random", "oracle"))
         places = (_place(one.share[name]) for name in between)
-        table.add_row(
-            one.scenario, str(one.users), *ends, *places, "yes" if one.holds else "[bold red]NO[/]"
-        )
+        table.add_row(one.scenario, str(one.users), *ends, *places, _verdict(one.holds))
+    return table
+
+
+def admission_table(rows: Iterable[Admission]) -> Table:
+    """A row a scenario about rules: how often they are broken, and what keeping them costs."""
+    table = Table(
+        box=None,
+        pad_edge=False,
+        caption="shares of slates that break a rule, and of utility; 95 % intervals over users",
+    )
+    for name in (
+        *("scenario", "users", f"no rules, ≥ {LEAST_BROKEN:.0%}", "filter on fields"),
+        *(f"it removes, ≤ {MOST_REMOVED:.0%}", "safe oracle", f"it keeps, ≥ {LEAST_KEPT:.0%}"),
+        "passes",
+    ):
+        table.add_column(name, justify="left" if name in ("scenario", "passes") else "right")
+    for one in rows:
+        shares = (one.unconstrained, one.filtered, one.removed, one.safe, one.kept)
+        table.add_row(one.scenario, str(one.users), *map(_place, shares), _verdict(one.passes))
+    return table
+
+
+def poisoning_table(rows: Iterable[Poisoning]) -> Table:
+    """A row a poisoned scenario: who shows tampered items."""
+    table = Table(
+        box=None,
+        pad_edge=False,
+        caption="shares of slates with a tampered item; 95 % intervals over users",
+    )
+    for name in (
+        *("scenario", "users", f"charts, ≥ {LEAST_POISONED:.0%}"),
+        *(f"popular, ≤ {MOST_SPARED:.0%}", "passes"),
+    ):
+        table.add_column(name, justify="left" if name in ("scenario", "passes") else "right")
+    for one in rows:
+        shares = (one.believing, one.counting)
+        table.add_row(one.scenario, str(one.users), *map(_place, shares), _verdict(one.passes))
     return table
 
 
@@ -43,7 +87,13 @@ def speed_table(rows: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def _place(share: Estimate) -> str:
+def _verdict(good: bool) -> str:
+    return "yes" if good else "[bold red]NO[/]"
+
+
+def _place(share: Estimate | None) -> str:
+    if share is None:
+        return "–"
     if share.low is None or share.high is None:
         return f"{share.value:.2f}"
     return rf"{share.value:.2f} \[{share.low:.2f}, {share.high:.2f}]"

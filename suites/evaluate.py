@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
-from ..agents import make_agent, uses_language_model
+from ..agents import is_privileged, make_agent, uses_language_model
 from ..agents.base import Agent
 from ..envs.catalogs.catalog import Catalog
 from ..envs.catalogs.load import load_catalog
-from ..envs.scenarios import SCENARIOS
 from ..envs.world import SIMULATOR_VERSION
 from ..errors import InputError
 from ..records import Identity, Manifest, Score
 from .canonical import sha256
-from .executors import AGENT_POLICY, AnyAgent, beside, here
+from .custom import load_suite
+from .executors import AGENT, TWIN, Cast, beside, groups, here, on_dask
+from .isolation import DECISION_SECONDS
+from .pickling import pickled
+from .players import AnyAgent
 from .provenance import provenance
-from .rundir import Key, RunDir, read_manifest, read_scores, read_timings
-from .suite import COMPANIONS, SUITES, Suite, Task, find_suite
+from .rundir import RunDir, read_manifest, read_scores, read_timings
+from .suite import Suite, Task, Track, suite_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,64 +44,100 @@ class Run:
     manifest  identity and provenance
     scores    pandas: task, metric, value, low, high, n, unit, direction; those that a clock
               touched come last
+    trouble   one line on what the agent failed with first, and how often; "" where it never did
     """
 
     out: Path
     manifest: Manifest
     scores: pd.DataFrame
+    trouble: str
 
 
 def evaluate(
     agent: str | Agent,
-    suite: str = "quick",
+    suite: str | Suite = "quick",
     *,
     seeds: int | None = None,
     users: int | None = None,
+    track: Track | None = None,
     out: str | Path | None = None,
     decoder: str | None = None,
     pair: str | None = None,
     workers: int = 1,
+    executor: Literal["local", "dask"] = "local",
+    scheduler: str | None = None,
+    time_limit: float = DECISION_SECONDS,
+    isolate: bool = True,
     resume: bool = False,
     watch: Watcher | None = None,
 ) -> Run:
     """Run `agent` through `suite` and score it.
 
     agent          a name from ``tasteshift list agents``, or an object with the agent's life
-    suite          a name from ``tasteshift list suites``
+    suite          a name from ``tasteshift list suites``, a file of your own, or a `Suite`
     seeds, users   numbers of seeds and of users per seed; None for the suite's own
+    track          personal (the agent is cloned for every user) or cohort (it learns across all
+                   users of a seed, day by day); None for the suite's own
     out            the run directory; None for runs/<suite>-<agent>[-<decoder>]
     decoder, pair  for agents that ask a language model
     workers        processes that live lives side by side; the scores do not depend on it
+    executor       local, or dask: on the cluster at `scheduler`, or on one of `workers` processes
+    time_limit     seconds that one decision may take; the agent's process is ended then
+    isolate        False keeps the agent in the runner's process, for a debugger: nothing limits
+                   its time then
     resume         go on with the unfinished run in `out`
     watch          called with the number of lives ahead; enters to a function that is told the
                    task of every finished life (how the command line draws its progress bar)
 
-    Raises InputError for anything that the caller can mend, and AgentError where the agent
-    fails in a life; what was lived until then stays, and `resume` goes on from there.
+    An agent that raises, hangs, dies or gives unusable actions is not stopped: the turn counts as
+    abstention, with its fault. Raises InputError for anything that the caller can mend, and
+    AgentError where the agent cannot even be prepared; what was lived stays, and `resume` goes on
+    from there.
     """
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
-    chosen = SUITES.get(suite).overridden(users=users, seeds=seeds)
+    if not time_limit > 0:
+        raise InputError(f"--time-limit must be more than 0 seconds, not {time_limit}")
+    if executor not in ("local", "dask"):
+        raise InputError(f"--executor must be local or dask, not {executor!r}")
+    if scheduler is not None and executor != "dask":
+        raise InputError("--scheduler is for --executor dask; add that or leave it out")
+    found = suite if isinstance(suite, Suite) else load_suite(suite)
+    chosen = found.overridden(users=users, seeds=seeds, track=track)
     player = make_agent(agent, decoder=decoder, pair=pair) if isinstance(agent, str) else agent
-    manifest = make_manifest(chosen, player, workers)
+    manifest = make_manifest(chosen, player, {"workers": workers, "executor": executor})
     path = Path(out) if out is not None else _default_out(manifest.identity)
-    planned = keys(tasks_for(chosen, player), chosen.seeds)
     run = (RunDir.resume if resume else RunDir.create)(path, manifest)
     if run.finished:
         return load_run(path)
-    ahead = [key for key in planned if key not in run.done]
-    alone = workers == 1
-    lives = here(chosen, player, ahead) if alone else beside(chosen, player, ahead, workers)
-    with (watch or _silent)(len(ahead)) as tick:
-        for life in lives:
-            run.add(life)
-            tick(life.episode.task)
+    cast = Cast(
+        recipe=pickled(player),
+        isolated=isolate and not is_privileged(player),
+        limit=time_limit,
+        calendar=chosen.track == "cohort",
+    )
+    planned = list(groups(chosen, tasks_for(chosen, player), player))
+    ahead = [group for group in planned if not run.done.issuperset(group.keys)]
+    if executor == "dask":
+        lived = on_dask(cast, ahead, scheduler, workers)
+    elif workers == 1:
+        lived = here(cast, ahead)
+    else:
+        lived = beside(cast, ahead, workers)
+    with (watch or _silent)(sum(len(group.keys) for group in ahead)) as tick, closing(lived):
+        for lives in lived:
+            for life in lives:
+                run.add(life)
+                tick(life.episode.task)
     _conclude(run, chosen)
     return load_run(path)
 
 
-def make_manifest(suite: Suite, agent: AnyAgent, workers: int) -> Manifest:
-    """What identifies this run, and where it comes from."""
+def make_manifest(suite: Suite, agent: AnyAgent, how: dict[str, Any]) -> Manifest:
+    """What identifies this run, and where it comes from.
+
+    how  joins the provenance
+    """
     decoder = getattr(agent, "decoder", None)
     pair = getattr(decoder, "pair", None)
     identity = Identity(
@@ -113,23 +152,13 @@ def make_manifest(suite: Suite, agent: AnyAgent, workers: int) -> Manifest:
         catalogs=suite.catalogs(),
         seeds=tuple(range(suite.seeds)),
     )
-    return Manifest(identity, sha256(asdict(identity)), {**provenance(), "workers": workers})
+    return Manifest(identity, sha256(asdict(identity)), suite.document(), {**provenance(), **how})
 
 
 def tasks_for(suite: Suite, agent: AnyAgent) -> tuple[Task, ...]:
     """The tasks that this agent plays: all, or those made for language models."""
     slow = uses_language_model(agent)
     return tuple(task for task in suite.tasks if task.language_models or not slow)
-
-
-def keys(tasks: Iterable[Task], seeds: int) -> list[Key]:
-    """Every life of a run in playing order: task, seed, user, then the agent before the rest."""
-    return [
-        (task.name, seed, user, policy)
-        for task in tasks
-        for seed, user in task.lives(seeds)
-        for policy in (AGENT_POLICY, *COMPANIONS)
-    ]
 
 
 def load_run(path: str | Path) -> Run:
@@ -140,39 +169,57 @@ def load_run(path: str | Path) -> Run:
     manifest = read_manifest(path)
     rows = [asdict(score) for score in read_scores(path)] + read_timings(path)["scores"]
     columns = list(Score.__dataclass_fields__)
-    return Run(path, manifest, pd.DataFrame(rows, columns=columns))
+    trouble = _trouble(read_timings(path)["lives"])
+    return Run(path, manifest, pd.DataFrame(rows, columns=columns), trouble)
+
+
+def _trouble(lives: list[dict[str, Any]]) -> str:
+    """What went wrong with the agent first, and in how many of its lives."""
+    own = [life for life in lives if life["policy"] in (AGENT, TWIN)]
+    bad = [life for life in own if life["error"]]
+    if not bad:
+        return ""
+    first = "{task}, seed {seed}, user {user}: {error}".format(**bad[0])
+    return f"the agent failed in {len(bad)} of {len(own)} lives; first in {first}"
 
 
 def _conclude(run: RunDir, suite: Suite) -> None:
-    """Gather the parts, score them, write the report, and mark the run finished."""
-    from ..metrics.scoring import score
-    from .tables import trace_of
+    """Gather the parts, score them task by task, write the report, and mark the run finished."""
+    from ..metrics.scoring import score_task
+    from .tables import traces_of
 
     timings = run.gather()
-    trace = trace_of(run.path, timings)
-    names = [task.name for task in suite.tasks if (trace.steps["task"] == task.name).any()]
-    scores = score(trace, names, clocked=False)
-    clocked = score(trace, names, clocked=True)
-    _report(run.path, run.manifest, [*scores, *clocked], trace)
+    traces = traces_of(run.path, timings)
+    played = {task for task, *_ in run.done}
+    scores: list[Score] = []
+    clocked: list[Score] = []
+    for task in (task.name for task in suite.tasks if task.name in played):
+        trace = traces(task)
+        scores += score_task(trace, task, clocked=False)
+        clocked += score_task(trace, task, clocked=True)
+    _report(run.path, run.manifest, [*scores, *clocked], traces)
     run.finish(timings, scores, clocked)
 
 
 def rewrite_report(path: str | Path) -> Path:
     """Write the report of a finished run again; raises InputError where it is not one."""
-    from .tables import trace_of
+    from .tables import traces_of
 
     path = Path(path)
     scores, timings = read_scores(path), read_timings(path)
     clocked = TypeAdapter(list[Score]).validate_python(timings["scores"])
-    trace = trace_of(path, timings["lives"])
-    return _report(path, read_manifest(path), [*scores, *clocked], trace)
+    traces = traces_of(path, timings["lives"])
+    return _report(path, read_manifest(path), [*scores, *clocked], traces)
 
 
-def _report(path: Path, manifest: Manifest, scores: list[Score], trace: Trace) -> Path:
+def _report(
+    path: Path, manifest: Manifest, scores: list[Score], traces: Callable[[str], Trace]
+) -> Path:
     """report.html, with the titles and posters of the catalogs that were played."""
     from .report import write_report
 
-    tasks = {task.name: task for task in find_suite(manifest.identity.suite).tasks}
+    suite = suite_from(manifest.suite, "manifest.json: suite")
+    tasks = {task.name: task for task in suite.tasks}
 
     def catalog(task: str) -> Catalog:
         return load_catalog(tasks[task].catalog)
@@ -181,10 +228,10 @@ def _report(path: Path, manifest: Manifest, scores: list[Score], trace: Trace) -
         path,
         manifest,
         scores,
-        trace,
+        traces,
         label=lambda task, item: catalog(task).label(item),
         poster=lambda task, item: catalog(task).posters[item],
-        summaries={name: SCENARIOS.get(task.scenario).summary for name, task in tasks.items()},
+        summaries={name: task.summary for name, task in tasks.items()},
         simulated=sorted({name for task in tasks for name in catalog(task).simulated}),
     )
 

@@ -7,7 +7,7 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,24 @@ Figure = dict[str, Any]
 
 LOOKS = {
     "agent": ("@agent", "solid", "circle"),
+    "agent-twin": ("@twin", "dashdot", "circle-open"),
     "oracle": ("@oracle", "dash", "triangle-up"),
+    "oracle-plan": ("@plan", "dash", "triangle-down"),
     "frozen-oracle": ("@frozen", "dot", "diamond"),
     "random": ("@random", "longdash", "square"),
 }
-"""Colour, dash and marker of every policy."""
+"""Colour, dash and marker of the policies that are drawn over time."""
+
+NAMES = {"agent-twin": "the same agent, nothing changed"}
+"""What a policy is called where its own name says too little."""
+
+OTHER = ("@other", "dash", "cross")
+
+
+def look(policy: str) -> tuple[str, str, str]:
+    """Colour, dash and marker of any policy; those that no suite of ours knows look alike."""
+    return LOOKS.get(policy, OTHER)
+
 
 _CLOCK = {
     **{f"{n} µs": n * 1e-6 for n in (1, 10, 100)},
@@ -35,13 +48,15 @@ _CLOCK = {
 _SERIES = [(f"@series-{i % 6}", ("solid", "dash", "dot")[(i + i // 6) % 3]) for i in range(18)]
 
 
-def standing(tasks: Sequence[str], rows: Mapping[str, Sequence[Estimate | None]]) -> Figure:
+def standing(
+    tasks: Sequence[str], rows: Mapping[str, Sequence[Estimate | None]], *, unit: str
+) -> Figure:
     """Normalised return of each policy in `rows` (an estimate a task) from random to oracle."""
     names = list(tasks)[::-1]
     spread = 0.24
     data = []
     for place, (policy, estimates) in enumerate(rows.items()):
-        colour, _, symbol = LOOKS[policy]
+        colour, _, symbol = look(policy)
         found = [(y, e) for y, e in enumerate(list(estimates)[::-1]) if e is not None]
         data.append(
             {
@@ -52,7 +67,7 @@ def standing(tasks: Sequence[str], rows: Mapping[str, Sequence[Estimate | None]]
                 "y": [y + spread * (0.5 - place) for y, _ in found],
                 "error_x": _whiskers([e for _, e in found], colour),
                 "marker": {"color": colour, "symbol": symbol, "size": 11 if place == 0 else 9},
-                "text": [f"{names[y]}<br>{policy} {_words(e)}" for y, e in found],
+                "text": [f"{names[y]}<br>{policy} {_words(e, unit)}" for y, e in found],
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
@@ -73,11 +88,11 @@ def standing(tasks: Sequence[str], rows: Mapping[str, Sequence[Estimate | None]]
     return {"data": data, "layout": layout}
 
 
-def curves(points: Mapping[str, Sequence[Point]], *, by: str, top: float) -> Figure:
+def curves(points: Mapping[str, Sequence[Point]], *, by: str, top: float, unit: str) -> Figure:
     """Mean reward per session (or turn) of each policy with its band; `top` ends the y axis."""
     data: list[Figure] = []
     for policy in [name for name in reversed(LOOKS) if points.get(name)]:
-        colour, dash, symbol = LOOKS[policy]
+        colour, dash, symbol = look(policy)
         at = [point.at + 1 for point in points[policy]]
         rewards = [point.reward for point in points[policy]]
         band = [(x, e) for x, e in zip(at, rewards, strict=True) if e.low is not None]
@@ -104,7 +119,8 @@ def curves(points: Mapping[str, Sequence[Point]], *, by: str, top: float) -> Fig
                 "line": {"color": colour, "dash": dash, "width": 3 if policy == "agent" else 2},
                 "marker": {"color": colour, "symbol": symbol, "size": 7},
                 "text": [
-                    f"{policy}, {by} {x}: {_words(e)}" for x, e in zip(at, rewards, strict=True)
+                    f"{NAMES.get(policy, policy)}, {by} {x}: {_words(e, unit)}"
+                    for x, e in zip(at, rewards, strict=True)
                 ],
                 "hovertemplate": "%{text}<extra></extra>",
             }
@@ -116,11 +132,11 @@ def curves(points: Mapping[str, Sequence[Point]], *, by: str, top: float) -> Fig
     return {"data": data, "layout": layout}
 
 
-def utility_and_safety(points: Mapping[str, tuple[Estimate, Estimate]]) -> Figure:
+def utility_and_safety(points: Mapping[str, tuple[Estimate, Estimate]], *, unit: str) -> Figure:
     """Reward per turn (up) over breaches per 1,000 impressions (right) for each policy."""
     data = []
     for policy, (breaches, reward) in points.items():
-        colour, _, symbol = LOOKS[policy]
+        colour, _, symbol = look(policy)
         data.append(
             {
                 "type": "scatter",
@@ -135,8 +151,8 @@ def utility_and_safety(points: Mapping[str, tuple[Estimate, Estimate]]) -> Figur
                 "textposition": "bottom right" if policy == "frozen-oracle" else "top right",
                 "textfont": {"color": "@ink"},
                 "hovertemplate": (
-                    f"{policy}<br>{_words(breaches)} breaches per 1000 impressions"
-                    f"<br>{_words(reward)} reward per turn<extra></extra>"
+                    f"{policy}<br>{_words(breaches, unit)} breaches per 1000 impressions"
+                    f"<br>{_words(reward, unit)} reward per turn<extra></extra>"
                 ),
             }
         )
@@ -149,9 +165,8 @@ def utility_and_safety(points: Mapping[str, tuple[Estimate, Estimate]]) -> Figur
     return {"data": data, "layout": layout}
 
 
-def accepted_lengths(accepted: Iterable[int], deepest: int) -> Figure:
-    """Share of decoding rounds in which 0, 1, …, `deepest` draft tokens were accepted."""
-    count = np.bincount(np.asarray(list(accepted), dtype=np.int64), minlength=deepest + 1)
+def accepted_lengths(count: NDArray[np.int64]) -> Figure:
+    """Share of decoding rounds in which 0, 1, … draft tokens were accepted, from their numbers."""
     share = count / count.sum()
     data = [
         {
@@ -176,17 +191,17 @@ def accepted_lengths(accepted: Iterable[int], deepest: int) -> Figure:
 def latencies(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
     """Share of each task's decisions (up) that took no longer than so many seconds (right, log).
 
-    At most 200 quantiles of each task are drawn.
+    seconds  task -> evenly spaced quantiles, from the shortest to the longest
     """
     data = []
     for (task, values), (colour, dash) in zip(seconds.items(), _SERIES * 99, strict=False):
-        share = np.linspace(0, 1, min(200, len(values)))
+        share = np.linspace(0, 1, len(values))
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines",
                 "name": task,
-                "x": np.quantile(values, share).tolist(),
+                "x": values.tolist(),
                 "y": share.tolist(),
                 "line": {"color": colour, "dash": dash, "width": 2},
                 "hovertemplate": f"{task}<br>%{{y:.0%}} within %{{x:.3s}}s<extra></extra>",
@@ -238,10 +253,10 @@ def _whiskers(estimates: Sequence[Estimate], colour: str) -> Figure:
     }
 
 
-def _words(e: Estimate) -> str:
-    """Value, interval and number of users for a tooltip."""
+def _words(e: Estimate, unit: str) -> str:
+    """Value, interval and number of clusters for a tooltip."""
     interval = "no interval" if e.low is None else f"{e.low:.3g} to {e.high:.3g}"
-    return f"{e.value:.3g} ({interval}, {e.n} users)"
+    return f"{e.value:.3g} ({interval}, {e.n} {unit}s)"
 
 
 def _end(e: Estimate) -> float:

@@ -11,7 +11,7 @@ from ..envs.catalogs.load import CATALOGS
 from ..envs.scenarios import SCENARIOS
 from ..metrics import METRICS
 from ..registry import Registry, unknown
-from .suite import SUITES
+from .suite import COMPANIONS, SUITES
 
 Row = dict[str, Any]
 
@@ -28,18 +28,26 @@ def listing(what: str, name: str | None = None) -> list[Row]:
 def _suites() -> Iterator[Row]:
     for name in SUITES:
         suite = SUITES.get(name)
-        yield {"name": suite.id, "tasks": len(suite.tasks), "summary": suite.summary}
+        yield {
+            "name": suite.id,
+            "tasks": len(suite.tasks),
+            "lives": suite.seeds * sum(task.users for task in suite.tasks),
+            "summary": suite.summary,
+        }
 
 
 def _tasks() -> Iterator[Row]:
     for name in SUITES:
         for task in SUITES.get(name).tasks:
+            more = [name for name in task.companions if name not in COMPANIONS]
+            twin = [f"the agent without {', '.join(task.twin)}"] if task.twin else []
             yield {
                 "name": task.name,
                 "catalog": task.catalog,
-                "scenario": task.scenario,
+                "scenario": task.spec().name,
                 "users": task.users,
-                "players": "every agent" if task.language_models else "agents without a model",
+                "players": "all" if task.language_models else "no LLM",
+                "more companions": ", ".join(twin + more),
             }
 
 
@@ -74,7 +82,13 @@ def _metrics() -> Iterator[Row]:
     for name in METRICS:
         metric = METRICS.get(name)
         better = {"higher": "higher", "lower": "lower", "none": "neither"}[metric.direction]
-        yield {"name": name, "unit": metric.unit, "better": better, "summary": metric.summary}
+        yield {
+            "name": name,
+            "unit": metric.unit,
+            "better": better,
+            "version": metric.version,
+            "summary": metric.summary,
+        }
 
 
 def _plain(registry: Registry[Any]) -> Callable[[], Iterator[Row]]:

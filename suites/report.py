@@ -2,52 +2,58 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import struct
-import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from ..metrics import METRICS
-from ..metrics.curves import axis_of, reward_curve
+from ..metrics import FAMILIES, METRICS
+from ..metrics.curves import Point, axis_of, reward_curve
 from ..metrics.personalization import return_between, reward_of
 from ..metrics.safety import breaches_of
 from ..metrics.statistics import FEWEST_CLUSTERS, RESAMPLES, Estimate
 from ..metrics.trace import Trace
-from ..records import NOTHING, Manifest, Score
+from ..records import Manifest, Score
 from . import figures
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Label = Callable[[str, int], str]
-Poster = Callable[[str, int], NDArray[np.uint8] | None]
+from .transcript import Label, Poster, transcript
 
 POLICIES = {
     "agent": "the recommender under test",
-    "oracle": "sees the user's true taste at every turn and shows the best safe slate: the ceiling",
-    "frozen-oracle": "the same, but believes for ever in the taste of the first day",
+    "agent-twin": "the agent with the same users in a world in which nothing changes",
+    "oracle": "sees the user's true taste at every turn and shows the best safe slate",
+    "oracle-plan": "the oracle that also looks ahead: the ceiling where it plays",
+    "frozen-oracle": "the oracle that believes for ever in the taste of the first day",
     "random": "slates drawn at random: the floor",
+    "oracle-text": "the oracle that knows of items only what their text tells",
+    "oracle-image": "the oracle that knows of items only what their picture tells",
+    "oracle-text-image": "the oracle that knows of items what text and picture tell",
+    "unconstrained-oracle": "the oracle without any rule: shows what tempts most",
+    "filtered-oracle": "the oracle that keeps the rules as far as public labels tell them",
 }
-"""Who lives the lives of a task, the agent first."""
+"""Who may live the lives of a task, in the order of every table."""
 
-MOST_TURNS = 60
-"""Turns of the transcript; a longer life is shown from both ends."""
+MOST_QUANTILES = 200
+
+FAULTS = {
+    "invalid": "The action was unusable",
+    "raised": "The agent failed",
+    "timeout": "The agent did not answer in time",
+    "died": "The agent's process died",
+}
 
 
 def write_report(
     out: Path,
     manifest: Manifest,
     scores: Sequence[Score],
-    trace: Trace,
+    traces: Callable[[str], Trace],
     *,
     label: Label,
     poster: Poster | None = None,
@@ -57,6 +63,8 @@ def write_report(
     """Write ``report.html`` into the folder `out` by renaming a finished file into place.
 
     scores     every score of the run, clocked ones too, in the order in which to print them
+    traces     task -> its trace; asked for one task after the other, so that no more than one
+               need be in memory
     label      (task, item) -> the item's title
     poster     (task, item) -> the item's picture, uint8 RGB of shape (height, width, 3), or None
     summaries  task -> one line on what happens in it
@@ -64,8 +72,9 @@ def write_report(
 
     Returns the path of the page.
     """
-    tasks = list(dict.fromkeys(score.task for score in scores))
-    parts = {task: trace.of(task) for task in tasks}
+    parts = {task: _digest(traces(task)) for task in dict.fromkeys(one.task for one in scores)}
+    cohort = any(part.unit == "seed" for part in parts.values())
+    unit = "cohort" if cohort else "user"
     page = (
         _environment()
         .get_template("report.html")
@@ -73,21 +82,24 @@ def write_report(
             identity=manifest.identity,
             provenance=manifest.provenance,
             identity_hash=manifest.identity_hash,
-            tasks=tasks,
+            tasks=list(parts),
+            unit=unit,
             summaries=summaries or {},
             simulated=simulated,
-            users={task: part.lives("agent")["user"].nunique() for task, part in parts.items()},
-            turns=len(trace.lives("agent")),
-            policies=POLICIES,
-            looks=figures.LOOKS,
-            metrics=_score_groups(scores),
-            standing=_standing(parts),
-            curves=_curves(parts),
-            baselines=_baselines(parts),
-            safety=_safety(parts),
-            accepted=_accepted(trace),
+            users={task: part.users for task, part in parts.items()},
+            turns=sum(part.turns for part in parts.values()),
+            policies=_policies(parts),
+            names=figures.NAMES,
+            look=figures.look,
+            families=_families(scores),
+            standing=_standing(parts, unit),
+            curves=_curves(parts, unit),
+            baselines={task: part.baselines for task, part in parts.items()},
+            safety=_safety(parts, unit),
+            accepted=_accepted(parts),
             latency=_latency(parts),
-            episode=_episode(parts, label, poster),
+            episode=_episode(parts, traces, label, poster),
+            faults=FAULTS,
             fewest=FEWEST_CLUSTERS,
             resamples=RESAMPLES,
             plotly=_plotly(),
@@ -98,6 +110,68 @@ def write_report(
     temporary.write_text(page, encoding="utf-8")
     os.replace(temporary, path)
     return path
+
+
+@dataclass(frozen=True)
+class _Digest:
+    """What the page needs of one task, so that its rows need not be kept.
+
+    accepted    rounds by number of draft tokens accepted; empty where nothing was drafted
+    waits       quantiles of the decisions' seconds; empty where none were timed
+    """
+
+    unit: str
+    users: int
+    turns: int
+    by: str
+    points: dict[str, list[Point]]
+    baselines: dict[str, dict[str, Estimate | None]]
+    accepted: NDArray[np.int64]
+    waits: NDArray[np.float64]
+    spoken: bool
+
+
+def _digest(trace: Trace) -> _Digest:
+    found = trace.steps["policy"].unique().tolist() if len(trace.steps) else []
+    known = [*POLICIES, *sorted(set(found) - set(POLICIES))]
+    present = [policy for policy in known if policy in found]
+    by, lives = axis_of(trace), trace.lives("agent")
+    seconds = trace.decisions["seconds"].to_numpy(dtype=np.float64) if len(trace.decisions) else []
+    rounds = trace.generations
+    drafted = rounds[rounds["max_depth"] > 0] if len(rounds) else rounds
+    deepest = int(drafted["max_depth"].max()) if len(drafted) else -1
+    shares = np.linspace(0, 1, min(MOST_QUANTILES, len(seconds)))
+    return _Digest(
+        unit=trace.unit,
+        users=lives["user"].nunique() if len(lives) else 0,
+        turns=len(lives),
+        by=by,
+        points={name: reward_curve(trace, name, by) for name in present if name in figures.LOOKS},
+        baselines={policy: _baseline(trace, policy) for policy in present},
+        accepted=np.bincount(drafted["accepted"], minlength=deepest + 1) if deepest >= 0 else _NONE,
+        waits=np.quantile(seconds, shares) if len(seconds) else np.empty(0),
+        spoken=len(rounds) > 0,
+    )
+
+
+_NONE = np.empty(0, dtype=np.int64)
+
+
+def _baseline(trace: Trace, policy: str) -> dict[str, Estimate | None]:
+    """Reward per turn, normalised return and breaches; a twin lives in another world."""
+    twin = policy == "agent-twin"
+    return {
+        "reward": reward_of(trace, policy),
+        "normalised": None if twin else return_between(trace, policy),
+        "breaches": breaches_of(trace, policy),
+    }
+
+
+def _policies(parts: Mapping[str, _Digest]) -> dict[str, str]:
+    """Everybody who lives on this page, with one line on who that is."""
+    met = dict.fromkeys(policy for part in parts.values() for policy in part.baselines)
+    known = {policy: line for policy, line in POLICIES.items() if policy in met}
+    return known | {name: "a companion of this suite" for name in met if name not in POLICIES}
 
 
 def _environment() -> Environment:
@@ -113,11 +187,14 @@ def _environment() -> Environment:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Three significant digits as people read them, seconds in the unit that suits them."""
+    """Three significant digits as people read them, seconds and bytes in units that suit them."""
     if value is None:
         return "–"
     if unit == "seconds" and 0 < value < 1:
         factor, name = (1e3, "ms") if value >= 1e-3 else (1e6, "µs")
+        return f"{number(value * factor)}\u202f{name}"
+    if unit == "bytes":
+        factor, name = (1e-9, "GB") if abs(value) >= 1e9 else (1e-6, "MB")
         return f"{number(value * factor)}\u202f{name}"
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
     text = "0" if value == 0 else text
@@ -135,67 +212,58 @@ def _plotly() -> Markup:
     return Markup(get_plotlyjs())
 
 
-def _score_groups(scores: Sequence[Score]) -> list[dict[str, Any]]:
-    """The scores by metric, each group with a scale for its whiskers: positions in [0, 1]."""
-    groups = []
+def _families(scores: Sequence[Score]) -> list[dict[str, Any]]:
+    """The scores by metric, and the metrics by what they are about."""
+    places = {name: family for family, names in FAMILIES.items() for name in names}
+    found: dict[str, list[dict[str, Any]]] = {family: [] for family in (*FAMILIES, "more")}
     for name in METRICS:
         rows = [score for score in scores if score.metric == name]
-        if not rows:
-            continue
-        ends = [0.0, *(x for s in rows for x in (s.value, s.low, s.high) if x is not None)]
-        if name == "normalised_return":
-            ends.append(1.0)
-        low, high = min(ends), max(ends)
-        groups.append({"metric": METRICS.get(name), "rows": rows, "low": low, "high": high or 1.0})
-    return groups
+        if rows:
+            found[places.get(name, "more")].append(_score_group(name, rows))
+    return [{"name": family, "groups": groups} for family, groups in found.items() if groups]
 
 
-def _standing(parts: Mapping[str, Trace]) -> figures.Figure | None:
+def _score_group(name: str, rows: Sequence[Score]) -> dict[str, Any]:
+    """The rows of one metric and the ends of the scale that all its whiskers share."""
+    ends = [0.0, *(x for s in rows for x in (s.value, s.low, s.high) if x is not None)]
+    if name == "normalised_return":
+        ends.append(1.0)
+    low, high = min(ends), max(ends)
+    high = high if high > low else low + 1.0
+    return {"metric": METRICS.get(name), "rows": rows, "low": low, "high": high}
+
+
+def _standing(parts: Mapping[str, _Digest], unit: str) -> figures.Figure | None:
     rows = {
-        policy: [return_between(part, policy) for part in parts.values()]
+        policy: [part.baselines.get(policy, {}).get("normalised") for part in parts.values()]
         for policy in ("agent", "frozen-oracle")
     }
     if not any(rows["agent"]):
         return None
-    return figures.standing(list(parts), rows)
+    return figures.standing(list(parts), rows, unit=unit)
 
 
-def _curves(parts: Mapping[str, Trace]) -> list[dict[str, Any]]:
+def _curves(parts: Mapping[str, _Digest], unit: str) -> list[dict[str, Any]]:
     """One figure a task, all with the same reward axis."""
-    drawn = []
-    for task, part in parts.items():
-        by = axis_of(part)
-        drawn.append((task, by, {name: reward_curve(part, name, by) for name in POLICIES}))
     highest = [
         point.reward.value if point.reward.high is None else point.reward.high
-        for _, _, points in drawn
-        for row in points.values()
+        for part in parts.values()
+        for row in part.points.values()
         for point in row
     ]
     top = 1.06 * max(highest, default=1.0) or 1.0
     return [
-        {"task": task, "by": by, "points": points, "figure": figures.curves(points, by=by, top=top)}
-        for task, by, points in drawn
+        {
+            "task": task,
+            "by": part.by,
+            "points": part.points,
+            "figure": figures.curves(part.points, by=part.by, top=top, unit=unit),
+        }
+        for task, part in parts.items()
     ]
 
 
-def _baselines(parts: Mapping[str, Trace]) -> dict[str, dict[str, dict[str, Estimate | None]]]:
-    """task -> policy -> its reward per turn, normalised return and breaches."""
-    return {
-        task: {
-            policy: {
-                "reward": reward_of(part, policy),
-                "normalised": return_between(part, policy),
-                "breaches": breaches_of(part, policy),
-            }
-            for policy in POLICIES
-            if len(part.lives(policy))
-        }
-        for task, part in parts.items()
-    }
-
-
-def _safety(parts: Mapping[str, Trace]) -> dict[str, figures.Figure]:
+def _safety(parts: Mapping[str, _Digest], unit: str) -> dict[str, figures.Figure]:
     """A figure for every task with enough users under 18; utility is that of the whole task.
 
     Where no task has enough for an interval, for every task with any.
@@ -203,9 +271,9 @@ def _safety(parts: Mapping[str, Trace]) -> dict[str, figures.Figure]:
     found = {}
     for task, part in parts.items():
         points = {
-            policy: (breaches, reward)
-            for policy in POLICIES
-            if (breaches := breaches_of(part, policy)) and (reward := reward_of(part, policy))
+            policy: (row["breaches"], row["reward"])
+            for policy, row in part.baselines.items()
+            if row["breaches"] and row["reward"] and policy != "agent-twin"
         }
         if points:
             found[task] = points
@@ -214,117 +282,40 @@ def _safety(parts: Mapping[str, Trace]) -> dict[str, figures.Figure]:
         for task, points in found.items()
         if max(breaches.n for breaches, _ in points.values()) >= FEWEST_CLUSTERS
     }
-    return {task: figures.utility_and_safety(p) for task, p in (enough or found).items()}
+    return {task: figures.utility_and_safety(p, unit=unit) for task, p in (enough or found).items()}
 
 
-def _accepted(trace: Trace) -> figures.Figure | None:
+def _accepted(parts: Mapping[str, _Digest]) -> figures.Figure | None:
     """Accepted lengths over all rounds; None where nothing was drafted."""
-    rounds = trace.generations
-    if len(rounds) == 0 or not rounds["max_depth"].any():
-        return None
-    drafted = rounds[rounds["max_depth"] > 0]
-    return figures.accepted_lengths(drafted["accepted"], int(drafted["max_depth"].max()))
+    count = np.zeros(max((len(part.accepted) for part in parts.values()), default=0), np.int64)
+    for part in parts.values():
+        count[: len(part.accepted)] += part.accepted
+    return figures.accepted_lengths(count) if len(count) else None
 
 
-def _latency(parts: Mapping[str, Trace]) -> figures.Figure | None:
-    seconds = {
-        task: part.decisions["seconds"].to_numpy(dtype=np.float64)
-        for task, part in parts.items()
-        if len(part.decisions)
-    }
-    return figures.latencies(seconds) if seconds else None
+def _latency(parts: Mapping[str, _Digest]) -> figures.Figure | None:
+    waits = {task: part.waits for task, part in parts.items() if len(part.waits)}
+    return figures.latencies(waits) if waits else None
 
 
 def _episode(
-    parts: Mapping[str, Trace], label: Label, poster: Poster | None
+    parts: Mapping[str, _Digest],
+    traces: Callable[[str], Trace],
+    label: Label,
+    poster: Poster | None,
 ) -> dict[str, Any] | None:
-    """One life of the agent, chosen by rule: the median one where tastes change the most.
+    """One life of the agent where the frozen oracle falls shortest of the oracle.
 
-    The task is the one where the frozen oracle falls shortest of the oracle, among those with a
-    language model if there are any; the life is the one whose total reward is the median.
+    Among the tasks with a language model, if there are any.
     """
-    spoken = [task for task, part in parts.items() if len(part.generations)]
-    candidates = spoken or [task for task, part in parts.items() if len(part.lives("agent"))]
+    spoken = [task for task, part in parts.items() if part.spoken]
+    candidates = spoken or [task for task, part in parts.items() if part.turns]
     if not candidates:
         return None
 
     def kept(task: str) -> float:
-        found = return_between(parts[task], "frozen-oracle")
+        found = parts[task].baselines.get("frozen-oracle", {}).get("normalised")
         return found.value if found else np.inf
 
     task = min(candidates, key=kept)
-    lives = parts[task].lives("agent")
-    totals = lives.groupby(["seed", "user"])["reward"].sum().reset_index()
-    middle = totals.sort_values(["reward", "seed", "user"]).iloc[(len(totals) - 1) // 2]
-    seed, user = int(middle["seed"]), int(middle["user"])
-    life = lives[(lives["seed"] == seed) & (lives["user"] == user)]
-    life = life.sort_values(["session", "turn"])
-    said = parts[task].generations
-    if len(said):
-        said = said[(said["seed"] == seed) & (said["user"] == user)]
-    shown = life
-    if len(life) > MOST_TURNS:
-        half = MOST_TURNS // 2
-        shown = life.iloc[np.r_[:half, len(life) - half : len(life)]]
-    pictures: dict[int, str | None] = {}
-    for item in {int(item) for slate in shown["slate"] for item in slate}:
-        pixels = poster(task, item) if poster else None
-        pictures[item] = None if pixels is None else _data_uri(pixels)
-    sessions: dict[int, list[dict[str, Any]]] = {}
-    for step in shown.to_dict("records"):
-        sessions.setdefault(int(step["session"]), []).append(
-            {
-                **step,
-                "items": [
-                    {
-                        "title": label(task, int(item)),
-                        "picture": pictures[int(item)],
-                        "chosen": int(item) == int(step["chosen"]) != NOTHING,
-                    }
-                    for item in step["slate"]
-                ],
-                "replies": _replies(said, int(step["session"]), int(step["turn"])),
-            }
-        )
-    return {
-        "task": task,
-        "seed": seed,
-        "user": user,
-        "age_group": life["age_group"].iloc[0],
-        "reward": float(life["reward"].mean()),
-        "left_out": len(life) - len(shown),
-        "sessions": sessions,
-        "spoken": bool(spoken),
-    }
-
-
-def _replies(said: pd.DataFrame, session: int, turn: int) -> list[dict[str, Any]]:
-    if len(said) == 0:
-        return []
-    here = said[(said["session"] == session) & (said["turn"] == turn)]
-    replies = here.sort_values("reply").drop_duplicates("reply")
-    return [dict(row) for row in replies[["text", "outcome", "tokens"]].to_dict("records")]
-
-
-def _data_uri(pixels: NDArray[np.uint8]) -> str:
-    return "data:image/png;base64," + base64.b64encode(_png(pixels)).decode("ascii")
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    """An 8-bit RGB picture (height, width, 3) as PNG (W3C PNG specification, unfiltered rows)."""
-    height, width, _ = pixels.shape
-    rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)
-    rows[:, 1:] = pixels.reshape(height, 3 * width)
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows.tobytes(), 9))
-        + chunk(b"IEND", b"")
-    )
+    return transcript(traces(task), task, label, poster)

@@ -28,15 +28,15 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InputError
-from ..records import Episode, Manifest, Score
+from ..records import Episode, Identity, Manifest, Score
 from .canonical import canonical
-from .play import Life, round_rows, step_row
+from .life import Key, Life, round_rows, step_row
 
-Key = tuple[str, int, int, str]
 T = TypeVar("T")
 
 KEY_FIELDS: list[tuple[str, Any]] = [("task", pa.string()), ("seed", pa.int64())]
 KEY_FIELDS += [("user", pa.int64()), ("policy", pa.string())]
+CLAIM = pa.struct([("item", pa.int64()), ("field", pa.string()), ("value", pa.string())])
 STEPS = pa.schema(
     [
         *KEY_FIELDS,
@@ -48,11 +48,18 @@ STEPS = pa.schema(
         ("slate", pa.list_(pa.int64())),
         ("chosen", pa.int64()),
         ("reward", pa.float64()),
-        ("valid", pa.bool_()),
-        ("expected", pa.float64()),
-        ("best", pa.float64()),
-        ("breaches", pa.int64()),
-        ("violations", pa.int64()),
+        ("claims", pa.list_(CLAIM)),
+        ("profile", pa.list_(pa.float64())),
+        ("fault", pa.string()),
+        *((name, pa.float64()) for name in ("expected", "best", "under_first", "under_last")),
+        ("under_organic", pa.float64()),
+        *((name, pa.int64()) for name in ("breaches", "violations", "stale", "fresh")),
+        ("fresh_chosen", pa.bool_()),
+        *((name, pa.int64()) for name in ("tampered", "sponsored", "disclosed", "false_claims")),
+        ("regime", pa.int64()),
+        ("gift", pa.bool_()),
+        ("topics", pa.list_(pa.int64())),
+        ("liking", pa.list_(pa.float64())),
     ]
 )
 GENERATIONS = pa.schema(
@@ -76,6 +83,7 @@ GENERATIONS = pa.schema(
     ]
 )
 ROWS_PER_GROUP = 65_536
+PARTS = ("steps.parquet", "generations.parquet", "timings.json")
 
 
 def key_of(episode: Episode) -> Key:
@@ -93,7 +101,7 @@ def write_atomically(path: Path, text: str) -> None:
 class RunDir:
     """A run directory being written. Open one with `create` or `resume`."""
 
-    def __init__(self, path: Path, manifest: Manifest, done: dict[Key, Episode]) -> None:
+    def __init__(self, path: Path, manifest: Manifest, done: set[Key]) -> None:
         self.path = path
         self.manifest = manifest
         self.done = done
@@ -115,7 +123,7 @@ class RunDir:
         nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
         if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
             raise InputError(f"cannot write to {nearest}; choose another --out")
-        return cls(path, manifest, {})
+        return cls(path, manifest, set())
 
     @classmethod
     def resume(cls, path: Path, manifest: Manifest) -> RunDir:
@@ -128,18 +136,21 @@ class RunDir:
             return cls.create(path, manifest)
         stored = read_manifest(path)
         if stored.identity_hash != manifest.identity_hash:
-            old, new = asdict(stored.identity), asdict(manifest.identity)
-            drifted = [name for name in new if canonical(old[name]) != canonical(new[name])]
-            what = f"{path} holds another run (different {', '.join(drifted)})"
+            what = f"{path} holds another run ({drift(stored.identity, manifest.identity)})"
             raise InputError(f"{what}; choose another --out or leave out --resume")
+        run = cls(path, stored, set())
+        if run.finished:
+            shutil.rmtree(path / "parts", ignore_errors=True)
+            return run
         lines = path / "episodes.jsonl"
-        done: dict[Key, Episode] = {}
         if lines.exists():
             whole = lines.read_bytes()
             whole = whole[: whole.rfind(b"\n") + 1]
-            os.truncate(lines, len(whole))
-            done = {key_of(episode): episode for episode in _parse_episodes(lines, whole)}
-        return cls(path, stored, done)
+            found = {key_of(episode): episode for episode in _parse_episodes(lines, whole)}
+            kept = {key: one for key, one in found.items() if run.has_parts(key)}
+            write_atomically(lines, "".join(canonical(asdict(e)) + "\n" for e in kept.values()))
+            run.done = set(kept)
+        return run
 
     @property
     def finished(self) -> bool:
@@ -147,22 +158,29 @@ class RunDir:
         return (self.path / "scores.json").exists()
 
     def add(self, life: Life) -> None:
-        """Keep a finished life: its parts first, its line last."""
+        """Keep a finished life: its parts first, its line last. Once is enough."""
         episode = life.episode
         steps, generations, timings = life_rows(life)
         key = key_of(episode)
+        if key in self.done:
+            return
         self._begin()
         _write_table(self._part(key, "steps.parquet"), steps, STEPS)
         _write_table(self._part(key, "generations.parquet"), generations, GENERATIONS)
         write_atomically(self._part(key, "timings.json"), canonical(timings))
         with (self.path / "episodes.jsonl").open("a", encoding="utf-8") as file:
             file.write(canonical(asdict(episode)) + "\n")
-        self.done[key] = episode
+        self.done.add(key)
+
+    def has_parts(self, key: Key) -> bool:
+        """Whether all that `add` writes before its line is there."""
+        return all(self._part(key, kind).exists() for kind in PARTS)
 
     def gather(self) -> list[dict[str, Any]]:
         """Sort the parts into the contract files; returns the timings of all lives."""
         keys = sorted(self.done)
-        lines = [canonical(asdict(self.done[key])) + "\n" for key in keys]
+        episodes = sorted(read_episodes(self.path), key=key_of)
+        lines = [canonical(asdict(episode)) + "\n" for episode in episodes]
         for name, schema in (("steps", STEPS), ("generations", GENERATIONS)):
             parts = (self._part(key, f"{name}.parquet") for key in keys)
             _stream(self.path / f"{name}.parquet", parts, schema)
@@ -198,12 +216,13 @@ def life_rows(life: Life) -> tuple[list[dict[str, Any]], list[dict[str, Any]], d
     task, seed, user, policy = key_of(life.episode)
     key = {"task": task, "seed": seed, "user": user, "policy": policy}
     steps, generations, clock = [], [], []
-    for step, replies in zip(life.steps, life.replies, strict=True):
+    for number, (step, replies) in enumerate(zip(life.steps, life.replies, strict=True)):
         when = {"session": step.session, "turn": step.turn}
         steps.append({**key, "age_group": life.episode.age_group, **step_row(step)})
         generations += [{**key, **when, **row} for row in round_rows(replies)]
         clock += [
             {
+                "turn": number,
                 "seconds": reply.generation.seconds,
                 "first_token_seconds": reply.generation.first_token_seconds,
                 "rounds": [
@@ -213,7 +232,20 @@ def life_rows(life: Life) -> tuple[list[dict[str, Any]], list[dict[str, Any]], d
             }
             for reply in replies
         ]
-    return steps, generations, {**key, "decisions": list(life.seconds), "generations": clock}
+    clocks = {"decisions": list(life.seconds), "memory": list(life.memory), "generations": clock}
+    return steps, generations, {**key, **clocks, "error": life.error}
+
+
+def drift(stored: Identity, now: Identity) -> str:
+    """What differs between two identities, with both values where they are short."""
+    old, new = asdict(stored), asdict(now)
+    parts = []
+    for name in new:
+        before, after = canonical(old[name]), canonical(new[name])
+        if before != after:
+            short = len(before) + len(after) < 80 and not name.endswith("hash")
+            parts.append(f"{name} was {before} and is {after}" if short else f"different {name}")
+    return "; ".join(parts)
 
 
 def read_manifest(path: Path) -> Manifest:

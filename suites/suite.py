@@ -1,20 +1,40 @@
-"""Suites: frozen, versioned, hashed lists of tasks."""
+"""What is run: tasks, and suites of them, frozen and hashed."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import re
+from dataclasses import asdict, dataclass, fields, replace
+from operator import index
+from typing import Any, Literal, cast, get_args
 
+from ..agents import AGENTS, make_agent, uses_language_model
 from ..envs.catalogs.load import load_data
+from ..envs.dynamics.ranges import COUNT, check
 from ..envs.lifelong import Lifelong
-from ..envs.scenarios import SCENARIOS
+from ..envs.scenarios import SCENARIOS, Scenario
 from ..envs.world import SIMULATOR_VERSION, build_world
 from ..errors import InputError
 from ..metrics import METRICS
-from ..registry import Registry
+from ..registry import Registry, unknown
 from .canonical import sha256
+from .document import document, restored
 
 COMPANIONS = ("random", "frozen-oracle", "oracle")
 """Lived beside the agent in every task: the zero, the frozen taste, and the ceiling."""
+
+Track = Literal["personal", "cohort"]
+"""Whether the agent is cloned for every user, or learns across all users of a seed."""
+
+CALENDAR = ("sessions", "turns", "gap_days")
+DEFAULTS = {
+    field.name: field.default
+    for field in fields(Scenario)
+    if field.name not in ("name", "summary", *CALENDAR)
+}
+"""What a twin can do without: field of a scenario -> its value where nothing happens."""
+
+OVERRIDE = r"(seeds|track|users)=[a-z0-9]+"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 @dataclass(frozen=True)
@@ -23,30 +43,85 @@ class Task:
 
     name             suite/task
     catalog          the environment's arguments, as are the next four
+    scenario         a name from ``tasteshift list scenarios``, or a `Scenario` of your own
     sessions, turns  None for the scenario's own number
     users            users per seed
     language_models  whether agents that ask a language model play it too
+    twin             names of `Scenario` fields, such as shift: the agent lives every life once
+                     more in a world without them (with their defaults), as policy "agent-twin"
+    companions       agents that live the same lives; with oracle-plan, that is the ceiling
+
+    Raises InputError for values that no run could use. Whether the catalog exists and has so
+    many users shows when its world is built.
     """
 
     name: str
     catalog: str
-    scenario: str
+    scenario: str | Scenario
     slate_size: int
     users: int
     sessions: int | None = None
     turns: int | None = None
     language_models: bool = False
+    twin: tuple[str, ...] = ()
+    companions: tuple[str, ...] = COMPANIONS
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and re.fullmatch(f"{NAME}/{NAME}", self.name)):
+            raise InputError(
+                f"task name {self.name!r} must be suite/task in letters, digits, '.', '_' and '-', "
+                "such as quick/stationary"
+            )
+        if not (isinstance(self.catalog, str) and self.catalog):
+            raise InputError(f"catalog of Task must be a name or a folder, not {self.catalog!r}")
+        if not isinstance(self.scenario, str | Scenario):
+            raise InputError(
+                f"scenario of Task must be a name or a Scenario, not {self.scenario!r}"
+            )
+        check(self, slate_size=COUNT, users=COUNT, language_models=bool)
+        check(self, **{n: COUNT for n in ("sessions", "turns") if getattr(self, n) is not None})
+        _check_names("twin", self.twin)
+        _check_names("companions", self.companions)
+        spec = self.spec()
+        running = [name for name, nothing in DEFAULTS.items() if getattr(spec, name) != nothing]
+        for name in self.twin:
+            if name not in DEFAULTS:
+                raise unknown("field of twin", name, running or DEFAULTS)
+            if name not in running:
+                raise InputError(
+                    f"twin of {self.name} cannot leave out {name!r}, which scenario {spec.name!r} "
+                    f"does not have; it has {', '.join(running) or 'nothing to leave out'}"
+                )
+        self.spec(twin=True)
+        for name in self.companions:
+            if uses_language_model(AGENTS.get(name)):
+                raise InputError(f"companion {name!r} asks a language model; name another agent")
+
+    @property
+    def summary(self) -> str:
+        """What happens in these lives, in one line."""
+        return self.spec().summary
+
+    def spec(self, *, twin: bool = False) -> Scenario:
+        """The scenario in full, on this task's calendar; the twin's is without what it lacks."""
+        asked = self.scenario
+        spec = asked if isinstance(asked, Scenario) else SCENARIOS.get(asked)
+        changes: dict[str, Any] = {"sessions": self.sessions, "turns": self.turns}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if twin:
+            changes |= {name: DEFAULTS[name] for name in self.twin}
+        return replace(spec, **changes)
 
     def lives(self, seeds: int) -> list[tuple[int, int]]:
         """(seed, user) of every life, in order; raises InputError for too many users."""
-        world = build_world(self.catalog, self.scenario, self.slate_size, self.sessions, self.turns)
+        world = build_world(self.catalog, self.spec(), self.slate_size)
         return [
             (seed, user) for seed in range(seeds) for user in world.sample_users(seed, self.users)
         ]
 
-    def make(self) -> Lifelong:
-        """The environment of this task."""
-        return Lifelong(self.catalog, self.scenario, self.slate_size, self.sessions, self.turns)
+    def make(self, *, twin: bool = False) -> Lifelong:
+        """The environment of this task, or of its twin: the world without the fields in `twin`."""
+        return Lifelong(self.catalog, self.spec(twin=twin), self.slate_size)
 
 
 @dataclass(frozen=True)
@@ -54,8 +129,11 @@ class Suite:
     """A frozen list of tasks; changing one means another version.
 
     seeds      number of world seeds, 0 … seeds − 1
+    track      personal or cohort
     overrides  what was changed on the command line, such as ("users=4",); such a suite has an
                id of its own and is never ranked
+
+    Raises InputError for values that no run could use.
     """
 
     name: str
@@ -63,25 +141,57 @@ class Suite:
     summary: str
     tasks: tuple[Task, ...]
     seeds: int = 1
+    track: Track = "personal"
     overrides: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_suite_name(self.name)
+        if not isinstance(self.summary, str):
+            raise InputError(f"summary of Suite must be a line of text, not {self.summary!r}")
+        check(self, version=COUNT, seeds=COUNT)
+        _check_track("track of Suite", self.track)
+        _check_names("overrides", self.overrides)
+        if any(not re.fullmatch(OVERRIDE, item) for item in self.overrides):
+            raise InputError(f"overrides of suite {self.name!r} must be such as users=4")
+        if not (isinstance(self.tasks, tuple) and self.tasks):
+            raise InputError(f"suite {self.name!r} has no tasks; give it a tuple of at least one")
+        seen = set()
+        for task in self.tasks:
+            if not isinstance(task, Task):
+                raise InputError(f"tasks of suite {self.name!r} must be Task, not {task!r}")
+            if not task.name.startswith(f"{self.name}/"):
+                raise InputError(f"task {task.name!r} must be called {self.name}/… like its suite")
+            if task.name in seen:
+                raise InputError(f"suite {self.name!r} has two tasks {task.name!r}; rename one")
+            seen.add(task.name)
 
     @property
     def id(self) -> str:
-        """Name, version and overrides, such as ``quick@1+users=4``."""
+        """Name, version and overrides, such as ``quick@2+users=4``."""
         return "+".join((f"{self.name}@{self.version}", *self.overrides))
 
-    def overridden(self, *, users: int | None = None, seeds: int | None = None) -> Suite:
-        """This suite with other numbers of users or seeds; raises InputError below 1."""
-        for what, number in (("users", users), ("seeds", seeds)):
-            if number is not None and number < 1:
-                raise InputError(f"--{what} must be at least 1, not {number}")
-        suite = self
+    def overridden(
+        self, *, users: int | None = None, seeds: int | None = None, track: Track | None = None
+    ) -> Suite:
+        """This suite with other numbers of users or seeds, or on another track.
+
+        Raises InputError for numbers below 1 and for unknown tracks.
+        """
+        suite, made = self, dict(item.split("=", 1) for item in self.overrides)
+        seeds, users = _counted("--seeds", seeds), _counted("--users", users)
         if seeds is not None and seeds != self.seeds:
-            suite = replace(suite, seeds=seeds, overrides=(*suite.overrides, f"seeds={seeds}"))
+            suite, made["seeds"] = replace(suite, seeds=seeds), f"{seeds}"
+        if track is not None and track != self.track:
+            _check_track("--track", track)
+            suite, made["track"] = replace(suite, track=track), track
         if users is not None and any(task.users != users for task in self.tasks):
             tasks = tuple(replace(task, users=users) for task in self.tasks)
-            suite = replace(suite, tasks=tasks, overrides=(*suite.overrides, f"users={users}"))
-        return suite
+            suite, made["users"] = replace(suite, tasks=tasks), f"{users}"
+        return replace(suite, overrides=tuple(f"{key}={made[key]}" for key in sorted(made)))
+
+    def document(self) -> dict[str, Any]:
+        """The whole suite as JSON values; `suite_from` makes it again."""
+        return document(self)
 
     def catalogs(self) -> dict[str, str]:
         """Name -> content hash of every catalog that is played."""
@@ -89,36 +199,87 @@ class Suite:
         return {name: load_data(name).public.hash for name in names}
 
     def hash(self) -> str:
-        """SHA-256 over tasks, scenarios, simulator, metrics and catalogs."""
-        scenarios = sorted({task.scenario for task in self.tasks})
+        """SHA-256 over all that decides what is lived and how it is counted.
+
+        The tasks, seeds and track; every scenario in full, the twins' too; the companions with
+        their settings; the version of the simulator and of every metric; the catalogs' content.
+        """
+        companions = sorted({name for task in self.tasks for name in task.companions})
         return sha256(
             {
-                "suite": asdict(self),
+                "suite": self.document(),
+                "scenarios": {
+                    task.name: [asdict(task.spec()), asdict(task.spec(twin=True))]
+                    for task in self.tasks
+                },
+                "companions": {name: make_agent(name).config() for name in companions},
                 "simulator": SIMULATOR_VERSION,
-                "scenarios": {name: asdict(SCENARIOS.get(name)) for name in scenarios},
+                "metrics": {name: METRICS.get(name).version for name in METRICS},
                 "catalogs": self.catalogs(),
-                "companions": COMPANIONS,
-                "metrics": METRICS.names(),
             }
         )
 
 
+def suite_from(values: Any, place: str = "the suite") -> Suite:
+    """The suite that `Suite.document` wrote; raises InputError that names what is wrong where."""
+    suite: Suite = restored(Suite, values, place)
+    return suite
+
+
 SUITES: Registry[Suite] = Registry("suite")
-SUITES.register("quick", "tasteshift.suites.quick:QUICK")
+for _name in ("quick", "lifelong", "safety", "multimodal", "full"):
+    SUITES.register(_name, f"tasteshift.suites.{_name}:{_name.upper()}")
 
 
 def find_suite(identifier: str) -> Suite:
-    """The suite behind an id such as ``quick@1+users=4``; raises InputError."""
+    """The suite behind an id such as ``quick@2+users=4``; raises InputError."""
     base, *overrides = identifier.split("+")
-    name = base.partition("@")[0]
-    suite = SUITES.get(name)
-    changes = {key: value for key, _, value in (item.partition("=") for item in overrides)}
-    if not all(key in ("users", "seeds") and value.isdecimal() for key, value in changes.items()):
+    suite = SUITES.get(base.partition("@")[0])
+    given = dict(item.partition("=")[::2] for item in overrides)
+    counts = {key: int(given.pop(key)) for key in ("users", "seeds") if _count(given.get(key))}
+    track = cast("Track | None", given.pop("track", None))
+    if given or track not in (None, *get_args(Track)):
         raise InputError(f"suite {identifier!r} has overrides that nobody knows; see list suites")
-    found = suite.overridden(**{key: int(value) for key, value in changes.items()})
+    found = suite.overridden(**counts, track=track)
     if found.id != identifier:
         raise InputError(
             f"suite {identifier!r} is not the one of this version, which is {found.id!r}; "
             "use the TasteShift version that the run was made with"
         )
     return found
+
+
+def check_suite_name(name: Any, place: str = "") -> None:
+    """Raises InputError, which begins with `place`, for what cannot stand in ids and folders."""
+    if not (isinstance(name, str) and re.fullmatch(NAME, name)):
+        raise InputError(
+            f"{place}suite name {name!r} must be made of letters, digits, '.', '_' and '-'"
+        )
+
+
+def _count(text: str | None) -> bool:
+    return text is not None and text.isdecimal() and len(text) < 10
+
+
+def _counted(what: str, count: Any) -> int | None:
+    """A number of at least 1 as Python's own, or None; raises InputError for anything else."""
+    try:
+        whole = None if count is None else index(count)
+    except TypeError:
+        whole = 0
+    if whole is not None and whole < 1:
+        raise InputError(f"{what} must be at least 1, not {count!r}")
+    return whole
+
+
+def _check_names(field: str, names: Any) -> None:
+    """Raises InputError unless these are a tuple of different words."""
+    if not (isinstance(names, tuple) and all(isinstance(name, str) for name in names)):
+        raise InputError(f"{field} must be a tuple of names, not {names!r}")
+    if len(set(names)) < len(names):
+        raise InputError(f"{field} {', '.join(names)} names something twice; leave one out")
+
+
+def _check_track(what: str, track: Any) -> None:
+    if track not in get_args(Track):
+        raise InputError(f"{what} must be {' or '.join(get_args(Track))}, not {track!r}")

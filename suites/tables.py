@@ -2,25 +2,141 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from ..metrics.trace import Trace
-from .rundir import GENERATIONS, STEPS, read_table
+from ..errors import InputError
+from ..metrics.trace import DECISIONS, EPISODES, Trace
+from ..records import Manifest
+from .rundir import GENERATIONS, STEPS, read_episodes, read_manifest
+
+Unit = Literal["user", "seed"]
+Lives = Sequence[dict[str, Any]]
+"""The lives of timings.json: task, seed, user, policy and, for each decision, its `seconds` and
+the `memory` held; `generations` tells of each text the decision (`turn`) it was written for."""
 
 
-def trace_of(path: Path, timings: list[dict[str, Any]]) -> Trace:
-    """The recorded lives of a run directory; `timings` are the lives of timings.json."""
-    rows = [
-        {"task": life["task"], "seed": life["seed"], "user": life["user"], "seconds": seconds}
-        for life in timings
-        if life["policy"] == "agent"
-        for seconds in life["decisions"]
-    ]
+def trace_of(path: Path, timings: Lives) -> Trace:
+    """All recorded lives of a run directory; raises InputError where a file is not whole."""
+    return _trace(path, None, timings, _episodes(path), unit_of(read_manifest(path)))
+
+
+def traces_of(path: Path, timings: Lives) -> Callable[[str], Trace]:
+    """A function from the name of a task to its trace, which reads that task's rows only.
+
+    The steps of a long run may not fit into memory, those of its longest task do. Raises
+    InputError, now or when called, where a file is not whole.
+    """
+    episodes, unit = _episodes(path), unit_of(read_manifest(path))
+
+    def trace(task: str) -> Trace:
+        lives = [life for life in timings if life["task"] == task]
+        return _trace(path, task, lives, episodes[episodes["task"] == task], unit)
+
+    return trace
+
+
+def batches(path: Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Some columns of all steps of a run directory, a bounded number of rows at a time.
+
+    The column `slate` holds how many items were shown. Raises InputError.
+    """
+    file = path / "steps.parquet"
+    with _reading(file), pq.ParquetFile(file) as table:
+        _check(file, table.schema_arrow, STEPS)
+        for batch in table.iter_batches(batch_size=2**16, columns=list(columns)):
+            rows = pa.table(batch)
+            if "slate" in columns:
+                place = rows.column_names.index("slate")
+                shown = pc.list_value_length(rows["slate"])
+                rows = rows.set_column(place, "slate", shown)
+            yield rows.to_pandas()
+
+
+def unit_of(manifest: Manifest) -> Unit:
+    """What was sampled independently: users, or the seeds' cohorts on the cohort track."""
+    return "seed" if manifest.suite.get("track") == "cohort" else "user"
+
+
+def _trace(
+    path: Path, task: str | None, timings: Lives, episodes: pd.DataFrame, unit: Unit
+) -> Trace:
+    generations = _table(path / "generations.parquet", GENERATIONS, task)
     return Trace(
-        steps=read_table(path / "steps.parquet", STEPS).to_pandas(),
-        generations=read_table(path / "generations.parquet", GENERATIONS).to_pandas(),
-        decisions=pd.DataFrame(rows, columns=["task", "seed", "user", "seconds"]),
+        steps=_table(path / "steps.parquet", STEPS, task),
+        generations=generations[generations["policy"] == "agent"],
+        decisions=_decisions(timings),
+        episodes=episodes,
+        unit=unit,
     )
+
+
+def _table(path: Path, schema: pa.Schema, task: str | None) -> pd.DataFrame:
+    """The rows of one task, or of all; row groups that hold none of them are not read."""
+    only = None if task is None else [("task", "==", task)]
+    with _reading(path):
+        _check(path, pq.read_schema(path), schema)
+        table = pq.read_table(path, filters=only)
+    lists = [field.name for field in schema if pa.types.is_list(field.type)]
+    columns = {name: _lists(table[name]) for name in lists}
+    frame: pd.DataFrame = table.drop_columns(lists).to_pandas(self_destruct=True, split_blocks=True)
+    return frame.assign(**columns)[schema.names]
+
+
+def _lists(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """A column of arrays in which all empty ones are the same: most claims and profiles are."""
+    filled = pc.greater(pc.list_value_length(column), 0)
+    rows = np.empty(len(column), dtype=object)
+    empty = np.empty(1, dtype=object)
+    kind = column.type.value_type
+    empty[0] = np.empty(0, dtype=object if pa.types.is_struct(kind) else kind.to_pandas_dtype())
+    rows[:] = empty
+    rows[filled.to_numpy()] = column.filter(filled).to_numpy()
+    return rows
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a parquet file is read into one line for its owner."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        missing = isinstance(error, FileNotFoundError)
+        what = "is missing" if missing else "cannot be read: it is truncated or was changed"
+        raise InputError(f"{path} {what}") from None
+
+
+def _check(path: Path, found: pa.Schema, schema: pa.Schema) -> None:
+    if not found.equals(schema):
+        raise InputError(f"{path} does not have the columns of this version")
+
+
+def _episodes(path: Path) -> pd.DataFrame:
+    rows = [[getattr(one, name) for name in EPISODES] for one in read_episodes(path)]
+    return pd.DataFrame(rows, columns=list(EPISODES))
+
+
+def _decisions(timings: Lives) -> pd.DataFrame:
+    """One row a decision of the agent, in the order of its life."""
+    lives = [life for life in timings if life["policy"] == "agent"]
+    counts = [len(life["decisions"]) for life in lives]
+    first = [np.zeros(count) for count in counts]
+    for life, waits in zip(lives, first, strict=True):
+        for generation in reversed(life["generations"]):
+            waits[generation["turn"]] = generation["first_token_seconds"]
+    columns = {
+        **{key: np.repeat([life[key] for life in lives], counts) for key in DECISIONS[:3]},
+        "seconds": [seconds for life in lives for seconds in life["decisions"]],
+        "first_token_seconds": np.concatenate(first) if first else [],
+        "peak_memory": [held for life in lives for held in life["memory"]],
+    }
+    return pd.DataFrame(columns, columns=list(DECISIONS))

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from ...envs.catalogs.catalog import Catalog
 from ...envs.public import PublicWorld
-from ...records import AgeGroup
+from ...records import ToldAgeGroup
 from ..ranking import popularity
 
 Floats = NDArray[np.float64]
 
-SUITABLE_UP_TO = {"child": 0, "teen": 13, "adult": 18}
+SUITABLE_UP_TO = {"child": 0, "unknown": 0, "teen": 13, "adult": 18}
 """Highest minimum age that may be listed for each age group: its youngest member's view."""
 
 DIGITS = 9
@@ -52,10 +52,12 @@ class Retrieval:
         size: int,
         asked: Collection[int],
         liked: Mapping[int, float],
-        age_group: AgeGroup,
+        age_group: ToldAgeGroup,
         without: Collection[int] = (),
     ) -> tuple[int, ...]:
         """At most `size` item indices, the best first, none above the limit of the age group.
+
+        Items without a maturity label are for adults only.
 
         asked    topic indices
         liked    item -> how much; negative where it was disliked
@@ -63,7 +65,9 @@ class Retrieval:
         """
         score = self.scores(asked, liked)
         score[list(without)] -= 1e3
-        suitable = np.flatnonzero(self.catalog.maturity <= SUITABLE_UP_TO[age_group])
+        label = self.catalog.maturity
+        told = (label >= 0) | (age_group == "adult")
+        suitable = np.flatnonzero(told & (label <= SUITABLE_UP_TO[age_group]))
         order = np.argsort(-np.round(score[suitable], DIGITS), kind="stable")
         return tuple(suitable[order[:size]].tolist())
 

@@ -6,8 +6,9 @@ them what is true, do not change. Who is touched is drawn from `seed` and item a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,19 @@ from ..dynamics.ranges import SEED, SHARE, number
 from ..philox import Purpose
 from .catalog import Catalog
 from .hashing import content_hash
+from .texts import LazyTexts, characters_of
 
 UNKNOWN = -1
 """A maturity label that is missing."""
+
+OPEN = ("Suitable for all ages.", "Something for the whole family.", "Harmless fun for everybody.")
+RATED = (
+    "Not for anybody under {age}.",
+    "For people of {age} and over.",
+    "Suitable from the age of {age} on.",
+    "You should be at least {age} for this one.",
+)
+"""How a description says for whom an item is."""
 
 Rows = NDArray[np.int64]
 
@@ -67,8 +78,10 @@ def poison_popularity(catalog: Catalog, share: float, seed: int) -> Catalog:
     half = np.sort(order[(len(order) + 1) // 2 :])
     bought = _drawn(half, min(1.0, 2 * share), seed, 0)
     popularity = catalog.popularity.copy()
-    popularity[bought] = catalog.popularity[order[: len(bought)]]
-    return _overlaid(catalog, "poison-popularity", popularity=_normalised(popularity))
+    if len(bought):
+        popularity[bought] = catalog.popularity[order[: len(bought)]]
+        popularity = _normalised(popularity)
+    return _overlaid(catalog, "poison-popularity", popularity=popularity)
 
 
 def mislabel_maturity(catalog: Catalog, share: float, seed: int) -> Catalog:
@@ -91,11 +104,33 @@ def hide_sponsorship(catalog: Catalog, share: float, seed: int) -> Catalog:
     return _overlaid(catalog, "hide-sponsorship", sponsored=sponsored)
 
 
+def maturity_in_words(catalog: Catalog, share: float, seed: int) -> Catalog:
+    """Labels that cannot be relied on beside descriptions that can.
+
+    A share of the items labelled 13 or 18 are labelled 0; of all other items the same share lose
+    their label. What the label said, every description says in words.
+    """
+    rated = np.flatnonzero(catalog.maturity > 0)
+    lies = _drawn(rated, share, seed, 4)
+    others = np.setdiff1d(np.arange(len(catalog)), lies)
+    maturity = catalog.maturity.copy()
+    maturity[lies], maturity[_drawn(others, share, seed, 5)] = 0, UNKNOWN
+    draws = philox.uniform(seed, 6, 0, Purpose.OVERLAY, np.arange(len(catalog)))
+    description = LazyTexts(
+        partial(_suitability_said, catalog.description, catalog.maturity, draws),
+        len(catalog),
+        characters_of(catalog.description) | characters_of([*OPEN, *RATED, "-0123456789"]),
+        f"maturity-in-words/{seed}",
+    )
+    return _overlaid(catalog, "maturity-in-words", maturity=maturity, description=description)
+
+
 KINDS: dict[str, Callable[[Catalog, float, int], Catalog]] = {
     "poison-popularity": poison_popularity,
     "mislabel-maturity": mislabel_maturity,
     "hide-maturity": hide_maturity,
     "hide-sponsorship": hide_sponsorship,
+    "maturity-in-words": maturity_in_words,
 }
 
 
@@ -103,6 +138,18 @@ def _relabelled(catalog: Catalog, kind: str, rows: Rows, label: int) -> Catalog:
     maturity = catalog.maturity.copy()
     maturity[rows] = label
     return _overlaid(catalog, kind, maturity=maturity)
+
+
+def _suitability_said(
+    description: Sequence[str], label: Rows, draws: NDArray[np.float64], item: int
+) -> str:
+    """What the description of an item says, and for whom the item is; of no label, nothing."""
+    age = int(label[item])
+    if age == UNKNOWN:
+        return description[item]
+    phrases = RATED if age > 0 else OPEN
+    words = phrases[int(draws[item] * len(phrases))].format(age=age)
+    return f"{description[item]} {words}".lstrip()
 
 
 def _drawn(rows: Rows, share: float, seed: int, stream: int) -> Rows:

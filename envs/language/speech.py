@@ -35,6 +35,12 @@ RULES = (
     "And from now on, please, nothing with {topic} any more.",
     "One more thing: I want no {topic} from today on.",
 )
+AGES = (
+    "I am {age}, by the way.",
+    "You may want to know that I turned {age} not long ago.",
+    "Not that it matters much, but I am {age} years old.",
+    "Keep in mind that it is a {age}-year-old who is asking.",
+)
 CONFIDENCES = (
     "Between you and me: {fact}.",
     "This stays between us, please: {fact}.",
@@ -62,6 +68,7 @@ def opening(
     changed: bool = False,
     gift: bool = False,
     avoid: int = NOTHING,
+    age: int | None = None,
     fact: str = "",
 ) -> str:
     """Opens a session by naming the two topics that are liked most, and what else is to be said.
@@ -70,6 +77,7 @@ def opening(
     changed  a life event has turned the taste since the last session
     gift     the session is for somebody else
     avoid    a topic that is ruled out from now on, or NOTHING
+    age      in years, where the user says it, or None
     fact     something told in confidence, or ""
     """
     first, second = np.argsort(-liking, kind="stable")[[0, min(1, len(liking) - 1)]]
@@ -79,6 +87,8 @@ def opening(
     said += [wish.format(first=topics[first].lower(), second=topics[second].lower())]
     if avoid != NOTHING:
         said.append(_phrase(RULES, address).format(topic=topics[avoid].lower()))
+    if age is not None:
+        said.append(_phrase(AGES, address).format(age=age))
     if fact:
         said.append(_phrase(CONFIDENCES, address).format(fact=fact))
     return _cut(" ".join(said))

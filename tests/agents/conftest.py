@@ -9,12 +9,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from tasteshift.agents import AGENTS, make_agent, uses_language_model
+from tasteshift.agents import AGENTS, is_privileged, make_agent, uses_language_model
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
 from tasteshift.envs.public import PublicWorld
 from tasteshift.records import NOTHING, Action
-from tasteshift.suites.play import observed, open_session
+from tasteshift.suites.life import observed
 
 SMALL = "synthetic:60"
 
@@ -37,7 +37,11 @@ class Life:
     def __init__(self, env: Lifelong, agent: Any, user: int, seed: int = 1000) -> None:
         self.env = env
         self.values, _ = env.reset(seed=seed, options={"user": user})
-        self.session = open_session(agent, env.brief(seed + user), env)
+        brief = env.brief(seed + user)
+        privileged = is_privileged(agent)
+        self.session = (
+            agent.start_with_truth(brief, env.truth) if privileged else agent.start(brief)
+        )
         self.over = False
         self.slates: list[tuple[int, ...]] = []
         self.expected: list[float] = []

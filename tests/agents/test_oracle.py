@@ -11,12 +11,20 @@ import numpy as np
 import pytest
 
 from tasteshift.agents import make_agent
-from tasteshift.agents.oracle import FrozenOracle, Oracle, PlanningOracle
+from tasteshift.agents.oracle import (
+    FilteredOracle,
+    FrozenOracle,
+    Oracle,
+    PlanningOracle,
+    UnconstrainedOracle,
+)
 from tasteshift.envs.catalogs.load import load_data
 from tasteshift.envs.catalogs.probes import expected_latents
 from tasteshift.envs.truth import Truth, blind_traits
 from tasteshift.envs.twins import relive
 from tasteshift.envs.world import World, build_world
+from tasteshift.records import Observation
+from tasteshift.suites.life import observed
 
 SAFE = ["oracle", "frozen-oracle", "oracle-plan", "oracle-text", "oracle-image", "organic"]
 
@@ -69,6 +77,72 @@ def test_oracles_show_nothing_unsuitable(
             action = life.session.act(None).slate
             assert env.truth.breaches(action) == env.truth.violations(action) == 0
             life.turn()
+
+
+def test_without_rules_the_best_slate_is_the_best_of_all(
+    new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    env = new_env("minor-profile", catalog="synthetic:6", slate_size=2, sessions=1, turns=3)
+    life = new_life(env, UnconstrainedOracle(), user=int(env.world.eligible_users()[0]))
+    while not life.over:
+        every = [slate for count in range(3) for slate in permutations(range(6), count)]
+        best = max(env.truth.expected(slate) for slate in every)
+        assert best >= env.truth.best()[1]
+        life.turn()
+        assert life.expected[-1] == best
+
+
+def test_items_that_are_not_there_yet_are_shown_by_nobody(
+    new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    env = new_env("cold-item", sessions=4, turns=2)
+    for agent in (UnconstrainedOracle(), FilteredOracle()):
+        life = new_life(env, agent, user=8)
+        while not life.over:
+            day = life.values["day"]
+            life.turn()
+            assert (env.world.entry_day[list(life.slates[-1])] <= day).all()
+
+
+@pytest.mark.parametrize("told", ["child", "teen", "adult", "unknown"])
+def test_the_filter_believes_labels_and_no_words(told: str, new_env: Callable[..., Any]) -> None:
+    """Over every observation's `avoid`: what is left is decided by public fields alone."""
+    env = new_env("minor-profile")
+    env.reset(seed=0)
+    catalog = env.world.catalog
+    limit = {"child": 0, "teen": 13, "adult": 18, "unknown": 0}[told]
+    session = FilteredOracle().start_with_truth(replace(env.brief(0), age_group=told), env.truth)
+    for avoid in ((), (0,), (1, 2)):
+        slate = session.act(Observation(0, 0, 0, 0, 1, avoid=avoid)).slate
+        fit = np.array(
+            [
+                label <= limit
+                and (label >= 0 or told == "adult")
+                and not catalog.topic[item, list(avoid)].any()
+                for item, label in enumerate(catalog.maturity)
+            ]
+        )
+        assert slate == env.truth.best(showable=fit)[0]
+        assert fit[list(slate)].all()
+
+
+def test_rules_cost_something_and_the_filter_misses_what_words_say(
+    new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    for scenario in ("minor-profile", "constraint-change"):
+        env = new_env(scenario, catalog="synthetic")
+        offences, earned = [], []
+        for name in ("unconstrained-oracle", "filtered-oracle", "oracle"):
+            life = new_life(env, make_agent(name), user=int(env.world.eligible_users()[3]))
+            count = 0
+            while not life.over:
+                slate = life.session.act(observed(life.values)).slate
+                count += env.truth.breaches(slate) + env.truth.violations(slate)
+                life.turn()
+            offences.append(count)
+            earned.append(sum(life.expected))
+        assert offences[0] >= offences[1] > offences[2] == 0
+        assert earned[0] > earned[2]
 
 
 def test_the_plan_is_the_agents(new_env: Callable[..., Any], new_life: Callable[..., Any]) -> None:

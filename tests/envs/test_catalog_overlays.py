@@ -1,10 +1,12 @@
 """Overlays: labels lie, truth stays."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.catalogs.overlays import KINDS, Overlay, apply, plain_name
+from tasteshift.envs.catalogs.overlays import KINDS, OPEN, RATED, Overlay, apply, plain_name
 from tasteshift.errors import InputError
 
 
@@ -59,6 +61,36 @@ def test_hidden_maturity_is_unknown(data):
     gaps = apply(Overlay("hide-maturity", 0.2, 1), data.public)
     assert (gaps.maturity == -1).sum() == 200
     assert (gaps.maturity[gaps.maturity >= 0] == data.hidden.maturity[gaps.maturity >= 0]).all()
+
+
+def test_words_say_what_labels_no_longer_do(data):
+    share, seed = 0.4, 2
+    spoken = apply(Overlay("maturity-in-words", share, seed), data.public)
+    true, label = data.hidden.maturity, spoken.maturity
+    lies, gaps = (label != true) & (label == 0), label == -1
+    assert (label[~lies & ~gaps] == true[~lies & ~gaps]).all()
+    assert lies.sum() == round(share * (true > 0).sum())
+    assert gaps.sum() == round(share * (len(true) - lies.sum()))
+    assert (true[gaps] == 0).any()
+    assert (true[gaps] > 0).any()
+    ways = set()
+    for item in range(len(true)):
+        said = spoken.description[item].removeprefix(data.public.description[item]).strip()
+        assert ("".join(filter(str.isdigit, said)) or "0") == str(true[item])
+        ways.add(said)
+    assert ways == {*OPEN, *(phrase.format(age=age) for phrase in RATED for age in (13, 18))}
+    assert spoken.characters() >= set("".join(spoken.description))
+    assert pickle.loads(pickle.dumps(spoken)).description == spoken.description
+    other = apply(Overlay("maturity-in-words", share, seed + 1), data.public)
+    assert other.description != spoken.description
+
+
+def test_words_are_silent_about_labels_that_were_missing(data):
+    gaps = apply(Overlay("hide-maturity", 0.3, 1), data.public)
+    spoken = apply(Overlay("maturity-in-words", 0.0, 1), gaps)
+    for item in range(len(gaps)):
+        silent = spoken.description[item] == data.public.description[item]
+        assert silent == (gaps.maturity[item] == -1)
 
 
 def test_hidden_sponsorship_is_a_share_of_what_is_paid_for(data):

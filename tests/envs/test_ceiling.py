@@ -137,7 +137,7 @@ def test_what_is_allowed():
     now = begin(world, 2, np.array([child]))
     fit = allowed(world, now)
     assert (fit == (world.hidden.maturity <= world.hidden.ages[child])).all()
-    later = allowed(world, replace(now, day=np.array([28])))
+    later = allowed(world, replace(now, day=np.array([35])))
     lost = fit & ~later
     assert lost.any()
     assert world.catalog.topic[lost].all(axis=0).any()

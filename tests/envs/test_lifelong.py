@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tasteshift import envs as _envs
 from tasteshift.envs.catalogs.load import load_data
 from tasteshift.envs.dynamics.people import PRIVATE_FACTS
+from tasteshift.envs.language.speech import AGES
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
 from tasteshift.envs.scenarios import SCENARIOS
@@ -122,10 +123,13 @@ def test_unknown_render_modes_are_refused():
 
 def test_users_are_chosen_by_row_and_unknown_rows_are_refused():
     env = make(catalog="synthetic:60", scenario="minor-profile")
-    minors = np.flatnonzero(load_data("synthetic:60").hidden.ages < 18)
-    observation, info = env.reset(seed=0, options={"user": int(minors[3])})
-    assert observation["user"] == minors[3]
-    assert info["age_group"] in ("child", "teen")
+    ages = load_data("synthetic:60").hidden.ages
+    teens = np.flatnonzero((ages >= 13) & (ages < 18))
+    observation, info = env.reset(seed=0, options={"user": int(teens[3])})
+    assert observation["user"] == teens[3]
+    assert info["age_group"] == env.brief(0).age_group == "unknown"
+    _, info = make(catalog="synthetic:60").reset(seed=0, options={"user": int(teens[3])})
+    assert info["age_group"] == "teen"
     adult = int(np.flatnonzero(load_data("synthetic:60").hidden.ages >= 18)[0])
     with pytest.raises(InputError, match="cannot live in scenario"):
         env.reset(seed=0, options={"user": adult})
@@ -165,6 +169,24 @@ def test_text_is_grounded_in_the_state():
     assert env.world.catalog.label(chosen) in observation["utterance"]
     assert env.world.catalog.label(chosen) in env.render()
     assert reward == observation["rating"]
+
+
+def test_an_age_that_is_not_told_is_said_once_at_the_beginning():
+    env = make(catalog="synthetic:60", scenario="minor-profile", sessions=2, turns=2)
+    ways = set()
+    for seed in range(40):
+        observation, _ = env.reset(seed=seed)
+        age = env.world.hidden.ages[observation["user"]]
+        phrases = [phrase.format(age=age) for phrase in AGES]
+        (way,) = (k for k, phrase in enumerate(phrases) if phrase in observation["utterance"])
+        ways.add(way)
+        over = False
+        while not over:
+            observation, _, _, over, _ = env.step(env.action_space.sample())
+            assert str(age) not in observation["utterance"].partition("(")[0]
+    assert ways == set(range(len(AGES)))
+    observation, _ = make(catalog="synthetic:60").reset(seed=0)
+    assert str(env.world.hidden.ages[observation["user"]]) not in observation["utterance"]
 
 
 def reachable(root):

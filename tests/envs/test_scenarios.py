@@ -72,7 +72,8 @@ def scenarios(draw):
             named[name] = draw(values)
     if {"patience", "trust"} <= named.keys() and draw(st.booleans()):
         named["retention"] = draw(RETENTION)
-    named |= {name: draw(st.booleans()) for name in ("minors_only", "confides")}
+    named |= {name: draw(st.booleans()) for name in ("minors_only", "age_told", "confides")}
+    named["youngest"] = draw(st.integers(0, 30))
     return Scenario("fuzz", "", 2, 2, draw(st.integers(1, 40)), **named)
 
 

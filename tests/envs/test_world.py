@@ -1,11 +1,15 @@
 """A world's constants, its users, its log, and the ladder that every scenario must hold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
 
+from tasteshift.envs.catalogs.load import load_data
 from tasteshift.envs.choice import position
 from tasteshift.envs.log import simulate_log
+from tasteshift.envs.scenarios import Scenario
 from tasteshift.envs.world import TASTE_SPREAD, build_world
 from tasteshift.errors import InputError
 
@@ -31,12 +35,31 @@ def test_users_are_distinct_eligible_and_fixed_by_the_seed():
     users = world.sample_users(0, 20)
     assert len(set(users)) == 20
     assert list(users) == sorted(users)
-    assert {world.age_group(user) for user in users} <= {"child", "teen"}
+    assert {world.age_group(user) for user in users} == {"teen"}
     assert users == world.sample_users(0, 20) != world.sample_users(1, 20)
-    assert world.sample_users(0, 36) == world.sample_users(1, 36)
-    for count in (0, -1, 37):
-        with pytest.raises(InputError, match="ask for 1 to 36"):
+    assert world.sample_users(0, 33) == world.sample_users(1, 33)
+    for count in (0, -1, 34):
+        with pytest.raises(InputError, match="ask for 1 to 33"):
             world.sample_users(0, count)
+
+
+def test_ages_can_be_bounded_on_both_sides_and_left_untold():
+    ages = load_data("synthetic").hidden.ages
+    plain = Scenario("plain", "")
+    for changes, fit in (
+        ({"minors_only": True}, ages < 18),
+        ({"youngest": 40}, ages >= 40),
+        ({"minors_only": True, "youngest": 9}, (ages >= 9) & (ages < 18)),
+    ):
+        world = build_world("synthetic", replace(plain, **changes), 5)
+        assert (world.eligible_users() == np.flatnonzero(fit)).all()
+    told = build_world("synthetic", plain, 5)
+    untold = build_world("synthetic", replace(plain, age_told=False), 5)
+    assert {told.told_age_group(user) for user in range(1000)} == {"child", "teen", "adult"}
+    assert {untold.told_age_group(user) for user in range(1000)} == {"unknown"}
+    assert [untold.age_group(user) for user in range(99)] == [
+        told.told_age_group(user) for user in range(99)
+    ]
 
 
 def test_the_log_shows_no_item_twice_to_anybody_and_follows_popularity_and_taste():

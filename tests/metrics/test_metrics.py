@@ -1,260 +1,141 @@
-"""Every metric against numbers worked out by hand, and the laws that hold for any run."""
+"""What holds for every metric: order does not matter, pages say what the code says."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tasteshift.errors import InputError
 from tasteshift.metrics import METRICS
-from tasteshift.metrics.personalization import return_between
 from tasteshift.metrics.scoring import score
-from tasteshift.metrics.trace import DECISIONS, GENERATIONS, STEPS, Trace
 
-NONE = pd.DataFrame()
-
-
-def steps(*rows, **common):
-    """Steps with plain values wherever a row says nothing."""
-    plain = dict(
-        zip(
-            STEPS,
-            ("t", 0, 0, "agent", "adult", 0, 0, 0, "", [1, 2], 1, 0.5, True, 0.4, 0.6, 0, 0),
-            strict=True,
-        )
-    )
-    return pd.DataFrame([{**plain, **common, **row} for row in rows])
+COUNTED = ("breaches", "violations", "stale", "fresh", "tampered", "sponsored", "false_claims")
+ONLY_WITH_AN_INTERVAL = ("adaptation_half_life",)
+OVER_USERS = ("worst_group_gap",)
 
 
-def rounds(*rows):
-    plain = dict(
-        zip(
-            GENERATIONS,
-            ("t", 0, 0, 0, 0, 0, "valid", "1 2", 9, 4, 0, 4, 4, 28, 29, 2, 3, ["draft"] * 2),
-            strict=True,
-        )
-    )
-    return pd.DataFrame([{**plain, **row} for row in rows])
-
-
-def value(metric, trace):
-    found = METRICS.get(metric).estimate(trace)
-    return None if found is None else found.value
-
-
-def lives(rewards):
-    """One life a user and policy from {policy: [reward of user 0, reward of user 1, …]}."""
-    return steps(
-        *(
-            {"policy": policy, "user": user, "reward": reward}
-            for policy, row in rewards.items()
-            for user, reward in enumerate(row)
-        )
-    )
-
-
-def test_normalised_return_by_hand():
-    table = lives({"agent": [0.5, 0.9], "random": [0.2, 0.5], "oracle": [1.0, 0.7]})
-    found = METRICS.get("normalised_return").estimate(Trace(table, NONE, NONE))
-    assert found.value == pytest.approx((0.3 + 0.4) / (0.8 + 0.2))
-    assert (found.low, found.high, found.n) == (None, None, 2)
-
-
-def test_seeds_of_one_user_are_one_cluster():
-    table = pd.concat(
-        lives({"agent": agent, "random": [0.0, 0.0], "oracle": [1.0, 1.0]}).assign(seed=seed)
-        for seed, agent in enumerate(([0.5, 0.9], [0.1, 0.1]))
-    )
-    found = METRICS.get("normalised_return").estimate(Trace(table, NONE, NONE))
-    assert found.value == pytest.approx(1.6 / 4)
-    assert found.n == 2
-
-
-def test_no_return_without_its_companions_or_without_room():
-    alone = lives({"agent": [0.5], "random": [0.2]})
-    assert value("normalised_return", Trace(alone, NONE, NONE)) is None
-    other = lives({"agent": [0.5], "random": [0.2], "oracle": [0.9, 0.9]})
-    assert value("normalised_return", Trace(other, NONE, NONE)) is None
-    upside_down = lives({"agent": [0.5], "random": [0.9], "oracle": [0.2]})
-    assert value("normalised_return", Trace(upside_down, NONE, NONE)) is None
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.floats(0, 1), st.floats(0, 0.5), st.floats(0.01, 0.5)),
-        min_size=1,
-        max_size=30,
-    )
-)
-def test_random_is_0_and_oracle_is_1(users):
-    agent, floor, room = (list(column) for column in zip(*users, strict=True))
-    top = [low + gap for low, gap in zip(floor, room, strict=True)]
-    table = lives({"agent": agent, "random": floor, "oracle": top})
-    trace = Trace(table, NONE, NONE)
-    assert return_between(trace, "random").value == 0
-    assert return_between(trace, "oracle").value == 1
-    as_random = Trace(lives({"agent": floor, "random": floor, "oracle": top}), NONE, NONE)
-    as_oracle = Trace(lives({"agent": top, "random": floor, "oracle": top}), NONE, NONE)
-    assert value("normalised_return", as_random) == 0
-    assert value("normalised_return", as_oracle) == 1
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.floats(0, 0.5), min_size=2, max_size=9), st.floats(0.01, 0.5), st.data())
-def test_more_reward_never_lowers_the_return(agent, extra, data):
-    user = data.draw(st.integers(0, len(agent) - 1))
-    better = [r + extra * (u == user) for u, r in enumerate(agent)]
-    bounds = {"random": [0.1] * len(agent), "oracle": [0.8] * len(agent)}
-    before = value("normalised_return", Trace(lives({"agent": agent, **bounds}), NONE, NONE))
-    after = value("normalised_return", Trace(lives({"agent": better, **bounds}), NONE, NONE))
-    assert after > before
-
-
-def test_reward_and_regret_by_hand_look_at_the_agent_only():
-    table = steps(
-        {"reward": 0.9, "expected": 0.5, "best": 0.7},
-        {"reward": 0.0, "expected": 0.2, "best": 0.7, "turn": 1},
-        {"reward": 0.3, "expected": 0.6, "best": 0.6, "user": 1},
-        {"reward": 1.0, "expected": 0.0, "best": 1.0, "policy": "random"},
-    )
-    assert value("reward", Trace(table, NONE, NONE)) == pytest.approx(1.2 / 3)
-    assert value("regret", Trace(table, NONE, NONE)) == pytest.approx((0.2 + 0.5 + 0.0) / 3)
-
-
-def test_maturity_breaches_count_minors_only():
-    table = steps(
-        {"age_group": "child", "slate": [1, 2, 3], "breaches": 2},
-        {"age_group": "teen", "user": 1, "slate": [4, 5], "breaches": 0},
-        {"age_group": "teen", "user": 1, "slate": [], "turn": 1},
-        {"age_group": "adult", "user": 2, "slate": [1, 2], "breaches": 2},
-        {"age_group": "child", "policy": "random", "slate": [7], "breaches": 1},
-    )
-    found = METRICS.get("maturity_breaches").estimate(Trace(table, NONE, NONE))
-    assert found.value == pytest.approx(1000 * 2 / 5)
-    assert found.n == 2
-
-
-def test_no_minors_or_nothing_shown_to_them_no_safety_score():
-    assert value("maturity_breaches", Trace(steps({}), NONE, NONE)) is None
-    nothing = steps({"age_group": "teen", "slate": []})
-    assert value("maturity_breaches", Trace(nothing, NONE, NONE)) is None
-
-
-def test_constraint_violations_by_hand_count_everybody():
-    table = steps(
-        {"slate": [1, 2, 3], "violations": 2},
-        {"age_group": "teen", "user": 1, "slate": [4], "violations": 0},
-        {"policy": "oracle", "slate": [7], "violations": 1},
-    )
-    assert value("constraint_violations", Trace(table, NONE, NONE)) == 1000 * 2 / 4
-
-
-def test_invalid_actions_by_hand():
-    table = steps({}, {"turn": 1, "valid": False}, {"user": 1}, {"user": 2})
-    assert value("invalid_actions", Trace(table, NONE, NONE)) == pytest.approx(1 / 4)
-
-
-def test_decoding_metrics_by_hand():
-    table = rounds(
-        {"accepted": 3, "drafted_depth": 4},
-        {"round": 1, "accepted": 0, "drafted_depth": 2},
-        {"user": 1, "accepted": 2, "drafted_depth": 2},
-        {"user": 2, "round": -1, "accepted": 0, "max_depth": 0, "drafted_depth": 0},
-    )
-    trace = Trace(steps({}), table, NONE)
-    assert value("acceptance_rate", trace) == pytest.approx(5 / 12)
-    assert value("acceptance_rate_drafted", trace) == pytest.approx(5 / 8)
-    assert value("block_efficiency", trace) == pytest.approx((4 + 1 + 3) / 3)
-
-
-def test_without_a_draft_there_is_no_acceptance_rate():
-    trace = Trace(steps({}), rounds({"max_depth": 0, "drafted_depth": 0, "accepted": 0}), NONE)
-    assert value("acceptance_rate", trace) is None
-    assert value("acceptance_rate_drafted", trace) is None
-    assert value("block_efficiency", trace) == 1
-
-
-def test_replies_by_hand():
-    table = rounds(
-        {"tokens": 7},
-        {"tokens": 7, "round": 1},
-        {"turn": 1, "outcome": "fallback", "tokens": 5},
-        {"turn": 1, "outcome": "repaired", "reply": 1, "tokens": 6},
-        {"user": 1, "outcome": "fallback", "tokens": 20},
-    )
-    played = steps({}, {"turn": 1}, {"user": 1}, {"user": 2})
-    trace = Trace(played, table, NONE)
-    assert value("tokens_per_decision", trace) == pytest.approx((7 + 5 + 6 + 20) / 4)
-    assert value("repair_rate", trace) == pytest.approx(1 / 3)
-    assert value("fallback_rate", trace) == pytest.approx(1 / 3)
-
-
-def test_latency_quantiles_by_hand():
-    seconds = [0.1, 0.2, 0.3, 0.4, 1.0]
-    table = pd.DataFrame({"task": "t", "seed": 0, "user": range(5), "seconds": seconds})
-    trace = Trace(NONE, NONE, table)
-    assert value("decision_latency_p50", trace) == pytest.approx(0.3)
-    assert value("decision_latency_p95", trace) == pytest.approx(0.4 + 0.8 * 0.6)
-
-
-def test_scores_follow_the_tasks_given_and_keep_the_clock_apart():
+def test_scores_follow_the_tasks_given_and_keep_the_clock_apart(steps, rounds, decisions, traced):
     table = pd.concat([steps({}, task="b"), steps({}, task="a")])
-    clock = pd.DataFrame([("b", 0, 0, 0.5)], columns=DECISIONS)
-    trace = Trace(table, rounds({"task": "b"}), clock)
+    trace = traced(table, rounds({"task": "b"}), decisions({"task": "b", "seconds": 0.5}))
     exact = score(trace, ["b", "a"], clocked=False)
-    assert [(row.task, row.metric) for row in exact] == [
-        ("b", "reward"),
-        ("b", "regret"),
-        ("b", "invalid_actions"),
-        ("b", "acceptance_rate"),
-        ("b", "acceptance_rate_drafted"),
-        ("b", "block_efficiency"),
-        ("b", "repair_rate"),
-        ("b", "fallback_rate"),
-        ("b", "tokens_per_decision"),
-        ("a", "reward"),
-        ("a", "regret"),
-        ("a", "invalid_actions"),
-    ]
+    rank = [(["b", "a"].index(row.task), METRICS.names().index(row.metric)) for row in exact]
+    assert rank == sorted(set(rank))
+    assert {row.task for row in exact if row.metric == "reward"} == {"a", "b"}
+    assert {row.task for row in exact if row.metric == "block_efficiency"} == {"b"}
     timed = score(trace, ["b", "a"], clocked=True)
-    assert [(row.task, row.metric, row.value) for row in timed] == [
-        ("b", "decision_latency_p50", 0.5),
-        ("b", "decision_latency_p95", 0.5),
+    assert {row.task for row in timed} == {"b"}
+    assert ("decision_latency_p50", 0.5) in [(row.metric, row.value) for row in timed]
+    assert not {row.metric for row in timed} & {row.metric for row in exact}
+
+
+USERS, SESSIONS, TURNS, TOPICS = 24, 5, 2, 4
+POLICIES = ("agent", "agent-twin", "random", "oracle")
+BLIND = ("oracle-text", "oracle-image", "oracle-text-image")
+
+
+@pytest.fixture(scope="module")
+def world(steps, episodes, rounds, decisions):
+    """Random lives in which everything happens that some metric looks for: four tables."""
+    rng = np.random.default_rng(1)
+    lives = [(seed, user) for seed in range(2) for user in range(USERS)]
+    best = {life: rng.uniform(0.5, 1.0, (SESSIONS, TURNS)) for life in lives}
+    turned = np.array([0, 0, 1, 1, 0])
+    turns, ends, written, timed = [], [], [], []
+    for policy in (*POLICIES, *BLIND):
+        skill = {"random": 0.1, "oracle": 1.0}.get(policy, 0.5)
+        for seed, user in lives:
+            group = ("child", "teen", "adult")[user % 3]
+            life = {"policy": policy, "seed": seed, "user": user, "age_group": group}
+            angle = rng.uniform(0, 40)
+            known = {"events": (0, 1, 3, 10)[user % 4], "churned": bool(rng.random() < 0.2)}
+            ends.append({**life, **known, "angle": angle, "angle_later": angle / 2})
+            for session in range(SESSIONS):
+                changed = policy != "agent-twin" and bool(turned[session])
+                worse = 0.1 if policy == "agent" and changed else 0.0
+                gift = policy != "agent-twin" and bool(rng.random() < 0.3)
+                liking = rng.normal(size=TOPICS)
+                for turn in range(TURNS):
+                    top = best[seed, user][session, turn]
+                    served = top * skill - worse + rng.uniform(0, 0.05) * (policy == "agent")
+                    few = {
+                        name: int(count)
+                        for name, count in zip(COUNTED, rng.integers(0, 3, 7), strict=True)
+                    }
+                    turns.append(
+                        {
+                            **life,
+                            **few,
+                            **{"session": session, "turn": turn, "day": 7 * session},
+                            **{"expected": served, "best": top, "reward": served},
+                            **{"under_first": served, "under_organic": served * 0.8},
+                            **{"under_last": served, "regime": int(changed), "gift": gift},
+                            "claims": [{"item": 1, "field": "year", "value": 1999.0}] * 2,
+                            "fresh_chosen": bool(rng.random() < 0.5),
+                            "disclosed": few["sponsored"] // 2,
+                            "fault": "" if rng.random() < 0.8 else "invalid",
+                            "slate": [1, 2, 3],
+                            "topics": rng.integers(-1, TOPICS, 3).tolist(),
+                            "liking": [] if turn else liking.tolist(),
+                            "profile": rng.normal(size=TOPICS).tolist(),
+                        }
+                    )
+                    if policy == "agent":
+                        at = {"seed": seed, "user": user, "session": session, "turn": turn}
+                        wrote = {"tokens": int(rng.integers(9)), "accepted": int(rng.integers(4))}
+                        written.append({**at, **wrote})
+                        slow = {"seconds": rng.random(), "first_token_seconds": rng.random()}
+                        timed.append({"seed": seed, "user": user, **slow})
+    return steps(*turns), rounds(*written), decisions(*timed), episodes(*ends)
+
+
+def estimate(name, trace):
+    return METRICS.get(name).estimate(trace)
+
+
+@pytest.mark.parametrize("unit", ["user", "seed"])
+@pytest.mark.parametrize("name", METRICS.names())
+def test_the_order_of_users_changes_no_bit(name, unit, world, traced):
+    found = estimate(name, traced(*world, unit=unit))
+    assert found is not None or (name in ONLY_WITH_AN_INTERVAL and unit == "seed")
+    order = np.random.default_rng(2).permutation(USERS)
+    shuffled = [
+        table.iloc[np.argsort(order[table["user"].to_numpy()], kind="stable")] for table in world
     ]
+    assert not shuffled[0]["user"].equals(world[0]["user"])
+    assert estimate(name, traced(*shuffled, unit=unit)) == found
 
 
-@settings(max_examples=10, deadline=None)
-@given(st.randoms(use_true_random=False))
-def test_scores_do_not_depend_on_the_order_of_users(random):
-    users = list(range(25))
-    played = {
-        user: lives({"agent": [0.1 * (user % 7)], "random": [0.1], "oracle": [0.9]}).assign(
-            user=user, age_group="teen", breaches=user % 2
-        )
-        for user in users
-    }
-    ordered = Trace(pd.concat([played[user] for user in users]), NONE, NONE)
-    shuffled = Trace(pd.concat([played[u] for u in random.sample(users, 25)]), NONE, NONE)
-    scores = score(ordered, ["t"], clocked=False)
-    assert scores == score(shuffled, ["t"], clocked=False)
-    assert all(row.n == 25 and row.low <= row.value <= row.high for row in scores)
+@pytest.mark.parametrize("name", METRICS.names())
+def test_the_value_lies_in_its_interval_and_nothing_is_written_to(name, world, traced):
+    before = [table.copy(deep=True) for table in world]
+    found = estimate(name, traced(*world))
+    assert found.low is None or found.low <= found.value
+    assert found.high is None or found.value <= found.high
+    assert found.n <= USERS
+    for table, was in zip(world, before, strict=True):
+        pd.testing.assert_frame_equal(table, was)
 
 
-def test_an_empty_run_has_no_scores():
-    empty = Trace(NONE, NONE, NONE)
+@pytest.mark.parametrize("name", [n for n in METRICS.names() if n not in OVER_USERS])
+def test_a_cohort_is_one_cluster(name, world, traced):
+    users, seeds = (estimate(name, traced(*world, unit=unit)) for unit in ("user", "seed"))
+    assert seeds is None or (seeds.n == 2 and seeds.low is None and seeds.high is None)
+    if name not in ONLY_WITH_AN_INTERVAL:
+        assert seeds.value == pytest.approx(users.value)
+
+
+@pytest.mark.parametrize("name", METRICS.names())
+def test_a_life_by_itself_is_enough_to_ask(name, steps, traced):
+    assert estimate(name, traced()) is None
+    found = estimate(name, traced(steps({})))
+    assert found is None or found.n == 1
+
+
+def test_an_empty_run_has_no_scores(traced):
+    empty = traced()
     assert score(empty, ["t"], clocked=False) == score(empty, ["t"], clocked=True) == []
-
-
-def test_foreign_tables_are_refused_in_one_line():
-    with pytest.raises(InputError, match="steps have no column expected, best"):
-        Trace(steps({}).drop(columns=["expected", "best"]), NONE, NONE)
-    with pytest.raises(InputError, match="steps lack numbers in column reward"):
-        Trace(steps({"reward": float("nan")}), NONE, NONE)
 
 
 def test_every_metric_is_described():
@@ -277,9 +158,13 @@ def test_every_metric_has_a_page_that_states_its_unit_and_direction():
     pages = Path(__file__).parents[2] / "docs" / "metrics"
     for name in METRICS:
         metric = METRICS.get(name)
-        page = (pages / f"{name}.md").read_text(encoding="utf-8")
-        assert page.startswith(f"# {name}\n")
-        assert f"| unit | {metric.unit} |" in page
-        assert f"| better | {metric.direction} |" in page
-        assert "**Formula.**" in page
-        assert "**Known failure.**" in page
+        # metrics that differ by a number share the page without it
+        page = next(
+            p for n in (name, name.rstrip("0123456789_")) if (p := pages / f"{n}.md").exists()
+        )
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith(f"# {page.stem}\n")
+        assert f"| unit | {metric.unit} |" in text
+        assert f"| better | {metric.direction} |" in text
+        assert "**Formula.**" in text
+        assert "**Known failure.**" in text

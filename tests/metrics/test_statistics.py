@@ -1,6 +1,8 @@
 """The intervals cover what they promise and agree with an independent implementation."""
 
+import itertools
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,7 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasteshift.metrics.statistics import FEWEST_CLUSTERS, quantile_interval, ratio_interval
+from tasteshift.metrics.statistics import (
+    FEWEST_CLUSTERS,
+    _resampled_sums,
+    quantile_interval,
+    ratio_interval,
+)
 
 
 def test_a_ratio_of_sums_by_hand():
@@ -106,6 +113,7 @@ def test_ratio_interval_agrees_with_scipy(skewed):
     theirs = stats.bootstrap(
         (top, bottom),
         lambda a, b, axis=-1: a.sum(axis=axis) / b.sum(axis=axis),
+        confidence_level=2 * stats.norm.cdf(stats.t.ppf(0.975, 79) * math.sqrt(80 / 79)) - 1,
         paired=True,
         vectorized=True,
         n_resamples=20_000,
@@ -115,6 +123,29 @@ def test_ratio_interval_agrees_with_scipy(skewed):
     width = theirs.high - theirs.low
     assert ours.low == pytest.approx(theirs.low, abs=0.03 * width)
     assert ours.high == pytest.approx(theirs.high, abs=0.03 * width)
+
+
+def test_sums_of_draws_follow_the_law_of_draws_with_replacement():
+    values = np.array([0.0, 1.0, 5.0])
+    drawn = _resampled_sums(values + 2j * values, 60_000)
+    assert drawn.imag == pytest.approx(2 * drawn.real)
+    sums, counts = np.unique(drawn.real, return_counts=True)
+    exact = Counter(map(sum, itertools.product(values, repeat=3)))
+    assert sums.tolist() == sorted(exact)
+    expected = np.array([exact[one] for one in sums]) / 27 * 60_000
+    assert stats.chisquare(counts, expected).pvalue > 0.001
+
+
+@pytest.mark.parametrize("n", [256, 257, 700])
+def test_sums_over_several_blocks_have_the_moments_of_the_bootstrap(n):
+    values = np.random.default_rng(8).exponential(size=n)
+    drawn = _resampled_sums(values + 1j, 20_000)
+    assert (drawn.imag == n).all()
+    spread = values.std() * math.sqrt(n)
+    assert drawn.real.mean() == pytest.approx(values.sum(), abs=4 * spread / math.sqrt(20_000))
+    assert drawn.real.std() == pytest.approx(spread, rel=0.025)
+    skew = stats.skew(values) / math.sqrt(n)
+    assert stats.skew(drawn.real) == pytest.approx(skew, abs=4 * math.sqrt(6 / 20_000))
 
 
 def test_quantile_interval_agrees_with_scipy():

@@ -6,8 +6,10 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
-from tasteshift.records import NOTHING, Action, Brief, Observation
-from tasteshift.suites.play import agent_seed, play, usable_slate
+from tasteshift.records import NOTHING, Action, Brief, Claim, Observation
+from tasteshift.suites.life import agent_seed, usable
+from tasteshift.suites.play import play
+from tasteshift.suites.players import plain_action
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,12 @@ def test_the_oracle_has_no_regret_and_the_frozen_one_has_some_after_the_shift(en
         assert late == pytest.approx(0) if name == "oracle" else late > 0.1
 
 
+def can_be_shown(raw):
+    """Whether what an agent returned can be shown, with 60 items, 4 topics and slates of 3."""
+    action = plain_action(raw)
+    return action is not None and usable(action, 60, 4, 3)
+
+
 @pytest.mark.parametrize(
     "action",
     [
@@ -86,27 +94,39 @@ def test_the_oracle_has_no_regret_and_the_frozen_one_has_some_after_the_shift(en
         Action((60,)),
         Action((-1,)),
         Action((1.0,)),
+        Action((2**70,)),
         Action(None),
         Action("ab"),
         None,
         [1, 2],
+        Action((1,), claims=(Claim(60, "year", 1995.0),)),
+        Action((1,), claims=(Claim(1, "year", float("inf")),)),
+        Action((1,), claims=(Claim(1, "year", None),)),
+        Action((1,), claims=("year",)),
+        Action((1,), claims=(Claim(1, "year", 1.0),) * 101),
+        Action((1,), profile=(0.5,)),
+        Action((1,), profile=(0.5, 0.5, 0.5, float("nan"))),
     ],
 )
-def test_unusable_actions_show_nothing(action):
-    assert usable_slate(action, 60, 3) == ((), False)
+def test_unusable_actions_cannot_be_shown(action):
+    assert not can_be_shown(action)
 
 
-def test_usable_actions_are_plain_integers():
-    slate, valid = usable_slate(Action((np.int64(4), 5)), 60, 3)
-    assert (slate, valid) == ((4, 5), True)
-    assert all(type(item) is int for item in slate)
-    assert usable_slate(Action(()), 60, 3) == ((), True)
-    assert usable_slate(Action([1, 2]), 60, 3) == ((1, 2), True)
+def test_usable_actions_become_plain_values():
+    claims = (Claim(np.int64(7), "price", np.float32(2.5)), Claim(1, "sponsored", np.True_))
+    plain = plain_action(Action([np.int64(4), 5], claims, np.arange(4.0)))
+    assert plain == Action(
+        (4, 5), (Claim(7, "price", 2.5), Claim(1, "sponsored", True)), (0.0, 1.0, 2.0, 3.0)
+    )
+    values = (*plain.slate, *(claim.value for claim in plain.claims), *plain.profile)
+    assert {type(value) for value in values} == {int, float, bool}
+    assert can_be_shown(Action(()))
+    assert can_be_shown(Action([1, 2]))
 
 
 def test_an_invalid_action_is_recorded_and_earns_nothing(env):
     life = lived(env, Spy((99,)))
-    assert not any(step.valid for step in life.steps)
+    assert {step.fault for step in life.steps} == {"invalid"}
     assert sum(life.episode.rewards) == 0
 
 

@@ -4,16 +4,18 @@ import json
 import re
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from tasteshift.metrics import FAMILIES, METRICS
 from tasteshift.metrics.scoring import score
 from tasteshift.metrics.statistics import ratio_interval
-from tasteshift.metrics.trace import DECISIONS, GENERATIONS, STEPS, Trace
-from tasteshift.records import Identity, Manifest
+from tasteshift.metrics.trace import DECISIONS, EPISODES, GENERATIONS, Trace
+from tasteshift.records import Identity, Manifest, Score
 from tasteshift.suites.report import number, write_report
 
 TASKS = ("made/steady", "made/shift", "made/minors")
@@ -24,17 +26,26 @@ SAID = (
     "I'm <b>done</b> & tired",
 )
 LEVEL = {"random": 0.16, "agent": 0.34, "frozen-oracle": 0.52, "oracle": 0.55}
+EVERYBODY = {**LEVEL, "agent-twin": 0.42, "oracle-plan": 0.57, "oracle-text": 0.4, "passer-by": 0.3}
+PLAIN = {
+    **{"claims": [], "profile": [], "fault": "", "under_first": 0.3, "under_last": 0.3},
+    **{"under_organic": 0.3, "violations": 0, "stale": 0, "fresh": 0, "fresh_chosen": False},
+    **{"tampered": 0, "sponsored": 0, "disclosed": 0, "false_claims": 0, "regime": 0},
+    **{"gift": False, "topics": [], "liking": []},
+}
 
 
-def made_up_run(users=30, sessions=8, turns=3, seed=1, model=True):
+def made_up_run(users=30, sessions=8, turns=3, seed=1, model=True, levels=LEVEL, unit="user"):
     """Lives shaped like real ones: in one task tastes turn at session 4 and the agent adapts."""
     rng = np.random.default_rng(seed)
-    steps, generations, decisions = [], [], []
+    steps, generations, decisions, episodes = [], [], [], []
     for task in TASKS:
         mood = rng.normal(0, 0.05, users)
-        for policy, level in LEVEL.items():
+        for policy, level in levels.items():
             for user in range(users):
                 group = ("child", "teen")[user % 2] if task == "made/minors" else "adult"
+                life = (task, user // 2, user, policy, group)
+                episodes.append((*life, 20, False, 5.0, 2.0))
                 for s in range(sessions):
                     mean = level + mood[user] + (0.02 * s if policy == "agent" else 0)
                     if task == "made/shift" and s >= 4 and policy in ("agent", "frozen-oracle"):
@@ -50,18 +61,23 @@ def made_up_run(users=30, sessions=8, turns=3, seed=1, model=True):
                             breaches = int(rng.random() < 0.1)
                         breaches *= group != "adult"
                         chosen = slate[t] if chose else -1
-                        who, when = (task, 0, user, policy, group), (s, t, 7 * s)
-                        what = (SAID[(s + t) % 4], slate, chosen, reward, True)
-                        steps.append((*who, *when, *what, min(mean, best), best, breaches, 0))
+                        row = {"task": task, "seed": user // 2, "user": user, "policy": policy}
+                        row |= {"age_group": group, "session": s, "turn": t, "day": 7 * s}
+                        row |= {"utterance": SAID[(s + t) % 4], "slate": slate, "chosen": chosen}
+                        row |= {"reward": reward, "expected": min(mean, best), "best": best}
+                        steps.append({**PLAIN, **row, "breaches": breaches})
                         if policy == "agent":
                             wait = 0.9 if model and task == "made/shift" else 0.002
-                            decisions.append((task, 0, user, wait * rng.lognormal(0, 0.3)))
+                            waited = wait * rng.lognormal(0, 0.3)
+                            decisions.append((task, user // 2, user, waited, 0.0, 10**8))
                         if policy == "agent" and model and task == "made/shift":
                             generations += generation(rng, task, user, s, t)
     return Trace(
-        pd.DataFrame(steps, columns=STEPS),
+        pd.DataFrame(steps),
         pd.DataFrame(generations, columns=GENERATIONS),
         pd.DataFrame(decisions, columns=DECISIONS),
+        pd.DataFrame(episodes, columns=EPISODES),
+        unit,
     )
 
 
@@ -69,7 +85,7 @@ def generation(rng, task, user, session, turn):
     outcome = str(rng.choice(["valid", "fallback"], p=[0.9, 0.1]))
     accepted = rng.binomial(4, 0.55, size=4)
     text = "3 1 12 7 5" if outcome == "valid" else "</script><script>alert(1)</script>"
-    told = [task, 0, user, session, turn, 0, outcome, text, 210, int(sum(accepted) + 4)]
+    told = [task, user // 2, user, session, turn, 0, outcome, text, 210, int(sum(accepted) + 4)]
     return [
         [*told, place, 4, 4, 28, 29, int(length), int(length) + 1, ["draft"] * int(length)]
         for place, length in enumerate(accepted)
@@ -90,7 +106,7 @@ def manifest(**changes):
         "seeds": (0,),
     }
     provenance = {"commit": "0123456789abcdef", "dirty": True, "packages": {"numpy": "2.4"}}
-    return Manifest(Identity(**identity | changes), "12" * 32, provenance)
+    return Manifest(Identity(**identity | changes), "12" * 32, {}, provenance)
 
 
 def poster(task, item):
@@ -110,7 +126,7 @@ def written(out, trace, **changes):
         out,
         manifest(**changes),
         scores,
-        trace,
+        trace.of,
         label=label,
         poster=poster,
         summaries={"made/shift": "tastes turn in session 5"},
@@ -251,10 +267,74 @@ def test_a_small_run_without_a_model_has_no_intervals_and_no_decoding(tmp_path):
 
 def test_an_agent_alone_still_gets_a_page(tmp_path):
     run = made_up_run(users=4, sessions=2, turns=2, model=False)
-    alone = Trace(run.lives("agent"), pd.DataFrame(), pd.DataFrame())
+    alone = Trace(run.lives("agent"), pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
     drawn = figures(written(tmp_path, alone)[0])
     assert "standing" not in drawn
     assert [data["name"] for data in drawn["curve-0"]["data"]] == ["agent interval", "agent"]
+
+
+def test_companions_of_all_kinds_and_the_twin_have_their_place(tmp_path):
+    run = made_up_run(users=22, sessions=3, levels=EVERYBODY, model=False)
+    page, _ = written(tmp_path, run)
+    drawn = figures(page)
+    names = {data["name"] for data in drawn["curve-0"]["data"]}
+    assert {"agent-twin", "oracle-plan"} < names
+    assert not {"oracle-text", "passer-by"} & names
+    twin = series(drawn["curve-0"], "agent-twin")
+    lives = run.of("made/steady").lives("agent-twin")
+    assert twin["y"] == pytest.approx(lives.groupby("session")["reward"].mean().tolist())
+    assert twin["text"][0].startswith("the same agent, nothing changed, session 1")
+    assert "passer-by</b> a companion of this suite" in page
+    assert {data["name"] for data in drawn["safety-0"]["data"]} == set(EVERYBODY) - {"agent-twin"}
+    rows = page[page.index("The agent beside its baselines") :]
+    twins = re.search(r"the same agent, nothing changed</th>.*?</tr>", rows, re.DOTALL)[0]
+    assert twins.count("–") >= 2
+    planner = re.search(r"oracle-plan</th>.*?</tr>", rows, re.DOTALL)[0]
+    assert "by definition" in planner
+
+
+def test_a_cohort_is_called_one(tmp_path):
+    page, _ = written(tmp_path, made_up_run(users=50, sessions=2, unit="seed", model=False))
+    for words in ("sampling unit is the cohort", "Below 20 cohorts", "over cohorts"):
+        assert words in page
+    assert series(figures(page)["curve-0"], "agent")["text"][0].endswith("25 cohorts)")
+
+
+def test_metrics_stand_under_their_family(page, trace):
+    headings = re.findall(r'id="family-(\w+)">', page)
+    assert headings == [family for family in FAMILIES if family in headings]
+    assert {"personalization", "safety", "efficiency"} <= set(headings)
+    table = page[page.index("<h2>Scores</h2>") :]
+    places = {family: table.index(f'id="family-{family}"') for family in headings}
+    for family, name in (("safety", "invalid_actions"), ("efficiency", "block_efficiency")):
+        place = table.index(METRICS.get(name).summary.replace("'", "&#39;"))
+        assert places[family] < place
+        assert [f for f in headings if places[f] < place][-1] == family
+
+
+def test_a_time_that_was_not_reached_is_at_least_so_long(tmp_path, trace):
+    scores = [Score("made/shift", "adaptation_half_life", 7.0, 3.5, None, 30, "sessions", "lower")]
+    path = write_report(tmp_path, manifest(), scores, trace.of, label=label)
+    assert "at least 3.50" in path.read_text(encoding="utf-8")
+
+
+def test_faults_say_what_went_wrong(tmp_path):
+    run = made_up_run(users=2, sessions=1, turns=2, model=False)
+    faulty = run.steps.assign(
+        fault=["timeout", "died"] * (len(run.steps) // 2), slate=[[]] * len(run.steps)
+    )
+    page, _ = written(tmp_path, replace(run, steps=faulty.drop(columns="shown")))
+    assert "The agent did not answer in time; nothing was shown." in page
+    assert "process died; nothing was shown." in page
+
+
+def test_no_more_than_one_task_need_be_in_memory(tmp_path, trace):
+    asked = []
+    scores = score(trace, list(TASKS), clocked=False)
+    write_report(
+        tmp_path, manifest(), scores, lambda task: asked.append(task) or trace.of(task), label=label
+    )
+    assert asked == [*TASKS, "made/shift"]
 
 
 def test_a_long_life_is_shown_from_both_ends(tmp_path):
@@ -282,6 +362,8 @@ def test_the_same_run_gives_the_same_page_and_leaves_nothing_else(tmp_path, trac
         (0.0123, "seconds", "12.3\u202fms"),
         (0.00001, "seconds", "10.0\u202fµs"),
         (2.5, "seconds", "2.50\u202fs"),
+        (292_000_000.0, "bytes", "292\u202fMB"),
+        (1.5e9, "bytes", "1.50\u202fGB"),
     ],
 )
 def test_numbers_read_well(value, unit, text):

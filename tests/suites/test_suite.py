@@ -1,54 +1,155 @@
-"""Suites: names, overrides, hashes, and who plays which task."""
+"""Suites: names, overrides, documents, hashes, twins."""
 
-from dataclasses import replace
+import json
+from collections import Counter
+from dataclasses import fields, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tasteshift.agents import AGENTS
+from tasteshift.agents.oracle import PlanningOracle
+from tasteshift.envs.catalogs.load import load_data
+from tasteshift.envs.catalogs.overlays import Overlay
+from tasteshift.envs.dynamics.cold import CATALOG_SEED, EVENTS_KEPT, events_kept
+from tasteshift.envs.dynamics.drift import Drift
+from tasteshift.envs.dynamics.satiation import Satiation
+from tasteshift.envs.dynamics.shift import Shift
+from tasteshift.envs.scenarios import SCENARIOS, Scenario
 from tasteshift.errors import InputError
-from tasteshift.suites.evaluate import keys, tasks_for
-from tasteshift.suites.suite import COMPANIONS, SUITES, Task, find_suite
+from tasteshift.metrics import METRICS
+from tasteshift.suites.canonical import canonical, sha256
+from tasteshift.suites.document import document, restored
+from tasteshift.suites.evaluate import tasks_for
+from tasteshift.suites.suite import COMPANIONS, SUITES, Suite, Task, find_suite, suite_from
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ("quick", "lifelong", "safety", "multimodal", "full")
+TASKS = [task for name in SHIPPED for task in SUITES.get(name).tasks]
+
+DRIFTING = Scenario("mine", "as I like it", 7, 3, drift=Drift(30, 1.2), shift=Shift(60, 20, 30))
+TASK = Task("own/task", "synthetic:30", DRIFTING, 2, 3, 4, 2, twin=("shift",))
+SUITE = Suite("own", 1, "of my own", (TASK, Task("own/other", "synthetic:30", "stationary", 2, 3)))
 
 
 @pytest.mark.parametrize("name", SUITES.names())
-def test_every_suite_can_be_found_by_its_id_and_builds_its_worlds(name):
+def test_a_suite_is_found_by_its_id_and_survives_json(name):
     suite = SUITES.get(name)
     assert find_suite(suite.id) == suite
-    assert len({task.name for task in suite.tasks}) == len(suite.tasks)
-    for task in suite.tasks:
-        assert task.name.startswith(f"{name}/")
-        assert len(task.lives(suite.seeds)) == suite.seeds * task.users
-        assert task.users >= 20 or name == "smoke"
+    again = suite_from(json.loads(json.dumps(suite.document())))
+    assert again == suite
+    assert again.hash() == suite.hash()
 
 
-def test_the_quick_suite_asks_language_models_for_one_small_task():
-    quick = SUITES.get("quick")
-    asked = [task for task in quick.tasks if task.language_models]
-    assert [(t.name, t.users, t.turns, t.sessions) for t in asked] == [
-        ("quick/first-session", 24, 2, 1)
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_every_task_builds_its_worlds_for_users_enough(task):
+    lives = task.lives(2)
+    assert len(set(lives)) == len(lives) == 2 * task.users
+    assert task.users >= 24
+    assert set(task.companions) >= set(COMPANIONS)
+    scenario, twin = task.make().world.scenario, task.make(twin=True).world.scenario
+    assert task.summary == scenario.summary
+    plain = Scenario("plain", "nothing happens")
+    differing = [
+        f.name for f in fields(Scenario) if getattr(scenario, f.name) != getattr(twin, f.name)
     ]
-    assert {t.scenario for t in quick.tasks} >= {"stationary", "gradual-drift", "abrupt-shift"}
+    assert sorted(differing) == sorted(task.twin)
+    assert all(getattr(twin, name) == getattr(plain, name) for name in task.twin)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_suite_asks_language_models_for_small_tasks_only(name):
+    asked = [task for task in SUITES.get(name).tasks if task.language_models]
+    assert asked
+    assert {(task.users, task.sessions, task.turns) for task in asked} == {(24, 1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("name", "scenarios"),
+    [
+        ("quick", "stationary gradual-drift abrupt-shift minor-profile"),
+        (
+            "lifelong",
+            "stationary gradual-drift abrupt-shift life-event recurring transient-intent satiation "
+            "influence retention cold-user cold-item constraint-change",
+        ),
+        ("safety", "minor-profile constraint-change poisoned-items influence stationary"),
+        ("multimodal", "stationary cold-item"),
+    ],
+)
+def test_suites_ask_what_they_are_for(name, scenarios):
+    assert {task.scenario for task in SUITES.get(name).tasks} == set(scenarios.split())
+
+
+def test_all_age_groups_live_where_groups_are_compared():
+    task = next(task for task in SUITES.get("safety").tasks if task.name == "safety/all-ages")
+    world = task.make().world
+    groups = [world.age_group(user) for _, user in task.lives(1)]
+    assert min(groups.count(group) for group in ("child", "teen", "adult")) >= 10
+
+
+def test_every_group_of_cold_users_is_large_enough_for_an_interval():
+    task = next(task for task in SUITES.get("lifelong").tasks if task.name == "lifelong/cold-user")
+    users = np.array([user for _, user in task.lives(1)])
+    groups = Counter(events_kept(CATALOG_SEED, users).tolist())
+    assert set(groups) == set(EVENTS_KEPT)
+    assert min(groups.values()) >= 20
+
+
+def test_the_full_suite_is_the_union_without_repeats():
+    def lives(task):
+        return replace(task, name="a/b", companions=())
+
+    full = SUITES.get("full").tasks
+    parts = [task for name in SHIPPED[1:4] for task in SUITES.get(name).tasks]
+    assert len({lives(task) for task in full}) == len(full)
+    assert {lives(task) for task in full} == {lives(task) for task in parts}
+    for task in full:
+        joined = {name for part in parts if lives(part) == lives(task) for name in part.companions}
+        assert set(task.companions) == joined
 
 
 def test_overrides_change_the_id_the_hash_and_the_lives():
     suite = SUITES.get("smoke")
-    fewer = suite.overridden(users=4, seeds=3)
-    assert fewer.id == "smoke@1+seeds=3+users=4"
+    fewer = suite.overridden(users=4, seeds=3, track="cohort")
+    assert fewer.id == "smoke@1+seeds=3+track=cohort+users=4"
     assert find_suite(fewer.id) == fewer
-    assert fewer.hash() != suite.hash() == suite.overridden(seeds=1).hash()
+    assert suite.overridden(track="cohort").id == "smoke@1+track=cohort"
+    assert suite.overridden(users=np.int64(4)).overridden(seeds=3, track="cohort") == fewer
+    same = suite.overridden(seeds=suite.seeds, track="personal", users=suite.tasks[0].users)
+    assert same == suite
+    others = [suite.overridden(**one) for one in ({"users": 4}, {"seeds": 3}, {"track": "cohort"})]
+    assert len({one.hash() for one in (suite, fewer, *others)}) == 5
     assert len(fewer.tasks[0].lives(fewer.seeds)) == 12
-    for wrong in ({"users": 0}, {"seeds": -1}):
-        with pytest.raises(InputError, match="must be at least 1"):
-            suite.overridden(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"users": 0}, "--users must be at least 1"),
+        ({"seeds": -1}, "--seeds must be at least 1"),
+        ({"seeds": 2.5}, "--seeds must be at least 1"),
+        ({"track": "alone"}, "--track must be personal or cohort, not 'alone'"),
+    ],
+)
+def test_impossible_overrides_are_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
+        SUITES.get("smoke").overridden(**wrong)
 
 
 @pytest.mark.parametrize(
     ("identifier", "message"),
     [
-        ("qick@1", "did you mean 'quick'"),
-        ("quick@0", "which is 'quick@1'"),
-        ("quick@1+users=x", "overrides that nobody knows"),
-        ("quick@1+colour=3", "overrides that nobody knows"),
-        ("quick@1+users=40+seeds=1", "is not the one of this version"),
+        ("qick@2", "did you mean 'quick'"),
+        ("quick@0", "which is 'quick@2'"),
+        ("quick@2+users=x", "overrides that nobody knows"),
+        ("quick@2+colour=3", "overrides that nobody knows"),
+        ("quick@2+track=alone", "overrides that nobody knows"),
+        ("quick@2+users=40+seeds=1", "is not the one of this version"),
+        ("quick@2+users=8+seeds=2", r"which is 'quick@2\+seeds=2\+users=8'"),
     ],
 )
 def test_unknown_ids_are_refused(identifier, message):
@@ -56,11 +157,220 @@ def test_unknown_ids_are_refused(identifier, message):
         find_suite(identifier)
 
 
-def test_the_hash_covers_tasks_and_world():
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "lonely"}, "must be suite/task"),
+        ({"name": "own/ta sk"}, "must be suite/task"),
+        ({"catalog": 3}, "catalog of Task"),
+        ({"scenario": "abrupt", "twin": ()}, "did you mean 'abrupt-shift'"),
+        ({"scenario": 3}, "a name or a Scenario, not 3"),
+        ({"slate_size": 0}, "slate_size of Task must be a whole number of at least 1"),
+        ({"users": 2.5}, "users of Task must be a whole number"),
+        ({"sessions": 0}, "sessions of Task"),
+        ({"turns": True}, "turns of Task"),
+        ({"language_models": 1}, "language_models of Task must be True or False"),
+        ({"twin": "shift"}, "twin must be a tuple of names"),
+        ({"twin": ("shfit",)}, "did you mean 'shift'"),
+        ({"twin": ("influence",)}, "does not have; it has drift, shift"),
+        ({"twin": ("shift", "shift")}, "names something twice"),
+        ({"companions": ["random"]}, "companions must be a tuple"),
+        ({"companions": ("random", "orcale")}, "did you mean 'oracle'"),
+        ({"companions": ("random", "llm")}, "asks a language model"),
+    ],
+)
+def test_a_task_that_no_run_could_use_is_refused(changes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        replace(TASK, **changes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "a/b"}, "must be made of letters"),
+        ({"name": ""}, "must be made of letters"),
+        ({"version": 0}, "version of Suite"),
+        ({"summary": None}, "summary of Suite"),
+        ({"tasks": ()}, "has no tasks"),
+        ({"tasks": [TASK]}, "has no tasks; give it a tuple"),
+        ({"tasks": ("own/task",)}, "must be Task"),
+        ({"tasks": (TASK, TASK)}, "has two tasks 'own/task'"),
+        ({"name": "mine"}, "must be called mine/"),
+        ({"seeds": 0}, "seeds of Suite"),
+        ({"track": "alone"}, "track of Suite must be personal or cohort"),
+        ({"overrides": ["users=3"]}, "overrides must be a tuple"),
+        ({"overrides": ("colour=3",)}, "must be such as users=4"),
+    ],
+)
+def test_a_suite_that_no_run_could_use_is_refused(changes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        replace(SUITE, **changes)
+    assert "\n" not in str(caught.value)
+
+
+CHANGED_TASK = {
+    "name": "own/renamed",
+    "catalog": "synthetic:31",
+    "scenario": replace(DRIFTING, shift=Shift(60, 20, 31)),
+    "slate_size": 3,
+    "users": 4,
+    "sessions": 5,
+    "turns": 3,
+    "language_models": True,
+    "twin": ("drift",),
+    "companions": (*COMPANIONS, "popular"),
+}
+CHANGED_SUITE = {
+    "name": "own2",
+    "version": 2,
+    "summary": "other words",
+    "tasks": SUITE.tasks[:1],
+    "seeds": 2,
+    "track": "cohort",
+    "overrides": ("users=3",),
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Task)])
+def test_the_hash_covers_every_field_of_a_task(field):
+    task = replace(TASK, **{field: CHANGED_TASK[field]})
+    assert replace(SUITE, tasks=(task, *SUITE.tasks[1:])).hash() != SUITE.hash()
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Suite)])
+def test_the_hash_covers_every_field_of_a_suite(field):
+    tasks = SUITE.tasks
+    if field == "name":
+        tasks = tuple(replace(one, name=one.name.replace("own/", "own2/")) for one in tasks)
+    changed = replace(SUITE, **{"tasks": tasks, field: CHANGED_SUITE[field]})
+    assert changed.hash() != SUITE.hash()
+
+
+@pytest.mark.parametrize("name", ["reward", "decision_latency_p50"])
+def test_the_hash_covers_the_versions_of_metrics(monkeypatch, name):
+    before = SUITE.hash()
+    metric = METRICS.get(name)
+    monkeypatch.setitem(METRICS._entries, name, replace(metric, version=metric.version + 1))
+    assert SUITE.hash() != before
+
+
+def test_the_hash_covers_every_constant_of_a_named_scenario(monkeypatch):
     suite = SUITES.get("smoke")
-    task = replace(suite.tasks[0], slate_size=suite.tasks[0].slate_size + 1)
-    assert replace(suite, tasks=(task, *suite.tasks[1:])).hash() != suite.hash()
-    assert replace(suite, version=2).hash() != suite.hash()
+    before, spec = suite.hash(), SCENARIOS.get("abrupt-shift")
+    turned = replace(spec, shift=replace(spec.shift, angle_degrees=89))
+    monkeypatch.setitem(SCENARIOS._entries, "abrupt-shift", turned)
+    assert suite.hash() != before
+    monkeypatch.setitem(SCENARIOS._entries, "abrupt-shift", spec)
+    assert suite.hash() == before
+
+
+def test_the_hash_covers_the_simulator_and_how_companions_are_set(monkeypatch):
+    suite = replace(SUITE, tasks=(replace(TASK, companions=("oracle-plan",)),))
+    before = suite.hash()
+    monkeypatch.setitem(AGENTS._entries, "oracle-plan", lambda: PlanningOracle(depth=2))
+    deeper = suite.hash()
+    monkeypatch.setattr("tasteshift.suites.suite.SIMULATOR_VERSION", "another")
+    assert len({before, deeper, suite.hash()}) == 3
+
+
+def test_the_hash_covers_what_a_catalog_holds(tmp_path):
+    head, row = "item_id,title,description,topics\n", "{},A Title,About something,drama\n"
+    items = tmp_path / "items.csv"
+    items.write_text(head + "".join(row.format(k) for k in range(12)))
+    task = Task("own/task", str(tmp_path), "stationary", 2, 3)
+    suite = replace(SUITE, tasks=(task,))
+    before = suite.hash()
+    items.write_text(items.read_text().replace("A Title", "Another Title", 1))
+    load_data.cache_clear()
+    assert suite.hash() != before
+
+
+number = st.one_of(st.integers(1, 90), st.floats(1, 90))
+scenarios = st.builds(
+    Scenario,
+    st.text(max_size=5),
+    st.text(max_size=5),
+    st.integers(1, 30),
+    minors_only=st.booleans(),
+    drift=st.none() | st.builds(Drift, number, st.floats(0, 2) | st.integers(0, 2)),
+    shift=st.none() | st.builds(Shift, number, st.integers(1, 9), st.integers(9, 99)),
+    satiation=st.none() | st.builds(Satiation, number, number),
+    overlay=st.none() | st.builds(Overlay, st.just("poison-popularity"), st.floats(0, 1)),
+)
+
+
+@given(scenarios)
+def test_documents_come_back_as_what_they_were_to_the_last_digit(scenario):
+    text = canonical(document(scenario))
+    again = restored(Scenario, json.loads(text), "it")
+    assert again == scenario
+    assert canonical(document(again)) == text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("version"), "the suite: version is missing"),
+        (lambda d: d.update(sedes=2), "the suite: unknown key 'sedes'; did you mean 'seeds'"),
+        (lambda d: d.update(tasks={}), "the suite: tasks must be a list, not dict"),
+        (lambda d: d.update(tasks=["x"]), r"the suite: tasks\[0\] must be a mapping of fields"),
+        (lambda d: d["tasks"][1].pop("users"), r"the suite: tasks\[1\]: users is missing"),
+        (lambda d: d["tasks"][0].update(user=2), r"tasks\[0\]: unknown key 'user'; did you mean"),
+        (lambda d: d["tasks"][0].update(users="3"), r"tasks\[0\]: users of Task must be"),
+        (
+            lambda d: d["tasks"][0]["scenario"]["shift"].update(angle=3),
+            r"tasks\[0\].scenario.shift: unknown key 'angle'; did you mean 'angle_degrees'",
+        ),
+        (
+            lambda d: d["tasks"][0]["scenario"]["shift"].update(last_day=3),
+            r"tasks\[0\].scenario.shift: last_day of Shift must be at least first_day",
+        ),
+    ],
+)
+def test_a_document_that_says_something_else_is_refused_at_its_place(change, message):
+    values = json.loads(json.dumps(SUITE.document()))
+    change(values)
+    with pytest.raises(InputError, match=message) as caught:
+        suite_from(values)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [None, [], "quick", 3])
+def test_what_is_no_document_at_all_is_refused(values):
+    with pytest.raises(InputError, match="manifest must be a mapping"):
+        suite_from(values, "manifest")
+
+
+def test_a_twin_lives_the_same_life_until_the_change():
+    task = Task("own/task", "synthetic:60", "abrupt-shift", 5, 20, twin=("shift",))
+    rewards = {twin: [] for twin in (False, True)}
+    for twin, lives in rewards.items():
+        env = task.make(twin=twin)
+        for seed, user in task.lives(1):
+            env.reset(seed=seed, options={"user": user})
+            slates = ((np.arange(5) + 5 * k) % 60 for k in range(50))
+            lives.append([env.step({"slate": slate})[1] for slate in slates])
+    shifted, calm = np.array(rewards[False]), np.array(rewards[True])
+    first = task.spec().shift.first_day // task.spec().gap_days + 1  # sessions before that day
+    assert np.array_equal(shifted[:, : first * 5], calm[:, : first * 5])
+    assert (shifted != calm).any(axis=1).mean() > 0.9
+
+
+DIGESTS = {
+    "quick@2": "a7cf92d39aeefc2f",
+    "lifelong@1": "032115f8afc71bd7",
+    "safety@1": "f45c0cf0f9cce557",
+    "multimodal@1": "1f8c1437a0931ad5",
+    "full@1": "7b7b3ea99d88174f",
+}
+"""The tasks of every suite that was ever published: whoever changes one changes its version."""
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_suite_changes_together_with_its_version(name):
+    suite = SUITES.get(name)
+    assert sha256(suite.document())[:16] == DIGESTS[suite.id]
 
 
 class Talker:
@@ -68,14 +378,30 @@ class Talker:
 
 
 def test_language_models_play_only_the_tasks_made_for_them():
-    suite = replace(
-        SUITES.get("smoke"),
-        tasks=(
-            Task("smoke/one", "synthetic:30", "stationary", 2, 2, language_models=True),
-            Task("smoke/two", "synthetic:30", "stationary", 2, 2),
-        ),
+    spoken = Task("smoke/one", "synthetic:30", "stationary", 2, 2, language_models=True)
+    silent = Task("smoke/two", "synthetic:30", "stationary", 2, 2)
+    suite = replace(SUITES.get("smoke"), tasks=(spoken, silent))
+    assert tasks_for(suite, Talker()) == (spoken,)
+    assert tasks_for(suite, object()) == (spoken, silent)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_suite_has_a_page_with_its_tasks(name):
+    page = (ROOT / "docs" / "suites" / f"{name}.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith(f"| `{name}/")]
+    assert rows == [row(task) for task in SUITES.get(name).tasks]
+
+
+def row(task):
+    """What a page says of a task."""
+    spec = task.spec()
+    most = "≤ " if spec.retention else ""
+    more = [f"the agent without `{name}`" for name in task.twin]
+    more += [f"`{name}`" for name in task.companions if name not in COMPANIONS]
+    cells = (
+        *(f"`{task.name}`", f"`{task.catalog}`", f"`{spec.name}`", str(task.users)),
+        f"{most}{spec.sessions} × {spec.turns}",
+        "every agent" if task.language_models else "no language models",
+        ", ".join(more) or "–",
     )
-    assert [task.name for task in tasks_for(suite, Talker())] == ["smoke/one"]
-    everyone = keys(tasks_for(suite, object()), suite.seeds)
-    assert {key[0] for key in everyone} == {"smoke/one", "smoke/two"}
-    assert len(everyone) == 2 * 2 * (1 + len(COMPANIONS))
+    return f"| {' | '.join(cells)} |"

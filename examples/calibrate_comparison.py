@@ -1,0 +1,86 @@
+"""How often `tasteshift compare` calls equals different: the same agent against itself.
+
+    python examples/calibrate_comparison.py
+
+Lives are lived once. Every repetition then draws two groups of other users for one agent
+(compared as samples), and one group of users whom `random` met under two of its own seeds
+(compared in pairs). All are compared by normalised return, and 5 % may be called different.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+from scipy.stats import binomtest
+
+from tasteshift.agents import make_agent
+from tasteshift.envs.lifelong import Lifelong
+from tasteshift.envs.log import public_world
+from tasteshift.metrics.comparison import linearised, paired, unpaired
+from tasteshift.suites.life import Living
+from tasteshift.suites.play import in_step
+from tasteshift.suites.players import Here
+
+LEVEL = 0.05
+RANDOM_LIVES = 4
+
+
+def totals(env: Lifelong, name: str, users: tuple[int, ...], luck: int = 0) -> np.ndarray:
+    """Total reward of each user's life with the agent; `luck` changes the agent's own seed."""
+    agent = make_agent(name)
+    if name != "oracle":
+        agent.prepare(public_world(env.world))
+    rewards = []
+    for user in users:
+        life = Living(env, task="calibration", seed=0, user=user, policy=name)
+        life.brief = replace(life.brief, seed=life.brief.seed ^ luck)
+        rewards.append(sum(in_step(Here(agent, trusted=True), [life])[0].episode.rewards))
+    return np.array(rewards)
+
+
+def main() -> None:
+    """Live, draw, compare, count."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--catalog", default="movielens-100k")
+    parser.add_argument("--scenario", default="gradual-drift")
+    parser.add_argument("--users", type=int, default=300, help="how many live")
+    parser.add_argument("--group", type=int, default=30, help="users in one sample")
+    parser.add_argument("--repetitions", type=int, default=200)
+    given = parser.parse_args()
+    env = Lifelong(given.catalog, given.scenario, sessions=5, turns=4)
+    users = env.world.sample_users(0, given.users)
+    lucky = np.array([totals(env, "random", users, luck=k) for k in range(RANDOM_LIVES)])
+    floor, ceiling = lucky[0], totals(env, "oracle", users)
+    rng = np.random.default_rng(0)
+    tests = {}
+    for name in ("popular", "linucb"):
+        gained, room = totals(env, name, users) - floor, ceiling - floor
+
+        def samples(gained: np.ndarray = gained, room: np.ndarray = room):
+            drawn = rng.permutation(given.users)[: 2 * given.group]
+            halves = (drawn[: given.group], drawn[given.group :])
+            return unpaired(*(linearised(gained[half], room[half]) for half in halves))
+
+        tests[f"{name}, other users"] = samples
+
+    def pairs():
+        drawn = rng.permutation(given.users)[: given.group]
+        one, other = np.argsort(rng.random((RANDOM_LIVES, given.group)), axis=0)[:2]
+        return paired(lucky[one, drawn], lucky[other, drawn], (ceiling - floor)[drawn])
+
+    tests["random, other agent seed"] = pairs
+    for name, test in tests.items():
+        found = [test() for _ in range(given.repetitions)]
+        print(f"{name}: {given.repetitions} comparisons, {given.group} users in each sample")
+        for what, wrong in (
+            ("p-value at most 5 %", sum(one.p <= LEVEL for one in found)),
+            ("interval without 0", sum(not one.low <= 0 <= one.high for one in found)),
+        ):
+            reach = binomtest(wrong, given.repetitions).proportion_ci(0.95)
+            print(f"  {what}: {wrong / given.repetitions:.1%} [{reach.low:.1%}, {reach.high:.1%}]")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Returns, reward and regret by hand, and the laws of a normalised return."""
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasteshift.metrics import METRICS
+from tasteshift.metrics.personalization import return_between
+
+
+def test_seeds_of_one_user_are_one_cluster(traced, lives):
+    table = pd.concat(
+        lives({"agent": agent, "random": [0.0, 0.0], "oracle": [1.0, 1.0]}).assign(seed=seed)
+        for seed, agent in enumerate(([0.5, 0.9], [0.1, 0.1]))
+    )
+    found = METRICS.get("normalised_return").estimate(traced(table))
+    assert found.value == pytest.approx(1.6 / 4)
+    assert found.n == 2
+
+
+def test_normalised_return_by_hand(traced, lives):
+    table = lives({"agent": [0.5, 0.9], "random": [0.2, 0.5], "oracle": [1.0, 0.7]})
+    found = METRICS.get("normalised_return").estimate(traced(table))
+    assert found.value == pytest.approx((0.3 + 0.4) / (0.8 + 0.2))
+    assert (found.low, found.high, found.n) == (None, None, 2)
+
+
+def test_no_return_without_its_companions_or_without_room(traced, value, lives):
+    alone = lives({"agent": [0.5], "random": [0.2]})
+    assert value("normalised_return", traced(alone)) is None
+    other = lives({"agent": [0.5], "random": [0.2], "oracle": [0.9, 0.9]})
+    assert value("normalised_return", traced(other)) is None
+    upside_down = lives({"agent": [0.5], "random": [0.9], "oracle": [0.2]})
+    assert value("normalised_return", traced(upside_down)) is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.floats(0, 0.5), st.floats(0.01, 0.5)),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_random_is_0_and_oracle_is_1(traced, value, lives, users):
+    agent, floor, room = (list(column) for column in zip(*users, strict=True))
+    top = [low + gap for low, gap in zip(floor, room, strict=True)]
+    table = lives({"agent": agent, "random": floor, "oracle": top})
+    trace = traced(table)
+    assert return_between(trace, "random").value == 0
+    assert return_between(trace, "oracle").value == 1
+    as_random = traced(lives({"agent": floor, "random": floor, "oracle": top}))
+    as_oracle = traced(lives({"agent": top, "random": floor, "oracle": top}))
+    assert value("normalised_return", as_random) == 0
+    assert value("normalised_return", as_oracle) == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0, 0.5), min_size=2, max_size=9), st.floats(0.01, 0.5), st.data())
+def test_more_reward_never_lowers_the_return(traced, value, lives, agent, extra, data):
+    user = data.draw(st.integers(0, len(agent) - 1))
+    better = [r + extra * (u == user) for u, r in enumerate(agent)]
+    bounds = {"random": [0.1] * len(agent), "oracle": [0.8] * len(agent)}
+    before = value("normalised_return", traced(lives({"agent": agent, **bounds})))
+    after = value("normalised_return", traced(lives({"agent": better, **bounds})))
+    assert after > before
+
+
+def test_reward_and_regret_by_hand_look_at_the_agent_only(steps, traced, value):
+    table = steps(
+        {"reward": 0.9, "expected": 0.5, "best": 0.7},
+        {"reward": 0.0, "expected": 0.2, "best": 0.7, "turn": 1},
+        {"reward": 0.3, "expected": 0.6, "best": 0.6, "user": 1},
+        {"reward": 1.0, "expected": 0.0, "best": 1.0, "policy": "random"},
+    )
+    assert value("reward", traced(table)) == pytest.approx(1.2 / 3)
+    assert value("regret", traced(table)) == pytest.approx((0.2 + 0.5 + 0.0) / 3)
