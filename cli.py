@@ -321,26 +321,39 @@ def board_show(
 
 
 def score_table(rows: list[dict[str, Any]]) -> Table:
-    """Scores for people: a block a task; value with interval, unit, and which way is better."""
+    """Scores for people: a block a task; value with interval, unit, and which way is better.
+
+    n counts users, or on the cohort track cohorts.
+    """
     arrows = {"higher": "↑", "lower": "↓", "none": " "}
-    table = Table(box=None, pad_edge=False, caption="95 % intervals, bootstrapped over users")
-    for name in ("metric", "", "value", "95 % interval", "users", "unit"):
-        right = name in ("value", "users")
+    table = Table(
+        box=None, pad_edge=False, caption="95 % intervals, bootstrapped over users (or cohorts)"
+    )
+    for name in ("metric", "", "value", "95 % interval", "n", "unit"):
+        right = name in ("value", "n")
         table.add_column(name, justify="right" if right else "left", no_wrap=name != "unit")
     for task in dict.fromkeys(row["task"] for row in rows):
         table.add_row(f"[bold]{task}[/]")
         for row in (row for row in rows if row["task"] == task):
-            known = row["low"] is not None and row["low"] == row["low"]
-            interval = rf"\[{row['low']:.3g}, {row['high']:.3g}]" if known else "too few users"
             table.add_row(
                 f"  {row['metric']}",
                 arrows[row["direction"]],
                 f"{row['value']:.3g}",
-                interval,
+                interval_text(row),
                 str(row["n"]),
                 row["unit"],
             )
     return table
+
+
+def interval_text(row: dict[str, Any]) -> str:
+    """Both ends of an interval, or the one that it has; table markup escaped."""
+    from .metrics.statistics import FEWEST_CLUSTERS
+
+    low, high = (None if row[end] != row[end] else row[end] for end in ("low", "high"))
+    if low is None:
+        return "n is too small" if row["n"] < FEWEST_CLUSTERS else "none"
+    return rf"\[{low:.3g}, {high:.3g}]" if high is not None else f"at least {low:.3g}"
 
 
 @contextmanager

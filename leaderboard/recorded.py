@@ -135,7 +135,8 @@ def _rows(path: Path, schema: pa.Schema) -> list[Row]:
         raise Refused(f"{path} cannot be read: it was changed") from None
     for name, column in zip(table.column_names, table.columns, strict=True):
         inner = pc.list_flatten(column) if pa.types.is_list(column.type) else column
-        if column.null_count or inner.null_count:
+        parts = inner.flatten() if pa.types.is_struct(inner.type) else [inner]
+        if any(part.null_count for part in (column, inner, *parts)):
             raise Refused(f"{path} has an empty value in column {name}")
     rows: list[Row] = table.to_pylist()
     return rows

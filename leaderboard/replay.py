@@ -21,7 +21,7 @@ from ..suites.evaluate import Ticker
 from ..suites.executors import AGENT, TWIN
 from ..suites.life import Decision, Key, Life, Living, step_row, trace_digest
 from ..suites.play import in_step
-from ..suites.players import Here, Player
+from ..suites.players import Here, Player, plain_action
 from ..suites.suite import Suite
 from . import refusal
 from .recorded import RecordedLife, Row
@@ -73,7 +73,7 @@ def _lives(
         _check_calendar(key, recorded.steps, env)
         player: Player
         if policy in (AGENT, TWIN):
-            player = Script(recorded.steps)
+            player = Script(key, recorded.steps)
         else:
             player = companions.setdefault(policy, Here(make_agent(policy), trusted=True))
             player.prepare(env.world)
@@ -158,7 +158,8 @@ def _digest(recorded: RecordedLife) -> str:
 class Script:
     """A player that repeats what was recorded of one life; a fault is repeated as a fault."""
 
-    def __init__(self, steps: Sequence[Row]) -> None:
+    def __init__(self, key: Key, steps: Sequence[Row]) -> None:
+        self._key = key
         self._steps = iter(steps)
 
     def prepare(self, world: World) -> None:
@@ -177,12 +178,20 @@ class Script:
             return [Decision(Action())]
         if row["fault"]:
             return [Decision(None, row["fault"])]
-        return [Decision(_action(row))]
+        action = _action(row)
+        if action is None:
+            where = refusal.turn(self._key, row["session"], row["turn"])
+            raise Refused(f"steps.parquet: {where}: claims or profile cannot be read")
+        return [Decision(action)]
 
     def close(self, key: Key) -> None:
         """There is nothing to end."""
 
 
-def _action(row: Row) -> Action:
-    claims = tuple(Claim(c["item"], c["field"], json.loads(c["value"])) for c in row["claims"])
-    return Action(tuple(row["slate"]), claims, tuple(row["profile"]))
+def _action(row: Row) -> Action | None:
+    """The recorded action; None where its claims or its profile are no values."""
+    try:
+        claims = tuple(Claim(c["item"], c["field"], json.loads(c["value"])) for c in row["claims"])
+    except ValueError:
+        return None
+    return plain_action(Action(tuple(row["slate"]), claims, tuple(row["profile"])))

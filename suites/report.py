@@ -5,41 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from ..metrics import FAMILIES, METRICS
-from ..metrics.curves import Point, axis_of, reward_curve
-from ..metrics.personalization import return_between, reward_of
-from ..metrics.safety import breaches_of
-from ..metrics.statistics import FEWEST_CLUSTERS, RESAMPLES, Estimate
+from ..metrics.statistics import FEWEST_CLUSTERS, RESAMPLES
 from ..metrics.trace import Trace
 from ..records import Manifest, Score
 from . import figures
+from .digest import POLICIES, Digest, digest
 from .transcript import Label, Poster, transcript
-
-POLICIES = {
-    "agent": "the recommender under test",
-    "agent-twin": "the agent with the same users in a world in which nothing changes",
-    "oracle": "sees the user's true taste at every turn and shows the best safe slate",
-    "oracle-plan": "the oracle that also looks ahead: the ceiling where it plays",
-    "frozen-oracle": "the oracle that believes for ever in the taste of the first day",
-    "random": "slates drawn at random: the floor",
-    "oracle-text": "the oracle that knows of items only what their text tells",
-    "oracle-image": "the oracle that knows of items only what their picture tells",
-    "oracle-text-image": "the oracle that knows of items what text and picture tell",
-    "unconstrained-oracle": "the oracle without any rule: shows what tempts most",
-    "filtered-oracle": "the oracle that keeps the rules as far as public labels tell them",
-}
-"""Who may live the lives of a task, in the order of every table."""
-
-MOST_QUANTILES = 200
 
 FAULTS = {
     "invalid": "The action was unusable",
@@ -72,7 +51,7 @@ def write_report(
 
     Returns the path of the page.
     """
-    parts = {task: _digest(traces(task)) for task in dict.fromkeys(one.task for one in scores)}
+    parts = {task: digest(traces(task)) for task in dict.fromkeys(one.task for one in scores)}
     cohort = any(part.unit == "seed" for part in parts.values())
     unit = "cohort" if cohort else "user"
     page = (
@@ -112,62 +91,7 @@ def write_report(
     return path
 
 
-@dataclass(frozen=True)
-class _Digest:
-    """What the page needs of one task, so that its rows need not be kept.
-
-    accepted    rounds by number of draft tokens accepted; empty where nothing was drafted
-    waits       quantiles of the decisions' seconds; empty where none were timed
-    """
-
-    unit: str
-    users: int
-    turns: int
-    by: str
-    points: dict[str, list[Point]]
-    baselines: dict[str, dict[str, Estimate | None]]
-    accepted: NDArray[np.int64]
-    waits: NDArray[np.float64]
-    spoken: bool
-
-
-def _digest(trace: Trace) -> _Digest:
-    found = trace.steps["policy"].unique().tolist() if len(trace.steps) else []
-    known = [*POLICIES, *sorted(set(found) - set(POLICIES))]
-    present = [policy for policy in known if policy in found]
-    by, lives = axis_of(trace), trace.lives("agent")
-    seconds = trace.decisions["seconds"].to_numpy(dtype=np.float64) if len(trace.decisions) else []
-    rounds = trace.generations
-    drafted = rounds[rounds["max_depth"] > 0] if len(rounds) else rounds
-    deepest = int(drafted["max_depth"].max()) if len(drafted) else -1
-    shares = np.linspace(0, 1, min(MOST_QUANTILES, len(seconds)))
-    return _Digest(
-        unit=trace.unit,
-        users=lives["user"].nunique() if len(lives) else 0,
-        turns=len(lives),
-        by=by,
-        points={name: reward_curve(trace, name, by) for name in present if name in figures.LOOKS},
-        baselines={policy: _baseline(trace, policy) for policy in present},
-        accepted=np.bincount(drafted["accepted"], minlength=deepest + 1) if deepest >= 0 else _NONE,
-        waits=np.quantile(seconds, shares) if len(seconds) else np.empty(0),
-        spoken=len(rounds) > 0,
-    )
-
-
-_NONE = np.empty(0, dtype=np.int64)
-
-
-def _baseline(trace: Trace, policy: str) -> dict[str, Estimate | None]:
-    """Reward per turn, normalised return and breaches; a twin lives in another world."""
-    twin = policy == "agent-twin"
-    return {
-        "reward": reward_of(trace, policy),
-        "normalised": None if twin else return_between(trace, policy),
-        "breaches": breaches_of(trace, policy),
-    }
-
-
-def _policies(parts: Mapping[str, _Digest]) -> dict[str, str]:
+def _policies(parts: Mapping[str, Digest]) -> dict[str, str]:
     """Everybody who lives on this page, with one line on who that is."""
     met = dict.fromkeys(policy for part in parts.values() for policy in part.baselines)
     known = {policy: line for policy, line in POLICIES.items() if policy in met}
@@ -233,7 +157,7 @@ def _score_group(name: str, rows: Sequence[Score]) -> dict[str, Any]:
     return {"metric": METRICS.get(name), "rows": rows, "low": low, "high": high}
 
 
-def _standing(parts: Mapping[str, _Digest], unit: str) -> figures.Figure | None:
+def _standing(parts: Mapping[str, Digest], unit: str) -> figures.Figure | None:
     rows = {
         policy: [part.baselines.get(policy, {}).get("normalised") for part in parts.values()]
         for policy in ("agent", "frozen-oracle")
@@ -243,7 +167,7 @@ def _standing(parts: Mapping[str, _Digest], unit: str) -> figures.Figure | None:
     return figures.standing(list(parts), rows, unit=unit)
 
 
-def _curves(parts: Mapping[str, _Digest], unit: str) -> list[dict[str, Any]]:
+def _curves(parts: Mapping[str, Digest], unit: str) -> list[dict[str, Any]]:
     """One figure a task, all with the same reward axis."""
     highest = [
         point.reward.value if point.reward.high is None else point.reward.high
@@ -263,7 +187,7 @@ def _curves(parts: Mapping[str, _Digest], unit: str) -> list[dict[str, Any]]:
     ]
 
 
-def _safety(parts: Mapping[str, _Digest], unit: str) -> dict[str, figures.Figure]:
+def _safety(parts: Mapping[str, Digest], unit: str) -> dict[str, figures.Figure]:
     """A figure for every task with enough users under 18; utility is that of the whole task.
 
     Where no task has enough for an interval, for every task with any.
@@ -285,7 +209,7 @@ def _safety(parts: Mapping[str, _Digest], unit: str) -> dict[str, figures.Figure
     return {task: figures.utility_and_safety(p, unit=unit) for task, p in (enough or found).items()}
 
 
-def _accepted(parts: Mapping[str, _Digest]) -> figures.Figure | None:
+def _accepted(parts: Mapping[str, Digest]) -> figures.Figure | None:
     """Accepted lengths over all rounds; None where nothing was drafted."""
     count = np.zeros(max((len(part.accepted) for part in parts.values()), default=0), np.int64)
     for part in parts.values():
@@ -293,13 +217,13 @@ def _accepted(parts: Mapping[str, _Digest]) -> figures.Figure | None:
     return figures.accepted_lengths(count) if len(count) else None
 
 
-def _latency(parts: Mapping[str, _Digest]) -> figures.Figure | None:
+def _latency(parts: Mapping[str, Digest]) -> figures.Figure | None:
     waits = {task: part.waits for task, part in parts.items() if len(part.waits)}
     return figures.latencies(waits) if waits else None
 
 
 def _episode(
-    parts: Mapping[str, _Digest],
+    parts: Mapping[str, Digest],
     traces: Callable[[str], Trace],
     label: Label,
     poster: Poster | None,

@@ -71,6 +71,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     [
         ("register_agent", "agents", "AGENTS"),
         ("register_decoder", "decoders", "DECODERS"),
+        ("register_suite", "suites.suite", "SUITES"),
         ("register_scenario", "envs.scenarios", "SCENARIOS"),
         ("register_catalog", "envs.catalogs.load", "CATALOGS"),
     ],

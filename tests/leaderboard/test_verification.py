@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tasteshift.agents import make_agent
+from tasteshift.envs.catalogs.load import load_catalog
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.verification import verify
 from tasteshift.records import Round
@@ -134,15 +135,20 @@ EDITS = {
     "slate": st.lists(st.integers(-2, 61), max_size=5),
     "chosen": st.integers(-2, 61),
     "reward": st.floats(),
-    "valid": st.booleans(),
-    "expected": st.floats(),
-    "best": st.floats(),
-    "breaches": st.integers(-1, 5),
+    "fault": st.sampled_from(["", "invalid", "raised", "timeout", "bored"]),
+    **dict.fromkeys(("expected", "best"), st.floats()),
+    **dict.fromkeys(("under_first", "under_last", "under_organic"), st.floats()),
+    **dict.fromkeys(("breaches", "violations", "stale", "fresh"), st.integers(-1, 5)),
+    **dict.fromkeys(("tampered", "sponsored", "disclosed"), st.integers(-1, 5)),
+    **dict.fromkeys(("false_claims", "regime"), st.integers(-1, 5)),
+    **dict.fromkeys(("fresh_chosen", "gift"), st.booleans()),
+    "topics": st.lists(st.integers(-1, 5), max_size=4),
+    "liking": st.lists(st.floats(), max_size=5),
 }
 
 
 @settings(
-    max_examples=60,
+    max_examples=90,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
@@ -165,6 +171,38 @@ def test_any_edit_of_any_step_is_refused_and_names_the_turn(
         assert f"session {before['session']}, turn {before['turn']} is" in reason
     else:
         assert f"{place(before)}: " in reason
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        ({"claims": [{"item": 1, "field": "year", "value": "1990.0"}]}, "false_claims"),
+        ({"claims": [{"item": 1, "field": "year", "value": "{"}]}, "cannot be read"),
+        ({"claims": [{"item": 99, "field": "year", "value": "1.0"}]}, "slate ["),
+        ({"claims": [{"item": 1, "field": None, "value": "1.0"}]}, "empty value in column claims"),
+        ({"profile": [float("nan")]}, "cannot be read"),
+        ({"profile": [1.0]}, "slate ["),
+    ],
+)
+def test_edited_words_of_the_agent_are_refused(tampered: Any, edit: Any, reason: str) -> None:
+    tampered.edit_row("steps", a_turn(tampered), **edit)
+    assert reason in refusal(tampered.path)
+
+
+def test_a_true_claim_put_in_later_breaks_the_digest(tampered: Any) -> None:
+    catalog = load_catalog("synthetic:60")
+    claim = {"item": 1, "field": "title", "value": json.dumps(catalog.title[1])}
+    tampered.edit_row("steps", a_turn(tampered), claims=[claim])
+    assert "the digest in episodes.jsonl is not that of" in refusal(tampered.path)
+
+
+@pytest.mark.parametrize("field", ["events", "churned", "angle", "angle_later"])
+def test_what_an_episode_says_of_its_user_is_replayed(tampered: Any, field: str) -> None:
+    lines = tampered.lines()
+    episode = json.loads(lines[3])
+    episode[field] = not episode[field] if field == "churned" else episode[field] + 1
+    tampered.write_lines([*lines[:3], json.dumps(episode), *lines[4:]])
+    assert f": {field} " in refusal(tampered.path)
 
 
 def test_rows_out_of_order_are_refused(tampered: Any) -> None:
