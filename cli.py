@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .errors import AgentError, InputError
 
@@ -124,7 +125,7 @@ def run(
 ) -> None:
     """Run an agent through a suite, score it, and write a report.
 
-    With other numbers of seeds or users it is another suite, such as quick@1+users=4.
+    With other numbers of seeds or users it is another suite, such as quick@2+users=4.
     """
     from .suites.evaluate import evaluate
 
@@ -305,7 +306,7 @@ def bench_safety(
 @board.command("show")
 def board_show(
     board_path: Board,
-    suite: Annotated[str | None, typer.Option(help="Only this suite, such as quick@1.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Only this suite, such as quick@2.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print a board: every accepted run with its intervals and how far it is believed."""
@@ -325,9 +326,11 @@ def score_table(rows: list[dict[str, Any]]) -> Table:
 
     n counts users, or on the cohort track cohorts.
     """
+    from .suites.report import number
+
     arrows = {"higher": "↑", "lower": "↓", "none": " "}
     table = Table(
-        box=None, pad_edge=False, caption="95 % intervals, bootstrapped over users (or cohorts)"
+        box=None, pad_edge=False, caption="95 % intervals over users or cohorts"
     )
     for name in ("metric", "", "value", "95 % interval", "n", "unit"):
         right = name in ("value", "n")
@@ -338,7 +341,7 @@ def score_table(rows: list[dict[str, Any]]) -> Table:
             table.add_row(
                 f"  {row['metric']}",
                 arrows[row["direction"]],
-                f"{row['value']:.3g}",
+                number(row["value"], row["unit"]),
                 interval_text(row),
                 str(row["n"]),
                 row["unit"],
@@ -349,11 +352,15 @@ def score_table(rows: list[dict[str, Any]]) -> Table:
 def interval_text(row: dict[str, Any]) -> str:
     """Both ends of an interval, or the one that it has; table markup escaped."""
     from .metrics.statistics import FEWEST_CLUSTERS
+    from .suites.report import number
 
+    unit = row["unit"]
     low, high = (None if row[end] != row[end] else row[end] for end in ("low", "high"))
     if low is None:
         return "n is too small" if row["n"] < FEWEST_CLUSTERS else "none"
-    return rf"\[{low:.3g}, {high:.3g}]" if high is not None else f"at least {low:.3g}"
+    if high is None:
+        return f"at least {number(low, unit)}"
+    return rf"\[{number(low, unit)}, {number(high, unit)}]"
 
 
 @contextmanager
@@ -363,15 +370,24 @@ def progress(label: str, total: int) -> Iterator[Ticker]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
+    class Rate(ProgressColumn):
+        """How many are done in a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.1f}/s")
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

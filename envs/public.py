@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,10 @@ class Log:
     def __len__(self) -> int:
         return len(self.user)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Log:
+        """Itself, since nothing can change it: a clone of an agent shares what is public."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class PublicWorld:
@@ -56,3 +61,7 @@ class PublicWorld:
     def __post_init__(self) -> None:
         """Make `entry_day` read-only: it is the world's own."""
         freeze(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PublicWorld:
+        """Itself, as with `Log`."""
+        return self

@@ -27,7 +27,7 @@ def board_rows(board: str | Path, suite: str | None = None) -> list[dict[str, An
                            were, since it would compare different worlds
     <task>/<metric>, …     the same for each task, without the suite's name before it
 
-    suite  only submissions to this suite id, such as quick@1
+    suite  only submissions to this suite id, such as quick@2
 
     Raises InputError where there is no board.
     """

@@ -72,8 +72,12 @@ class Beside:
     def begin(self) -> None:
         """See `Player`."""
         self._reach()
-        with suppress(_Lost):
+        try:
             self._call("begin", None, self._limit)
+        except _Lost as lost:
+            raise AgentError(f"the agent cannot be cloned: {lost.error}") from None
+        except _Refused as refused:
+            raise AgentError(refused.message) from None
 
     def open(self, key: Key, brief: Brief, truth: Truth) -> None:
         """See `Player`; the truth stays here."""
@@ -81,7 +85,9 @@ class Beside:
         try:
             self._call("open", (key, brief), self._limit)
         except _Lost as lost:
-            self._lose(lost)
+            self._mourn(lost)
+        except _Refused as refused:
+            self._lost[key] = _Lost("raised", f"start: {refused}")
 
     def decide(self, asked: Sequence[tuple[Key, Observation]]) -> list[Decision]:
         """See `Player`; the time limit is for each of the lives."""
@@ -93,9 +99,12 @@ class Beside:
                 found = DECISIONS.validate_python(told)
                 answers = {key: one for (key, _), one in zip(present, found, strict=True)}
             except _Lost as lost:
-                self._lose(lost)
+                self._mourn(lost)
+            except _Refused as refused:
+                answers = {key: Decision(None, "raised", str(refused)) for key, _ in present}
             except (ValidationError, ValueError):
-                self._lose(_Lost("died", "the agent's process spoke nonsense"))
+                self.stop()
+                self._mourn(_Lost("died", "the agent's process spoke nonsense"))
         return [answers.get(key) or self._silence(key) for key, _ in asked]
 
     def close(self, key: Key) -> None:
@@ -121,9 +130,8 @@ class Beside:
         lost = self._lost[key]
         return Decision(None, lost.fault, lost.error)
 
-    def _lose(self, lost: _Lost) -> None:
-        """The process ends, and with it all that it knew of the lives under way."""
-        self.stop()
+    def _mourn(self, lost: _Lost) -> None:
+        """With the process went all that it knew of the lives under way."""
         self._lost |= {key: lost for key in self._open if key not in self._lost}
 
     def _reach(self) -> None:
@@ -156,19 +164,36 @@ class Beside:
         self._channel = Connection(ours.detach())
 
     def _call(self, verb: str, argument: Any, limit: float) -> Any:
-        """One message and its answer; raises _Refused, or _Lost after `limit` seconds."""
+        """One message and its answer; raises _Refused.
+
+        Raises _Lost where there is no answer within `limit` seconds; the process is ended then.
+        """
         if self._process is None:
             raise _Lost("died", "the agent's process is gone")
+        try:
+            answer = self._answer(verb, argument, limit)
+        except _Lost:
+            self.stop()
+            raise
+        if "error" in answer:
+            raise _Refused(**answer["error"])
+        return answer["answer"]
+
+    def _answer(self, verb: str, argument: Any, limit: float) -> dict[str, Any]:
         try:
             self._channel.send_bytes(dumps((verb, argument)))
             if not self._channel.poll(limit):
                 raise _Lost("timeout", f"no answer within {limit:g} seconds")
-            answer = loads(self._channel.recv_bytes(LARGEST_ANSWER))
+            answer: dict[str, Any] = loads(self._channel.recv_bytes(LARGEST_ANSWER))
         except (EOFError, OSError):
-            status = self._process.poll()
-            raise _Lost("died", f"the agent's process ended with status {status}") from None
+            raise _Lost("died", f"the agent's process ended{self._status()}") from None
         except (JSONDecodeError, UnicodeDecodeError):
             raise _Lost("died", "the agent's process spoke nonsense") from None
-        if "error" in answer:
-            raise _Refused(**answer["error"])
-        return answer["answer"]
+        return answer
+
+    def _status(self) -> str:
+        """Such as " with status 3"; the system may take a moment to tell."""
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            return f" with status {self._process.wait(1)}"
+        return ""

@@ -16,6 +16,7 @@ from ..agents.base import Agent, PrivilegedAgent, Session, replies_of
 from ..envs.log import public_world
 from ..envs.truth import Truth
 from ..envs.world import World
+from ..errors import AgentError
 from ..records import Action, Brief, Claim, Observation
 from .life import Decision, Key
 
@@ -74,7 +75,15 @@ class Here:
 
     def begin(self) -> None:
         """See `Player`. Yardsticks learn nothing, so they need no clone."""
-        self._clone = self._agent if is_privileged(self._agent) else deepcopy(self._agent)
+        if is_privileged(self._agent):
+            return
+        try:
+            self._clone = deepcopy(self._agent)
+        except Exception as error:
+            raise AgentError(
+                f"agent {self._agent.name!r} cannot be cloned for every user ({_line(error)}); "
+                "give it a method __deepcopy__"
+            ) from error
 
     def open(self, key: Key, brief: Brief, truth: Truth | None = None) -> None:
         """See `Player`; `truth` is for privileged agents alone."""

@@ -71,6 +71,10 @@ class LlmAgent:
         loaded = ("decoder", "_world", "_retrieval")
         return {**{k: v for k, v in self.__dict__.items() if k not in loaded}, "_world": None}
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> LlmAgent:
+        """The agent itself: all that it learns about users is in their sessions."""
+        return self
+
     def config(self) -> dict[str, Any]:
         """Settings, the prompts' hash and the decoder's configuration; loads the decoder."""
         return {

@@ -62,6 +62,10 @@ class Catalog:
     def __len__(self) -> int:
         return len(self.item_id)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Catalog:
+        """Itself, since nothing can change it."""
+        return self
+
     def label(self, item: int) -> str:
         """Title and year as people write them, such as ``Toy Story (1995)``."""
         year = int(self.year[item])

@@ -77,6 +77,28 @@ def leaves():
     os._exit(3)
 
 
+def exits():
+    sys.exit("enough")
+
+
+def test_leaving_by_the_front_door_costs_its_turn_too(tmp_path):
+    finished, found = run(tmp_path, agent(exits))
+    assert list(found.values()) == [["", "", "raised", ""]] * USERS
+    assert "SystemExit: enough" in finished.trouble
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_an_agent_that_cannot_be_cloned_is_told_what_to_do(tmp_path, isolate):
+    uncloned = agent()
+
+    def prepare(world):
+        uncloned.lock = threading.Lock()
+
+    uncloned.prepare = prepare
+    with pytest.raises(AgentError, match=r"cannot be cloned for every user.*give it a method"):
+        run(tmp_path, uncloned, isolate=isolate)
+
+
 @pytest.mark.parametrize("isolate", [True, False])
 def test_an_exception_costs_its_turn(tmp_path, isolate):
     finished, found = run(tmp_path, agent(raises), isolate=isolate)
