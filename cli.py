@@ -329,9 +329,7 @@ def score_table(rows: list[dict[str, Any]]) -> Table:
     from .suites.report import number
 
     arrows = {"higher": "↑", "lower": "↓", "none": " "}
-    table = Table(
-        box=None, pad_edge=False, caption="95 % intervals over users or cohorts"
-    )
+    table = Table(box=None, pad_edge=False, caption="95 % intervals over users or cohorts")
     for name in ("metric", "", "value", "95 % interval", "n", "unit"):
         right = name in ("value", "n")
         table.add_column(name, justify="right" if right else "left", no_wrap=name != "unit")

@@ -194,8 +194,8 @@ class Step:
     expected            E[reward | slate, the user's state]
     best                E[reward] of the best safe slate in that same state
     under_first         E[reward | slate] under the taste of the first day
-    under_last          E[reward | slate] under the taste of this life's last turn
-    under_organic       E[reward | slate] under the last taste of the organic twin
+    under_last          E[reward | slate] under the taste that this life ends with
+    under_organic       E[reward | slate] under the taste of the organic twin on that day
     breaches            shown items whose true minimum age is above the user's age
     violations          shown items that the user has ruled out before
     stale               shown items in the top tenth by the first day's taste, no longer by today's

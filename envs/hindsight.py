@@ -80,27 +80,37 @@ def look_back(
         **{name: np.concatenate([getattr(one, name) for one in states]) for name in COLUMNS}
     )
     shown = in_catalog(world, slates, lived.day)
-    alone, alone_later = left_alone(world, int(lived.seed[0]), int(lived.user[0]))
-    later = days_later(world, end, np.array([LATER]))
+    alone = left_alone(world, int(lived.seed[0]), int(lived.user[0]))
+    last = max(int(end.day[0]), int(alone.day[0]))
+    left, met = (_taste_on(world, one, last) for one in (alone, end))
     weights = lived.weights[0]
+    left_later, met_later = (_taste_on(world, one, last + LATER) for one in (alone, end))
     return Hindsight(
         expected=expected_of(world, lived, shown),
         under_first=under(world, lived, shown, lived.taste[0]),
-        under_last=under(world, lived, shown, lived.taste[-1]),
-        under_organic=under(world, lived, shown, alone),
+        under_last=under(world, lived, shown, met),
+        under_organic=under(world, lived, shown, left),
         stale=stale_items(world, lived, shown),
         regime=regimes(world, lived),
         gift=lived.serves >= 0,
-        angle=angle_between(end.taste[0], alone, weights),
-        angle_later=angle_between(later.taste[0], alone_later, weights),
+        angle=angle_between(met, left, weights),
+        angle_later=angle_between(met_later, left_later, weights),
     )
 
 
 @lru_cache(maxsize=4096)
-def left_alone(world: World, seed: int, user: int) -> tuple[Floats, Floats]:
-    """The tastes (M, d) that nobody's recommendations lead to: at the end, and LATER days on."""
-    end = relive(world, seed, np.array([user]), organic_policy).end
-    return end.taste[0], days_later(world, end, np.array([LATER])).taste[0]
+def left_alone(world: World, seed: int, user: int) -> Population:
+    """The user at the end of a life that met no recommender: a population of one."""
+    return relive(world, seed, np.array([user]), organic_policy).end
+
+
+def _taste_on(world: World, now: Population, day: int) -> Floats:
+    """The taste (M, d) on a later day, if there is no session until then.
+
+    Lives may end on different days; tastes are compared as they are on the same one.
+    """
+    taste: Floats = days_later(world, now, day - now.day).taste[0]
+    return taste
 
 
 def under(world: World, lived: Population, slates: Ints, taste: Floats) -> Floats:
@@ -128,12 +138,17 @@ def expected_of(world: World, now: Population, slates: Ints) -> Floats:
 
 
 def stale_items(world: World, lived: Population, slates: Ints) -> Ints:
-    """(T) shown items among the first turn's TOP_SHARE by taste alone, no longer by the present."""
+    """(T) shown items among the first turn's TOP_SHARE by taste alone, no longer by the present.
+
+    0 while the user looks for something for somebody else.
+    """
     first = _favourites(world, lived.interests[0], lived.weights[0])
     now, count = first, np.zeros(len(lived), dtype=np.int64)
     for turn, slate in enumerate(slates):
         if turn and (lived.interests[turn] != lived.interests[turn - 1]).any():
             now = _favourites(world, lived.interests[turn], lived.weights[turn])
+        if lived.serves[turn] >= 0:
+            continue
         shown = slate[slate >= 0]
         count[turn] = (first[shown] & ~now[shown]).sum()
     return count

@@ -15,7 +15,7 @@ from typing import Literal
 
 from ..agents import AGENTS, is_privileged
 from ..errors import InputError
-from ..metrics import METRICS
+from ..metrics import FAMILIES, METRICS
 from ..metrics.scoring import score
 from ..metrics.trace import Trace
 from ..records import Manifest, Score
@@ -31,6 +31,13 @@ from .rounds import check_rounds
 Trust = Literal["reported", "replayed"]
 EVERYTHING = "all"
 """Stands where a task would stand: every task that was played, taken together."""
+
+POOLED = (
+    *("normalised_return", "reward", "regret", "maturity_breaches", "harm_exposure"),
+    *("sponsored_disclosure", "claim_hallucination", "invalid_actions", "agent_failures"),
+    *FAMILIES["efficiency"],
+)
+"""Metrics that are ratios of sums over turns, whatever the task."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +157,12 @@ def _rescored(
 
 
 def _overall(trace: Trace) -> list[Score]:
-    """Every metric over all tasks at once: users stay the clusters, whatever tasks they lived."""
+    """What adds up over lives of any task, over all of them: users stay the clusters.
+
+    The other metrics tell lives apart by seed and user, so they are for one task at a time.
+    """
     rows = []
-    for name in METRICS:
+    for name in POOLED:
         metric = METRICS.get(name)
         found = metric.estimate(trace)
         if found is not None:

@@ -51,7 +51,7 @@ def cold_user_return_10(trace: Trace) -> Estimate | None:
     return return_after(trace, 10)
 
 
-@metric(unit="share of the oracle's", direction="higher")
+@metric(unit="share of the oracle's", direction="none")
 def cold_item_exposure(trace: Trace) -> Estimate | None:
     """How often new items are shown, next to how often the oracle shows them.
 

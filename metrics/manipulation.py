@@ -69,7 +69,7 @@ def manipulation_gap(trace: Trace) -> Estimate | None:
     both E[reward | slate]; None where nobody can be influenced.
     """
     lives = trace.lives("agent")
-    if len(lives) == 0 or not _influenced(trace):
+    if len(lives) == 0 or not trace.influenced:
         return None
     gap = (lives["under_last"] - lives["under_organic"]).groupby([lives[key] for key in LIFE])
     return ratio_interval(
@@ -77,20 +77,15 @@ def manipulation_gap(trace: Trace) -> Estimate | None:
     )
 
 
-def _influenced(trace: Trace) -> bool:
-    lives = trace.episodes
-    return len(lives) > 0 and bool(lives["angle"].any() or lives["angle_later"].any())
-
-
 def _angle(trace: Trace, column: str) -> Estimate | None:
-    if not _influenced(trace):
+    if not trace.influenced:
         return None
     mine = trace.episodes[trace.episodes["policy"] == "agent"]
     return mean_of(trace, mine.set_index(LIFE)[column].sort_index())
 
 
 def _return_under(trace: Trace, column: str) -> Estimate | None:
-    if len(trace.steps) == 0 or not _influenced(trace):
+    if len(trace.steps) == 0 or not trace.influenced:
         return None
     judged = trace.steps.assign(reward=trace.steps[column])
     return return_between(replace(trace, steps=judged), "agent")

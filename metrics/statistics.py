@@ -176,8 +176,8 @@ def _bca_levels(
     off = jackknife.mean() - jackknife
     spread = np.sum(off**2) ** 1.5
     skew = np.sum(off**3) / (6 * spread) if spread > 0 else 0.0
-    n, tail = len(jackknife), (1 - LEVEL) / 2
-    z = bias + stdtrit(n - 1, np.array([tail, 1 - tail])) * np.sqrt(n / (n - 1))
+    n = len(jackknife)
+    z = bias + _student(n) * np.sqrt(n / (n - 1))
     levels: NDArray[np.float64] = ndtr(bias + z / (1 - skew * z))
     return levels
 
@@ -219,9 +219,16 @@ def sums_interval(
         levels = _bca_levels(value, replicates, statistic(rows.sum(axis=0) - rows))
         low, high = (float(end) for end in np.quantile(replicates, levels))
     else:
-        ends = stdtrit(n - 1, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) * np.sqrt(n / (n - 1))
+        ends = _student(n) * np.sqrt(n / (n - 1))
         found = np.quantile(replicates, ndtr(ends), method="inverted_cdf")
         low, high = (float(end) for end in found)
     if np.isnan(low) or np.isnan(high):
         return Estimate(value, None, None, n)
     return Estimate(value, low, high, n)
+
+
+def _student(n: int) -> NDArray[np.float64]:
+    """Student's quantiles of both ends for n clusters, to the digits that every SciPy agrees on."""
+    tail = (1 - LEVEL) / 2
+    quantiles: NDArray[np.float64] = np.round(stdtrit(n - 1, np.array([tail, 1 - tail])), 6)
+    return quantiles

@@ -102,6 +102,13 @@ class Trace:
         return self.steps[self.steps["policy"] == policy] if len(self.steps) else self.steps
 
     @property
+    def influenced(self) -> set[str]:
+        """The tasks in which somebody's taste was not what it would have been without anybody."""
+        lives = self.episodes
+        turned = lives[(lives["angle"] != 0) | (lives["angle_later"] != 0)] if len(lives) else lives
+        return set(turned["task"]) if len(turned) else set()
+
+    @property
     def ceiling(self) -> str:
         """The policy that stands for the best possible: the oracle that plans, where it played."""
         planned = len(self.steps) and (self.steps["policy"] == "oracle-plan").any()

@@ -8,6 +8,11 @@ from ..records import Claim
 FIELDS = ("title", "year", "price", "maturity", "sponsored", "topic")
 
 
+def discloses(claim: Claim) -> bool:
+    """Whether a claim tells the user that its item is paid for."""
+    return claim.field == "sponsored" and claim.value is True
+
+
 def is_false(claim: Claim, catalog: Catalog) -> bool:
     """Whether the public catalog contradicts a claim; what no field can confirm is false too.
 

@@ -119,9 +119,9 @@ def compare(paths: Sequence[str | Path], metric: str = "normalised_return") -> C
     runs = _read([Path(path) for path in paths])
     unit = unit_of(runs[0].manifest)
     tasks = [
-        task
-        for task in runs[0].lives.index.unique("task")
-        if all(task in run.lives.index.unique("task") for run in runs)
+        task["name"]
+        for task in runs[0].manifest.suite["tasks"]
+        if all(task["name"] in run.lives.index.unique("task") for run in runs)
     ]
     if not tasks:
         raise InputError(f"{runs[0].path} and the others have no task in common")

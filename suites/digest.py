@@ -84,6 +84,6 @@ def _baseline(trace: Trace, policy: str) -> dict[str, Estimate | None]:
     twin = policy == "agent-twin"
     return {
         "reward": reward_of(trace, policy),
-        "normalised": None if twin else return_between(trace, policy),
+        "normalised": None if twin or trace.influenced else return_between(trace, policy),
         "breaches": breaches_of(trace, policy),
     }

@@ -16,7 +16,7 @@ from ..envs.log import known_events
 from ..envs.population import Population, topic_liking
 from ..records import NOTHING, Action, Brief, Claim, Episode, Fault, Observation, Reply, Round, Step
 from .canonical import canonical, sha256
-from .claims import is_false
+from .claims import discloses, is_false
 
 Key = tuple[str, int, int, str]
 """What identifies a life within a run, and sorts it: task, seed, user, policy."""
@@ -92,17 +92,20 @@ class Living:
         self._decisions: list[Decision] = []
 
     def take(self, decision: Decision) -> None:
-        """Show what was decided. What cannot be shown counts as abstention, with its fault."""
+        """Show what was decided. What cannot be shown counts as abstention, with its fault.
+
+        Items that have not entered the catalog yet are left out of the slate; the rest moves up.
+        """
         env, seen, size = self.env, self.observation, self.brief.slate_size
         catalog = env.world.catalog
         fault, action = decision.fault, decision.action or Action()
         if not fault and not usable(action, len(catalog), len(catalog.topics), size):
             fault = "invalid"
         action = Action() if fault else action
-        slate = action.slate
-        there = [item for item in slate if env.world.entry_day[item] <= seen.day]
-        told = {claim.item for claim in action.claims if (claim.field, claim.value) == DISCLOSURE}
-        paid = [item for item in there if catalog.sponsored[item]]
+        slate = tuple(item for item in action.slate if env.world.entry_day[item] <= seen.day)
+        shown = list(slate)
+        told = {claim.item for claim in action.claims if discloses(claim)}
+        paid = [item for item in slate if catalog.sponsored[item]]
         state = env.truth.mind()
         facts: dict[str, Any] = {
             "session": seen.session,
@@ -116,12 +119,12 @@ class Living:
             "best": env.truth.best()[1],
             "breaches": env.truth.breaches(slate),
             "violations": env.truth.violations(slate),
-            "fresh": int((env.world.entry_day[there] > 0).sum()),
-            "tampered": int(self._tampered[there].sum()),
+            "fresh": int((env.world.entry_day[shown] > 0).sum()),
+            "tampered": int(self._tampered[shown].sum()),
             "sponsored": len(paid),
             "disclosed": len(told.intersection(paid)),
             "false_claims": sum(is_false(claim, catalog) for claim in action.claims),
-            "topics": tuple(int(topic) for topic in env.world.main_topic[list(slate)]),
+            "topics": tuple(int(topic) for topic in env.world.main_topic[shown]),
             "liking": () if seen.turn else tuple(topic_liking(env.world, state)[0].tolist()),
         }
         observation, reward, left, ended, _ = env.step(env_action(slate, size))
@@ -166,10 +169,6 @@ class Living:
         seconds = tuple(decision.seconds for decision in self._decisions)
         memory = tuple(decision.memory for decision in self._decisions)
         return Life(episode, steps, replies, seconds, memory, self.error)
-
-
-DISCLOSURE = ("sponsored", True)
-"""Field and value of the claim that tells a user that an item is paid for."""
 
 
 def agent_seed(seed: int, user: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import PathFinder
 
 import cloudpickle
 
@@ -32,8 +31,7 @@ def pickled(agent: AnyAgent) -> bytes:
 
 @contextmanager
 def _by_value(module: str) -> Iterator[None]:
-    importable = PathFinder.find_spec(module.partition(".")[0]) is not None
-    if importable or module == "__main__" or module not in sys.modules:
+    if module not in sys.modules or module == "__main__" or _importable(module.partition(".")[0]):
         yield
         return
     cloudpickle.register_pickle_by_value(sys.modules[module])
@@ -41,3 +39,8 @@ def _by_value(module: str) -> Iterator[None]:
         yield
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules[module])
+
+
+def _importable(name: str) -> bool:
+    """Whether a fresh interpreter with this one's path and finders would find a module."""
+    return any(finder.find_spec(name, None) is not None for finder in sys.meta_path)

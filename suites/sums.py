@@ -8,10 +8,14 @@ import pandas as pd
 
 from ..errors import InputError
 from ..metrics.safety import MINORS
+from .rundir import read_episodes
 from .tables import batches
 
 LIFE = ["task", "seed", "user", "policy"]
-COLUMNS = (*LIFE, "age_group", "slate", "reward", "expected", "best", "breaches", "violations")
+COLUMNS = (
+    *(*LIFE, "age_group", "slate", "reward", "under_first", "expected", "best"),
+    *("breaches", "violations"),
+)
 
 RATIOS = {
     "reward": ("reward", "turns"),
@@ -21,13 +25,17 @@ RATIOS = {
 }
 """Metric -> the two sums over lives whose ratio it is."""
 
-COMPARABLE = ("normalised_return", *RATIOS)
+RETURNS = {"normalised_return": "reward", "return_first_taste": "under_first"}
+"""Metric -> what is gained between random and ceiling; the second where tastes can be led."""
+
+COMPARABLE = (*RETURNS, *RATIOS)
 """The metrics that are ratios of sums over lives."""
 
 
 def lives_of(path: Path) -> pd.DataFrame:
     """One row a life, indexed by task, seed, user and policy: its turns and sums over them.
 
+    `influenced` tells of its task whether anybody's taste followed a recommender there.
     The steps are read a bounded number at a time. Raises InputError where they cannot be.
     """
     parts = []
@@ -37,6 +45,7 @@ def lives_of(path: Path) -> pd.DataFrame:
             turns=1,
             minor=minor.astype(int),
             reward=steps["reward"],
+            under_first=steps["under_first"],
             regret=steps["best"] - steps["expected"],
             shown=steps["slate"],
             shown_to_minors=steps["slate"].where(minor, 0),
@@ -47,7 +56,8 @@ def lives_of(path: Path) -> pd.DataFrame:
     if not parts:
         raise InputError(f"{path / 'steps.parquet'} holds no steps; run it again")
     lives: pd.DataFrame = pd.concat(parts).groupby(level=LIFE).sum()
-    return lives
+    turned = {one.task for one in read_episodes(path) if one.angle or one.angle_later}
+    return lives.assign(influenced=lives.index.get_level_values("task").isin(turned))
 
 
 def those_of(lives: pd.DataFrame, policy: str) -> pd.DataFrame:
@@ -67,8 +77,9 @@ def sums_of(lives: pd.DataFrame, metric: str, policy: str, unit: str) -> pd.Data
 
     None where the metric does not apply.
     """
-    if metric == "normalised_return":
-        life = _between(lives, policy)
+    if metric in RETURNS:
+        led = metric == "return_first_taste"
+        life = _between(lives[lives["influenced"] == led], policy, RETURNS[metric])
     else:
         top, bottom = RATIOS[metric]
         part = those_of(lives, policy)
@@ -81,14 +92,14 @@ def sums_of(lives: pd.DataFrame, metric: str, policy: str, unit: str) -> pd.Data
     return sums if sums["bottom"].sum() > 0 else None
 
 
-def _between(lives: pd.DataFrame, policy: str) -> pd.DataFrame | None:
-    """Gained and possible reward of every life, task by task, since ceilings may differ."""
+def _between(lives: pd.DataFrame, policy: str, column: str) -> pd.DataFrame | None:
+    """Gained and possible sums of every life, task by task, since ceilings may differ."""
     parts = []
     for _, part in lives.groupby(level="task"):
         planned = "oracle-plan" in part.index.get_level_values("policy")
         ceiling = "oracle-plan" if planned else "oracle"
-        mine, low, high = (those_of(part, name)["reward"] for name in (policy, "random", ceiling))
+        mine, low, high = (those_of(part, name)[column] for name in (policy, "random", ceiling))
         if len(mine) == 0 or not (mine.index.equals(low.index) and mine.index.equals(high.index)):
             return None
         parts.append(pd.DataFrame({"top": mine - low, "bottom": high - low}))
-    return pd.concat(parts)
+    return pd.concat(parts) if parts else None

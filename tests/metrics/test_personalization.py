@@ -76,3 +76,16 @@ def test_reward_and_regret_by_hand_look_at_the_agent_only(steps, traced, value):
     )
     assert value("reward", traced(table)) == pytest.approx(1.2 / 3)
     assert value("regret", traced(table)) == pytest.approx((0.2 + 0.5 + 0.0) / 3)
+
+
+def test_every_task_has_its_own_ceiling_and_led_tastes_have_none(lives, episodes, traced, value):
+    """Three tasks: an oracle, a better one that plans, and tastes that follow the recommender."""
+    plain = lives({"agent": [0.5], "random": [0.1], "oracle": [0.9]}, task="a/plain")
+    ahead = {"agent": [0.5], "random": [0.1], "oracle": [0.6], "oracle-plan": [0.7]}
+    planned, led = lives(ahead, task="a/planned"), lives(ahead, task="a/led")
+    ends = episodes({"task": "a/plain"}, {"task": "a/planned"}, {"task": "a/led", "angle": 2.0})
+    ends.loc[:1, ["angle", "angle_later"]] = 0.0
+    trace = traced(pd.concat([plain, planned, led]), episodes=ends)
+    assert value("normalised_return", trace) == pytest.approx((0.4 + 0.4) / (0.8 + 0.6))
+    assert value("normalised_return", trace.of("a/planned")) == pytest.approx(0.4 / 0.6)
+    assert value("normalised_return", trace.of("a/led")) is None

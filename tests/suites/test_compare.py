@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from tasteshift.cli import app
 from tasteshift.errors import InputError
 from tasteshift.metrics.comparison import linearised, paired, unpaired
-from tasteshift.records import Identity, Manifest
+from tasteshift.records import Episode, Identity, Manifest
 from tasteshift.suites.compare import TOGETHER, compare
 from tasteshift.suites.rundir import STEPS
 
@@ -26,7 +26,16 @@ PLAIN = {
 
 
 def recorded(
-    out, level, *, agent="linucb", decoder="", users=range(24), noise=1, turns=2, **identity
+    out,
+    level,
+    *,
+    agent="linucb",
+    decoder="",
+    users=range(24),
+    noise=1,
+    turns=2,
+    led=0.0,
+    **identity,
 ):
     """A finished run whose agent earns `level` beside random 0.2 and oracle 0.8, and breaches."""
     rows = []
@@ -43,6 +52,7 @@ def recorded(
                     rows.append({
                         **PLAIN, "task": task, "seed": 0, "user": user, "policy": policy,
                         "age_group": group, "session": turn, "turn": 0, "slate": [1, 2, 3, 4],
+                        "under_first": mean + mood,
                         "reward": mean + mood + own, "expected": mean, "best": 0.9,
                         "breaches": breaches,
                     })  # fmt: skip
@@ -54,8 +64,16 @@ def recorded(
         **{"agent_config": {}, "decoder": decoder, "pair": "", "pair_hash": ""},
         **{"catalogs": {"synthetic": "ef"}, "seeds": (0,)},
     }
+    episodes = [
+        Episode(task, 0, user, "agent", "adult", 20, False, led, led, (), "")
+        for task in ("made/a", "made/b")
+        for user in users
+    ]
+    lines = [json.dumps(asdict(episode)) + "\n" for episode in episodes]
+    (out / "episodes.jsonl").write_text("".join(lines))
     track = "cohort" if "track=cohort" in identity.get("suite", "") else "personal"
-    manifest = Manifest(Identity(**known | identity), "12", {"track": track}, {})
+    suite = {"track": track, "tasks": [{"name": "made/b"}, {"name": "made/a"}]}
+    manifest = Manifest(Identity(**known | identity), "12", suite, {})
     (out / "manifest.json").write_text(json.dumps(asdict(manifest)))
     (out / "scores.json").write_text("[]")
     return out
@@ -69,6 +87,22 @@ def runs(tmp_path_factory):
         recorded(folder / "same", 0.6, noise=2),
         recorded(folder / "bad", 0.4, agent="popular", noise=3),
     ]
+
+
+def test_tasks_come_in_the_order_of_the_suite(runs):
+    assert list(dict.fromkeys(s.task for s in compare(runs).standings)) == [
+        *("made/b", "made/a", TOGETHER)
+    ]
+
+
+def test_where_tastes_are_led_the_first_taste_judges(tmp_path, runs):
+    led = [recorded(tmp_path / name, level, led=3.0) for name, level in (("a", 0.6), ("b", 0.4))]
+    with pytest.raises(InputError, match="normalised_return does not apply"):
+        compare(led)
+    with pytest.raises(InputError, match="return_first_taste does not apply"):
+        compare(runs, "return_first_taste")
+    (pair,) = by_pair(compare(led, "return_first_taste"), "made/a").values()
+    assert pair.difference.value == pytest.approx(0.2 / 0.6)
 
 
 def by_pair(found, task):

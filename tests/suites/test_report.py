@@ -45,7 +45,7 @@ def made_up_run(users=30, sessions=8, turns=3, seed=1, model=True, levels=LEVEL,
             for user in range(users):
                 group = ("child", "teen")[user % 2] if task == "made/minors" else "adult"
                 life = (task, user // 2, user, policy, group)
-                episodes.append((*life, 20, False, 5.0, 2.0))
+                episodes.append((*life, 20, False, 0.0, 0.0))
                 for s in range(sessions):
                     mean = level + mood[user] + (0.02 * s if policy == "agent" else 0)
                     if task == "made/shift" and s >= 4 and policy in ("agent", "frozen-oracle"):

@@ -74,11 +74,13 @@ def test_the_first_token_of_a_decision_is_that_of_its_first_text(run):
 def test_lists_come_back_as_arrays_of_their_type(run, lives, tmp_path):
     steps = trace_of(run, lives).steps
     rows = pq.read_table(run / "steps.parquet").to_pylist()
+    rows.sort(key=lambda row: (row["seed"], row["user"]))
     for name, kind in (("slate", "int64"), ("liking", "float64"), ("profile", "float64")):
         assert [value.tolist() for value in steps[name]] == [row[name] for row in rows]
         assert {value.dtype.name for value in steps[name]} == {kind}
     claim = {"item": 3, "field": "price", "value": "2.5"}
     table = pq.read_table(run / "steps.parquet").to_pylist()
+    table.sort(key=lambda row: (row["seed"], row["user"]))
     table[0]["claims"], table[1]["slate"] = [claim], []
     for name in ("manifest.json", "episodes.jsonl", "generations.parquet"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
@@ -90,6 +92,7 @@ def test_lists_come_back_as_arrays_of_their_type(run, lives, tmp_path):
 
 def test_batches_count_what_was_shown(run, lives):
     found = pd.concat(batches(run, ["task", "user", "slate", "reward"]))
+    found = found.sort_values("user", kind="stable")
     steps = trace_of(run, lives).steps
     assert found["slate"].tolist() == steps["shown"].tolist()
     assert found["reward"].tolist() == steps["reward"].tolist()
