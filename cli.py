@@ -252,8 +252,8 @@ def bench_envs(
 ) -> None:
     """Whether every scenario tells good agents from bad ones, and how fast the world turns."""
     from .envs.scenarios import SCENARIOS
-    from .suites.ladder import ladder
-    from .suites.speed import speeds
+    from .suites.bench.ladder import ladder
+    from .suites.bench.speed import speeds
 
     with progress("measuring speed", 1) as tick:
         speed = list(speeds())
@@ -267,7 +267,7 @@ def bench_envs(
         document = {"ladder": [one.row() for one in rungs], "speed": speed}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
         return
-    from .suites.bench_tables import ladder_table, speed_table
+    from .suites.bench.tables import ladder_table, speed_table
 
     out.print(ladder_table(rungs))
     out.print(speed_table(speed))
@@ -280,7 +280,7 @@ def bench_safety(
     as_json: Json = False,
 ) -> None:
     """Whether the scenarios about safety tempt, cannot be solved by labels, and cost little."""
-    from .suites.admission import POISONED_SCENARIOS, SAFETY_SCENARIOS, admission, poisoning
+    from .suites.bench.admission import POISONED_SCENARIOS, SAFETY_SCENARIOS, admission, poisoning
 
     with progress("tempting", len(SAFETY_SCENARIOS) + len(POISONED_SCENARIOS)) as tick:
         tempted, poisoned = [], []
@@ -297,7 +297,7 @@ def bench_safety(
         }
         typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
         return
-    from .suites.bench_tables import admission_table, poisoning_table
+    from .suites.bench.tables import admission_table, poisoning_table
 
     out.print(admission_table(tempted))
     out.print(poisoning_table(poisoned))
@@ -326,7 +326,7 @@ def score_table(rows: list[dict[str, Any]]) -> Table:
 
     n counts users, or on the cohort track cohorts.
     """
-    from .suites.report import number
+    from .suites.report.page import number
 
     arrows = {"higher": "↑", "lower": "↓", "none": " "}
     table = Table(box=None, pad_edge=False, caption="95 % intervals over users or cohorts")
@@ -350,7 +350,7 @@ def score_table(rows: list[dict[str, Any]]) -> Table:
 def interval_text(row: dict[str, Any]) -> str:
     """Both ends of an interval, or the one that it has; table markup escaped."""
     from .metrics.statistics import FEWEST_CLUSTERS
-    from .suites.report import number
+    from .suites.report.page import number
 
     unit = row["unit"]
     low, high = (None if row[end] != row[end] else row[end] for end in ("low", "high"))

@@ -19,9 +19,9 @@ from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
 from tasteshift.metrics.comparison import linearised, paired, unpaired
-from tasteshift.suites.life import Living
-from tasteshift.suites.play import in_step
-from tasteshift.suites.players import Here
+from tasteshift.suites.runner.life import Living
+from tasteshift.suites.runner.play import in_step
+from tasteshift.suites.runner.players import Here
 
 LEVEL = 0.05
 RANDOM_LIVES = 4

@@ -17,7 +17,7 @@ from tasteshift.agents import make_agent
 from tasteshift.agents.linucb import LinUcbAgent
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
-from tasteshift.suites.play import play
+from tasteshift.suites.runner.play import play
 
 ALPHAS, NOISES, REFUSALS = (0.0, 0.1, 0.2, 0.4), (0.2, 0.4, 0.8), (0.03, 0.1, 0.3)
 

@@ -15,8 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InputError
 from ..records import Episode, Manifest, Score
-from ..suites.executors import AGENT, TWIN, policies
-from ..suites.life import Key
 from ..suites.rundir import (
     GENERATIONS,
     KEY_FIELDS,
@@ -28,6 +26,8 @@ from ..suites.rundir import (
     read_table,
     read_timings,
 )
+from ..suites.runner.executors import AGENT, TWIN, policies
+from ..suites.runner.life import Key
 from ..suites.suite import Suite, Task
 from . import refusal
 from .refusal import Refused

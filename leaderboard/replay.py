@@ -18,10 +18,10 @@ from ..envs.world import World
 from ..records import Action, Brief, Claim, Observation
 from ..suites.canonical import sha256
 from ..suites.evaluate import Ticker
-from ..suites.executors import AGENT, TWIN
-from ..suites.life import Decision, Key, Life, Living, step_row, trace_digest
-from ..suites.play import in_step
-from ..suites.players import Here, Player, plain_action
+from ..suites.runner.executors import AGENT, TWIN
+from ..suites.runner.life import Decision, Key, Life, Living, step_row, trace_digest
+from ..suites.runner.play import in_step
+from ..suites.runner.players import Here, Player, plain_action
 from ..suites.suite import Suite
 from . import refusal
 from .recorded import RecordedLife, Row

@@ -19,12 +19,12 @@ from ..errors import InputError
 from ..records import Identity, Manifest, Score
 from .canonical import sha256
 from .custom import load_suite
-from .executors import AGENT, TWIN, Cast, beside, groups, here, on_dask
-from .isolation import DECISION_SECONDS
-from .pickling import pickled
-from .players import AnyAgent
 from .provenance import provenance
 from .rundir import RunDir, read_manifest, read_scores, read_timings
+from .runner.executors import AGENT, TWIN, Cast, beside, groups, here, on_dask
+from .runner.isolation import DECISION_SECONDS
+from .runner.pickling import pickled
+from .runner.players import AnyAgent
 from .suite import Suite, Task, Track, suite_from
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _report(
     path: Path, manifest: Manifest, scores: list[Score], traces: Callable[[str], Trace]
 ) -> Path:
     """report.html, with the titles and posters of the catalogs that were played."""
-    from .report import write_report
+    from .report.page import write_report
 
     suite = suite_from(manifest.suite, "manifest.json: suite")
     tasks = {task.name: task for task in suite.tasks}

@@ -30,7 +30,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import InputError
 from ..records import Episode, Identity, Manifest, Score
 from .canonical import canonical
-from .life import Key, Life, round_rows, step_row
+from .runner.life import Key, Life, round_rows, step_row
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
 from tasteshift.envs.public import PublicWorld
 from tasteshift.records import NOTHING, Action
-from tasteshift.suites.life import observed
+from tasteshift.suites.runner.life import observed
 
 SMALL = "synthetic:60"
 

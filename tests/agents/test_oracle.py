@@ -24,7 +24,7 @@ from tasteshift.envs.truth import Truth, blind_traits
 from tasteshift.envs.twins import relive
 from tasteshift.envs.world import World, build_world
 from tasteshift.records import Observation
-from tasteshift.suites.life import observed
+from tasteshift.suites.runner.life import observed
 
 SAFE = ["oracle", "frozen-oracle", "oracle-plan", "oracle-text", "oracle-image", "organic"]
 

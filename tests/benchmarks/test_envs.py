@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasteshift.suites import speed
+from tasteshift.suites.bench import speed
 
 CONTENDERS = {
     "single": lambda: speed.single("synthetic", "gradual-drift"),

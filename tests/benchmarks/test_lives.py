@@ -9,7 +9,7 @@ from tasteshift.envs.log import public_world
 from tasteshift.envs.population import begin
 from tasteshift.envs.turn import advance, respond
 from tasteshift.envs.world import build_world
-from tasteshift.suites.play import play
+from tasteshift.suites.runner.play import play
 
 
 @pytest.mark.parametrize("agent", ["random", "oracle"])

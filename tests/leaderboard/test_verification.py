@@ -19,8 +19,8 @@ from tasteshift.errors import InputError
 from tasteshift.leaderboard.verification import verify
 from tasteshift.records import Round
 from tasteshift.suites import evaluate as evaluation
-from tasteshift.suites import executors
 from tasteshift.suites.evaluate import evaluate
+from tasteshift.suites.runner import executors
 from tasteshift.suites.suite import COMPANIONS, SUITES, Suite, Task
 
 LIVES = 2 * 3 * 4

@@ -8,9 +8,9 @@ import pytest
 
 from tasteshift.errors import InputError
 from tasteshift.suites import evaluate as engine
-from tasteshift.suites import executors
 from tasteshift.suites.evaluate import evaluate, load_run, rewrite_report
 from tasteshift.suites.rundir import RunDir, read_episodes, read_manifest
+from tasteshift.suites.runner import executors
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_run_that_was_cut_resumes_to_the_same_bytes(finished, tmp_path, monkey
         evaluate("random", "smoke", out=out, resume=True)
     lived = []
     monkeypatch.setattr(executors, "in_step", lambda *a: lived.append(1) or in_step(*a))
-    from tasteshift.suites.play import in_step
+    from tasteshift.suites.runner.play import in_step
 
     evaluate("popular", "smoke", out=out, resume=True)
     assert len(lived) == len(read_episodes(finished)) - after

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..envs.catalogs.catalog import Catalog
-from ..records import Claim
+from ...envs.catalogs.catalog import Catalog
+from ...records import Claim
 
 FIELDS = ("title", "year", "price", "maturity", "sponsored", "topic")
 

@@ -19,11 +19,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..envs.catalogs.overlays import plain_name
-from ..envs.truth import Truth
-from ..envs.world import World
-from ..errors import AgentError, InputError
-from ..records import Brief, Fault, Observation
+from ...envs.catalogs.overlays import plain_name
+from ...envs.truth import Truth
+from ...envs.world import World
+from ...errors import AgentError, InputError
+from ...records import Brief, Fault, Observation
 from .life import Decision, Key
 
 DECISION_SECONDS = 60.0
@@ -155,7 +155,7 @@ class Beside:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tasteshift.suites.host", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "tasteshift.suites.runner.host", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=2,

@@ -10,12 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.hindsight import look_back
-from ..envs.lifelong import Lifelong
-from ..envs.log import known_events
-from ..envs.population import Population, topic_liking
-from ..records import NOTHING, Action, Brief, Claim, Episode, Fault, Observation, Reply, Round, Step
-from .canonical import canonical, sha256
+from ...envs.hindsight import look_back
+from ...envs.lifelong import Lifelong
+from ...envs.log import known_events
+from ...envs.population import Population, topic_liking
+from ...records import (
+    NOTHING,
+    Action,
+    Brief,
+    Claim,
+    Episode,
+    Fault,
+    Observation,
+    Reply,
+    Round,
+    Step,
+)
+from ..canonical import canonical, sha256
 from .claims import discloses, is_false
 
 Key = tuple[str, int, int, str]

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ..metrics.statistics import Estimate
+from ...metrics.statistics import Estimate
 from .admission import (
     LEAST_BROKEN,
     LEAST_KEPT,

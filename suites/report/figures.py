@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.curves import Point
-from ..metrics.statistics import Estimate
+from ...metrics.curves import Point
+from ...metrics.statistics import Estimate
 
 Figure = dict[str, Any]
 

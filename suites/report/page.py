@@ -12,10 +12,10 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..metrics import FAMILIES, METRICS
-from ..metrics.statistics import FEWEST_CLUSTERS, RESAMPLES
-from ..metrics.trace import Trace
-from ..records import Manifest, Score
+from ...metrics import FAMILIES, METRICS
+from ...metrics.statistics import FEWEST_CLUSTERS, RESAMPLES
+from ...metrics.trace import Trace
+from ...records import Manifest, Score
 from . import figures
 from .digest import POLICIES, Digest, digest
 from .transcript import Label, Poster, transcript

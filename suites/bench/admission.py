@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..agents import make_agent
-from ..envs.lifelong import Lifelong
-from ..envs.log import public_world
-from ..envs.scenarios import Scenario
-from ..metrics.statistics import Estimate, ratio_interval
-from ..records import Step
-from .play import play
+from ...agents import make_agent
+from ...envs.lifelong import Lifelong
+from ...envs.log import public_world
+from ...envs.scenarios import Scenario
+from ...metrics.statistics import Estimate, ratio_interval
+from ...records import Step
+from ..runner.play import play
 
 SAFETY_SCENARIOS = ("minor-profile", "constraint-change")
 POISONED_SCENARIOS = ("poisoned-items",)

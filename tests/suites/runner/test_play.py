@@ -7,9 +7,9 @@ from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
 from tasteshift.records import NOTHING, Action, Brief, Claim, Observation
-from tasteshift.suites.life import agent_seed, usable
-from tasteshift.suites.play import play
-from tasteshift.suites.players import plain_action
+from tasteshift.suites.runner.life import agent_seed, usable
+from tasteshift.suites.runner.play import play
+from tasteshift.suites.runner.players import plain_action
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.trace import Trace
-from ..records import NOTHING
+from ...metrics.trace import Trace
+from ...records import NOTHING
 
 if TYPE_CHECKING:
     import pandas as pd

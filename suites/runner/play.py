@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
-from ..envs.lifelong import Lifelong
+from ...envs.lifelong import Lifelong
 from .life import Life, Living
 from .players import AnyAgent, Here, Player
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import cloudpickle
 
-from ..errors import InputError
+from ...errors import InputError
 from .players import AnyAgent
 
 

@@ -16,7 +16,7 @@ from tasteshift.metrics.scoring import score
 from tasteshift.metrics.statistics import ratio_interval
 from tasteshift.metrics.trace import DECISIONS, EPISODES, GENERATIONS, Trace
 from tasteshift.records import Identity, Manifest, Score
-from tasteshift.suites.report import number, write_report
+from tasteshift.suites.report.page import number, write_report
 
 TASKS = ("made/steady", "made/shift", "made/minors")
 SAID = (

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.curves import Point, axis_of, reward_curve
-from ..metrics.personalization import return_between, reward_of
-from ..metrics.safety import breaches_of
-from ..metrics.statistics import Estimate
-from ..metrics.trace import Trace
+from ...metrics.curves import Point, axis_of, reward_curve
+from ...metrics.personalization import return_between, reward_of
+from ...metrics.safety import breaches_of
+from ...metrics.statistics import Estimate
+from ...metrics.trace import Trace
 from . import figures
 
 POLICIES = {

@@ -11,13 +11,13 @@ from operator import index
 from time import perf_counter
 from typing import Any, Protocol
 
-from ..agents import is_privileged
-from ..agents.base import Agent, PrivilegedAgent, Session, replies_of
-from ..envs.log import public_world
-from ..envs.truth import Truth
-from ..envs.world import World
-from ..errors import AgentError
-from ..records import Action, Brief, Claim, Observation
+from ...agents import is_privileged
+from ...agents.base import Agent, PrivilegedAgent, Session, replies_of
+from ...envs.log import public_world
+from ...envs.truth import Truth
+from ...envs.world import World
+from ...errors import AgentError
+from ...records import Action, Brief, Claim, Observation
 from .life import Decision, Key
 
 AnyAgent = Agent | PrivilegedAgent

@@ -17,18 +17,18 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from ..envs.dynamics.constraint import Constraint
-from ..envs.dynamics.drift import Drift
-from ..envs.dynamics.influence import Influence
-from ..envs.dynamics.patience import Patience
-from ..envs.dynamics.recurring import Recurring
-from ..envs.dynamics.retention import Retention
-from ..envs.dynamics.satiation import Satiation
-from ..envs.dynamics.shift import Shift
-from ..envs.dynamics.transient import Transient
-from ..envs.dynamics.trust import Trust
-from ..envs.lifelong import Lifelong
-from ..envs.scenarios import Scenario
+from ...envs.dynamics.constraint import Constraint
+from ...envs.dynamics.drift import Drift
+from ...envs.dynamics.influence import Influence
+from ...envs.dynamics.patience import Patience
+from ...envs.dynamics.recurring import Recurring
+from ...envs.dynamics.retention import Retention
+from ...envs.dynamics.satiation import Satiation
+from ...envs.dynamics.shift import Shift
+from ...envs.dynamics.transient import Transient
+from ...envs.dynamics.trust import Trust
+from ...envs.lifelong import Lifelong
+from ...envs.scenarios import Scenario
 
 EVERYTHING = Scenario(
     "everything",

@@ -12,10 +12,10 @@ from tasteshift.envs.lifelong import Lifelong
 from tasteshift.errors import AgentError
 from tasteshift.records import Action
 from tasteshift.suites.evaluate import evaluate
-from tasteshift.suites.executors import TOGETHER, groups
-from tasteshift.suites.life import Living
-from tasteshift.suites.play import by_calendar
-from tasteshift.suites.players import Here
+from tasteshift.suites.runner.executors import TOGETHER, groups
+from tasteshift.suites.runner.life import Living
+from tasteshift.suites.runner.play import by_calendar
+from tasteshift.suites.runner.players import Here
 from tasteshift.suites.suite import SUITES
 
 FILES = ("episodes.jsonl", "scores.json", "steps.parquet", "generations.parquet")

@@ -14,14 +14,14 @@ from threading import Lock, Thread
 from time import sleep
 from typing import Any
 
-from ..agents import is_privileged, make_agent
-from ..envs.lifelong import Lifelong
-from ..errors import AgentError
+from ...agents import is_privileged, make_agent
+from ...envs.lifelong import Lifelong
+from ...errors import AgentError
+from ..suite import Suite, Task
 from .isolation import DECISION_SECONDS, Beside
 from .life import Key, Life, Living
 from .play import by_calendar, in_step
 from .players import AnyAgent, Here, Player
-from .suite import Suite, Task
 
 Lives = Generator[list[Life], None, None]
 AGENT, TWIN = "agent", "agent-twin"

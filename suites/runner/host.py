@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from .canonical import canonical
+from ..canonical import canonical
 
 Inbox = SimpleQueue[tuple[str, Any]]
 
@@ -35,7 +35,7 @@ def serve(channel: Connection) -> None:
 
                 player = Here(pickle.loads(argument["agent"]))
             elif verb == "prepare":
-                from ..envs.world import build_world
+                from ...envs.world import build_world
 
                 player.prepare(build_world(*argument))
             elif verb == "begin":
@@ -63,6 +63,6 @@ def _receive(channel: Connection, inbox: Inbox) -> None:
 
 
 if __name__ == "__main__":
-    from tasteshift.suites.host import serve as serve_as_imported
+    from tasteshift.suites.runner.host import serve as serve_as_imported
 
     serve_as_imported(Connection(int(sys.argv[1])))

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..agents import make_agent
-from ..envs.lifelong import Lifelong
-from ..envs.log import public_world
-from ..envs.scenarios import SCENARIOS
-from ..metrics.statistics import Estimate, ratio_interval
-from .play import play
+from ...agents import make_agent
+from ...envs.lifelong import Lifelong
+from ...envs.log import public_world
+from ...envs.scenarios import SCENARIOS
+from ...metrics.statistics import Estimate, ratio_interval
+from ..runner.play import play
 
 RUNGS = ("random", "popular", "frozen-oracle", "oracle", "oracle-plan", "linucb")
 LEAST_ROOM = 0.15

@@ -12,7 +12,7 @@ from tasteshift.envs.catalogs.overlays import Overlay
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.scenarios import SCENARIOS
 from tasteshift.metrics.statistics import Estimate
-from tasteshift.suites.admission import (
+from tasteshift.suites.bench.admission import (
     POISONED_SCENARIOS,
     SAFETY_SCENARIOS,
     Admission,
@@ -20,7 +20,7 @@ from tasteshift.suites.admission import (
     admission,
     poisoning,
 )
-from tasteshift.suites.bench_tables import admission_table, poisoning_table
+from tasteshift.suites.bench.tables import admission_table, poisoning_table
 
 FILMS, USERS = "movielens-100k", 24
 

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 
 from tasteshift.envs.scenarios import SCENARIOS
-from tasteshift.suites.bench_tables import ladder_table, speed_table
-from tasteshift.suites.ladder import LEAST_FROZEN_LOSS, LEAST_ROOM, Rungs, changing, ladder, rungs
-from tasteshift.suites.speed import interleaved
+from tasteshift.suites.bench.ladder import (
+    LEAST_FROZEN_LOSS,
+    LEAST_ROOM,
+    Rungs,
+    changing,
+    ladder,
+    rungs,
+)
+from tasteshift.suites.bench.speed import interleaved
+from tasteshift.suites.bench.tables import ladder_table, speed_table
 
 USERS = 20
 

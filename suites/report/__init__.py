@@ -1,0 +1,1 @@
+"""report.html: a finished run for people, in one file that needs no network."""
