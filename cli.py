@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -154,7 +155,7 @@ def run(
         print_json(finished.scores.to_dict("records"))
         return
     out.print(score_table(finished.scores.to_dict("records")))
-    out.print(f"Report: {finished.out / 'report.html'}", soft_wrap=True, highlight=False)
+    print_path("Report", finished.out / "report.html")
 
 
 @app.command()
@@ -171,7 +172,7 @@ def report(
         print_json(finished.scores.to_dict("records"))
         return
     out.print(score_table(finished.scores.to_dict("records")))
-    out.print(f"Report: {page}", soft_wrap=True, highlight=False)
+    print_path("Report", page)
 
 
 @app.command(epilog="Example: tasteshift compare runs/linucb runs/popular")
@@ -334,10 +335,10 @@ def score_table(rows: list[dict[str, Any]]) -> Table:
         right = name in ("value", "n")
         table.add_column(name, justify="right" if right else "left", no_wrap=name != "unit")
     for task in dict.fromkeys(row["task"] for row in rows):
-        table.add_row(f"[bold]{task}[/]")
+        table.add_row(Text(task, style="bold"))
         for row in (row for row in rows if row["task"] == task):
             table.add_row(
-                f"  {row['metric']}",
+                Text(f"  {row['metric']}"),
                 arrows[row["direction"]],
                 number(row["value"], row["unit"]),
                 interval_text(row),
@@ -391,12 +392,17 @@ def progress(label: str, total: int) -> Iterator[Ticker]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, transient=True) as bars:
-        bar = bars.add_task(label, total=total)
+        bar = bars.add_task(escape(label), total=total)
 
         def tick(task: str) -> None:
-            bars.update(bar, advance=1, description=f"{label}: {task}")
+            bars.update(bar, advance=1, description=escape(f"{label}: {task}"))
 
         yield tick
+
+
+def print_path(what: str, path: Path) -> None:
+    """Where something is, whatever characters its name has."""
+    out.print(f"{what}: {path}", soft_wrap=True, highlight=False, markup=False)
 
 
 def print_json(rows: Any) -> None:
@@ -415,6 +421,11 @@ def main() -> None:
     """Entry point of the `tasteshift` command."""
     try:
         app()
+    except OSError as error:
+        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        what += "; mend that, and go on with --resume where a run was under way"
+        typer.echo(f"error: {what}", err=True)
+        sys.exit(1)
     except (InputError, AgentError) as error:
         typer.echo(f"error: {error}".replace("\n", " "), err=True)
         sys.exit(2 if isinstance(error, InputError) else 1)

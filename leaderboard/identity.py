@@ -32,6 +32,8 @@ def check_identity(manifest: Manifest) -> Suite:
     _check_catalogs(identity, suite)
     if identity.suite_hash != suite.hash():
         raise Refused(f"manifest.json: suite_hash is not that of {suite.id} here; {REMEDY}")
+    if manifest.suite != suite.document():
+        raise Refused(f"manifest.json: suite is not {suite.id} as it is here; {REMEDY}")
     seeds = tuple(range(suite.seeds))
     if identity.seeds != seeds:
         raise Refused(

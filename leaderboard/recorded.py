@@ -19,6 +19,7 @@ from ..suites.rundir import (
     GENERATIONS,
     KEY_FIELDS,
     STEPS,
+    LifeTimings,
     key_of,
     read_episodes,
     read_manifest,
@@ -50,20 +51,6 @@ class RecordedLife:
 
 
 @dataclass(frozen=True)
-class RecordedTimings:
-    """What timings.json says about one life, in seconds."""
-
-    task: str
-    seed: int
-    user: int
-    policy: str
-    decisions: list[float]
-    memory: list[int]
-    generations: list[dict[str, Any]]
-    error: str
-
-
-@dataclass(frozen=True)
 class RecordedRun:
     """All files of a run directory that a verdict rests on, each with a valid schema."""
 
@@ -73,7 +60,7 @@ class RecordedRun:
     generations: list[Row]
     scores: list[Score]
     clocked: list[Score]
-    timings: list[RecordedTimings]
+    timings: list[LifeTimings]
 
 
 def read_run(path: Path) -> RecordedRun:
@@ -87,7 +74,7 @@ def read_run(path: Path) -> RecordedRun:
             generations=_rows(path / "generations.parquet", GENERATIONS),
             scores=read_scores(path),
             clocked=_parse(timings["scores"], list[Score], "scores"),
-            timings=_parse(timings["lives"], list[RecordedTimings], "lives"),
+            timings=_parse(timings["lives"], list[LifeTimings], "lives"),
         )
     except InputError as error:
         raise Refused(str(error)) from None
@@ -113,7 +100,7 @@ def lives_of(run: RecordedRun, suite: Suite, tasks: Iterable[Task]) -> dict[Key,
     return {key: RecordedLife(episodes[key], steps[key], rounds[key]) for key in due}
 
 
-def check_timings(timings: Sequence[RecordedTimings], lives: dict[Key, RecordedLife]) -> None:
+def check_timings(timings: Sequence[LifeTimings], lives: dict[Key, RecordedLife]) -> None:
     """Raise Refused unless every turn of every life has one wall time, and nothing else has."""
     found = {(one.task, one.seed, one.user, one.policy): one.decisions for one in timings}
     if len(found) != len(timings) or set(found) != set(lives):

@@ -192,6 +192,6 @@ def _action(row: Row) -> Action | None:
     """The recorded action; None where its claims or its profile are no values."""
     try:
         claims = tuple(Claim(c["item"], c["field"], json.loads(c["value"])) for c in row["claims"])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return plain_action(Action(tuple(row["slate"]), claims, tuple(row["profile"])))

@@ -29,6 +29,8 @@ from .replay import actions_digest, replay
 from .rounds import check_rounds
 
 Trust = Literal["reported", "replayed"]
+FAULTS = {"invalid_actions", "agent_failures"}
+
 EVERYTHING = "all"
 """Stands where a task would stand: every task that was played, taken together."""
 
@@ -172,12 +174,15 @@ def _overall(trace: Trace) -> list[Score]:
 
 
 def _trust(trace: Trace, tasks: tuple[Task, ...]) -> dict[str, Trust]:
-    """Leave only the steps, which were replayed: what can still be computed is replayed too."""
+    """Leave only the steps, which were replayed: what can still be computed is replayed too.
+
+    Except for faults: a turn on which an agent failed replays like one on which it abstained.
+    """
     steps_alone = replace(
         trace, generations=trace.generations.iloc[:0], decisions=trace.decisions.iloc[:0]
     )
     replayed = {row.metric for row in score(steps_alone, [t.name for t in tasks], clocked=False)}
-    return {name: "replayed" if name in replayed else "reported" for name in METRICS}
+    return {name: "replayed" if name in replayed - FAULTS else "reported" for name in METRICS}
 
 
 def _tell_nobody(task: str) -> None:

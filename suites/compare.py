@@ -120,7 +120,7 @@ def compare(paths: Sequence[str | Path], metric: str = "normalised_return") -> C
     unit = unit_of(runs[0].manifest)
     tasks = [
         task["name"]
-        for task in runs[0].manifest.suite["tasks"]
+        for task in runs[0].manifest.suite.get("tasks", [])
         if all(task["name"] in run.lives.index.unique("task") for run in runs)
     ]
     if not tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from ..envs.catalogs.load import load_catalog
 from ..envs.world import SIMULATOR_VERSION
 from ..errors import InputError
 from ..records import Identity, Manifest, Score
-from .canonical import sha256
+from .canonical import canonical, sha256
 from .custom import load_suite
 from .provenance import provenance
 from .rundir import RunDir, read_manifest, read_scores, read_timings
@@ -25,7 +26,7 @@ from .runner.executors import AGENT, TWIN, Cast, beside, groups, here, on_dask
 from .runner.isolation import DECISION_SECONDS
 from .runner.pickling import pickled
 from .runner.players import AnyAgent
-from .suite import Suite, Task, Track, suite_from
+from .suite import NAME, Suite, Task, Track, suite_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 Ticker = Callable[[str], None]
 Watcher = Callable[[int], AbstractContextManager[Ticker]]
+LONGEST_LIMIT = 1e6
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,13 @@ def evaluate(
     AgentError where the agent cannot even be prepared; what was lived stays, and `resume` goes on
     from there.
     """
-    if workers < 1:
-        raise InputError(f"--workers must be at least 1, not {workers}")
-    if not time_limit > 0:
-        raise InputError(f"--time-limit must be more than 0 seconds, not {time_limit}")
+    if not isinstance(workers, int) or workers < 1:
+        raise InputError(f"--workers must be at least 1, not {workers!r}")
+    if not 0 < time_limit <= LONGEST_LIMIT:
+        raise InputError(
+            f"--time-limit must be more than 0 and at most {LONGEST_LIMIT:g} seconds, "
+            f"not {time_limit}"
+        )
     if executor not in ("local", "dask"):
         raise InputError(f"--executor must be local or dask, not {executor!r}")
     if scheduler is not None and executor != "dask":
@@ -105,32 +111,55 @@ def evaluate(
     found = suite if isinstance(suite, Suite) else load_suite(suite)
     chosen = found.overridden(users=users, seeds=seeds, track=track)
     player = make_agent(agent, decoder=decoder, pair=pair) if isinstance(agent, str) else agent
+    check_agent(player)
     manifest = make_manifest(chosen, player, {"workers": workers, "executor": executor})
     path = Path(out) if out is not None else _default_out(manifest.identity)
     run = (RunDir.resume if resume else RunDir.create)(path, manifest)
-    if run.finished:
-        return load_run(path)
+    with closing(run):
+        if not run.finished:
+            how = {"executor": executor, "scheduler": scheduler, "workers": workers}
+            _live(run, chosen, player, how, isolate, time_limit, watch or _silent)
+    return load_run(path)
+
+
+def _live(
+    run: RunDir,
+    suite: Suite,
+    player: AnyAgent,
+    how: dict[str, Any],
+    isolate: bool,
+    time_limit: float,
+    watch: Watcher,
+) -> None:
+    """Live what is left to live, and conclude the run."""
+    tasks = tasks_for(suite, player)
+    others = sorted({name for task in tasks for name in task.companions})
     cast = Cast(
         recipe=pickled(player),
+        companions=tuple((name, pickled(make_agent(name))) for name in others),
         isolated=isolate and not is_privileged(player),
         limit=time_limit,
-        calendar=chosen.track == "cohort",
+        calendar=suite.track == "cohort",
     )
-    planned = list(groups(chosen, tasks_for(chosen, player), player))
+    planned = list(groups(suite, tasks, player))
+    foreign = run.done.difference(key for group in planned for key in group.keys)
+    if foreign:
+        raise InputError(
+            f"{run.path / 'episodes.jsonl'} was changed: {min(foreign)} is no life of this run"
+        )
     ahead = [group for group in planned if not run.done.issuperset(group.keys)]
-    if executor == "dask":
-        lived = on_dask(cast, ahead, scheduler, workers)
-    elif workers == 1:
+    if how["executor"] == "dask":
+        lived = on_dask(cast, ahead, how["scheduler"], how["workers"])
+    elif how["workers"] == 1:
         lived = here(cast, ahead)
     else:
-        lived = beside(cast, ahead, workers)
-    with (watch or _silent)(sum(len(group.keys) for group in ahead)) as tick, closing(lived):
+        lived = beside(cast, ahead, how["workers"])
+    with watch(sum(len(group.keys) for group in ahead)) as tick, closing(lived):
         for lives in lived:
             for life in lives:
                 run.add(life)
                 tick(life.episode.task)
-    _conclude(run, chosen)
-    return load_run(path)
+    _conclude(run, suite)
 
 
 def make_manifest(suite: Suite, agent: AnyAgent, how: dict[str, Any]) -> Manifest:
@@ -153,6 +182,31 @@ def make_manifest(suite: Suite, agent: AnyAgent, how: dict[str, Any]) -> Manifes
         seeds=tuple(range(suite.seeds)),
     )
     return Manifest(identity, sha256(asdict(identity)), suite.document(), {**provenance(), **how})
+
+
+def check_agent(agent: Any) -> None:
+    """Raise InputError for what cannot be an agent: said before anything is lived."""
+    kind = type(agent).__name__
+    members = ("config", "prepare", "start_with_truth" if is_privileged(agent) else "start")
+    missing = [name for name in members if not callable(getattr(agent, name, None))]
+    if isinstance(agent, type) or missing:
+        what = f"has no {', '.join(missing)}" if missing else "is a class; pass an instance of it"
+        raise InputError(f"agent {kind!r} {what} (see docs/agents.md)")
+    name = getattr(agent, "name", None)
+    if not (isinstance(name, str) and re.fullmatch(NAME, name) and len(name) <= LONGEST_NAME):
+        raise InputError(
+            f"the name of agent {kind!r} must be at most {LONGEST_NAME} letters, digits, '.', '_' "
+            f"and '-', not {name!r}"
+        )
+    try:
+        config = agent.config()
+        canonical(config)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"config() of agent {name!r} gives no JSON values: {error}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"config() of agent {name!r} must give a dictionary, not {config!r}")
 
 
 def tasks_for(suite: Suite, agent: AnyAgent) -> tuple[Task, ...]:
@@ -220,6 +274,10 @@ def _report(
 
     suite = suite_from(manifest.suite, "manifest.json: suite")
     tasks = {task.name: task for task in suite.tasks}
+    unknown = {score.task for score in scores} - set(tasks)
+    if unknown:
+        what = f"{min(unknown)} is no task of the run"
+        raise InputError(f"{path / 'scores.json'} was changed: {what}")
 
     def catalog(task: str) -> Catalog:
         return load_catalog(tasks[task].catalog)

@@ -15,11 +15,12 @@ were lived leaves no mark.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +30,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InputError
 from ..records import Episode, Identity, Manifest, Score
-from .canonical import canonical
+from .canonical import canonical, sha256
 from .runner.life import Key, Life, round_rows, step_row
 
 T = TypeVar("T")
@@ -83,7 +84,8 @@ GENERATIONS = pa.schema(
     ]
 )
 ROWS_PER_GROUP = 65_536
-PARTS = ("steps.parquet", "generations.parquet", "timings.json")
+CLOCK = "timings.json"
+PARTS = ("steps.parquet", "generations.parquet", CLOCK)
 
 
 def key_of(episode: Episode) -> Key:
@@ -105,6 +107,7 @@ class RunDir:
         self.path = path
         self.manifest = manifest
         self.done = done
+        self._lock: int | None = None
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest) -> RunDir:
@@ -114,7 +117,7 @@ class RunDir:
         """
         if path.exists() and not path.is_dir():
             raise InputError(f"{path} is a file; choose another --out")
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and any(_lasting(path)):
             if (path / "scores.json").exists():
                 raise InputError(f"{path} holds a finished run; choose another --out or delete it")
             if (path / "manifest.json").exists():
@@ -137,19 +140,16 @@ class RunDir:
         stored = read_manifest(path)
         if stored.identity_hash != manifest.identity_hash:
             what = f"{path} holds another run ({drift(stored.identity, manifest.identity)})"
-            raise InputError(f"{what}; choose another --out or leave out --resume")
+            raise InputError(f"{what}; choose another --out, or delete it")
+        if canonical(stored.suite) != canonical(manifest.suite):
+            raise InputError(f"{path / 'manifest.json'} was changed: its suite is another one")
         run = cls(path, stored, set())
-        if run.finished:
-            shutil.rmtree(path / "parts", ignore_errors=True)
-            return run
-        lines = path / "episodes.jsonl"
-        if lines.exists():
-            whole = lines.read_bytes()
-            whole = whole[: whole.rfind(b"\n") + 1]
-            found = {key_of(episode): episode for episode in _parse_episodes(lines, whole)}
-            kept = {key: one for key, one in found.items() if run.has_parts(key)}
-            write_atomically(lines, "".join(canonical(asdict(e)) + "\n" for e in kept.values()))
-            run.done = set(kept)
+        run._hold()
+        try:
+            run._recover()
+        except InputError:
+            run.close()
+            raise
         return run
 
     @property
@@ -173,8 +173,20 @@ class RunDir:
         self.done.add(key)
 
     def has_parts(self, key: Key) -> bool:
-        """Whether all that `add` writes before its line is there."""
-        return all(self._part(key, kind).exists() for kind in PARTS)
+        """Whether all that `add` writes before its line is there, and whole."""
+        try:
+            for kind in PARTS:
+                part = self._part(key, kind)
+                json.loads(part.read_bytes()) if kind == CLOCK else pq.read_metadata(part)
+        except (OSError, ValueError, pa.ArrowException):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let others write here."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def gather(self) -> list[dict[str, Any]]:
         """Sort the parts into the contract files; returns the timings of all lives."""
@@ -199,9 +211,39 @@ class RunDir:
         write_atomically(self.path / "scores.json", rows)
         shutil.rmtree(self.path / "parts", ignore_errors=True)
 
+    def _hold(self) -> None:
+        """Keep other runners out for as long as this process writes here."""
+        self._lock = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise InputError(
+                f"another runner is at work in {self.path}; wait for it or choose another --out"
+            ) from None
+
+    def _recover(self) -> None:
+        """Find out which lives are done, and drop what a kill left behind."""
+        if self.finished:
+            shutil.rmtree(self.path / "parts", ignore_errors=True)
+            return
+        lines = self.path / "episodes.jsonl"
+        if lines.exists():
+            whole = lines.read_bytes()
+            whole = whole[: whole.rfind(b"\n") + 1]
+            found = {key_of(episode): episode for episode in _parse_episodes(lines, whole)}
+            kept = {key: one for key, one in found.items() if self.has_parts(key)}
+            write_atomically(lines, "".join(canonical(asdict(e)) + "\n" for e in kept.values()))
+            self.done = set(kept)
+
     def _begin(self) -> None:
-        if not (self.path / "parts").exists():
+        if self._lock is None:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._hold()
+            if any(_lasting(self.path)):
+                self.close()
+                raise InputError(f"another runner was at work in {self.path}; choose another --out")
+        if not (self.path / "parts").exists():
             text = json.dumps(asdict(self.manifest), indent=2)
             write_atomically(self.path / "manifest.json", text)
             (self.path / "parts").mkdir()
@@ -236,6 +278,11 @@ def life_rows(life: Life) -> tuple[list[dict[str, Any]], list[dict[str, Any]], d
     return steps, generations, {**key, **clocks, "error": life.error}
 
 
+def _lasting(path: Path) -> Iterator[Path]:
+    """What lies in a folder, but for what a kill leaves half-written."""
+    return (file for file in path.iterdir() if not file.match(".*.tmp"))
+
+
 def drift(stored: Identity, now: Identity) -> str:
     """What differs between two identities, with both values where they are short."""
     old, new = asdict(stored), asdict(now)
@@ -249,10 +296,15 @@ def drift(stored: Identity, now: Identity) -> str:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest of a run directory; raises InputError where there is none or it is broken."""
+    """The manifest of a run directory; raises InputError where there is none or it was changed."""
     if not path.is_dir():
         raise InputError(f"{path} is not a run directory; name the --out folder of a run")
-    return _read_json(path / "manifest.json", TypeAdapter(Manifest))
+    manifest = _read_json(path / "manifest.json", TypeAdapter(Manifest))
+    if manifest.identity_hash != sha256(asdict(manifest.identity)):
+        raise InputError(
+            f"{path / 'manifest.json'} was changed: identity_hash is not the hash of identity"
+        )
+    return manifest
 
 
 def read_episodes(path: Path) -> list[Episode]:
@@ -273,10 +325,45 @@ def read_scores(path: Path) -> list[Score]:
 
 def read_timings(path: Path) -> dict[str, Any]:
     """timings.json: ``scores`` that a clock touched, and the timings of all ``lives``."""
-    timings = _read_json(path / "timings.json", TypeAdapter(dict[str, list[dict[str, Any]]]))
-    if not {"scores", "lives"} <= timings.keys():
-        raise InputError(f"{path / 'timings.json'} lacks scores or lives; the file was changed")
-    return timings
+    timings = _read_json(path / "timings.json", TypeAdapter(Timings))
+    for life in timings.lives:
+        turns = len(life.decisions)
+        if len(life.memory) != turns or any(not 0 <= g.turn < turns for g in life.generations):
+            where = f"{life.task}, seed {life.seed}, user {life.user} ({life.policy})"
+            raise InputError(f"{path / 'timings.json'} was changed: {where} has other turns")
+    return asdict(timings)
+
+
+@dataclass(frozen=True)
+class TextTimings:
+    """One text: the decision it was written for, and seconds; of each round three."""
+
+    turn: int
+    seconds: float
+    first_token_seconds: float
+    rounds: list[list[float]]
+
+
+@dataclass(frozen=True)
+class LifeTimings:
+    """What timings.json says about one life: seconds and bytes of every decision."""
+
+    task: str
+    seed: int
+    user: int
+    policy: str
+    decisions: list[float]
+    memory: list[int]
+    generations: list[TextTimings]
+    error: str
+
+
+@dataclass(frozen=True)
+class Timings:
+    """The whole of timings.json."""
+
+    scores: list[Score]
+    lives: list[LifeTimings]
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:

@@ -71,8 +71,12 @@ def _trace(
     path: Path, task: str | None, timings: Lives, episodes: pd.DataFrame, unit: Unit
 ) -> Trace:
     generations = _table(path / "generations.parquet", GENERATIONS, task)
+    steps = _table(path / "steps.parquet", STEPS, task)
+    if len(steps) != episodes["turns"].sum():
+        what = f"{len(steps)} turns{f' of {task}' if task else ''} in steps.parquet"
+        raise InputError(f"{path} was changed: {what}, {episodes['turns'].sum()} in episodes.jsonl")
     return Trace(
-        steps=_table(path / "steps.parquet", STEPS, task),
+        steps=steps,
         generations=generations[generations["policy"] == "agent"],
         decisions=_decisions(timings),
         episodes=episodes,
@@ -121,8 +125,10 @@ def _check(path: Path, found: pa.Schema, schema: pa.Schema) -> None:
 
 
 def _episodes(path: Path) -> pd.DataFrame:
-    rows = [[getattr(one, name) for name in EPISODES] for one in read_episodes(path)]
-    return pd.DataFrame(rows, columns=list(EPISODES))
+    lives = read_episodes(path)
+    rows = [[getattr(one, name) for name in EPISODES] for one in lives]
+    turns = [len(one.rewards) for one in lives]
+    return pd.DataFrame(rows, columns=list(EPISODES)).assign(turns=turns)
 
 
 def _decisions(timings: Lives) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby, islice
 from pickle import loads
@@ -14,9 +14,9 @@ from threading import Lock, Thread
 from time import sleep
 from typing import Any
 
-from ...agents import is_privileged, make_agent
+from ...agents import is_privileged
 from ...envs.lifelong import Lifelong
-from ...errors import AgentError
+from ...errors import AgentError, InputError
 from ..suite import Suite, Task
 from .isolation import DECISION_SECONDS, Beside
 from .life import Key, Life, Living
@@ -36,13 +36,15 @@ DEATHS = 3
 class Cast:
     """The agent under test, ready to be sent to where lives are lived.
 
-    recipe    the pickled agent, as it was before `prepare`
-    isolated  whether it gets a process of its own
-    limit     seconds that one of its decisions may take there
-    calendar  whether it learns across the users of a group, day by day
+    recipe      the pickled agent, as it was before `prepare`
+    companions  name and likewise, of everybody else: a worker may not know what a program registers
+    isolated    whether the agent gets a process of its own
+    limit       seconds that one of its decisions may take there
+    calendar    whether it learns across the users of a group, day by day
     """
 
     recipe: bytes
+    companions: tuple[tuple[str, bytes], ...] = ()
     isolated: bool = True
     limit: float = DECISION_SECONDS
     calendar: bool = False
@@ -57,12 +59,13 @@ class Group:
 
 
 def groups(suite: Suite, tasks: Iterable[Task], agent: AnyAgent) -> Iterator[Group]:
-    """Every life of a run, in groups that no number of workers changes.
+    """Every life of a run, in groups that no number of workers changes; scenarios go in full.
 
     A group is one user with all policies; TOGETHER users where the agent decides for many at
     once; all users of a seed where it learns across them.
     """
-    for task in tasks:
+    for named in tasks:
+        task = replace(named, scenario=named.spec(), sessions=None, turns=None)
         lives = task.lives(suite.seeds)
         parts: Iterable[Sequence[tuple[int, int]]] = ([life] for life in lives)
         if suite.track == "cohort":
@@ -115,31 +118,47 @@ def beside(cast: Cast, ahead: Sequence[Group], workers: int) -> Lives:
 
 
 def on_dask(cast: Cast, ahead: Sequence[Group], scheduler: str | None, workers: int) -> Lives:
-    """Live groups on the Dask cluster at `scheduler`, or on one of `workers` processes here."""
+    """Live groups on the Dask cluster at `scheduler`, or on one of `workers` processes here.
+
+    Dask itself moves work from workers that die. Raises InputError where there is no such
+    scheduler, and AgentError where one group costs several workers their lives.
+    """
     import distributed
 
     dask: Any = distributed
     with ExitStack() as stack:
-        if scheduler is None:
-            cluster = dask.LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=40
-            )
-            client = dask.Client(stack.enter_context(cluster))
-        else:
-            client = dask.Client(scheduler)
-        stack.enter_context(client)
+        client = stack.enter_context(_client(dask, stack, scheduler, workers))
+        stack.callback(lambda: client.run(_troupe.cache_clear))
         queue = iter(ahead)
-        known = client.scatter(cast, broadcast=True)
         window = 2 * max(1, sum(client.nthreads().values()))
 
         def submit(group: Group) -> Any:
-            return client.submit(live, known, group, pure=False, retries=DEATHS)
+            return client.submit(live, cast, group, pure=False, retries=DEATHS)
 
         done = dask.as_completed([submit(group) for group in islice(queue, window)])
-        for future in done:
-            yield future.result()
-            future.release()
-            done.update([submit(group) for group in islice(queue, 1)])
+        try:
+            for future in done:
+                yield future.result()
+                future.release()
+                done.update([submit(group) for group in islice(queue, 1)])
+        except dask.KilledWorker as error:
+            raise AgentError(
+                "workers died over one group of lives again and again, perhaps for want of "
+                "memory; mend that and go on with --resume"
+            ) from error
+
+
+def _client(dask: Any, stack: ExitStack, scheduler: str | None, workers: int) -> Any:
+    if scheduler is None:
+        cluster = dask.LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=40
+        )
+        return dask.Client(stack.enter_context(cluster))
+    try:
+        return dask.Client(scheduler)
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise InputError(f"no Dask scheduler at {scheduler!r}: {why}") from None
 
 
 def live(cast: Cast, group: Group) -> list[Life]:
@@ -198,15 +217,17 @@ class Troupe:
 
 def _player(cast: Cast, policy: str) -> Player:
     if policy not in (AGENT, TWIN):
-        return Here(make_agent(policy), trusted=True)
+        recipe = dict(cast.companions)[policy]
+        return Here(loads(recipe), trusted=True, recipe=recipe)
     if cast.isolated:
         return Beside(cast.recipe, cast.limit)
     agent: AnyAgent = loads(cast.recipe)
-    return Here(agent, trusted=is_privileged(agent))
+    return Here(agent, trusted=is_privileged(agent), recipe=cast.recipe)
 
 
 def _numbered(cast: Cast, number: int, group: Group, runner: int) -> tuple[int, list[Life]]:
-    _end_with(runner)
+    if runner != os.getpid():
+        _end_with(runner)
     return number, live(cast, group)
 
 

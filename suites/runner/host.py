@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -21,7 +22,7 @@ Inbox = SimpleQueue[tuple[str, Any]]
 
 
 def serve(channel: Connection) -> None:
-    """Answer until the runner hangs up, then end this process whatever the agent is doing."""
+    """Answer until the runner hangs up, then end the agent and all that it started."""
     inbox: Inbox = SimpleQueue()
     Thread(target=_receive, args=(channel, inbox), daemon=True).start()
     player: Any = None
@@ -33,7 +34,7 @@ def serve(channel: Connection) -> None:
                 sys.path[:] = argument["path"]
                 from .players import Here
 
-                player = Here(pickle.loads(argument["agent"]))
+                player = Here(pickle.loads(argument["agent"]), recipe=argument["agent"])
             elif verb == "prepare":
                 from ...envs.world import build_world
 
@@ -58,7 +59,7 @@ def _receive(channel: Connection, inbox: Inbox) -> None:
         try:
             message = pickle.loads(channel.recv_bytes())
         except (EOFError, OSError):
-            os._exit(0)
+            os.killpg(0, signal.SIGKILL)
         inbox.put(message)
 
 

@@ -7,6 +7,8 @@ next life gets a new process.
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -73,7 +75,7 @@ class Beside:
         """See `Player`."""
         self._reach()
         try:
-            self._call("begin", None, self._limit)
+            self._call("begin", None, PREPARE_SECONDS)
         except _Lost as lost:
             raise AgentError(f"the agent cannot be cloned: {lost.error}") from None
         except _Refused as refused:
@@ -115,10 +117,11 @@ class Beside:
                 self._call("close", key, self._limit)
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process, and all that it started."""
         if self._process is not None:
             self._channel.close()
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
@@ -139,7 +142,7 @@ class Beside:
         try:
             if self._process is None:
                 self._start()
-                path = [entry for entry in sys.path if entry]
+                path = [entry or os.getcwd() for entry in sys.path]
                 self._call("agent", {"path": path, "agent": self._recipe}, PREPARE_SECONDS)
             self._call("prepare", self._world, PREPARE_SECONDS)
         except _Refused as refused:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from math import isfinite
 from operator import index
+from pickle import loads
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -21,6 +22,8 @@ from ...records import Action, Brief, Claim, Observation
 from .life import Decision, Key
 
 AnyAgent = Agent | PrivilegedAgent
+LONGEST_TEXT = 1000
+"""Characters of a claim's field or value."""
 
 
 class Player(Protocol):
@@ -52,10 +55,12 @@ class Here:
 
     trusted  let its exceptions through: it is one of ours, so they are bugs; otherwise they are
              counted, and the life goes on
+    recipe   the pickled agent, from which every world after the first gets a new one: what was
+             prepared before must not matter to a run that is resumed
     """
 
-    def __init__(self, agent: AnyAgent, *, trusted: bool = False) -> None:
-        self._agent = agent
+    def __init__(self, agent: AnyAgent, *, trusted: bool = False, recipe: bytes = b"") -> None:
+        self._agent, self._recipe = agent, recipe
         self._trusted = trusted
         self._clone: AnyAgent = agent
         self._prepared_for: tuple[Any, ...] = ()
@@ -70,6 +75,8 @@ class Here:
             *(scenario.cold_users, scenario.cold_items),
         )
         if self._prepared_for != needed:
+            if self._prepared_for and self._recipe:
+                self._agent = loads(self._recipe)
             self._agent.prepare(public_world(world))
             self._prepared_for = needed
 
@@ -151,7 +158,7 @@ def plain_action(raw: Any) -> Action | None:
     """An action made of plain Python values; None where it is not even of the right shape."""
     try:
         claims = tuple(
-            Claim(index(claim.item), str(claim.field), _plain_value(claim.value))
+            Claim(index(claim.item), _plain_text(claim.field), _plain_value(claim.value))
             for claim in getattr(raw, "claims", ())
         )
         profile = tuple(float(value) for value in getattr(raw, "profile", ()))
@@ -177,8 +184,19 @@ def _decision(raw: Any, session: Session, heard: int, seconds: float) -> Decisio
     return Decision(action, "", "", replies, seconds, peak_memory())
 
 
+def _plain_text(value: Any) -> str:
+    """Text that can be written down; raises ValueError for what no encoding has."""
+    text = str(value)
+    text.encode()
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"a claim holds at most {LONGEST_TEXT} characters")
+    return text
+
+
 def _plain_value(value: Any) -> str | float | bool:
-    if isinstance(value, (bool, str)):
+    if isinstance(value, str):
+        return _plain_text(value)
+    if isinstance(value, bool):
         return value
     number = value.item() if hasattr(value, "item") else value
     if isinstance(number, bool):
@@ -190,5 +208,5 @@ def _plain_value(value: Any) -> str | float | bool:
 
 def _line(error: BaseException) -> str:
     """One line that names an exception."""
-    text = " ".join(str(error).split())[:300]
+    text = " ".join(str(error).encode("utf-8", "replace").decode().split())[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

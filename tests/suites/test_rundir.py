@@ -125,7 +125,7 @@ def damage(run, name, change):
         ("manifest.json", lambda _: b"", "manifest.json cannot be read"),
         ("manifest.json", lambda b: b.replace(b'"seeds"', b'"seed"'), "seeds: Field required"),
         ("scores.json", lambda b: b[: len(b) // 2], "scores.json cannot be read"),
-        ("timings.json", lambda _: b"{}", "lacks scores or lives"),
+        ("timings.json", lambda _: b"{}", "scores: Field required"),
         ("steps.parquet", lambda b: b[: len(b) // 2], "steps.parquet cannot be read"),
     ],
 )
@@ -157,3 +157,116 @@ def test_the_identity_hash_covers_the_identity_alone(finished):
     assert engine.sha256(stored["identity"]) == manifest.identity_hash
     changed = replace(manifest.identity, seeds=(1,))
     assert engine.sha256(engine.asdict(changed)) != manifest.identity_hash
+
+
+def edited(run, name, change):
+    path = run / name
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("manifest.json", lambda m: m["identity"].update(agent="genius"), "hash of identity"),
+        ("scores.json", lambda s: s[0].update(task="elsewhere"), "elsewhere is no task of the run"),
+        ("timings.json", lambda t: t["lives"][0].update(memory=[]), "has other turns"),
+        ("timings.json", lambda t: t["lives"].append({}), "Field required"),
+    ],
+)
+def test_edited_files_get_one_clear_line(finished, tmp_path, name, change, message):
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    edited(run, name, lambda document: change(document) or document)
+    with pytest.raises(InputError, match=message) as caught:
+        rewrite_report(run)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_trace_that_lost_half_of_its_turns_is_not_reported(finished, tmp_path):
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    lines = (run / "episodes.jsonl").read_text().splitlines(keepends=True)
+    (run / "episodes.jsonl").write_text("".join(lines[: len(lines) // 2]))
+    with pytest.raises(InputError, match=r"turns of .* in steps.parquet, .* in episodes.jsonl"):
+        rewrite_report(run)
+
+
+def unfinished(tmp_path, monkeypatch, after=8):
+    out, real = tmp_path / "cut", RunDir.add
+
+    def add(self, life):
+        if len(self.done) == after:
+            raise Cut
+        real(self, life)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDir, "add", add)
+        with pytest.raises(Cut):
+            evaluate("popular", "smoke", out=out)
+    return out
+
+
+@pytest.mark.parametrize("kind", ["steps.parquet", "generations.parquet", "timings.json"])
+@pytest.mark.parametrize("rest", [0, 20])
+def test_a_broken_part_is_lived_again(finished, tmp_path, monkeypatch, kind, rest):
+    out = unfinished(tmp_path, monkeypatch)
+    part = sorted((out / "parts").glob(f"*.{kind}"))[0]
+    part.write_bytes(part.read_bytes()[:rest])
+    evaluate("popular", "smoke", out=out, resume=True)
+    assert content(out) == content(finished)
+
+
+def test_two_runners_do_not_share_a_folder(finished, tmp_path, monkeypatch):
+    out, manifest = tmp_path / "run", read_manifest(finished)
+    one, two = RunDir.create(out, manifest), RunDir.create(out, manifest)
+    one._begin()
+    with pytest.raises(InputError, match="another runner is at work"):
+        two._begin()
+    with pytest.raises(InputError, match="another runner is at work"):
+        RunDir.resume(out, manifest)
+    one.close()
+    with pytest.raises(InputError, match="another runner was at work"):
+        two._begin()
+    RunDir.resume(out, manifest).close()
+
+
+def test_a_foreign_life_stops_the_resume(finished, tmp_path, monkeypatch):
+    out = unfinished(tmp_path, monkeypatch)
+    first = json.loads((out / "episodes.jsonl").read_text().splitlines()[0])
+    stranger = {**first, "user": first["user"] + 1000}
+    with (out / "episodes.jsonl").open("a") as file:
+        file.write(json.dumps(stranger) + "\n")
+    for part in (out / "parts").glob(f"*-{first['user']}-{first['policy']}.*"):
+        name = part.name.replace(f"-{first['user']}-", f"-{stranger['user']}-")
+        shutil.copy(part, part.with_name(name))
+    with pytest.raises(InputError, match="is no life of this run"):
+        evaluate("popular", "smoke", out=out, resume=True)
+    assert not (out / "scores.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "../x"}, "name of agent"),
+        ({"name": "x" * 200}, "name of agent"),
+        ({"name": None}, "name of agent"),
+        ({"config": lambda: {"a": float("nan")}}, "gives no JSON values"),
+        ({"config": lambda: {"a": object()}}, "gives no JSON values"),
+        ({"config": lambda: []}, "must give a dictionary"),
+        ({"config": lambda: 1 / 0}, "gives no JSON values"),
+        ({"prepare": None}, "has no prepare"),
+        ({"start": None}, "has no start"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_an_agent_is_said_at_once(tmp_path, change, message):
+    from tasteshift.agents.popular import PopularAgent
+
+    agent = PopularAgent()
+    for name, value in change.items():
+        setattr(agent, name, value)
+    with pytest.raises(InputError, match=message):
+        evaluate(agent, "smoke", out=tmp_path / "run")
+    with pytest.raises(InputError, match="is a class; pass an instance"):
+        evaluate(PopularAgent, "smoke", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

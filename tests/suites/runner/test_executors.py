@@ -9,14 +9,14 @@ from contextlib import contextmanager
 import pytest
 
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.errors import AgentError
+from tasteshift.errors import AgentError, InputError
 from tasteshift.records import Action
 from tasteshift.suites.evaluate import evaluate
 from tasteshift.suites.runner.executors import TOGETHER, groups
 from tasteshift.suites.runner.life import Living
 from tasteshift.suites.runner.play import by_calendar
 from tasteshift.suites.runner.players import Here
-from tasteshift.suites.suite import SUITES
+from tasteshift.suites.suite import SUITES, Suite, Task
 
 FILES = ("episodes.jsonl", "scores.json", "steps.parquet", "generations.parquet")
 
@@ -254,3 +254,86 @@ def test_a_worker_that_dies_is_replaced(tmp_path, times, survives):
     else:
         with pytest.raises(AgentError, match="workers died 3 times in a row"):
             evaluate(agent, "smoke", out=tmp_path / "run", **options)
+
+
+def stateful():
+    """Draws once more from the same stream for every world that it is prepared for."""
+    import numpy as np
+
+    class Stateful:
+        name = "stateful"
+
+        def __init__(self):
+            self.rng = np.random.default_rng(0)
+
+        def config(self):
+            return {}
+
+        def prepare(self, world):
+            self.first = int(self.rng.integers(50))
+
+        def start(self, brief):
+            return self
+
+        def act(self, observation):
+            return Action((self.first,))
+
+    return Stateful()
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_an_agent_meets_every_world_as_if_it_were_the_first(tmp_path, isolate):
+    tasks = tuple(Task(f"worlds/{n}", f"synthetic:{n}", "stationary", 3, 2, 1, 2) for n in (60, 80))
+    out = tmp_path / "run"
+    evaluate(stateful(), Suite("worlds", 1, "", tasks), out=out, isolate=isolate)
+    one, two = (list(shown(out, task.name).values()) for task in tasks)
+    assert one == two
+
+
+def test_lives_may_be_lived_where_joblib_has_no_processes(alone, tmp_path, monkeypatch):
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import tasteshift\n"
+        "from tasteshift.suites.suite import Suite, Task\n"
+        "tasks = (Task('s/t', 'synthetic:60', 'stationary', 3, 2, 1, 2),)\n"
+        "suite = Suite('s', 1, '', tasks)\n"
+        "run = tasteshift.evaluate('popular', suite, workers=2, out=sys.argv[1])\n"
+        "print(len(run.scores))\n"
+    )
+    environment = {**os.environ, "JOBLIB_MULTIPROCESSING": "0"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, str(tmp_path / "run")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 3
+
+
+def test_workers_need_not_know_what_a_program_registered(tmp_path):
+    """A scenario and a companion that exist in this process only."""
+    from dataclasses import replace
+
+    from tasteshift.agents import AGENTS
+    from tasteshift.agents.popular import PopularAgent
+    from tasteshift.envs.scenarios import SCENARIOS
+
+    SCENARIOS.register("test-only", replace(SCENARIOS.get("gradual-drift"), name="test-only"))
+    AGENTS.register("test-companion", PopularAgent)
+    try:
+        met = ("random", "frozen-oracle", "oracle", "test-companion")
+        task = Task("own/t", "synthetic:60", "test-only", 3, 3, 2, 2, companions=met)
+        suite = Suite("own", 1, "", (task,))
+        for workers in (1, 2):
+            evaluate("popular", suite, workers=workers, out=tmp_path / f"{workers}")
+    finally:
+        del SCENARIOS._entries["test-only"], AGENTS._entries["test-companion"]
+    assert same(tmp_path / "1", tmp_path / "2")
+
+
+def test_a_scheduler_that_is_not_there_is_one_clear_line(tmp_path):
+    with pytest.raises(InputError, match="no Dask scheduler at 'nonsense'"):
+        evaluate("popular", "smoke", out=tmp_path / "r", executor="dask", scheduler="nonsense")
+    assert not (tmp_path / "r").exists()
