@@ -13,6 +13,7 @@ import pytest
 
 from tasteshift.metrics.statistics import ratio_interval
 from tasteshift.records import Identity, Manifest
+from tasteshift.suites.canonical import sha256
 from tasteshift.suites.rundir import GENERATIONS, ROWS_PER_GROUP, STEPS
 
 POLICIES = ("agent", "agent-twin", "frozen-oracle", "oracle", "random")
@@ -62,7 +63,8 @@ def record(out, lives, tasks):
     (out / "timings.json").write_text(json.dumps({"scores": [], "lives": timings}))
     nothing = {"agent_config": {}, "decoder": "", "pair": "", "pair_hash": "", "catalogs": {}}
     identity = Identity("made@1", "", "1", "made", seeds=(0,), **nothing)
-    (out / "manifest.json").write_text(json.dumps(asdict(Manifest(identity, "", {}, {}))))
+    manifest = Manifest(identity, sha256(asdict(identity)), {}, {})
+    (out / "manifest.json").write_text(json.dumps(asdict(manifest)))
 
 
 def _steps(rng, task, seed, users):

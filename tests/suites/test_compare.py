@@ -14,6 +14,7 @@ from tasteshift.cli import app
 from tasteshift.errors import InputError
 from tasteshift.metrics.comparison import linearised, paired, unpaired
 from tasteshift.records import Episode, Identity, Manifest
+from tasteshift.suites.canonical import sha256
 from tasteshift.suites.compare import TOGETHER, compare
 from tasteshift.suites.rundir import STEPS
 
@@ -73,7 +74,8 @@ def recorded(
     (out / "episodes.jsonl").write_text("".join(lines))
     track = "cohort" if "track=cohort" in identity.get("suite", "") else "personal"
     suite = {"track": track, "tasks": [{"name": "made/b"}, {"name": "made/a"}]}
-    manifest = Manifest(Identity(**known | identity), "12", suite, {})
+    who = Identity(**known | identity)
+    manifest = Manifest(who, sha256(asdict(who)), suite, {})
     (out / "manifest.json").write_text(json.dumps(asdict(manifest)))
     (out / "scores.json").write_text("[]")
     return out

@@ -45,9 +45,7 @@ class Cut(Exception):
     """Stands for a power cut."""
 
 
-@pytest.mark.parametrize("after", [4, 8, 12])
-@pytest.mark.parametrize("torn", [b"", b'{"task":"smoke/sta'])
-def test_a_run_that_was_cut_resumes_to_the_same_bytes(finished, tmp_path, monkeypatch, after, torn):
+def unfinished(tmp_path, monkeypatch, after=8):
     out, real = tmp_path / "cut", RunDir.add
 
     def add(self, life):
@@ -59,6 +57,13 @@ def test_a_run_that_was_cut_resumes_to_the_same_bytes(finished, tmp_path, monkey
         patch.setattr(RunDir, "add", add)
         with pytest.raises(Cut):
             evaluate("popular", "smoke", out=out)
+    return out
+
+
+@pytest.mark.parametrize("after", [4, 8, 12])
+@pytest.mark.parametrize("torn", [b"", b'{"task":"smoke/sta'])
+def test_a_run_that_was_cut_resumes_to_the_same_bytes(finished, tmp_path, monkeypatch, after, torn):
+    out = unfinished(tmp_path, monkeypatch, after)
     with (out / "episodes.jsonl").open("ab") as file:
         file.write(torn)
     with pytest.raises(InputError, match="no finished run"):
@@ -189,21 +194,6 @@ def test_a_trace_that_lost_half_of_its_turns_is_not_reported(finished, tmp_path)
     (run / "episodes.jsonl").write_text("".join(lines[: len(lines) // 2]))
     with pytest.raises(InputError, match=r"turns of .* in steps.parquet, .* in episodes.jsonl"):
         rewrite_report(run)
-
-
-def unfinished(tmp_path, monkeypatch, after=8):
-    out, real = tmp_path / "cut", RunDir.add
-
-    def add(self, life):
-        if len(self.done) == after:
-            raise Cut
-        real(self, life)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunDir, "add", add)
-        with pytest.raises(Cut):
-            evaluate("popular", "smoke", out=out)
-    return out
 
 
 @pytest.mark.parametrize("kind", ["steps.parquet", "generations.parquet", "timings.json"])
