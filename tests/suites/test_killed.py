@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-KILLS = int(os.environ.get("TASTESHIFT_KILLS", "4"))
+KILLS = int(os.environ.get("TASTESHIFT_KILLS", "2"))
 FILES = ("scores.json", "episodes.jsonl", "steps.parquet", "generations.parquet")
 SUITE = """
 name: short
