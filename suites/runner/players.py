@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import deepcopy
 from math import isfinite
 from operator import index
@@ -170,7 +171,15 @@ def plain_action(raw: Any) -> Action | None:
 
 
 def peak_memory() -> int:
-    """The most bytes that this process ever held (ru_maxrss counts kilobytes but on macOS)."""
+    """The most bytes that this process ever held.
+
+    Linux tells it of this program alone; ru_maxrss, which stands in elsewhere, may be what the
+    process that started this one held (it counts kilobytes but on macOS).
+    """
+    with suppress(OSError), open("/proc/self/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 

@@ -21,7 +21,7 @@ EVENTS = (0, 1, 3, 10, 40)
 TURNS, SESSIONS = 50, 10
 
 READ_AND_SCORE = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
 from tasteshift.metrics.scoring import score_task
 from tasteshift.suites.rundir import read_timings
@@ -32,9 +32,10 @@ for task in sys.argv[2:]:
     trace = traces(task)
     for clocked in (False, True):
         found += score_task(trace, task, clocked=clocked)
-spent, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+spent = time.perf_counter() - start
+from tasteshift.suites.runner.players import peak_memory
 metrics = sorted({one.metric for one in found})
-print(json.dumps({"seconds": spent, "gigabytes": peak * 1024 / 1e9, "metrics": metrics}))
+print(json.dumps({"seconds": spent, "gigabytes": peak_memory() / 1e9, "metrics": metrics}))
 """
 
 

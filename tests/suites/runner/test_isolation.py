@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from tasteshift.errors import AgentError, InputError
@@ -247,3 +248,13 @@ def alive(pid):
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_the_agents_memory_is_its_own(tmp_path):
+    """Not that of the runner, whose peak a process started from it would seem to have had."""
+    held = np.ones(125_000_000)
+    finished, _ = run(tmp_path, agent())
+    peaks = finished.scores.query("metric == 'peak_memory'")["value"]
+    assert held.nbytes == 1e9
+    assert (peaks > 5e7).all()
+    assert (peaks < 8e8).all()
