@@ -19,8 +19,6 @@ from tasteshift.errors import InputError
 from tasteshift.leaderboard.verification import verify
 from tasteshift.records import Round
 from tasteshift.suites import evaluate as evaluation
-from tasteshift.suites.evaluate import evaluate
-from tasteshift.suites.suite import COMPANIONS, SUITES, Suite, Task
 
 LIVES = 2 * 3 * 4
 TURNS = 3 * 4 * (2 + 14)
@@ -472,32 +470,3 @@ def test_all_turns_are_compared_not_a_sample(tampered: Any) -> None:
         nudged = float(np.nextafter(rows[index]["expected"], 1))
         before = tampered.edit_row("steps", int(index), expected=nudged)
         assert f"{place(before)}: expected " in refusal(tampered.path)
-
-
-def test_tasks_over_different_catalogs_and_ceilings_are_verified_together(tmp_path: Path) -> None:
-    """Topics differ, one task plans ahead, one has a twin in an honest world, one leads tastes."""
-    world = {"slate_size": 3, "users": 2, "sessions": 2, "turns": 2}
-    tasks = (
-        Task("mixed/plain", "synthetic:60", "stationary", **world),
-        Task(
-            "mixed/lied",
-            "synthetic:80",
-            "poisoned-items",
-            **world,
-            twin=("overlay",),
-            companions=(*COMPANIONS, "oracle-plan", "charts"),
-        ),
-        Task("mixed/led", "synthetic:60", "influence", **world),
-    )
-    SUITES.register("mixed", Suite("mixed", 1, "for one test", tasks))
-    try:
-        verdict = verify(evaluate("charts", "mixed", out=tmp_path / "run").out)
-    finally:
-        del SUITES._entries["mixed"]
-    assert verdict.accepted, verdict.reason
-    overall = {row.metric: row.value for row in verdict.run.overall}
-    scores = {(row.task, row.metric): row.value for row in verdict.run.scores}
-    assert scores["mixed/lied", "tampered_lift"] > 0
-    assert ("mixed/led", "normalised_return") not in scores
-    both = [scores[f"mixed/{task}", "normalised_return"] for task in ("plain", "lied")]
-    assert min(both) <= overall["normalised_return"] <= max(both)
