@@ -221,10 +221,10 @@ def load_run(path: str | Path) -> Run:
 
     path = Path(path)
     manifest = read_manifest(path)
-    rows = [asdict(score) for score in read_scores(path)] + read_timings(path)["scores"]
+    scores, timings = read_scores(path), read_timings(path)
+    rows = [asdict(score) for score in scores] + timings["scores"]
     columns = list(Score.__dataclass_fields__)
-    trouble = _trouble(read_timings(path)["lives"])
-    return Run(path, manifest, pd.DataFrame(rows, columns=columns), trouble)
+    return Run(path, manifest, pd.DataFrame(rows, columns=columns), _trouble(timings["lives"]))
 
 
 def _trouble(lives: list[dict[str, Any]]) -> str:

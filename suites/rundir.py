@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -366,17 +367,32 @@ class Timings:
     lives: list[LifeTimings]
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """A parquet file with exactly the columns of `schema`; raises InputError."""
+def read_table(path: Path, schema: pa.Schema, task: str | None = None) -> pa.Table:
+    """The rows of one task, or of all, of a parquet file with exactly the columns of `schema`.
+
+    Row groups that hold none of them are not read. Raises InputError.
+    """
+    only = None if task is None else [("task", "==", task)]
+    with reading(path):
+        check_columns(path, pq.read_schema(path), schema)
+        return pq.read_table(path, filters=only)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a parquet file is read into one line for its owner."""
     try:
-        table = pq.read_table(path)
+        yield
     except (OSError, pa.ArrowException) as error:
         missing = isinstance(error, FileNotFoundError)
         what = "is missing" if missing else "cannot be read: it is truncated or was changed"
         raise InputError(f"{path} {what}") from None
-    if not table.schema.equals(schema):
+
+
+def check_columns(path: Path, found: pa.Schema, schema: pa.Schema) -> None:
+    """Raises InputError where a file has other columns than those of this version."""
+    if not found.equals(schema):
         raise InputError(f"{path} does not have the columns of this version")
-    return table
 
 
 def _read_json(path: Path, kind: TypeAdapter[T]) -> T:

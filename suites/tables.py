@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,15 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..metrics.trace import DECISIONS, EPISODES, Trace
 from ..records import Manifest
-from .rundir import GENERATIONS, STEPS, read_episodes, read_manifest
+from .rundir import (
+    GENERATIONS,
+    STEPS,
+    check_columns,
+    read_episodes,
+    read_manifest,
+    read_table,
+    reading,
+)
 
 Unit = Literal["user", "seed"]
 Lives = Sequence[dict[str, Any]]
@@ -51,8 +58,8 @@ def batches(path: Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     The column `slate` holds how many items were shown. Raises InputError.
     """
     file = path / "steps.parquet"
-    with _reading(file), pq.ParquetFile(file) as table:
-        _check(file, table.schema_arrow, STEPS)
+    with reading(file), pq.ParquetFile(file) as table:
+        check_columns(file, table.schema_arrow, STEPS)
         for batch in table.iter_batches(batch_size=2**16, columns=list(columns)):
             rows = pa.table(batch)
             if "slate" in columns:
@@ -85,11 +92,7 @@ def _trace(
 
 
 def _table(path: Path, schema: pa.Schema, task: str | None) -> pd.DataFrame:
-    """The rows of one task, or of all; row groups that hold none of them are not read."""
-    only = None if task is None else [("task", "==", task)]
-    with _reading(path):
-        _check(path, pq.read_schema(path), schema)
-        table = pq.read_table(path, filters=only)
+    table = read_table(path, schema, task)
     lists = [field.name for field in schema if pa.types.is_list(field.type)]
     columns = {name: _lists(table[name]) for name in lists}
     frame: pd.DataFrame = table.drop_columns(lists).to_pandas(self_destruct=True, split_blocks=True)
@@ -106,22 +109,6 @@ def _lists(column: pa.ChunkedArray) -> NDArray[np.object_]:
     rows[:] = empty
     rows[filled.to_numpy()] = column.filter(filled).to_numpy()
     return rows
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a parquet file is read into one line for its owner."""
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        missing = isinstance(error, FileNotFoundError)
-        what = "is missing" if missing else "cannot be read: it is truncated or was changed"
-        raise InputError(f"{path} {what}") from None
-
-
-def _check(path: Path, found: pa.Schema, schema: pa.Schema) -> None:
-    if not found.equals(schema):
-        raise InputError(f"{path} does not have the columns of this version")
 
 
 def _episodes(path: Path) -> pd.DataFrame:

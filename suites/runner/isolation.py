@@ -73,7 +73,6 @@ class Beside:
 
     def begin(self) -> None:
         """See `Player`."""
-        self._reach()
         try:
             self._call("begin", None, PREPARE_SECONDS)
         except _Lost as lost:

@@ -84,6 +84,7 @@ class Here:
     def begin(self) -> None:
         """See `Player`. Yardsticks learn nothing, so they need no clone."""
         if is_privileged(self._agent):
+            self._clone = self._agent
             return
         try:
             self._clone = deepcopy(self._agent)
