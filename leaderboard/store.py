@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from ..errors import InputError
-from .verification import VerifiedRun
+from .verification.verdict import VerifiedRun
 
 Json = Any
 BUSY_SECONDS = 30

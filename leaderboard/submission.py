@@ -8,7 +8,7 @@ from typing import Any
 
 from ..suites.evaluate import Watcher
 from .store import board_file, open_board
-from .verification import Verdict, verify
+from .verification.verdict import Verdict, verify
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tasteshift.agents import make_agent
 from tasteshift.envs.catalogs.load import load_catalog
 from tasteshift.errors import InputError
-from tasteshift.leaderboard.verification import verify
+from tasteshift.leaderboard.verification.verdict import verify
 from tasteshift.records import Round
 from tasteshift.suites import evaluate as evaluation
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..suites.runner.life import Key
+from ...suites.runner.life import Key
 
 
 class Refused(Exception):

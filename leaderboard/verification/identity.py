@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from ..envs.world import SIMULATOR_VERSION
-from ..errors import InputError
-from ..records import Identity, Manifest
-from ..suites.canonical import sha256
-from ..suites.suite import Suite, Task, find_suite
+from ...envs.world import SIMULATOR_VERSION
+from ...errors import InputError
+from ...records import Identity, Manifest
+from ...suites.canonical import sha256
+from ...suites.suite import Suite, Task, find_suite
 from .refusal import Refused
 
 REMEDY = "verify with the TasteShift version that the run was made with"

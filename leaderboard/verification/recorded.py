@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
-from ..errors import InputError
-from ..records import Episode, Manifest, Score
-from ..suites.rundir import (
+from ...errors import InputError
+from ...records import Episode, Manifest, Score
+from ...suites.rundir import (
     GENERATIONS,
     KEY_FIELDS,
     STEPS,
@@ -27,9 +27,9 @@ from ..suites.rundir import (
     read_table,
     read_timings,
 )
-from ..suites.runner.executors import AGENT, TWIN, policies
-from ..suites.runner.life import Key
-from ..suites.suite import Suite, Task
+from ...suites.runner.executors import AGENT, TWIN, policies
+from ...suites.runner.life import Key
+from ...suites.suite import Suite, Task
 from . import refusal
 from .refusal import Refused
 

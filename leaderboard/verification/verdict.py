@@ -13,15 +13,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
-from ..agents import AGENTS, is_privileged
-from ..errors import InputError
-from ..metrics import FAMILIES, METRICS
-from ..metrics.scoring import score
-from ..metrics.trace import Trace
-from ..records import Manifest, Score
-from ..suites.evaluate import Watcher
-from ..suites.suite import Task
-from ..suites.tables import trace_of
+from ...agents import AGENTS, is_privileged
+from ...errors import InputError
+from ...metrics import FAMILIES, METRICS
+from ...metrics.scoring import score
+from ...metrics.trace import Trace
+from ...records import Manifest, Score
+from ...suites.evaluate import Watcher
+from ...suites.suite import Task
+from ...suites.tables import trace_of
 from .identity import check_identity, tasks_played
 from .recorded import check_timings, lives_of, read_run
 from .refusal import Refused

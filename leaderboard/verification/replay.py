@@ -11,18 +11,18 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ..agents import make_agent
-from ..envs.lifelong import Lifelong
-from ..envs.truth import Truth
-from ..envs.world import World
-from ..records import Action, Brief, Claim, Observation
-from ..suites.canonical import sha256
-from ..suites.evaluate import Ticker
-from ..suites.runner.executors import AGENT, TWIN
-from ..suites.runner.life import Decision, Key, Life, Living, step_row, trace_digest
-from ..suites.runner.play import in_step
-from ..suites.runner.players import Here, Player, plain_action
-from ..suites.suite import Suite
+from ...agents import make_agent
+from ...envs.lifelong import Lifelong
+from ...envs.truth import Truth
+from ...envs.world import World
+from ...records import Action, Brief, Claim, Observation
+from ...suites.canonical import sha256
+from ...suites.evaluate import Ticker
+from ...suites.runner.executors import AGENT, TWIN
+from ...suites.runner.life import Decision, Key, Life, Living, step_row, trace_digest
+from ...suites.runner.play import in_step
+from ...suites.runner.players import Here, Player, plain_action
+from ...suites.suite import Suite
 from . import refusal
 from .recorded import RecordedLife, Row
 from .refusal import Refused

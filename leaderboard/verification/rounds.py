@@ -10,8 +10,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import get_args
 
-from ..records import ReplyOutcome
-from ..suites.runner.life import Key
+from ...records import ReplyOutcome
+from ...suites.runner.life import Key
 from . import refusal
 from .recorded import RecordedLife, Row
 from .refusal import Refused

@@ -1,0 +1,1 @@
+"""What a run must survive before a board believes it."""
