@@ -20,7 +20,10 @@ from ...metrics.scoring import score
 from ...metrics.trace import Trace
 from ...records import Manifest, Score
 from ...suites.evaluate import Watcher
+from ...suites.runner.executors import AGENT
 from ...suites.suite import Task
+from ...suites.sums import lives_of as sums_over
+from ...suites.sums import sums_of
 from ...suites.tables import trace_of
 from .identity import check_identity, tasks_played
 from .recorded import check_timings, lives_of, read_run
@@ -31,6 +34,7 @@ from .rounds import check_rounds
 Trust = Literal["reported", "replayed"]
 FAULTS = {"invalid_actions", "agent_failures"}
 
+HEADLINE = "normalised_return"
 EVERYTHING = "all"
 """Stands where a task would stand: every task that was played, taken together."""
 
@@ -51,6 +55,8 @@ class VerifiedRun:
     clocked         rows that a clock touched, recomputed from the recorded times
     overall         every metric over all played tasks at once, under the task `EVERYTHING`
     trust           metric -> "replayed" where the replayed steps alone yield it, else "reported"
+    sums            headline metric -> [gained, possible] of every cluster, in order of cluster:
+                    what a board needs to compare runs
     actions_digest  SHA-256 over all slates of the agent
     privileged      whether the agent is a yardstick that is shown the truth
     """
@@ -61,6 +67,7 @@ class VerifiedRun:
     clocked: tuple[Score, ...]
     overall: tuple[Score, ...]
     trust: dict[str, Trust]
+    sums: dict[str, list[list[float]]]
     actions_digest: str
     privileged: bool
 
@@ -136,6 +143,7 @@ def _examine(path: Path, watch: Watcher | None) -> tuple[VerifiedRun, int, int]:
         clocked=_rescored("timings.json", recorded.clocked, trace, tasks, clocked=True),
         overall=tuple(_overall(trace)),
         trust=_trust(trace, tasks),
+        sums=headline_sums(path, trace.unit),
         actions_digest=actions_digest(lives),
         privileged=identity.agent in AGENTS and is_privileged(AGENTS.get(identity.agent)),
     )
@@ -171,6 +179,12 @@ def _overall(trace: Trace) -> list[Score]:
             numbers = (found.value, found.low, found.high, found.n)
             rows.append(Score(EVERYTHING, name, *numbers, metric.unit, metric.direction))
     return rows
+
+
+def headline_sums(path: Path, unit: str) -> dict[str, list[list[float]]]:
+    """What every cluster of a run directory gained and could have gained, by headline metric."""
+    found = sums_of(sums_over(path), HEADLINE, AGENT, unit)
+    return {} if found is None else {HEADLINE: found[["top", "bottom"]].to_numpy().tolist()}
 
 
 def _trust(trace: Trace, tasks: tuple[Task, ...]) -> dict[str, Trust]:
