@@ -63,8 +63,10 @@ types: install
 	@mkdir -p "$(VENV)/named" && ln -sfn "$(CURDIR)" "$(VENV)/named/tasteshift"
 	MYPYPATH="$(VENV)/named" "$(BIN)/mypy" -p tasteshift
 
+# Benchmarks want the machine for themselves; everything else shares two processes.
 pytest: install
-	"$(BIN)/pytest"
+	OMP_NUM_THREADS=1 "$(BIN)/pytest" -n 2 --dist loadfile --ignore tests/benchmarks
+	"$(BIN)/pytest" tests/benchmarks
 
 format: install
 	"$(BIN)/ruff" check --fix .

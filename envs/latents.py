@@ -12,6 +12,9 @@ from .catalogs.catalog import Catalog, freeze
 INTERESTS = 3
 """M, the interests of every user."""
 
+LOG_SEED = 1
+"""Of catalogs that are public in any case."""
+
 Floats = NDArray[np.float64]
 
 
@@ -64,7 +67,11 @@ class Latents:
 
 @dataclass(frozen=True, eq=False)
 class CatalogData:
-    """What a catalog builder returns: the public half and the hidden half."""
+    """What a catalog builder returns: the public half and the hidden half.
+
+    log_seed  what the past that the training log tells was drawn from; no part of the content
+    """
 
     public: Catalog
     hidden: Latents
+    log_seed: int = LOG_SEED

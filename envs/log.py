@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import exact, philox
+from .catalogs.load import load_data
 from .catalogs.overlays import plain_name
 from .dynamics.cold import CATALOG_SEED, ColdUsers, events_kept, is_cold
+from .latents import LOG_SEED
 from .philox import Purpose
 from .population import begin
 from .public import Log, PublicWorld
@@ -20,7 +22,6 @@ from .world import World, build_world
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-SEED = 1
 SLATES, SLATE_SIZE = 24, 10
 POPULARITY_POWER = 0.75
 RANK_UP_TO = 4096
@@ -37,7 +38,8 @@ def simulate_log(world: World) -> Log:
     """Every user of the world's catalog sees up to 24 slates of up to 10 distinct items.
 
     Items are drawn without replacement with probability ∝ popularity^0.75, so that no item is
-    shown twice to one user; tastes are the users' stationary anchors. Items that enter after
+    shown twice to one user; tastes are the users' stationary anchors. The catalog's `log_seed`
+    decides the draws. Items that enter after
     day 0 do not occur, and of cold users only the first few rows remain. Labels that an overlay
     falsifies have no part in it: the past was real.
     """
@@ -56,7 +58,7 @@ def known_events(world: World, user: int) -> int:
 
 @lru_cache(maxsize=8)
 def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Log:
-    world = build_world(catalog, "stationary", 1)
+    world, seed = build_world(catalog, "stationary", 1), load_data(catalog).log_seed
     popularity = world.catalog.popularity
     known = np.ones(len(popularity), dtype=bool)
     if late:
@@ -67,10 +69,10 @@ def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Log:
     size = min(SLATE_SIZE, int(known.sum()))
     slates = min(SLATES, int(known.sum()) // size)
     user = np.arange(world.num_users)
-    ranked = distinct_draws(user, popularity, known, size * slates)
+    ranked = distinct_draws(user, popularity, known, size * slates, seed)
 
     world = build_world(catalog, "stationary", size, sessions=1, turns=slates)
-    start = begin(world, SEED, user)
+    start = begin(world, seed, user)
     chosen, rating = np.empty((2, slates, len(user)))
     for k in range(slates):
         now = replace(start, turn=np.full_like(start.turn, k))
@@ -84,7 +86,13 @@ def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Log:
     return Log(world.num_users, rows, chosen.T[picked].astype(np.int64), rating.T[picked])
 
 
-def distinct_draws(user: Ints, popularity: Floats, known: NDArray[np.bool_], count: int) -> Ints:
+def distinct_draws(
+    user: Ints,
+    popularity: Floats,
+    known: NDArray[np.bool_],
+    count: int,
+    seed: int = LOG_SEED,
+) -> Ints:
     """(U, count) items in the order drawn, none twice in a row, ∝ popularity^0.75 among `known`.
 
     Small catalogs rank all their items by Gumbel noise (Yellott 1977); large ones draw from the
@@ -95,25 +103,25 @@ def distinct_draws(user: Ints, popularity: Floats, known: NDArray[np.bool_], cou
         score = np.where(known, wanted, -np.inf)
         step = max(1, CELLS // len(score))
         return np.vstack(
-            [_ranked(user[k : k + step], score, count) for k in range(0, len(user), step)]
+            [_ranked(user[k : k + step], score, count, seed) for k in range(0, len(user), step)]
         )
-    return _redrawn(user, np.where(known, exact.exp(wanted - wanted.max()), 0.0), count)
+    return _redrawn(user, np.where(known, exact.exp(wanted - wanted.max()), 0.0), count, seed)
 
 
-def _ranked(user: Ints, score: Floats, count: int) -> Ints:
-    draws = philox.uniform(SEED, user[:, None], 0, Purpose.LOG_SLATE, np.arange(len(score)))
+def _ranked(user: Ints, score: Floats, count: int, seed: int) -> Ints:
+    draws = philox.uniform(seed, user[:, None], 0, Purpose.LOG_SLATE, np.arange(len(score)))
     order: Ints = np.argsort(-(score + philox.gumbel(draws)), axis=1, kind="stable")
     return order[:, :count]
 
 
-def _redrawn(user: Ints, weight: Floats, count: int) -> Ints:
+def _redrawn(user: Ints, weight: Floats, count: int, seed: int) -> Ints:
     """Every slot draws until it has an item that no earlier slot of its row has."""
     upto = np.cumsum(np.rint(UNITS * weight).astype(np.int64))
     items = np.zeros((len(user), count), dtype=np.int64)
     row, slot = (index.ravel() for index in np.indices(items.shape))
     attempt = np.zeros(items.shape, dtype=np.int64)
     while len(row):
-        draws = philox.uniform(SEED, user[row], attempt[row, slot], Purpose.LOG_SLATE, slot)
+        draws = philox.uniform(seed, user[row], attempt[row, slot], Purpose.LOG_SLATE, slot)
         mark = (draws * float(upto[-1])).astype(np.int64)
         items[row, slot] = np.searchsorted(upto, mark, side="right")
         attempt[row, slot] += 1

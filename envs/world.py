@@ -184,7 +184,7 @@ def _world(catalog: str, scenario: Scenario, slate_size: int) -> World:
     return World(public, hidden, scenario, slate_size, beta, nothing, traits, entry)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _calibrated(catalog: str, slate_size: int) -> tuple[float, float, Units]:
     """β, v_0 and the items' traits; see `World`."""
     data = load_data(catalog)
@@ -216,7 +216,7 @@ def _calibrated(catalog: str, slate_size: int) -> tuple[float, float, Units]:
     return beta, round(high, 6), traits
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _traits(catalog: str) -> Units:
     data = load_data(catalog)
     hidden = data.hidden

@@ -1,93 +1,246 @@
-"""The table that people compare: one flat row per submission."""
+"""The table that people compare: one flat row per run, and per agent on hidden seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from .store import Submission, open_board
+import numpy as np
 
-HEADLINE = "normalised_return"
-ENDS = ("", "_low", "_high")
+from ..errors import InputError
+from ..suites.canonical import sha256
+from .ranking import Entry, Floats, mean_of, mean_return, ranks
+from .store.database import Board, open_board
+from .store.results import results
+from .store.schema import Invalidation, Result, Submission
+from .verification.recomputed import EVERYTHING, HEADLINE
+
+RankFrom = Literal["hidden-seed", "replayed"]
+Kept = tuple[Submission, Result, Invalidation | None]
 
 
-def board_rows(board: str | Path, suite: str | None = None) -> list[dict[str, Any]]:
-    """Every submission to `board`, best first, as flat rows of JSON values.
+@dataclass(frozen=True)
+class _Line:
+    """What stands in one row: a run, or all attempts of one agent on hidden seeds."""
 
-    rank_low, rank_high    None: public seeds prove arithmetic, not authorship, so only play on
-                           hidden seeds is ranked
-    id, agent, decoder, pair, suite, submitted
+    kept: tuple[Kept, ...]
+    copy_of: int | None
+    shared_task: str
+    unranked: str
+
+    @property
+    def submission(self) -> Submission:
+        return self.kept[0][0]
+
+    @property
+    def result(self) -> Result:
+        return self.kept[0][1]
+
+    @property
+    def hidden(self) -> bool:
+        return self.result.track == "hidden-seed"
+
+    @property
+    def complete(self) -> bool:
+        played = {score["task"] for score in self.result.scores}
+        return played == set(self.result.tasks)
+
+
+def board_rows(
+    board: str | Path | Board,
+    suite: str | None = None,
+    *,
+    rank_from: RankFrom = "hidden-seed",
+    files: str | Path | None = None,
+) -> list[dict[str, Any]]:
+    """Everything believed so far, best first, as flat rows of JSON values.
+
+    rank_low, rank_high    the ranks that the data leave it among the rows of its suite that are
+                           ranked; None where `unranked` says why. Public seeds prove arithmetic,
+                           not authorship, so only play on hidden seeds is ranked
+    id                     of the submission; of an agent's first attempt on hidden seeds
+    agent, decoder, pair, owner, suite, submitted
     trust                  how far the scores are believed; `<metric>_trust` says it per metric
+    attempts               how often it played; on hidden seeds all count, and the mean is shown
+    each                   the score of every attempt, such as "#3 0.412, #7 0.398"; "" for runs
     tasks                  played / all, such as "1/5"
-    unranked               why the row has no rank
-    same_actions           earlier submission whose agent showed the same slates, or None
-    shared_task            the suite's first task that every one of its submissions played
+    unranked               why the row has no rank, or ""
+    same_actions           earlier run whose agent showed the same slates, or None
+    simulator_trained      what the submitter says: whether the agent was trained on this
+                           simulator; None for runs
+    hardware               what the submitter says it ran on; times compare within one class only
+    invalidated_by         why the row counts no longer, or ""
+    shared_task            the suite's first task that every one of its rows played
     <metric>, _low, _high  over all tasks that were played; normalised_return only where all
                            were, since it would compare different worlds
     <task>/<metric>, …     the same for each task, without the suite's name before it
 
-    suite  only submissions to this suite id, such as quick@2
+    suite      only this suite id, such as quick@2
+    rank_from  replayed ranks runs on public seeds too: for a private board among people who
+               trust each other
+    files      as in `open_board`, for a board that is not open
 
     Raises InputError where there is no board.
     """
-    with open_board(board) as opened:
-        found = opened.submissions(suite)
-    first: dict[str, int] = {}
-    for one in found:
-        first.setdefault(one.actions_digest, one.id)
-    shared = {
-        name: _shared_task(one for one in found if one.suite == name)
-        for name in {one.suite for one in found}
-    }
-    rows = [_row(one, first[one.actions_digest], shared[one.suite]) for one in found]
+    if rank_from not in get_args(RankFrom):
+        raise InputError(f"--rank-from must be {' or '.join(get_args(RankFrom))}, not {rank_from}")
+    with _opened(board, files) as opened:
+        found = results(opened, suite)
+    lines = list(_lines(found, rank_from))
+    places: dict[int, tuple[int, int]] = {}
+    for world in {(line.result.suite, line.result.suite_hash, line.hidden) for line in lines}:
+        places |= _ranked(
+            line
+            for line in lines
+            if (line.result.suite, line.result.suite_hash, line.hidden) == world
+        )
+    rows = [_row(line, places.get(line.submission.id)) for line in lines]
     return sorted(rows, key=_standing)
 
 
-def _row(one: Submission, first: int, shared: str) -> dict[str, Any]:
-    played = {score["task"] for score in one.scores}
-    complete = played == set(one.tasks)
-    row = {
-        "rank_low": None,
-        "rank_high": None,
-        "id": one.id,
-        "agent": one.agent,
-        "decoder": one.decoder,
-        "pair": one.pair,
-        "suite": one.suite,
-        "trust": one.trust[HEADLINE],
-        "tasks": f"{len(played)}/{len(one.tasks)}",
-        "unranked": _unranked(one, complete),
-        "same_actions": first if first != one.id else None,
-        "submitted": one.submitted,
-        "shared_task": shared,
+def _opened(board: str | Path | Board, files: str | Path | None) -> AbstractContextManager[Board]:
+    return nullcontext(board) if isinstance(board, Board) else open_board(board, files=files)
+
+
+def _lines(found: Sequence[Kept], rank_from: RankFrom) -> Iterator[_Line]:
+    first: dict[str, int] = {}
+    together: defaultdict[tuple[str, ...], list[Kept]] = defaultdict(list)
+    for kept in found:
+        submission, result, _ = kept
+        key: tuple[str, ...] = (f"{submission.id}",)
+        if result.track == "hidden-seed":
+            config = sha256(result.manifest["identity"]["agent_config"])
+            name = (result.agent, result.decoder, result.pair)
+            key = (result.suite, result.suite_hash, submission.owner, *name, config)
+        else:
+            first.setdefault(result.actions_digest, submission.id)
+        together[key].append(kept)
+    shared = {
+        name: _shared_task(result for _, result, _ in found if result.suite == name)
+        for name in {result.suite for _, result, _ in found}
     }
-    for score in one.overall:
-        if complete or score["metric"] != HEADLINE:
-            row |= _cells(score["metric"], score)
-            row[f"{score['metric']}_trust"] = one.trust[score["metric"]]
-    for score in (*one.scores, *one.clocked):
-        row |= _cells(f"{_short(score['task'])}/{score['metric']}", score)
+    for group in together.values():
+        submission, result, _ = group[0]
+        earlier = first.get(result.actions_digest)
+        copy = earlier if result.track == "replayed" and earlier != submission.id else None
+        valid = tuple(kept for kept in group if kept[2] is None)
+        line = _Line(valid or tuple(group), copy, shared[result.suite], "")
+        yield _Line(line.kept, copy, line.shared_task, _unranked(line, bool(valid), rank_from))
+
+
+def _unranked(line: _Line, valid: bool, rank_from: RankFrom) -> str:
+    """The gravest of the reasons for which a row has no rank."""
+    if not valid:
+        return "invalidated"
+    if line.result.privileged:
+        return "privileged"
+    if not line.complete:
+        return "tasks missing"
+    if "+" in line.result.suite:
+        return "other numbers of users or seeds"
+    if not line.hidden and rank_from == "hidden-seed":
+        return "public seeds"
+    if line.copy_of is not None:
+        return "same slates as an earlier run"
+    return "" if _scored(line) else "no score"
+
+
+def _ranked(lines: Iterable[_Line]) -> dict[int, tuple[int, int]]:
+    """Submission -> rank group among lines of one suite and level of trust."""
+    entries = {}
+    for line in lines:
+        if not line.unranked:
+            own = f"attempt {line.submission.id}"
+            entries[line.submission.id] = Entry(
+                tuple(_sums(result) for _, result, _ in line.kept),
+                own if line.hidden else line.result.suite_hash,
+            )
+    return ranks(entries)
+
+
+def _sums(result: Result) -> Floats:
+    """The pairs (clusters, 2) behind the headline."""
+    return np.array(result.sums.get(HEADLINE, []), dtype=np.float64).reshape(-1, 2)
+
+
+def _scored(line: _Line) -> bool:
+    """Whether the headline is defined in every attempt."""
+    return all(_sums(result)[:, 1].sum() > 0 for _, result, _ in line.kept)
+
+
+def _row(line: _Line, rank: tuple[int, int] | None) -> dict[str, Any]:
+    submission, result, complete = line.submission, line.result, line.complete
+    played = {score["task"] for score in result.scores}
+    wrong = line.kept[0][2]
+    row = {
+        "rank_low": rank[0] if rank else None,
+        "rank_high": rank[1] if rank else None,
+        "id": submission.id,
+        "agent": result.agent,
+        "decoder": result.decoder,
+        "pair": result.pair,
+        "owner": submission.owner,
+        "suite": result.suite,
+        "trust": result.trust[HEADLINE],
+        "attempts": len(line.kept),
+        "each": ", ".join(_each(line)) if line.hidden else "",
+        "tasks": f"{len(played)}/{len(result.tasks)}",
+        "unranked": line.unranked,
+        "same_actions": line.copy_of,
+        "simulator_trained": submission.about.get("simulator_trained"),
+        "hardware": submission.about.get("hardware"),
+        "invalidated_by": _erratum(wrong),
+        "submitted": submission.created,
+        "shared_task": line.shared_task,
+    }
+    for (_, metric), rows in _by(line, "overall").items():
+        if complete or metric != HEADLINE:
+            row |= _cells(metric, rows) | {f"{metric}_trust": result.trust[metric]}
+    if complete and line.hidden and _scored(line):
+        mean = mean_return(Entry(tuple(_sums(one) for _, one, _ in line.kept), ""))
+        if mean is not None:
+            ends = {"value": mean.value, "low": mean.low, "high": mean.high}
+            row |= _cells(HEADLINE, [ends])
+    for (task, metric), rows in {**_by(line, "scores"), **_by(line, "clocked")}.items():
+        row |= _cells(f"{_short(task)}/{metric}", rows)
     return row
 
 
-def _cells(name: str, score: dict[str, Any]) -> dict[str, Any]:
-    return {name: score["value"], f"{name}_low": score["low"], f"{name}_high": score["high"]}
+def _by(line: _Line, column: str) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """(task, metric) -> its score in every attempt that has one."""
+    scores: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for _, result, _ in line.kept:
+        for score in getattr(result, column):
+            scores[score["task"], score["metric"]].append(score)
+    return scores
 
 
-def _unranked(one: Submission, complete: bool) -> str:
-    """The gravest of the reasons for which a submission has no rank."""
-    if one.privileged:
-        return "privileged"
-    if not complete:
-        return "tasks missing"
-    return "other numbers of users or seeds" if "+" in one.suite else "public seeds"
+def _cells(name: str, scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    value, low, high = mean_of([(one["value"], one["low"], one["high"]) for one in scores])
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def _shared_task(submissions: Iterable[Submission]) -> str:
+def _each(line: _Line) -> Iterator[str]:
+    for (submission, _, _), score in zip(
+        line.kept, _by(line, "overall")[EVERYTHING, HEADLINE], strict=True
+    ):
+        yield f"#{submission.id} {round(score['value'], 3) + 0.0:.3f}"
+
+
+def _erratum(wrong: Invalidation | None) -> str:
+    if wrong is None:
+        return ""
+    return wrong.reason + (f"; see #{wrong.replaced_by}" if wrong.replaced_by else "")
+
+
+def _shared_task(found: Iterable[Result]) -> str:
     """Without its suite's name; "" where no task was played by all."""
     everywhere: list[str] | None = None
-    for one in submissions:
+    for one in found:
         played = {score["task"] for score in one.scores}
         everywhere = [task for task in everywhere or one.tasks if task in played]
     return _short(everywhere[0]) if everywhere else ""
@@ -98,6 +251,8 @@ def _short(task: str) -> str:
 
 
 def _standing(row: dict[str, Any]) -> tuple[Any, ...]:
-    """By suite, then the whole suite's score, then that of the shared task, best first."""
+    """By suite; ranked rows first; then the whole suite's score, then that of the shared task."""
     keys = (row.get(HEADLINE), row.get(f"{row['shared_task']}/{HEADLINE}"))
-    return (row["suite"], *(-key if key is not None else float("inf") for key in keys), row["id"])
+    order = [-key if key is not None else float("inf") for key in keys]
+    hidden = row["trust"] != "hidden-seed"
+    return (row["suite"], bool(row["invalidated_by"]), hidden, *order, row["id"])

@@ -1,34 +1,46 @@
-"""From a run directory to a row of the board: verify, then store."""
+"""From a run directory to a board that lies at hand: pack, verify, keep."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..suites.evaluate import Watcher
-from .store import board_file, open_board
-from .verification.verdict import Verdict, verify
+from .archive import pack
+from .store.database import Board, exists, open_board
+from .store.files import archive_path
+from .store.results import first_with, record
+from .verification.verdict import Verdict, verify_archive
+
+ARCHIVE = "run.tar.gz"
 
 
 @dataclass(frozen=True)
 class Receipt:
     """What became of a submission.
 
-    id            its number on the board; None where it was refused
-    new           False where the very same run was on the board already
+    verdict       of the check that was made here
+    id            its number on the board; None where it never came there
+    new           False where the very same archive had been submitted before
     same_actions  number of the earliest other submission whose agent showed the same slates
+    refusal       why the board refused what was accepted here, or ""
     """
 
     verdict: Verdict
     id: int | None = None
     new: bool = False
     same_actions: int | None = None
+    refusal: str = ""
 
     @property
     def accepted(self) -> bool:
         """Whether the run is on the board now."""
-        return self.verdict.accepted
+        return self.verdict.accepted and not self.refusal
 
     def line(self) -> str:
         """The outcome for people."""
@@ -36,6 +48,8 @@ class Receipt:
             return self.verdict.line()
         identity = self.verdict.run.manifest.identity
         name = " ".join(part for part in (identity.agent, identity.decoder) if part)
+        if self.refusal:
+            return f"#{self.id} {name} on {identity.suite} is refused by the board: {self.refusal}"
         if not self.new:
             return f"{name} on {identity.suite}: already on the board as #{self.id}"
         notes = "; privileged, so never ranked" if self.verdict.run.privileged else ""
@@ -49,8 +63,8 @@ class Receipt:
         identity = verdict.run.manifest.identity if verdict.run else None
         return {
             "run": str(verdict.path),
-            "accepted": verdict.accepted,
-            "reason": verdict.reason,
+            "accepted": self.accepted,
+            "reason": self.refusal or verdict.reason,
             "id": self.id,
             "new": self.new,
             "same_actions": self.same_actions,
@@ -63,22 +77,59 @@ class Receipt:
         }
 
 
-def submit(run_dir: str | Path, board: str | Path, *, watch: Watcher | None = None) -> Receipt:
+def submit(
+    run_dir: str | Path,
+    board: str | Path,
+    *,
+    files: str | Path | None = None,
+    watch: Watcher | None = None,
+    allow_unregistered: bool = False,
+) -> Receipt:
     """Replay the run in `run_dir` and, if it is what it claims to be, put it on `board`.
 
-    board  a database file, which is made where there is none
-    watch  as in `evaluate`: called with the number of lives that will be replayed
+    board, files        see `open_board`; a database file is made where there is none
+    watch               as in `evaluate`: called with the number of lives that will be replayed
+    allow_unregistered  see `verify`
 
-    A refused run leaves the board untouched. Raises InputError where there is no finished run,
-    or where `board` cannot be used.
+    What is verified is the archive that the board keeps, as with any service. A refused run
+    leaves the board untouched. Raises InputError where there is no finished run, or where `board`
+    cannot be used.
     """
-    if board_file(board).exists():
-        with open_board(board):
+    if exists(board):
+        with open_board(board, files=files):
             pass
-    verdict = verify(run_dir, watch=watch)
-    if verdict.run is None:
-        return Receipt(verdict)
-    with open_board(board, create=True) as opened:
-        row, new = opened.add(verdict.run)
-        first = opened.first_with(row.actions_digest)
-    return Receipt(verdict, row.id, new, first.id if first.id < row.id else None)
+    with tempfile.TemporaryDirectory(prefix="tasteshift-") as folder:
+        archive = Path(folder) / ARCHIVE
+        sha256 = pack(run_dir, archive)
+        found = verify_archive(
+            archive, watch=watch, allow_unregistered=allow_unregistered, scratch=folder
+        )
+        verdict = replace(found, path=Path(run_dir))
+        if verdict.run is None:
+            return Receipt(verdict)
+        with open_board(board, create=True, files=files) as opened:
+            _keep(opened, archive, sha256)
+            row, new = record(
+                opened,
+                key=f"local:{sha256}",
+                owner="local",
+                about={"sha256": sha256, "size": archive.stat().st_size},
+                run=verdict.run,
+                message=verdict.reason,
+            )
+            first = first_with(opened, verdict.run.actions_digest)
+    return Receipt(verdict, row.id, new, first if first < row.id else None)
+
+
+def _keep(board: Board, archive: Path, sha256: str) -> None:
+    """Copy the archive to where the board's archives lie, whole or not at all."""
+    kept = archive_path(board, sha256)
+    if kept.exists():
+        return
+    unfinished = kept.with_name(f".{kept.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(archive, unfinished)
+        os.replace(unfinished, kept)
+    finally:
+        with suppress(FileNotFoundError):
+            unfinished.unlink()

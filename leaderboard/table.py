@@ -10,19 +10,23 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .board import HEADLINE
+from .verification.recomputed import HEADLINE
 
 MILLISECONDS = 1000
 CAPTION = (
     "Below each value: its 95 % interval over users. replayed: every outcome was lived again and "
-    "matched bit for bit. †: only reported, that is consistent, but resting on the submitter's "
-    "word. Where tasks were left out, values are over those that were played."
+    "matched bit for bit. hidden-seed: played against users whom nobody could know; all attempts "
+    "(×) count, and their mean is shown. †: only reported, that is consistent, but resting on the "
+    "submitter's word. Where tasks were left out, values are over those that were played."
 )
 WHY_UNRANKED = {
     "public seeds": "public seeds prove arithmetic, not authorship",
     "tasks missing": "tasks are missing",
     "other numbers of users or seeds": "the suite was overridden",
     "privileged": "marked *: a yardstick that is shown the truth",
+    "same slates as an earlier run": "shows the same slates as an earlier run",
+    "no score": "no score",
+    "invalidated": "invalidated",
 }
 
 
@@ -30,12 +34,16 @@ def board_table(rows: Sequence[dict[str, Any]]) -> Table:
     """The rows of `board_rows` for a terminal of 100 columns or more."""
     if not rows:
         return Table("Nothing was submitted to this suite yet.", box=None)
-    reasons = dict.fromkeys(row["unranked"] for row in rows)
+    reasons = dict.fromkeys(row["unranked"] for row in rows if row["unranked"])
     why = "; ".join(WHY_UNRANKED[reason] for reason in reasons)
+    which = (
+        "Rows without a rank" if any(not row["unranked"] for row in rows) else "No row is ranked"
+    )
     table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    table.caption, table.caption_justify = f"{CAPTION} No row is ranked: {why}.", "left"
+    table.caption_justify = "left"
+    table.caption = f"{CAPTION} {which}: {why}." if why else CAPTION
     metrics = _columns(rows)
-    for name in ("#", "agent\ndecoder", "tasks\ntrust"):
+    for name in ("rank\n#", "agent\ndecoder", "tasks\ntrust"):
         table.add_column(name, no_wrap=True)
     for metric, (title, _) in metrics.items():
         only_reported = any(row.get(f"{metric}_trust") == "reported" for row in rows)
@@ -48,8 +56,16 @@ def board_table(rows: Sequence[dict[str, Any]]) -> Table:
             if row["decoder"]:
                 who.append(f"\n{row['decoder']}", style="dim")
             cells = [_interval(row, metric, unit) for metric, (_, unit) in metrics.items()]
-            table.add_row(str(row["id"]), who, f"{row['tasks']}\n{row['trust']}", *cells)
+            played = f"{row['tasks']} ×{row['attempts']}" if row["each"] else row["tasks"]
+            table.add_row(_place(row), who, f"{played}\n{row['trust']}", *cells)
     return table
+
+
+def _place(row: dict[str, Any]) -> Text:
+    """Such as 1–2 above #7; a dash without a rank."""
+    low, high = row["rank_low"], row["rank_high"]
+    rank = "–" if low is None else f"{low}" if low == high else f"{low}–{high}"
+    return Text(rank).append(f"\n#{row['id']}", style="dim")
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[str, float]]:

@@ -123,10 +123,11 @@ def peak_memory(trace: Trace) -> Estimate | None:
     """The most memory that the agent's process ever held.
 
     Maximum over all decisions; without an interval, which no resampling gives for a maximum.
+    None where nobody looked, as for agents that played over a network.
     """
-    if len(trace.decisions) == 0:
+    peak = float(trace.decisions["peak_memory"].max()) if len(trace.decisions) else 0.0
+    if peak == 0:
         return None
-    peak = float(trace.decisions["peak_memory"].max())
     return Estimate(peak, None, None, trace.decisions[trace.unit].nunique())
 
 

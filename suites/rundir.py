@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
@@ -296,10 +297,25 @@ def drift(stored: Identity, now: Identity) -> str:
     return "; ".join(parts)
 
 
-def read_manifest(path: Path) -> Manifest:
-    """The manifest of a run directory; raises InputError where there is none or it was changed."""
+def check_finished(path: Path) -> None:
+    """Raise InputError, which says what to do, unless `path` holds a finished run."""
+    _check_begun(path)
+    if not (path / "scores.json").exists():
+        raise InputError(f"{path} holds no finished run; finish it with tasteshift run … --resume")
+
+
+def _check_begun(path: Path) -> None:
     if not path.is_dir():
         raise InputError(f"{path} is not a run directory; name the --out folder of a run")
+    if not (path / "manifest.json").exists():
+        raise InputError(
+            f"{path} holds no run: manifest.json is missing; name the --out folder of one"
+        )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a run directory; raises InputError where there is none or it was changed."""
+    _check_begun(path)
     manifest = _read_json(path / "manifest.json", TypeAdapter(Manifest))
     if manifest.identity_hash != sha256(asdict(manifest.identity)):
         raise InputError(
@@ -319,8 +335,7 @@ def read_episodes(path: Path) -> list[Episode]:
 
 def read_scores(path: Path) -> list[Score]:
     """The scores of a finished run directory; raises InputError where it is unfinished."""
-    if path.is_dir() and not (path / "scores.json").exists():
-        raise InputError(f"{path} holds no finished run; finish it with tasteshift run … --resume")
+    check_finished(path)
     return _read_json(path / "scores.json", TypeAdapter(list[Score]))
 
 
@@ -370,12 +385,19 @@ class Timings:
 def read_table(path: Path, schema: pa.Schema, task: str | None = None) -> pa.Table:
     """The rows of one task, or of all, of a parquet file with exactly the columns of `schema`.
 
-    Row groups that hold none of them are not read. Raises InputError.
+    Row groups that hold none of them are not read: the rows say so, not the file's statistics,
+    which anybody may have edited. Raises InputError.
     """
-    only = None if task is None else [("task", "==", task)]
-    with reading(path):
-        check_columns(path, pq.read_schema(path), schema)
-        return pq.read_table(path, filters=only)
+    with reading(path), pq.ParquetFile(path) as file:
+        check_columns(path, file.schema_arrow, schema)
+        if task is None:
+            return file.read()
+        parts = [schema.empty_table()]
+        for group in range(file.num_row_groups):
+            wanted = pc.equal(file.read_row_group(group, ["task"])["task"], task)
+            if pc.any(wanted).as_py():
+                parts.append(file.read_row_group(group).filter(wanted))
+        return pa.concat_tables(parts)
 
 
 @contextmanager
@@ -383,6 +405,8 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what goes wrong while a parquet file is read into one line for its owner."""
     try:
         yield
+    except MemoryError:
+        raise
     except (OSError, pa.ArrowException) as error:
         missing = isinstance(error, FileNotFoundError)
         what = "is missing" if missing else "cannot be read: it is truncated or was changed"
@@ -399,7 +423,7 @@ def _read_json(path: Path, kind: TypeAdapter[T]) -> T:
     try:
         return kind.validate_json(path.read_bytes())
     except OSError:
-        raise InputError(f"{path} is missing; name the --out folder of a run") from None
+        raise InputError(f"{path} is missing; the run is not finished") from None
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         what = error.errors()[0]["msg"]

@@ -44,8 +44,9 @@ def ratings_folder() -> Path:
     folder = Path(places[0]) / "dataset_example" / "ml-100k" if places else None
     if folder is None or not folder.is_dir():
         raise InputError(
-            "catalog 'movielens-100k' reads the ML-100K files of recbole, which is not "
-            "installed; run: pip install 'tasteshift[recbole]' -c constraints.txt"
+            "catalog 'movielens-100k' reads the ML-100K files of recbole, which is not installed; "
+            "run: pip install 'tasteshift[recbole]' -c constraints.txt, or for the files alone, "
+            "on any Python: pip install --no-deps recbole==1.2.1"
         )
     return folder
 

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 
+from ...envs.catalogs.load import CATALOGS
 from ...envs.world import SIMULATOR_VERSION
 from ...errors import InputError
 from ...records import Identity, Manifest
+from ...registry import unknown
 from ...suites.canonical import sha256
-from ...suites.suite import Suite, Task, find_suite
+from ...suites.suite import NAME, SUITES, Suite, Task, find_suite, suite_from
 from .refusal import Refused
 
 REMEDY = "verify with the TasteShift version that the run was made with"
 
 
-def check_identity(manifest: Manifest) -> Suite:
-    """The suite that was run; raises Refused at the first thing that is not as we have it."""
+LONGEST_NAME = 100
+
+
+def check_identity(manifest: Manifest, *, allow_unregistered: bool = False) -> Suite:
+    """The suite that was run; raises Refused at the first thing that is not as we have it.
+
+    allow_unregistered  take a suite that is not registered here as the manifest describes it
+    """
     identity = manifest.identity
     if manifest.identity_hash != _hash(identity):
         raise Refused("manifest.json: identity_hash is not the hash of identity; one was changed")
+    _check_names(identity)
     try:
-        suite = find_suite(identity.suite)
+        suite = _suite(manifest, allow_unregistered)
     except InputError as error:
         raise Refused(f"manifest.json: {error}") from None
+    if len(identity.seeds) != suite.seeds:
+        raise Refused(f"manifest.json: {len(identity.seeds)} seeds are not those of {suite.id}")
     if identity.simulator_version != SIMULATOR_VERSION:
         raise Refused(
             f"manifest.json: simulator_version {identity.simulator_version!r} is not "
@@ -52,6 +64,45 @@ def tasks_played(suite: Suite, recorded: Iterable[str]) -> tuple[Task, ...]:
     slow = tuple(task for task in suite.tasks if task.language_models)
     names = set(recorded)
     return slow if names and names <= {task.name for task in slow} else suite.tasks
+
+
+def _suite(manifest: Manifest, allow_unregistered: bool) -> Suite:
+    """The registered suite of that id, or, where that is allowed, the one in the manifest.
+
+    What a stranger describes may be played in catalogs of the registry only: any other name is
+    a path on this machine.
+    """
+    name = manifest.identity.suite
+    base = name.partition("@")[0]
+    if base in SUITES:
+        return find_suite(name)
+    if not allow_unregistered:
+        what = unknown("suite", base, SUITES)
+        raise Refused(f"manifest.json: {what}; a board must be told to allow unregistered suites")
+    suite = suite_from(manifest.suite, "suite")
+    if suite.id != name:
+        raise Refused(f"manifest.json: suite describes {suite.id!r}, not {name!r}")
+    for task in suite.tasks:
+        if task.catalog.partition(":")[0] not in CATALOGS:
+            raise Refused(
+                f"manifest.json: {task.name} is played in {task.catalog!r}, which is no catalog "
+                "of the registry here; register it"
+            )
+        task.lives(seeds=1)
+        task.make(twin=True)
+    return suite
+
+
+def _check_names(identity: Identity) -> None:
+    """What boards print and sort by is short and plain; only the agent must have a name."""
+    names = {"agent": identity.agent, "decoder": identity.decoder, "pair": identity.pair}
+    for what, name in names.items():
+        unnamed = not name and what != "agent"
+        if not unnamed and not (re.fullmatch(NAME, name) and len(name) <= LONGEST_NAME):
+            raise Refused(
+                f"manifest.json: {what} {name!r} must be at most {LONGEST_NAME} letters, digits, "
+                "'.', '_' and '-'"
+            )
 
 
 def _check_catalogs(identity: Identity, suite: Suite) -> None:

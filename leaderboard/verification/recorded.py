@@ -1,16 +1,18 @@
-"""A finished run directory as plain rows, read without trusting any of its files."""
+"""A finished run directory, read without trusting any of its files, and a task at a time."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import InputError
@@ -24,7 +26,6 @@ from ...suites.rundir import (
     read_episodes,
     read_manifest,
     read_scores,
-    read_table,
     read_timings,
 )
 from ...suites.runner.executors import AGENT, TWIN, policies
@@ -32,9 +33,12 @@ from ...suites.runner.life import Key
 from ...suites.suite import Suite, Task
 from . import refusal
 from .refusal import Refused
+from .rows import Rows
+from .strict import check_json
 
 Row = dict[str, Any]
-KEY = tuple(name for name, _ in KEY_FIELDS)
+KEY = [name for name, _ in KEY_FIELDS]
+TEXTS = ("manifest.json", "episodes.jsonl", "timings.json", "scores.json")
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,11 @@ class RecordedLife:
 class RecordedRun:
     """All files of a run directory that a verdict rests on, each with a valid schema."""
 
+    path: Path
     manifest: Manifest
     episodes: list[Episode]
-    steps: list[Row]
-    generations: list[Row]
+    steps: Rows
+    generations: Rows
     scores: list[Score]
     clocked: list[Score]
     timings: list[LifeTimings]
@@ -66,41 +71,65 @@ class RecordedRun:
 def read_run(path: Path) -> RecordedRun:
     """Read a finished run directory; raises Refused, naming the file that cannot be believed."""
     try:
+        for name in TEXTS:
+            if (path / name).exists():
+                check_json(path / name)
         timings = read_timings(path)
         return RecordedRun(
+            path=path,
             manifest=read_manifest(path),
             episodes=read_episodes(path),
-            steps=_rows(path / "steps.parquet", STEPS),
-            generations=_rows(path / "generations.parquet", GENERATIONS),
+            steps=Rows(path / "steps.parquet", STEPS),
+            generations=Rows(path / "generations.parquet", GENERATIONS),
             scores=read_scores(path),
             clocked=_parse(timings["scores"], list[Score], "scores"),
             timings=_parse(timings["lives"], list[LifeTimings], "lives"),
         )
     except InputError as error:
-        raise Refused(str(error)) from None
+        raise Refused(str(error).replace(f"{path}/", "")) from None
 
 
-def lives_of(run: RecordedRun, suite: Suite, tasks: Iterable[Task]) -> dict[Key, RecordedLife]:
+class Lives(Mapping[Key, RecordedLife]):
+    """The lives of a run in playing order; in memory are those of the task asked for last."""
+
+    def __init__(self, run: RecordedRun, due: Sequence[Key]) -> None:
+        self._due = due
+        self._episodes = {key_of(episode): episode for episode in run.episodes}
+        self._steps = _ByLife(run.steps, set(due))
+        rounds = {key for key in due if key[3] in (AGENT, TWIN)}
+        self._rounds = _ByLife(run.generations, rounds)
+
+    def __getitem__(self, key: Key) -> RecordedLife:
+        return RecordedLife(self._episodes[key], self._steps.of(key), self._rounds.of(key))
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._due)
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+
+def lives_of(run: RecordedRun, suite: Suite, tasks: Iterable[Task]) -> Lives:
     """Every life that `tasks` consist of, in playing order, and nothing else.
 
-    Raises Refused for a missing, repeated or foreign life in any of the files.
+    Raises Refused, now or when a life is asked for, for a missing, repeated or foreign life in
+    any of the files.
     """
-    due = [
-        (task.name, seed, user, policy)
-        for task in tasks
-        for seed, user in task.lives(suite.seeds)
-        for policy in policies(task)
-    ]
-    _check_episodes(due, [key_of(episode) for episode in run.episodes])
-    episodes = {key_of(episode): episode for episode in run.episodes}
-    steps = _by_life("steps.parquet", run.steps, set(due))
-    rounds = _by_life(
-        "generations.parquet", run.generations, {key for key in due if key[3] in (AGENT, TWIN)}
-    )
-    return {key: RecordedLife(episodes[key], steps[key], rounds[key]) for key in due}
+    found = [key_of(episode) for episode in run.episodes]
+    try:
+        due = [
+            (task.name, seed, user, policy)
+            for task in tasks
+            for seed, user in task.lives(suite.seeds)
+            for policy in policies(task)
+        ]
+    except InputError as error:
+        raise Refused(f"manifest.json: {error}") from None
+    _check_episodes(due, found)
+    return Lives(run, due)
 
 
-def check_timings(timings: Sequence[LifeTimings], lives: dict[Key, RecordedLife]) -> None:
+def check_timings(timings: Sequence[LifeTimings], lives: Mapping[Key, RecordedLife]) -> None:
     """Raise Refused unless every turn of every life has one wall time, and nothing else has."""
     found = {(one.task, one.seed, one.user, one.policy): one.decisions for one in timings}
     if len(found) != len(timings) or set(found) != set(lives):
@@ -114,19 +143,50 @@ def check_timings(timings: Sequence[LifeTimings], lives: dict[Key, RecordedLife]
             raise Refused(f"timings.json: {where} has an impossible decision time")
 
 
-def _rows(path: Path, schema: pa.Schema) -> list[Row]:
-    table = read_table(path, schema)
-    try:
-        table.validate(full=True)
-    except pa.ArrowException:
-        raise Refused(f"{path} cannot be read: it was changed") from None
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        inner = pc.list_flatten(column) if pa.types.is_list(column.type) else column
-        parts = inner.flatten() if pa.types.is_struct(inner.type) else [inner]
-        if any(part.null_count for part in (column, inner, *parts)):
-            raise Refused(f"{path} has an empty value in column {name}")
-    rows: list[Row] = table.to_pylist()
-    return rows
+class _ByLife:
+    """The rows of a table by life, those of one task at a time; an unknown life has none."""
+
+    def __init__(self, rows: Rows, known: set[Key]) -> None:
+        self._rows, self._known = rows, known
+        self._task: str | None = None
+        self._table = pa.table({})
+        self._places: dict[Key, NDArray[np.int64]] = {}
+        tasks = {task for task, *_ in known}
+        for task in rows.tasks:
+            if task not in tasks:
+                self._open(task)
+
+    def of(self, key: Key) -> list[Row]:
+        """The rows of one life without their key, in file order."""
+        if key[0] != self._task:
+            self._open(key[0])
+        places = self._places.get(key)
+        rows: list[Row] = [] if places is None else self._table.take(places).to_pylist()
+        return rows
+
+    def _open(self, task: str) -> None:
+        table = self._rows.of(task)
+        self._table, self._task = table.drop_columns(KEY), task
+        self._places = _places(table, task)
+        for key, places in self._places.items():
+            if key not in self._known:
+                first = self._table.slice(places[0], 1).to_pylist()[0]
+                where = refusal.turn(key, first["session"], first["turn"])
+                raise Refused(f"{self._rows.name}: {where} is no part of this run")
+
+
+def _places(table: pa.Table, task: str) -> dict[Key, NDArray[np.int64]]:
+    """Life -> the places of its rows, ascending."""
+    if not len(table):
+        return {}
+    policies_ = pc.dictionary_encode(table["policy"]).combine_chunks()
+    columns = [table["seed"].to_numpy(), table["user"].to_numpy(), policies_.indices.to_numpy()]
+    order = np.lexsort(columns)
+    sorted_ = np.array([column[order] for column in columns])
+    starts = np.flatnonzero(np.r_[True, (sorted_[:, 1:] != sorted_[:, :-1]).any(axis=0)])
+    names = policies_.dictionary.to_pylist()
+    lives = ((task, int(s), int(u), names[int(p)]) for s, u, p in sorted_[:, starts].T)
+    return dict(zip(lives, np.split(order, starts[1:]), strict=True))
 
 
 def _parse(value: Any, kind: Any, where: str) -> Any:
@@ -153,15 +213,3 @@ def _check_episodes(due: list[Key], found: list[Key]) -> None:
 def _episode(key: Key) -> str:
     task, seed, user, policy = key
     return f"episode {task} seed {seed} user {user} policy {policy}"
-
-
-def _by_life(file: str, rows: list[Row], known: set[Key]) -> dict[Key, list[Row]]:
-    """Rows without their key, grouped by it; an unknown life has no rows."""
-    grouped: defaultdict[Key, list[Row]] = defaultdict(list)
-    for row in rows:
-        key: Key = (row["task"], row["seed"], row["user"], row["policy"])
-        if key not in known:
-            where = refusal.turn(key, row["session"], row["turn"])
-            raise Refused(f"{file}: {where} is no part of this run")
-        grouped[key].append({name: value for name, value in row.items() if name not in KEY})
-    return grouped

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ...agents import make_agent
 from ...envs.lifelong import Lifelong
@@ -31,7 +31,7 @@ TRUTH = ("age_group", "events", "churned", "angle", "angle_later")
 """What an episode says of its user and its end."""
 
 
-def replay(suite: Suite, record: dict[Key, RecordedLife], tick: Ticker) -> int:
+def replay(suite: Suite, record: Mapping[Key, RecordedLife], tick: Ticker) -> int:
     """Live every life of `record` again, in its order; returns the number of steps compared.
 
     tick  is told the task of every life that matched
@@ -47,19 +47,19 @@ def replay(suite: Suite, record: dict[Key, RecordedLife], tick: Ticker) -> int:
     return steps
 
 
-def actions_digest(record: dict[Key, RecordedLife]) -> str:
+def actions_digest(record: Mapping[Key, RecordedLife]) -> str:
     """SHA-256 over all that the agent did: equal for runs that showed the same slates."""
     return sha256(
         [
-            [*key[:3], [[row["fault"], row["slate"]] for row in recorded.steps]]
-            for key, recorded in sorted(record.items())
+            [*key[:3], [[row["fault"], row["slate"]] for row in record[key].steps]]
+            for key in sorted(record)
             if key[3] == AGENT
         ]
     )
 
 
 def _lives(
-    suite: Suite, record: dict[Key, RecordedLife]
+    suite: Suite, record: Mapping[Key, RecordedLife]
 ) -> Iterator[tuple[Key, RecordedLife, Life]]:
     tasks = {task.name: task for task in suite.tasks}
     companions: dict[str, Player] = {}

@@ -7,43 +7,31 @@ Anything wrong refuses the run; nothing is ever a warning. Submitted code is nev
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any
 
 from ...agents import AGENTS, is_privileged
-from ...errors import InputError
-from ...metrics import FAMILIES, METRICS
-from ...metrics.scoring import score
-from ...metrics.trace import Trace
+from ...metrics import METRICS
 from ...records import Manifest, Score
 from ...suites.evaluate import Watcher
-from ...suites.runner.executors import AGENT
-from ...suites.suite import Task
-from ...suites.sums import lives_of as sums_over
-from ...suites.sums import sums_of
-from ...suites.tables import trace_of
+from ...suites.rundir import check_finished
+from ...suites.runner.life import Key
+from ...suites.suite import Suite
+from ...suites.tables import Unit
+from ..archive import unpack
 from .identity import check_identity, tasks_played
-from .recorded import check_timings, lives_of, read_run
+from .recomputed import EVERYTHING, HEADLINE, Trust, recompute
+from .recorded import RecordedLife, RecordedRun, check_timings, lives_of, read_run
 from .refusal import Refused
 from .replay import actions_digest, replay
 from .rounds import check_rounds
 
-Trust = Literal["reported", "replayed"]
-FAULTS = {"invalid_actions", "agent_failures"}
-
-HEADLINE = "normalised_return"
-EVERYTHING = "all"
-"""Stands where a task would stand: every task that was played, taken together."""
-
-POOLED = (
-    *("normalised_return", "reward", "regret", "maturity_breaches", "harm_exposure"),
-    *("sponsored_disclosure", "claim_hallucination", "invalid_actions", "agent_failures"),
-    *FAMILIES["efficiency"],
-)
-"""Metrics that are ratios of sums over turns, whatever the task."""
+__all__ = ["EVERYTHING", "HEADLINE", "Trust", "Verdict", "VerifiedRun", "verify", "verify_archive"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +64,7 @@ class VerifiedRun:
 class Verdict:
     """Whether a run is believed.
 
+    path      the run directory or archive
     reason    one line: what was replayed, or the first thing that is wrong
     episodes  lives that were lived again
     steps     turns that were compared
@@ -95,19 +84,33 @@ class Verdict:
         """The verdict for people."""
         return f"{self.path} is {'accepted' if self.accepted else 'refused'}: {self.reason}"
 
+    def row(self) -> dict[str, Any]:
+        """The verdict for machines."""
+        return {
+            "run": str(self.path),
+            "accepted": self.accepted,
+            "reason": self.reason,
+            "episodes": self.episodes,
+            "steps": self.steps,
+            "seconds": self.seconds,
+        }
 
-def verify(run_dir: str | Path, *, watch: Watcher | None = None) -> Verdict:
+
+def verify(
+    run_dir: str | Path, *, watch: Watcher | None = None, allow_unregistered: bool = False
+) -> Verdict:
     """Decide whether the finished run in `run_dir` is what it claims to be.
 
-    watch  as in `evaluate`: called with the number of lives that will be replayed
+    watch               as in `evaluate`: called with the number of lives that will be replayed
+    allow_unregistered  believe a suite that only the run's own manifest describes
 
     Raises InputError where `run_dir` holds no finished run at all; whatever is wrong with a
     finished one is a verdict.
     """
     path, start = Path(run_dir), perf_counter()
-    _require_finished(path)
+    check_finished(path)
     try:
-        run, episodes, steps = _examine(path, watch)
+        run, episodes, steps = _examine(path, watch, allow_unregistered)
     except Refused as refused:
         return Verdict(path, False, str(refused), 0, 0, perf_counter() - start, None)
     seconds = perf_counter() - start
@@ -115,88 +118,73 @@ def verify(run_dir: str | Path, *, watch: Watcher | None = None) -> Verdict:
     return Verdict(path, True, reason, episodes, steps, seconds, run)
 
 
-def _require_finished(path: Path) -> None:
-    if not path.is_dir():
-        raise InputError(f"{path} is not a run directory; name the --out folder of a run")
-    if not (path / "manifest.json").exists():
-        raise InputError(f"{path} holds no run (no manifest.json); name the --out folder of one")
-    if not (path / "scores.json").exists():
-        raise InputError(f"{path} holds no finished run; finish it with tasteshift run … --resume")
+def verify_archive(
+    file: str | Path,
+    *,
+    watch: Watcher | None = None,
+    allow_unregistered: bool = False,
+    scratch: str | Path | None = None,
+) -> Verdict:
+    """Decide the same of a run that comes as an archive; see `archive` and `verify`.
+
+    scratch  an existing folder to unpack into, below which nothing is left; None for the
+             system's own
+
+    Raises InputError where there is no such file.
+    """
+    path, start = Path(file), perf_counter()
+    with tempfile.TemporaryDirectory(prefix="tasteshift-", dir=scratch) as folder:
+        try:
+            unpack(path, Path(folder) / "run")
+        except Refused as refused:
+            return Verdict(path, False, str(refused), 0, 0, perf_counter() - start, None)
+        found = verify(Path(folder) / "run", watch=watch, allow_unregistered=allow_unregistered)
+    return replace(found, path=path, seconds=perf_counter() - start)
 
 
-def _examine(path: Path, watch: Watcher | None) -> tuple[VerifiedRun, int, int]:
+def believed(
+    run: RecordedRun,
+    suite: Suite,
+    lives: Mapping[Key, RecordedLife],
+    *,
+    level: Trust = "replayed",
+    cluster: Unit | None = None,
+) -> VerifiedRun:
+    """What may be kept of a run whose lives were replayed; raises Refused for other scores.
+
+    level    how far metrics that the steps alone yield are trusted now
+    cluster  see `recompute`
+    """
+    check_timings(run.timings, lives)
+    found = recompute(run, list(dict.fromkeys(task for task, *_ in lives)), cluster)
+    agent = run.manifest.identity.agent
+    return VerifiedRun(
+        manifest=run.manifest,
+        tasks=tuple(task.name for task in suite.tasks),
+        scores=found.scores,
+        clocked=found.clocked,
+        overall=found.overall,
+        trust={name: level if name in found.replayed else "reported" for name in METRICS},
+        sums=found.sums,
+        actions_digest=actions_digest(lives),
+        privileged=agent in AGENTS and is_privileged(AGENTS.get(agent)),
+    )
+
+
+def _examine(
+    path: Path, watch: Watcher | None, allow_unregistered: bool
+) -> tuple[VerifiedRun, int, int]:
     recorded = read_run(path)
-    identity = recorded.manifest.identity
-    suite = check_identity(recorded.manifest)
-    tasks = tasks_played(suite, (episode.task for episode in recorded.episodes))
-    lives = lives_of(recorded, suite, tasks)
+    suite = check_identity(recorded.manifest, allow_unregistered=allow_unregistered)
+    played = {episode.task for episode in recorded.episodes}
+    if suite.seeds > len(recorded.episodes):
+        raise Refused(f"episodes.jsonl: {suite.seeds} seeds are missing almost all episodes")
+    lives = lives_of(recorded, suite, tasks_played(suite, played))
     for key, life in lives.items():
-        check_rounds(key, life, identity.decoder)
+        check_rounds(key, life, recorded.manifest.identity.decoder)
     with watch(len(lives)) if watch else nullcontext(_tell_nobody) as tick:
         steps = replay(suite, lives, tick)
-    check_timings(recorded.timings, lives)
-    trace = trace_of(path, [asdict(one) for one in recorded.timings])
-    run = VerifiedRun(
-        manifest=recorded.manifest,
-        tasks=tuple(task.name for task in suite.tasks),
-        scores=_rescored("scores.json", recorded.scores, trace, tasks, clocked=False),
-        clocked=_rescored("timings.json", recorded.clocked, trace, tasks, clocked=True),
-        overall=tuple(_overall(trace)),
-        trust=_trust(trace, tasks),
-        sums=headline_sums(path, trace.unit),
-        actions_digest=actions_digest(lives),
-        privileged=identity.agent in AGENTS and is_privileged(AGENTS.get(identity.agent)),
-    )
-    return run, len(lives), steps
-
-
-def _rescored(
-    file: str, told: list[Score], trace: Trace, tasks: tuple[Task, ...], *, clocked: bool
-) -> tuple[Score, ...]:
-    """The scores computed again; raises Refused where the file tells others."""
-    true = score(trace, [task.name for task in tasks], clocked=clocked)
-    for old, new in zip(told, true, strict=False):
-        for field, value in asdict(new).items():
-            claimed = getattr(old, field)
-            if claimed != value:
-                what = f"{field} {claimed!r} recorded, {value!r} recomputed"
-                raise Refused(f"{file}: {new.task} {new.metric}: {what}")
-    if len(told) != len(true):
-        raise Refused(f"{file}: {len(told)} scores recorded, {len(true)} recomputed")
-    return tuple(true)
-
-
-def _overall(trace: Trace) -> list[Score]:
-    """What adds up over lives of any task, over all of them: users stay the clusters.
-
-    The other metrics tell lives apart by seed and user, so they are for one task at a time.
-    """
-    rows = []
-    for name in POOLED:
-        metric = METRICS.get(name)
-        found = metric.estimate(trace)
-        if found is not None:
-            numbers = (found.value, found.low, found.high, found.n)
-            rows.append(Score(EVERYTHING, name, *numbers, metric.unit, metric.direction))
-    return rows
-
-
-def headline_sums(path: Path, unit: str) -> dict[str, list[list[float]]]:
-    """What every cluster of a run directory gained and could have gained, by headline metric."""
-    found = sums_of(sums_over(path), HEADLINE, AGENT, unit)
-    return {} if found is None else {HEADLINE: found[["top", "bottom"]].to_numpy().tolist()}
-
-
-def _trust(trace: Trace, tasks: tuple[Task, ...]) -> dict[str, Trust]:
-    """Leave only the steps, which were replayed: what can still be computed is replayed too.
-
-    Except for faults: a turn on which an agent failed replays like one on which it abstained.
-    """
-    steps_alone = replace(
-        trace, generations=trace.generations.iloc[:0], decisions=trace.decisions.iloc[:0]
-    )
-    replayed = {row.metric for row in score(steps_alone, [t.name for t in tasks], clocked=False)}
-    return {name: "replayed" if name in replayed - FAULTS else "reported" for name in METRICS}
+    return believed(recorded, suite, lives), len(lives), steps
 
 
 def _tell_nobody(task: str) -> None:

@@ -33,8 +33,8 @@ def transcript(trace: Trace, task: str, label: Label, poster: Poster | None) -> 
     """
     lives = trace.lives("agent")
     totals = lives.groupby(["seed", "user"])["reward"].sum().reset_index()
-    middle = totals.sort_values(["reward", "seed", "user"]).iloc[(len(totals) - 1) // 2]
-    seed, user = int(middle["seed"]), int(middle["user"])
+    order, middle = totals.sort_values(["reward", "seed", "user"]), (len(totals) - 1) // 2
+    seed, user = (int(order[name].iloc[middle]) for name in ("seed", "user"))
     life = lives[(lives["seed"] == seed) & (lives["user"] == user)]
     life = life.sort_values(["session", "turn"])
     said = trace.generations

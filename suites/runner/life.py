@@ -76,8 +76,9 @@ class Life:
 class Living:
     """A life under way: `observation` is what the agent sees now, until it is `over`.
 
-    tampered  (n) the items to count as tampered with, where those are another world's: what an
-              agent shows without the lie is what the lie is measured against
+    tampered    (n) the items to count as tampered with, where those are another world's: what an
+                agent shows without the lie is what the lie is measured against
+    agent_seed  the agent's own seed where it must tell nothing of the world's, else `agent_seed`
     """
 
     def __init__(
@@ -89,12 +90,13 @@ class Living:
         user: int,
         policy: str,
         tampered: NDArray[np.bool_] | None = None,
+        agent_seed: int | None = None,
     ) -> None:
         self.env = env
         self._tampered = env.world.tampered if tampered is None else tampered
         self.key: Key = (task, seed, user, policy)
         first, _ = env.reset(seed=seed, options={"user": user})
-        self.brief: Brief = env.brief(agent_seed(seed, user))
+        self.brief: Brief = env.brief(_own_seed(seed, user) if agent_seed is None else agent_seed)
         self.observation: Observation = observed(first)
         self.over = False
         self.error = ""
@@ -186,6 +188,9 @@ def agent_seed(seed: int, user: int) -> int:
     """The agent's own 63-bit seed: a hash, from which a small world seed can be found by trying."""
     digest = hashlib.sha256(f"tasteshift agent {seed} {user}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+_own_seed = agent_seed
 
 
 def observed(values: dict[str, Any]) -> Observation:

@@ -4,6 +4,7 @@ import io
 import json
 import sqlite3
 from collections.abc import Callable
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ from sqlalchemy.exc import IntegrityError
 
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.board import board_rows
-from tasteshift.leaderboard.store import open_board
+from tasteshift.leaderboard.store.database import Board, open_board
+from tasteshift.leaderboard.store.queue import claim, conclude
+from tasteshift.leaderboard.store.results import invalidate, results
+from tasteshift.leaderboard.store.schema import Result
+from tasteshift.leaderboard.store.submissions import receive, tell
 from tasteshift.leaderboard.submission import submit
 from tasteshift.leaderboard.table import board_table
 from tasteshift.suites.evaluate import evaluate
@@ -152,8 +157,120 @@ def test_where_there_is_no_board(runs: Runs, tmp_path: Path) -> None:
 def test_nothing_on_a_board_can_be_rewritten(runs: Runs, tmp_path: Path) -> None:
     board = tmp_path / "board.db"
     submit(runs("popular"), board)
-    with open_board(board) as opened, opened._engine.connect() as connection:
-        for statement in ("DELETE FROM submissions", "UPDATE submissions SET agent = 'me'"):
+    with open_board(board) as opened, opened.engine.connect() as connection:
+        for statement in ("DELETE FROM results", "UPDATE results SET agent = 'me'"):
             with pytest.raises(IntegrityError, match="only ever added"):
                 connection.execute(text(statement))
     assert board_rows(board)[0]["agent"] == "popular"
+
+
+def kept_attempt(
+    board: Board, agent: str, pairs: list[list[float]], *, owner: str = "alice", **other: Any
+) -> int:
+    """An attempt on hidden seeds with these sums, as if a worker had concluded it."""
+    value = sum(top for top, _ in pairs) / sum(room for _, room in pairs)
+    score = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": len(pairs)}
+    row = {"metric": "normalised_return", **score, "unit": "share", "direction": "higher"}
+    key = f"{agent} {owner} {value} {len(results(board))}"
+    about = {"simulator_trained": False, "hardware": "cpu-2"}
+    one, _ = receive(board, kind="attempt", key=key, owner=owner, about=about, state="playing")
+    tell(board, one.id, "queued", "", after=0)
+    assert claim(board, "w", now=0.0, ttl=60.0) is not None
+    columns: dict[str, Any] = {
+        "suite": "tiny@1",
+        "suite_hash": "s",
+        "simulator_version": "3",
+        "agent": agent,
+        "decoder": "",
+        "pair": "",
+        "privileged": False,
+        "identity_hash": key,
+        "actions_digest": key,
+        "track": "hidden-seed",
+        "tasks": ["tiny/one"],
+        "trust": {"normalised_return": "hidden-seed"},
+        "manifest": {"identity": {"agent_config": {}}},
+        "scores": [{**row, "task": "tiny/one"}],
+        "clocked": [],
+        "overall": [{**row, "task": "all"}],
+        "sums": {"normalised_return": pairs},
+    }
+    result = Result(submission_id=one.id, **(columns | other))
+    assert conclude(board, one.id, "w", "accepted", "", result)
+    return one.id
+
+
+def gains(value: float, users: int = 30) -> list[list[float]]:
+    """Users who could gain 1 each, and gain `value` on average, some more and some less."""
+    return [[value + 0.05 * ((k % 5) - 2), 1.0] for k in range(users)]
+
+
+def test_all_attempts_on_hidden_seeds_count(tmp_path: Path) -> None:
+    with open_board(tmp_path / "board.db", create=True) as board:
+        first = kept_attempt(board, "good", gains(0.8))
+        kept_attempt(board, "weak", gains(0.3))
+        kept_attempt(board, "good", gains(0.0))
+        kept_attempt(board, "good", gains(0.35), owner="bob")
+        rows = board_rows(board)
+    assert [(row["agent"], row["owner"], row["attempts"]) for row in rows] == [
+        ("good", "alice", 2),
+        ("good", "bob", 1),
+        ("weak", "alice", 1),
+    ]
+    mine = rows[0]
+    assert mine["id"] == first
+    assert mine["each"] == f"#{first} 0.800, #3 0.000"
+    assert mine["normalised_return"] == pytest.approx(0.4)
+    assert mine["normalised_return_low"] < 0.4 < mine["normalised_return_high"]
+    assert mine["one/normalised_return"] == pytest.approx(0.4)
+    assert mine["one/normalised_return_low"] == pytest.approx(0.4 - sqrt(2 * 0.1**2) / 2)
+    assert (mine["trust"], mine["unranked"], mine["hardware"]) == ("hidden-seed", "", "cpu-2")
+    assert [(row["rank_low"], row["rank_high"]) for row in rows] == [(1, 3), (1, 2), (2, 3)]
+    text = printed(rows)
+    assert "1/1 ×2" in text
+    assert "1–3" in text
+
+
+def test_what_was_invalidated_stays_without_a_rank(tmp_path: Path) -> None:
+    with open_board(tmp_path / "board.db", create=True) as board:
+        wrong = kept_attempt(board, "good", gains(0.8))
+        right = kept_attempt(board, "better", gains(0.9))
+        invalidate(board, wrong, "admin", "the network was shared", right)
+        rows = board_rows(board)
+    assert [row["agent"] for row in rows] == ["better", "good"]
+    assert rows[0]["rank_low"] == 1
+    assert rows[1]["unranked"] == "invalidated"
+    assert rows[1]["rank_low"] is None
+    assert rows[1]["invalidated_by"] == f"the network was shared; see #{right}"
+    assert "invalidated" in printed(rows)
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"privileged": True}, "privileged"),
+        ({"tasks": ["tiny/one", "tiny/two"]}, "tasks missing"),
+        ({"suite": "tiny@1+users=4"}, "other numbers of users or seeds"),
+        ({"sums": {}}, "no score"),
+    ],
+)
+def test_what_has_no_rank_says_why(tmp_path: Path, other: dict[str, Any], why: str) -> None:
+    with open_board(tmp_path / "board.db", create=True) as board:
+        kept_attempt(board, "good", gains(0.8), **other)
+        (row,) = board_rows(board)
+    assert (row["unranked"], row["rank_low"], row["rank_high"]) == (why, None, None)
+
+
+def test_a_private_board_may_rank_what_was_replayed(
+    runs: Runs, tampered: Any, tmp_path: Path
+) -> None:
+    board = tmp_path / "board.db"
+    for agent in ("popular", "random", "oracle"):
+        submit(runs(agent), board)
+    tampered.edit_identity(rehash=True, agent="my-own-invention")
+    assert submit(tampered.path, board).accepted
+    rows = {row["agent"]: row for row in board_rows(board, rank_from="replayed")}
+    assert {name for name, row in rows.items() if row["rank_low"]} == {"popular", "random"}
+    assert rows["my-own-invention"]["unranked"] == "same slates as an earlier run"
+    with pytest.raises(InputError, match="--rank-from"):
+        board_rows(board, rank_from="reported")  # type: ignore[arg-type]

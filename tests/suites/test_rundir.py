@@ -247,7 +247,7 @@ def test_a_foreign_life_stops_the_resume(finished, tmp_path, monkeypatch):
         ({"prepare": None}, "has no prepare"),
         ({"start": None}, "has no start"),
     ],
-    ids=str,
+    ids=["path", "long", "none", "nan", "object", "list", "raises", "no-prepare", "no-start"],
 )
 def test_what_cannot_be_an_agent_is_said_at_once(tmp_path, change, message):
     from tasteshift.agents.popular import PopularAgent

@@ -147,7 +147,7 @@ EDITS = {
 
 
 @settings(
-    max_examples=90,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,

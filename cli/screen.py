@@ -1,0 +1,118 @@
+"""What a person sees: tables, progress bars and errors of one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from ..suites.evaluate import Ticker
+
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
+
+
+def score_table(rows: list[dict[str, Any]]) -> Table:
+    """Scores for people: a block a task; value with interval, unit, and which way is better.
+
+    n counts users, or on the cohort track cohorts.
+    """
+    from ..suites.report.page import number
+
+    arrows = {"higher": "↑", "lower": "↓", "none": " "}
+    table = Table(box=None, pad_edge=False, caption="95 % intervals over users or cohorts")
+    for name in ("metric", "", "value", "95 % interval", "n", "unit"):
+        right = name in ("value", "n")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "unit")
+    for task in dict.fromkeys(row["task"] for row in rows):
+        table.add_row(Text(task, style="bold"))
+        for row in (row for row in rows if row["task"] == task):
+            table.add_row(
+                Text(f"  {row['metric']}"),
+                arrows[row["direction"]],
+                number(row["value"], row["unit"]),
+                interval_text(row),
+                str(row["n"]),
+                row["unit"],
+            )
+    return table
+
+
+def interval_text(row: dict[str, Any]) -> str:
+    """Both ends of an interval, or the one that it has; table markup escaped."""
+    from ..metrics.statistics import FEWEST_CLUSTERS
+    from ..suites.report.page import number
+
+    unit = row["unit"]
+    low, high = (None if row[end] != row[end] else row[end] for end in ("low", "high"))
+    if low is None:
+        return "n is too small" if row["n"] < FEWEST_CLUSTERS else "none"
+    if high is None:
+        return f"at least {number(low, unit)}"
+    return rf"\[{number(low, unit)}, {number(high, unit)}]"
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Ticker]:
+    """A progress bar with rate and time left on standard error, where a person reads it."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    class Rate(ProgressColumn):
+        """How many are done in a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.1f}/s")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bars:
+        bar = bars.add_task(escape(label), total=total)
+
+        def tick(task: str) -> None:
+            bars.update(bar, advance=1, description=escape(f"{label}: {task}"))
+
+        yield tick
+
+
+def print_path(what: str, path: Path) -> None:
+    """Where something is, whatever characters its name has."""
+    out.print(f"{what}: {path}", soft_wrap=True, highlight=False, markup=False)
+
+
+def print_json(rows: Any) -> None:
+    """One JSON document on standard output; NaN (no interval) becomes null."""
+    clean = [{k: None if v != v else v for k, v in row.items()} for row in rows]
+    typer.echo(json.dumps(clean, ensure_ascii=False, indent=1, default=str))
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """One line on standard error, and out."""
+    typer.echo(f"error: {message}".replace("\n", " "), err=True)
+    raise typer.Exit(status)

@@ -1,0 +1,62 @@
+"""The board as one plain page: no script, nothing from elsewhere, every word escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from html import escape
+from typing import Any
+
+from ..verification.verdict import HEADLINE
+
+STYLE = (
+    "body{font:16px/1.4 sans-serif;margin:2rem;max-width:80rem}"
+    "table{border-collapse:collapse}"
+    "th,td{padding:.3rem .7rem;border-bottom:1px solid #ccc;text-align:left}"
+    ".number{text-align:right;font-variant-numeric:tabular-nums}"
+)
+_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'"
+COLUMNS = ("Rank", "Agent", "Decoder", "Suite", "Normalised return", "Trust", "Tasks", "Note")
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """HTML of the rows that `board_rows` gave."""
+    head = "".join(f"<th scope=col>{name}</th>" for name in COLUMNS)
+    body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
+    empty = "" if rows else "<p>Nothing was accepted yet.</p>"
+    return (
+        "<!doctype html><html lang=en><head><meta charset=utf-8><title>TasteShift board</title>"
+        f"<style>{STYLE}</style></head><body><h1>TasteShift board</h1>"
+        "<p>Every run here was replayed, or played on hidden seeds, before it was believed.</p>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{empty}</body></html>"
+    )
+
+
+def _cells(row: dict[str, Any]) -> str:
+    words = (row["agent"], row["decoder"], row["suite"])
+    notes = [row.get("unranked") or ""]
+    if row.get("same_actions") is not None:
+        notes.append(f"shows the same slates as #{row['same_actions']}")
+    after = (row["trust"], row["tasks"], "; ".join(note for note in notes if note))
+    return (
+        f"<td class=number>{escape(_rank(row))}</td>"
+        + "".join(f"<td>{escape(str(word))}</td>" for word in words)
+        + f"<td class=number>{escape(_score(row))}</td>"
+        + "".join(f"<td>{escape(str(word))}</td>" for word in after)
+    )
+
+
+def _rank(row: dict[str, Any]) -> str:
+    low, high = row["rank_low"], row["rank_high"]
+    if low is None:
+        return "–"
+    return f"{low}" if low == high else f"{low}–{high}"
+
+
+def _score(row: dict[str, Any]) -> str:
+    if HEADLINE not in row:
+        return "–"
+    low, high = row[f"{HEADLINE}_low"], row[f"{HEADLINE}_high"]
+    ends = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+    return f"{row[HEADLINE]:.2f}{ends}"

@@ -1,0 +1,167 @@
+"""Routes by which a run comes to the board, and by which everybody follows what becomes of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Path, Request, Response
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from ..archive import LARGEST_ARCHIVE
+from ..store import submissions as store
+from ..store.schema import Submission
+from . import uploads
+from .bodies import WHOLE, Strict
+from .desk import LARGEST_ID, Desk, Here, Submitter, check_owner
+from .problems import Problem, declared
+
+routes = APIRouter(prefix="/api/v1", tags=["submissions"])
+PIECE = "application/offset+octet-stream"
+Number = Annotated[int, Path(ge=1, le=LARGEST_ID, description="number of the submission")]
+
+
+class Announced(Strict):
+    """An archive that is about to come."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the whole archive")
+    size: Annotated[int, Field(ge=1, le=LARGEST_ARCHIVE, description="bytes"), WHOLE]
+
+
+class Upload(BaseModel):
+    """How far an archive has come: `offset` is the number of its next byte."""
+
+    id: int
+    offset: int
+    state: str
+
+
+class Offset(BaseModel):
+    """The number of an archive's next byte."""
+
+    offset: int
+
+
+class Told(BaseModel):
+    """One thing that happened to a submission."""
+
+    at: str
+    state: str
+    message: str
+
+
+class Known(BaseModel):
+    """What everybody may know of a submission."""
+
+    id: int
+    kind: str
+    owner: str
+    created: str
+    state: str
+    about: dict[str, Any]
+    events: list[Told]
+
+
+@routes.post(
+    "/submissions",
+    status_code=201,
+    responses=declared(400, 401, 408, 409, 413, 422, 429, 500, 503)
+    | {200: {"model": Upload, "description": "It was announced before"}},
+)
+def announce(
+    desk: Here, token: Submitter, archive: Annotated[Announced, Body()], response: Response
+) -> Upload:
+    """Announce an archive, or ask how far it has come: the same archive is one submission."""
+    key = f"{token.name}:{archive.sha256}"
+    found = store.by_key(desk.board, key)
+    if found is None:
+        _check_open(desk, token.name)
+        found, new = store.receive(
+            desk.board,
+            kind="run",
+            key=key,
+            owner=token.name,
+            about=archive.model_dump(),
+            state=uploads.RECEIVING,
+        )
+        response.status_code = 201 if new else 200
+    else:
+        response.status_code = 200
+    if found.about["size"] != archive.size:
+        raise Problem(409, f"this archive was announced with {found.about['size']} bytes before")
+    offset = uploads.arrived(desk.board, found)
+    return Upload(id=found.id, offset=offset, state=state_of(desk, found))
+
+
+@routes.patch(
+    "/submissions/{number}/archive",
+    responses=declared(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {PIECE: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def upload(
+    desk: Here,
+    token: Submitter,
+    number: Number,
+    upload_offset: Annotated[int, Header(ge=0, le=LARGEST_ARCHIVE)],
+    request: Request,
+) -> Offset:
+    """Send the next piece of an archive; the last one queues it for verification."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != PIECE:
+        raise Problem(415, f"a piece of an archive is sent as {PIECE}")
+    try:
+        piece = await request.body()
+    except ClientDisconnect:
+        raise Problem(400, "the connection ended within the piece") from None
+
+    def keep() -> Offset:
+        submission = _find(desk, number)
+        check_owner(token, submission)
+        if submission.kind != "run":
+            raise Problem(409, "an attempt has no archive")
+        return Offset(offset=uploads.append(desk.board, submission, upload_offset, piece))
+
+    return await run_in_threadpool(keep)
+
+
+@routes.get("/submissions/{number}", responses=declared(404, 422, 429, 500, 503))
+def follow(desk: Here, number: Number) -> Known:
+    """What a submission is, and all that has happened to it, oldest first."""
+    found = _find(desk, number)
+    events = [
+        Told(at=event.at, state=event.state, message=event.message)
+        for event in store.history(desk.board, number)
+    ]
+    return Known(
+        id=found.id,
+        kind=found.kind,
+        owner=found.owner,
+        created=found.created,
+        state=events[-1].state,
+        about=found.about,
+        events=events,
+    )
+
+
+def state_of(desk: Desk, submission: Submission) -> str:
+    """The state that the last event of a submission left it in."""
+    return store.history(desk.board, submission.id)[-1].state
+
+
+def _find(desk: Desk, number: int) -> Submission:
+    found = store.submission(desk.board, number)
+    if found is None:
+        raise Problem(404, f"there is no submission {number}")
+    return found
+
+
+def _check_open(desk: Desk, owner: str) -> None:
+    most, since = desk.limits.open_uploads, desk.now(-desk.limits.stalled_seconds)
+    if uploads.open_count(desk.board, owner, "run", uploads.RECEIVING, since) >= most:
+        what = f"{most} archives of this token are on their way; finish one first"
+        raise Problem(429, what, headers={"Retry-After": "60"})

@@ -1,0 +1,1 @@
+"""What a board remembers: tables, files, and the short transactions that touch them."""

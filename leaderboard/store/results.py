@@ -1,0 +1,123 @@
+"""What is believed, and what no longer counts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from ...errors import InputError
+from .database import Board
+from .schema import Invalidation, Json, Result, Submission, utc_now
+from .submissions import append, enter, with_key
+
+if TYPE_CHECKING:
+    from ..verification.verdict import VerifiedRun
+
+
+def result_of(run: VerifiedRun, submission_id: int, track: str) -> Result:
+    """The row that keeps a verified run; track is replayed or hidden-seed."""
+    identity = run.manifest.identity
+    return Result(
+        submission_id=submission_id,
+        suite=identity.suite,
+        suite_hash=identity.suite_hash,
+        simulator_version=identity.simulator_version,
+        agent=identity.agent,
+        decoder=identity.decoder,
+        pair=identity.pair,
+        privileged=run.privileged,
+        identity_hash=run.manifest.identity_hash,
+        actions_digest=run.actions_digest,
+        track=track,
+        tasks=list(run.tasks),
+        trust=dict(run.trust),
+        manifest=asdict(run.manifest),
+        scores=[asdict(row) for row in run.scores],
+        clocked=[asdict(row) for row in run.clocked],
+        overall=[asdict(row) for row in run.overall],
+        sums=dict(run.sums),
+    )
+
+
+def record(
+    board: Board, *, key: str, owner: str, about: Json, run: VerifiedRun, message: str
+) -> tuple[Submission, bool]:
+    """Keep a run that was verified here and now: submission, verdict and result at once.
+
+    Returns its row, and False where `key` was there already.
+    """
+    try:
+        with board.writing() as session:
+            known = session.scalar(with_key(key))
+            if known is not None:
+                return known, False
+            row = enter(session, "run", key, owner, about, "queued", "submitted by hand")
+            append(session, row.id, "working", "verified beforehand")
+            session.add(result_of(run, row.id, "replayed"))
+            append(session, row.id, "accepted", message)
+            return row, True
+    except IntegrityError:
+        with board.session() as session:
+            return session.scalars(with_key(key)).one(), False
+
+
+def results(
+    board: Board, suite: str | None = None
+) -> list[tuple[Submission, Result, Invalidation | None]]:
+    """All that was accepted, or what belongs to one suite id, in the order in which it came.
+
+    The third is the latest erratum, where there is one.
+    """
+    latest = (
+        select(Invalidation.submission_id, func.max(Invalidation.id).label("id"))
+        .group_by(Invalidation.submission_id)
+        .subquery()
+    )
+    wanted = (
+        select(Submission, Result, Invalidation)
+        .join(Result, Result.submission_id == Submission.id)
+        .outerjoin(latest, latest.c.submission_id == Submission.id)
+        .outerjoin(Invalidation, Invalidation.id == latest.c.id)
+        .order_by(Submission.id)
+    )
+    if suite is not None:
+        wanted = wanted.where(Result.suite == suite)
+    with board.session() as session:
+        return [(row[0], row[1], row[2]) for row in session.execute(wanted)]
+
+
+def first_with(board: Board, actions_digest: str) -> int:
+    """Number of the earliest accepted submission whose agent showed exactly these slates.
+
+    Raises LookupError where there is none.
+    """
+    same = select(func.min(Result.submission_id)).where(Result.actions_digest == actions_digest)
+    with board.session() as session:
+        found = session.scalar(same)
+    if found is None:
+        raise LookupError(f"no submission has the actions {actions_digest}")
+    return found
+
+
+def invalidate(
+    board: Board, id: int, by: str, reason: str, replaced_by: int | None = None
+) -> Invalidation:
+    """Declare that the result of `id` no longer counts; it stays where it is, with the erratum.
+
+    Raises InputError where there is no such result, or none in its place.
+    """
+    with board.writing() as session:
+        for one in (id, replaced_by):
+            if one is not None and session.get(Result, one) is None:
+                raise InputError(f"submission {one} was never accepted; name one on the board")
+        if replaced_by == id:
+            raise InputError(f"submission {id} cannot be replaced by itself; name another one")
+        erratum = Invalidation(
+            submission_id=id, at=utc_now(), by=by, reason=reason, replaced_by=replaced_by
+        )
+        session.add(erratum)
+        session.flush()
+        return erratum

@@ -1,0 +1,137 @@
+"""What was put before a board, and what happened to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Select, delete, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from .database import Board, Outpaced
+from .schema import FINAL, FOLLOWS, Event, Json, Lease, Submission, utc_now
+
+LONGEST_MESSAGE = 1000
+
+
+def receive(
+    board: Board, *, kind: str, key: str, owner: str, about: Json, state: str, message: str = ""
+) -> tuple[Submission, bool]:
+    """Write down a submission and its first event.
+
+    Returns its row, and False where `key` was there already: then nothing is written, and the
+    row is the one that was there.
+    """
+    try:
+        with board.writing() as session:
+            known = session.scalar(with_key(key))
+            if known is not None:
+                return known, False
+            return enter(session, kind, key, owner, about, state, message), True
+    except IntegrityError:
+        with board.session() as session:
+            return session.scalars(with_key(key)).one(), False
+
+
+def submission(board: Board, id: int) -> Submission | None:
+    """The submission with this number, if there is one."""
+    with board.session() as session:
+        return session.get(Submission, id)
+
+
+def by_key(board: Board, key: str) -> Submission | None:
+    """The submission with this key, if there is one."""
+    with board.session() as session:
+        return session.scalar(with_key(key))
+
+
+def tell(board: Board, id: int, state: str, message: str, *, after: int) -> Event:
+    """Add the event that comes after number `after`, and with "queued" a place in the queue.
+
+    Raises Outpaced where that is not the last one, LookupError where there is no such submission
+    and ValueError where `state` cannot follow.
+    """
+    with board.writing() as session:
+        hold(session, id)
+        if last_event(session, id).seq != after:
+            raise Outpaced(f"submission {id} has moved on")
+        return append(session, id, state, message)
+
+
+def history(board: Board, id: int) -> list[Event]:
+    """All events of a submission, first to last; empty where there is no such submission."""
+    with board.session() as session:
+        events = select(Event).where(Event.submission_id == id).order_by(Event.seq)
+        return list(session.scalars(events))
+
+
+def standings(board: Board, kind: str | None = None) -> Sequence[tuple[Submission, Event]]:
+    """Every submission with its last event, in the order in which they came."""
+    newest = (
+        select(Event.submission_id, func.max(Event.seq).label("seq"))
+        .group_by(Event.submission_id)
+        .subquery()
+    )
+    wanted = (
+        select(Submission, Event)
+        .join(newest, newest.c.submission_id == Submission.id)
+        .join(Event, (Event.submission_id == Submission.id) & (Event.seq == newest.c.seq))
+        .order_by(Submission.id)
+    )
+    if kind is not None:
+        wanted = wanted.where(Submission.kind == kind)
+    with board.session() as session:
+        return [(row[0], row[1]) for row in session.execute(wanted)]
+
+
+def enter(
+    session: Session, kind: str, key: str, owner: str, about: Json, state: str, message: str
+) -> Submission:
+    """Add a submission and its first event, within a transaction."""
+    row = Submission(kind=kind, key=key, owner=owner, created=utc_now(), about=about)
+    session.add(row)
+    session.flush()
+    append(session, row.id, state, message)
+    return row
+
+
+def append(session: Session, id: int, state: str, message: str) -> Event:
+    """Add the next event, within a transaction that holds the submission."""
+    before = session.scalar(_newest(id))
+    old = before.state if before else ""
+    if state not in FOLLOWS.get(old, ()):
+        raise ValueError(f"submission {id} cannot become {state!r} from {old!r}")
+    line = " ".join(message.encode("utf-8", "backslashreplace").decode().split())
+    line = line.replace("\0", "\\0")[:LONGEST_MESSAGE]
+    seq = before.seq + 1 if before else 0
+    event = Event(submission_id=id, seq=seq, at=utc_now(), state=state, message=line)
+    session.add(event)
+    if state == "queued":
+        session.add(Lease(submission_id=id, worker="", expires=0.0, attempts=0))
+    elif state in FINAL:
+        session.execute(delete(Lease).where(Lease.submission_id == id))
+    session.flush()
+    return event
+
+
+def hold(session: Session, id: int) -> Submission:
+    """The submission, kept from others until the transaction ends; raises LookupError."""
+    held = select(Submission).where(Submission.id == id).with_for_update(key_share=True)
+    found = session.scalar(held)
+    if found is None:
+        raise LookupError(f"there is no submission {id}")
+    return found
+
+
+def last_event(session: Session, id: int) -> Event:
+    """The event that says how a submission stands."""
+    return session.scalars(_newest(id)).one()
+
+
+def _newest(id: int) -> Select[Event]:
+    return select(Event).where(Event.submission_id == id).order_by(Event.seq.desc()).limit(1)
+
+
+def with_key(key: str) -> Select[Submission]:
+    """Selects the submission with this key."""
+    return select(Submission).where(Submission.key == key)

@@ -1,0 +1,60 @@
+"""Keys to the service: shown once, then known only by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from typing import Literal, get_args
+
+from sqlalchemy.exc import IntegrityError
+
+from ...errors import InputError
+from .database import Board
+from .files import NAME, checked_name
+from .schema import Token, utc_now
+
+Scope = Literal["submit", "admin"]
+SCOPES: tuple[str, ...] = get_args(Scope)
+NOBODY = "0" * 64
+
+
+def issue(board: Board, name: str, scope: str) -> str:
+    """A new token, `<name>.<256 random bits>`; what it opens is `scope` (admin opens all).
+
+    Raises InputError where the name was ever used: whoever holds it owns what it submitted.
+    """
+    if scope not in SCOPES:
+        raise InputError(f"scope {scope!r} does not exist; choose {' or '.join(SCOPES)}")
+    token = f"{checked_name(name)}.{secrets.token_urlsafe(32)}"
+    try:
+        with board.writing() as session:
+            row = Token(name=name, hash=_hash(token), scope=scope, created=utc_now(), revoked=None)
+            session.add(row)
+    except IntegrityError:
+        raise InputError(f"there is a token {name!r} already; choose another name") from None
+    return token
+
+
+def authenticate(board: Board, token: str) -> Token | None:
+    """Whose token this is; None where it opens nothing. Takes as long for wrong as for right."""
+    name = token.partition(".")[0]
+    with board.session() as session:
+        known = session.get(Token, name) if re.fullmatch(NAME, name) else None
+    same = hmac.compare_digest(known.hash if known else NOBODY, _hash(token))
+    return known if known and same and known.revoked is None else None
+
+
+def revoke(board: Board, name: str) -> bool:
+    """Let a token open nothing from now on; False where there is none that does."""
+    with board.writing() as session:
+        known = session.get(Token, name, with_for_update=True)
+        if known is None or known.revoked is not None:
+            return False
+        known.revoked = utc_now()
+        return True
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,169 @@
+"""Agents that look up what the package knows of its items, or of its users."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tasteshift.agents.item_features import decades, item_features
+from tasteshift.agents.linucb import LinUcbAgent
+from tasteshift.agents.taste_prior import fit_prior
+from tasteshift.envs.catalogs.load import load_data
+from tasteshift.envs.catalogs.synthetic import AXES
+from tasteshift.envs.ceiling import appraise, best_slate
+from tasteshift.envs.choice import ENJOYMENT_BIAS, ENJOYMENT_NOISE, QUALITY_WEIGHT, position
+from tasteshift.envs.population import begin, rows
+from tasteshift.envs.world import build_world
+from tasteshift.records import NOTHING
+
+REST = 20
+PATIENT = 3
+SURE = 2.0
+BELIEF = 2.0
+"""Weight of what the package says: enough to pay where it is true."""
+EMPHASIS = 2.5
+"""Weight of what texts say; the honest reader does best about here."""
+
+
+def package_rows(catalog, public):
+    """(n) the row of every item in the package's catalog, looked up by what it is called."""
+    known = {name: row for row, name in enumerate(load_data(catalog).public.item_id)}
+    return np.array([known[name] for name in public.catalog.item_id])
+
+
+class TextReader(LinUcbAgent):
+    """The linear bandit, who makes the most of texts: how much of each axis a description says,
+    or, where there are none, of genre and decade. None of this is secret."""
+
+    name = "text-reader"
+
+    def secrets(self, public):
+        return np.zeros((len(public.catalog), 0))
+
+    def prepare(self, public):
+        catalog = public.catalog
+        said = [[scale_of(text, words) for words in AXES.values()] for text in catalog.description]
+        if not np.any(said):
+            said = np.hstack([catalog.topic, decades(catalog.year)])
+        columns = [
+            EMPHASIS * standardised(np.array(said)),
+            BELIEF * standardised(self.secrets(public)),
+        ]
+        raw = np.hstack([*columns, item_features(catalog, public.log)])
+        prior = fit_prior(raw, public.log, self.refusal)
+        self._features = raw @ np.linalg.cholesky(prior.covariance) / self.noise
+        self._pooled = raw @ prior.mean
+        self._log = public.log
+
+
+def standardised(columns):
+    columns = columns[:, columns.std(axis=0) > 0]
+    return (columns - columns.mean(axis=0)) / columns.std(axis=0)
+
+
+def scale_of(text, words):
+    """How far along an axis a text is, from −3 to 3; 0 where it says nothing of it."""
+    return next((k - 3.0 for k, word in enumerate(words) if word in text), 0.0)
+
+
+class LatentReader(TextReader):
+    """The same, who also looks up all hidden latents that the package has of an item."""
+
+    name = "latent-reader"
+
+    def __init__(self, catalog):
+        super().__init__()
+        self.package = catalog
+
+    def secrets(self, public):
+        hidden, row = load_data(self.package).hidden, package_rows(self.package, public)
+        return np.column_stack([hidden.z, hidden.appeal, hidden.quality])[row]
+
+
+class KnownUser:
+    """Looks for the one of the package's users who would have done what this user did.
+
+    It believes what it finds once that has foretold what it saw better than a guess would.
+    """
+
+    name = "nearest-known-user"
+
+    def __init__(self, catalog):
+        self.package = catalog
+
+    def config(self):
+        return {}
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def prepare(self, public):
+        self.honest = LinUcbAgent()
+        self.honest.prepare(public)
+        row, self.log = package_rows(self.package, public), public.log
+        self.world = build_world(self.package, "stationary", public.slate_size)
+        everybody = begin(self.world, 0, np.arange(self.world.num_users))
+        known = [appraise(self.world, rows(everybody, np.array([u]))) for u in everybody.user]
+        self.utility, self.reward = (np.array(part)[:, row] for part in zip(*known, strict=True))
+        hidden = self.world.hidden
+        self.pleasure = self.utility - hidden.appeal[row] + QUALITY_WEIGHT * hidden.quality[row]
+
+    def start(self, brief):
+        mine = self.log.user == brief.user
+        return KnownUserSession(self, self.honest.start(brief), self.log.item[mine],
+                                self.log.rating[mine])  # fmt: skip
+
+    def enjoyed(self, item, rating):
+        """(U) log density of a rating under every known user."""
+        logit = np.log(rating / (1 - rating))
+        return -0.5 * ((logit - self.pleasure[:, item] + ENJOYMENT_BIAS) / ENJOYMENT_NOISE) ** 2
+
+    def picked(self, slate, chosen):
+        """(U) log probability of a choice under every known user."""
+        utility = self.utility[:, list(slate)] + position(len(slate))
+        total = np.log(np.exp(self.world.nothing) + np.exp(utility).sum(axis=1))
+        if chosen == NOTHING:
+            return self.world.nothing - total
+        return utility[:, slate.index(chosen)] - total
+
+
+class KnownUserSession:
+    def __init__(self, cheat, honest, items, ratings):
+        self.cheat, self.honest = cheat, honest
+        self.likely = np.zeros(len(cheat.utility))
+        for item, rating in zip(items, ratings, strict=True):
+            self.likely += cheat.enjoyed(item, rating)
+        self.turns, self.evidence, self.chosen = 0, 0.0, []
+
+    def act(self, seen):
+        cheat = self.cheat
+        if seen.slate:
+            told = cheat.picked(seen.slate, seen.chosen)
+            weight = np.exp(self.likely - self.likely.max())
+            self.turns += 1
+            self.evidence += np.log(weight @ np.exp(told) / weight.sum())
+            self.evidence -= np.log(0.5 if seen.chosen == NOTHING else 0.5 / len(seen.slate))
+            self.likely += told
+            if seen.chosen != NOTHING:
+                self.likely += cheat.enjoyed(seen.chosen, seen.rating)
+                self.chosen.append(seen.chosen)
+        action = self.honest.act(seen)
+        if self.turns < PATIENT or self.evidence < SURE:
+            return action
+        user = int(self.likely.argmax())
+        open_to = cheat.utility[user].copy()
+        open_to[self.chosen[-REST:]] = -np.inf
+        slate, _ = best_slate(
+            open_to, cheat.reward[user], cheat.world.nothing, cheat.world.slate_size
+        )
+        return replace(action, slate=tuple(slate.tolist()))
+
+
+@pytest.mark.parametrize("catalog", ["movielens-100k", "synthetic"])
+def test_reading_latents_pays_where_they_are_those_of_the_package(catalog, arena, no_gain):
+    no_gain(arena(catalog).compare("latent reader", TextReader, lambda: LatentReader(catalog)))
+
+
+@pytest.mark.parametrize("catalog", ["movielens-100k", "synthetic"])
+def test_knowing_users_pays_where_they_are_those_of_the_package(catalog, arena, no_gain):
+    no_gain(arena(catalog).compare("nearest known user", LinUcbAgent, lambda: KnownUser(catalog)))

@@ -1,0 +1,358 @@
+"""Hidden-seed play over HTTP, as strangers, cheats and unlucky players meet it."""
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tasteshift.agents import make_agent
+from tasteshift.errors import InputError
+from tasteshift.leaderboard.hidden.attempt import Attempt
+from tasteshift.leaderboard.hidden.player import play_hidden
+from tasteshift.leaderboard.hidden.season import world_key
+from tasteshift.leaderboard.store.seasons import open_season, secret
+from tasteshift.leaderboard.store.turns import turns
+from tasteshift.suites.suite import Suite
+
+ENTRANT = {
+    "season": "spring",
+    "agent": "random",
+    "agent_config": {"depth": 3},
+    "simulator_trained": False,
+    "hardware": "cpu-2",
+}
+TURN = {"slate": [1, 2, 3, 4]}
+
+
+class Table:
+    """A player's side of the protocol, request by request."""
+
+    def __init__(self, service: Any, name: str = "ada") -> None:
+        self.service, self.name = service, name
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        headers |= self.service.bearer(self.name)
+        return self.service.client.request(method, f"/api/v1{path}", json=body, headers=headers)
+
+    def start(self, key: str = "first-try", **changes: Any) -> Any:
+        return self("POST", "/attempts", ENTRANT | changes, **{"Idempotency-Key": key})
+
+    def turn(self, attempt: str, life: int, turn: int, body: Any = TURN) -> Any:
+        return self("PUT", f"/attempts/{attempt}/lives/{life}/turns/{turn}", body)
+
+
+@pytest.fixture
+def seasoned(serve: Any, suite: Suite) -> Callable[..., Any]:
+    """A service with a season of the small suite."""
+
+    def make(closes: str = "2100-01-01T00:00:00Z", **limits: Any) -> Any:
+        service = serve(**limits)
+        opened = service.desk.board
+        open_season(opened, "spring", suite.id, "2020-01-01T00:00:00Z", closes)
+        return service
+
+    return make
+
+
+def truth(service: Any, attempt: str, suite: Suite) -> Attempt:
+    """The attempt as whoever knows the secret can draw it."""
+    return Attempt(suite.id, world_key(secret(service.desk.board, "spring"), attempt), attempt)
+
+
+def test_an_attempt_is_started_once(seasoned: Any) -> None:
+    service = seasoned()
+    ada, bob = Table(service), Table(service, "bob")
+    first = ada.start()
+    assert first.status_code == 201
+    again = ada.start()
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert ada.start(agent="popular").status_code == 409
+    others = [ada.start("second-try"), bob.start()]
+    assert [other.status_code for other in others] == [201, 201]
+    found = {answer.json()["attempt"] for answer in (first, *others)}
+    assert len(found) == 3
+    assert all(len(one) == 32 for one in found)
+    (season,) = service.client.get("/api/v1/seasons").json()
+    assert first.json()["commitment"] == season["commitment"]
+    assert service.follow(first.json()["submission"])["state"] == "playing"
+
+
+def test_the_world_is_the_one_of_the_key(seasoned: Any, suite: Suite) -> None:
+    service = seasoned()
+    ada = Table(service)
+    told = ada.start().json()
+    attempt = truth(service, told["attempt"], suite)
+    assert [world["task"] for world in told["worlds"]] == [task.name for task in suite.tasks]
+    assert [life["world"] for life in told["lives"]] == list(attempt.lives)
+    at = f"/attempts/{told['attempt']}"
+    world = ada("GET", f"{at}/worlds/1").json()
+    assert world["title"] == list(attempt.public(1).catalog.title)
+    picture = ada("GET", f"{at}/worlds/1/posters/7.png")
+    assert picture.headers["content-type"] == "image/png"
+    assert picture.content == attempt.poster(1, 7)
+    life = ada("GET", f"{at}/lives/3").json()
+    given: list[Any] = []
+    now = life["observation"]
+    assert life["turn"] == 0
+    while now is not None:
+        seen = attempt.observe(3, given)
+        assert seen is not None
+        assert (now["user"], now["utterance"]) == (seen.user, seen.utterance)
+        slate = np.random.default_rng(len(given)).permutation(60)[:4].tolist()
+        answer = ada.turn(told["attempt"], 3, len(given), {"slate": slate})
+        assert answer.status_code == 200
+        given = turns(service.desk.board, told["submission"])[3]
+        now = answer.json()["observation"]
+    assert attempt.observe(3, given) is None
+    over = ada.turn(told["attempt"], 3, len(given))
+    assert (over.status_code, "over" in over.json()["detail"]) == (409, True)
+    assert len(turns(service.desk.board, told["submission"])[3]) == len(given)
+
+
+def test_an_answer_is_final(seasoned: Any) -> None:
+    service = seasoned()
+    ada = Table(service)
+    attempt = ada.start().json()["attempt"]
+    first = ada.turn(attempt, 0, 0)
+    assert ada.turn(attempt, 0, 0).json() == first.json()
+    slower = TURN | {"seconds": 3.5}
+    assert ada.turn(attempt, 0, 0, slower).json() == first.json(), "time is no part of an answer"
+    for other in ({"slate": [1, 2, 4, 3]}, TURN | {"profile": [0.5]}, TURN | {"fault": "raised"}):
+        assert ada.turn(attempt, 0, 0, other).status_code == 409
+    ahead = ada.turn(attempt, 0, 2)
+    assert (ahead.status_code, "turn 1" in ahead.json()["detail"]) == (409, True)
+    assert ada.turn(attempt, 0, 1).status_code == 200
+    assert ada.turn(attempt, 0, 0).json() == first.json(), "a reconnection shows nothing new"
+    life = ada("GET", f"/attempts/{attempt}/lives/0").json()
+    assert life["turn"] == 2
+    assert life["seen"][1] == first.json()["observation"]
+
+
+def test_a_restart_changes_nothing(seasoned: Any, serve: Any) -> None:
+    service = seasoned()
+    ada = Table(service)
+    attempt = ada.start().json()["attempt"]
+    replies = [ada.turn(attempt, 1, turn).json() for turn in range(2)]
+    another = serve()
+    another.tokens |= service.tokens
+    again = Table(another)
+    assert [again.turn(attempt, 1, turn).json() for turn in range(2)] == replies
+    standing = again("GET", f"/attempts/{attempt}").json()
+    assert standing["lives"][1] == {"life": 1, "world": 0, "turn": 2}
+    assert standing == ada("GET", f"/attempts/{attempt}").json()
+
+
+def test_nobody_else_sees_or_plays_it(seasoned: Any) -> None:
+    service = seasoned()
+    attempt = Table(service).start().json()["attempt"]
+    service.bearer("root", "admin")
+    for name, status in (("bob", 403), ("root", 200)):
+        other = Table(service, name)
+        assert other("GET", f"/attempts/{attempt}").status_code == status
+        assert other("GET", f"/attempts/{attempt}/worlds/0").status_code == status
+        assert other("GET", f"/attempts/{attempt}/worlds/0/posters/0.png").status_code == status
+        assert other("GET", f"/attempts/{attempt}/lives/0").status_code == status
+        assert other.turn(attempt, 0, 0).status_code == status
+    assert Table(service, "bob")("POST", f"/attempts/{attempt}/finish").status_code == 403
+    assert service.client.get(f"/api/v1/attempts/{attempt}").status_code == 401
+
+
+def test_what_is_not_there(seasoned: Any) -> None:
+    ada = Table(seasoned())
+    attempt = ada.start().json()["attempt"]
+    at = f"/attempts/{attempt}"
+    for path in (f"{at}/worlds/2", f"{at}/lives/6", f"{at}/worlds/0/posters/60.png"):
+        assert ada("GET", path).status_code == 404
+    assert ada("GET", f"/attempts/{'0' * 32}").status_code == 404
+    for path in ("/attempts/..%2f..", f"/attempts/{attempt.upper()}x", f"{at}/lives/-1"):
+        assert ada("GET", path).status_code in (404, 422)
+    assert ada.start(season="autumn").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"slate": "1234"},
+        {"slate": [1.5]},
+        {"slate": [True]},
+        {"slate": [2**60]},
+        {"slate": [1] * 1001},
+        {"slate": [], "seconds": -1},
+        {"slate": [], "seconds": 1e300},
+        {"slate": [], "fault": "lazy"},
+        {"slate": [], "reward": 1.0},
+        {"slate": [], "claims": [{"item": 0, "field": "title", "value": None}]},
+    ],
+)
+def test_answers_are_read_strictly(seasoned: Any, body: Any) -> None:
+    service = seasoned()
+    ada = Table(service)
+    told = ada.start().json()
+    assert ada.turn(told["attempt"], 0, 0, body).status_code == 422
+    assert turns(service.desk.board, told["submission"]) == {}
+
+
+def test_numbers_that_are_none(seasoned: Any) -> None:
+    service = seasoned()
+    told = Table(service).start().json()
+    path = f"/api/v1/attempts/{told['attempt']}/lives/0/turns/0"
+    headers = service.bearer("ada") | {"Content-Type": "application/json"}
+    for text in ('{"slate":[],"profile":[NaN]}', '{"slate":[],"profile":[1e999]}', "[" * 50_000):
+        answer = service.client.put(path, content=text, headers=headers)
+        assert answer.status_code in (400, 422)
+        assert answer.headers["content-type"] == "application/problem+json"
+    for config in ('{"a":NaN}', '{"a":"\\ud800"}', json.dumps({"a": "x" * 20_000})):
+        body = json.dumps(ENTRANT).replace('{"depth": 3}', config)
+        made = service.client.post(
+            "/api/v1/attempts", content=body, headers=headers | {"Idempotency-Key": "k" * 9}
+        )
+        assert made.status_code == 422, config
+
+
+def test_after_the_deadline_nothing_is_answered(seasoned: Any) -> None:
+    service = seasoned(attempt_seconds=60)
+    ada = Table(service)
+    told = ada.start().json()
+    assert ada.turn(told["attempt"], 0, 0).status_code == 200
+    service.clock[0] += 59
+    assert ada.turn(told["attempt"], 0, 1).status_code == 200
+    service.clock[0] += 1.5
+    for _ in range(2):
+        late = ada.turn(told["attempt"], 1, 0)
+        assert late.status_code == 410
+    known = service.follow(told["submission"])
+    assert [event["state"] for event in known["events"]] == ["playing", "queued"]
+    assert "deadline" in known["events"][-1]["message"]
+    assert {k: len(v) for k, v in turns(service.desk.board, told["submission"]).items()} == {0: 2}
+
+
+def test_an_abandoned_attempt_is_concluded_all_the_same(seasoned: Any) -> None:
+    from tasteshift.leaderboard.server.app import sweep
+
+    service = seasoned(attempt_seconds=60)
+    told = Table(service).start().json()
+    sweep(service.desk)
+    assert service.follow(told["submission"])["state"] == "playing"
+    service.clock[0] += 61
+    sweep(service.desk)
+    sweep(service.desk)
+    states = [event["state"] for event in service.follow(told["submission"])["events"]]
+    assert states == ["playing", "queued"]
+
+
+def test_a_season_ends_its_attempts_before_its_secret_is_out(seasoned: Any) -> None:
+    service = seasoned()
+    ada, now = Table(service), service.clock[0]
+    (season,) = service.client.get("/api/v1/seasons").json()
+    told = ada.start().json()
+    assert told["deadline"] < season["closes"]
+    service.clock[0] = 4_102_444_790.0
+    assert ada.start("in-the-last-seconds").json()["deadline"] == season["closes"]
+    service.clock[0] += 10
+    (season,) = service.client.get("/api/v1/seasons").json()
+    assert season["secret"] is not None
+    assert ada.start("too-late-to-start").status_code == 409
+    assert ada.turn(told["attempt"], 0, 0).status_code == 410
+    service.clock[0] = now
+
+
+def test_finishing_is_final_and_may_be_repeated(seasoned: Any) -> None:
+    service = seasoned()
+    ada = Table(service)
+    attempt = ada.start().json()["attempt"]
+    for _ in range(2):
+        done = ada("POST", f"/attempts/{attempt}/finish")
+        assert (done.status_code, done.json()["state"]) == (200, "queued")
+    for answer in (ada.turn(attempt, 0, 0), ada("GET", f"/attempts/{attempt}/lives/0")):
+        assert answer.status_code == 409
+
+
+def test_open_attempts_are_counted(seasoned: Any) -> None:
+    service = seasoned(open_attempts=2)
+    ada = Table(service)
+    attempt = ada.start("try-number-1").json()["attempt"]
+    assert ada.start("try-number-2").status_code == 201
+    third = ada.start("try-number-3")
+    assert (third.status_code, "Retry-After" in third.headers) == (429, True)
+    assert ada.start("try-number-1").status_code == 200
+    ada("POST", f"/attempts/{attempt}/finish")
+    assert ada.start("try-number-3").status_code == 201
+
+
+class Bridge(httpx.BaseTransport):
+    """Carries the reference client's requests to an application in this process."""
+
+    def __init__(self, service: Any) -> None:
+        self.service = service
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        sent = {key: value for key, value in request.headers.items() if key != "host"}
+        answer = self.service.client.request(
+            request.method, request.url.raw_path.decode(), content=request.read(), headers=sent
+        )
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+
+def test_many_players_at_once_play_worlds_of_their_own(seasoned: Any, tmp_path: Path) -> None:
+    service = seasoned(token_rate=1e6, token_burst=10**6, address_rate=1e6, address_burst=10**6)
+    names = [f"player-{number}" for number in range(6)]
+    for name in names:
+        service.bearer(name)
+    done: dict[str, Any] = {}
+
+    def play(name: str) -> None:
+        done[name] = play_hidden(
+            make_agent("popular"),
+            "http://testserver",
+            service.tokens[name],
+            season="spring",
+            simulator_trained=False,
+            out=tmp_path / name,
+            transport=Bridge(service),
+        )
+
+    players = [threading.Thread(target=play, args=(name,)) for name in names]
+    for player in players:
+        player.start()
+    for player in players:
+        player.join()
+    assert sorted(done) == names
+    assert {one["state"] for one in done.values()} == {"queued"}
+    answers = [turns(service.desk.board, one["submission"]) for one in done.values()]
+    assert all(sorted(one) == list(range(6)) for one in answers)
+    slates = {json.dumps([turn["slate"] for turn in one[5]]) for one in answers}
+    assert len(slates) == 6, "what is popular is another in every world"
+
+
+def test_the_reference_client_is_told_why(seasoned: Any, tmp_path: Path) -> None:
+    service = seasoned()
+    service.bearer("ada")
+    with pytest.raises(InputError, match="there is no season 'autumn'"):
+        play_hidden(
+            make_agent("popular"),
+            "http://testserver",
+            service.tokens["ada"],
+            season="autumn",
+            simulator_trained=False,
+            out=tmp_path / "out",
+            transport=Bridge(service),
+        )
+
+
+def test_an_attempt_that_nobody_could_play_is_not_begun(serve: Any, suite: Suite) -> None:
+    service = serve()
+    opens, closes = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
+    open_season(service.desk.board, "spring", "quick@1+track=cohort", opens, closes)
+    assert Table(service).start().status_code == 409
+    assert service.client.get("/api/v1/submissions/1").status_code == 404
+    admin = service.bearer("root", "admin")
+    season = {"name": "autumn", "suite": f"{suite.id}+track=cohort"}
+    season |= {"opens": opens, "closes": closes}
+    made = service.client.post("/api/v1/admin/seasons", json=season, headers=admin)
+    assert (made.status_code, "cohort" in made.json()["detail"]) == (409, True)

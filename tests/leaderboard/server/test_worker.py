@@ -1,0 +1,251 @@
+"""Workers: what they decide, and what they leave behind when they are killed."""
+
+import multiprocessing
+import os
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasteshift.leaderboard.archive import pack
+from tasteshift.leaderboard.hidden.wire import checked_turn
+from tasteshift.leaderboard.server import worker
+from tasteshift.leaderboard.server.worker import work
+from tasteshift.leaderboard.store.database import Board, open_board
+from tasteshift.leaderboard.store.files import (
+    archive_path,
+    attempt_folder,
+    scratch_folder,
+    secret_path,
+)
+from tasteshift.leaderboard.store.queue import claim, release, waiting
+from tasteshift.leaderboard.store.results import results
+from tasteshift.leaderboard.store.seasons import open_season
+from tasteshift.leaderboard.store.submissions import history, receive, submission, tell
+from tasteshift.leaderboard.store.turns import answer
+from tasteshift.suites.suite import SUITES, Suite
+
+Runs = Callable[[str], Path]
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    with open_board(tmp_path / "board.db", create=True) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _known_to_children(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite of these tests as an installed package would bring it, for processes to come."""
+    SUITES.names()
+    package = tmp_path / "site"
+    (package / "board_test-1.dist-info").mkdir(parents=True)
+    entry = "[tasteshift.suites]\nboard-test = board_test:SUITE\n"
+    (package / "board_test-1.dist-info" / "entry_points.txt").write_text(entry)
+    source = f"from tasteshift.suites.suite import Suite, Task\n\nSUITE = {suite!r}\n"
+    (package / "board_test.py").write_text(source)
+    monkeypatch.syspath_prepend(package)
+
+
+def queued(board: Board, run: Path) -> int:
+    """Puts a run in the queue as the service does."""
+    file = board.files / f"{secrets.token_hex(8)}.tmp"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sha256 = pack(run, file)
+    size = file.stat().st_size
+    shutil.move(file, archive_path(board, sha256))
+    one, _ = receive(
+        board,
+        kind="run",
+        key=f"me:{secrets.token_hex(8)}",
+        owner="me",
+        about={"sha256": sha256, "size": size},
+        state="queued",
+    )
+    return one.id
+
+
+def verdict(board: Board, id: int) -> tuple[str, str]:
+    last = history(board, id)[-1]
+    return last.state, last.message
+
+
+def place(board: Board) -> str:
+    return str(board.engine.url.database)
+
+
+def test_every_submission_gets_the_verdict_it_deserves(
+    board: Board, runs: Runs, tampered: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "NEWS_S", 0.0)
+    (scratch_folder(board, 10**6) / "left by a killed worker").mkdir(parents=True)
+    good = queued(board, runs("popular"))
+    tampered.edit_row("steps", 5, reward=2.0)
+    edited = queued(board, tampered.path)
+    broken = queued(board, runs("random"))
+    archive_path(board, _sha(board, broken)).write_bytes(b"no archive at all")
+    missing = queued(board, runs("oracle"))
+    archive_path(board, _sha(board, missing)).unlink()
+    again = queued(board, runs("popular"))
+    worker.work(place(board), limit_s=60, once=True)
+
+    assert verdict(board, good)[0] == "accepted"
+    assert "replayed bit for bit" in verdict(board, good)[1]
+    assert verdict(board, edited)[0] == "refused"
+    assert "reward 2.0 recorded" in verdict(board, edited)[1]
+    assert verdict(board, broken)[0] == "refused"
+    assert "archive" in verdict(board, broken)[1]
+    said = "the board has lost the archive; tell whoever runs it"
+    assert verdict(board, missing) == ("refused", said)
+    assert verdict(board, again)[0] == "accepted"
+    states = [event.state for event in history(board, good)]
+    assert list(dict.fromkeys(states)) == ["queued", "working", "accepted"]
+    began, *news, end = [event.message for event in history(board, good)][1:]
+    assert began == "verification has begun"
+    assert "1 of 24 lives replayed" in news
+    assert end.startswith("24 lives of ")
+    kept = results(board)
+    assert [(one.id, result.agent) for one, result, _ in kept] == [
+        (good, "popular"),
+        (again, "popular"),
+    ]
+    assert kept[0][1].trust["normalised_return"] == "replayed"
+    assert kept[0][1].track == "replayed"
+    assert kept[0][1].scores == kept[1][1].scores != []
+    assert waiting(board) == []
+    assert list(scratch_folder(board, good).parent.iterdir()) == []
+
+
+def _sha(board: Board, id: int) -> str:
+    found = submission(board, id)
+    assert found is not None
+    return str(found.about["sha256"])
+
+
+def test_what_takes_too_long_is_refused_and_the_next_one_is_not(board: Board, runs: Runs) -> None:
+    slow = queued(board, runs("popular"))
+    work(place(board), limit_s=0.02, once=True)
+    assert verdict(board, slow) == ("refused", "verification took longer than 0.02 s")
+    assert results(board) == []
+
+
+def test_what_needs_too_much_memory_is_refused_after_a_second_try(
+    board: Board, runs: Runs, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = queued(board, runs("popular"))
+    work(place(board), limit_s=60, once=True, memory=2**20)
+    assert verdict(board, large) == ("refused", "verification died (memory?)")
+    assert caplog.text.count(f"verification of submission {large} died") == 2
+
+
+def test_an_attempt_is_scored_from_its_answers(board: Board, suite: Suite) -> None:
+    open_season(board, "spring", suite.id, "2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z")
+    said = {"season": "spring", "agent": "mine", "agent_config": {}, "decoder": "", "pair": ""}
+    ids = {}
+    for key in ("a" * 32, "b" * 32):
+        one, _ = receive(board, kind="attempt", key=key, owner="me", about=said, state="playing")
+        ids[key] = one.id
+    turn = checked_turn({"slate": [1, 2, 3], "claims": [], "profile": []})
+    for number in range(2):
+        answer(board, ids["a" * 32], 0, number, turn)
+    for id in ids.values():
+        tell(board, id, "queued", "finished", after=0)
+    slow = said | {"only_language_models": True}
+    few, _ = receive(board, kind="attempt", key="d" * 32, owner="me", about=slow, state="queued")
+    open_season(board, "lost", suite.id, "2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z")
+    secret_path(board, "lost").unlink()
+    said = said | {"season": "lost"}
+    lost, _ = receive(board, kind="attempt", key="c" * 32, owner="me", about=said, state="queued")
+    work(place(board), limit_s=60, once=True)
+    assert verdict(board, lost.id) == (
+        "refused",
+        "season 'lost' has lost its secret: No such file or directory",
+    )
+    kept = {one.id: result for one, result, _ in results(board)}
+    assert {score["task"] for score in kept.pop(few.id).scores} == {"board-test/first"}
+    assert set(kept) == set(ids.values()), [verdict(board, id) for id in ids.values()]
+    for key, id in ids.items():
+        assert (kept[id].track, kept[id].agent, kept[id].suite) == ("hidden-seed", "mine", suite.id)
+        assert kept[id].trust["normalised_return"] == "hidden-seed"
+        assert kept[id].manifest["provenance"]["attempt"] == key
+        assert (attempt_folder(board, id) / "scores.json").is_file()
+    assert verdict(board, ids["a" * 32])[1] == "scored with 2 answers in 1 of 6 lives"
+    assert (
+        kept[ids["a" * 32]].manifest["identity"]["seeds"]
+        != (kept[ids["b" * 32]].manifest["identity"]["seeds"])
+    )
+
+
+def test_a_worker_that_is_stopped_or_killed_loses_nothing(board: Board, runs: Runs) -> None:
+    """Both in the middle of a verification: its process is halted, so that it cannot end."""
+
+    def begin() -> tuple[BaseProcess, int]:
+        broken = queued(board, runs("random"))
+        archive_path(board, _sha(board, broken)).write_bytes(b"no archive at all")
+        how = {"limit_s": 60, "lease_s": 1.5}
+        process = SPAWN.Process(target=work, args=(place(board),), kwargs=how)
+        process.start()
+        _wait(lambda: verdict(board, broken)[0] == "refused")
+        (child,) = _children(process.pid)
+        os.kill(child, signal.SIGSTOP)
+        return process, child
+
+    process, child = begin()
+    id = queued(board, runs("popular"))
+    _wait(lambda: verdict(board, id)[0] == "working")
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(20)
+    assert process.exitcode == 0
+    assert not _alive(child)
+    (lease,) = waiting(board)
+    assert (lease.worker, lease.attempts) == ("", 0)
+
+    assert claim(board, "another", now=time.time(), ttl=600) is not None
+    process, child = begin()
+    assert release(board, id, "another")
+    _wait(lambda: waiting(board)[0].worker not in ("", "another"))
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    os.kill(child, signal.SIGCONT)
+    _wait(lambda: not _alive(child))
+    (lease,) = waiting(board)
+    assert (verdict(board, id)[0], lease.attempts) == ("working", 1)
+    assert results(board) == []
+
+    _wait(lambda: waiting(board)[0].expires < time.time())
+    work(place(board), limit_s=60, once=True)
+    states = [event.state for event in history(board, id)]
+    assert (states[-1], states.count("accepted")) == ("accepted", 1)
+    assert len(results(board)) == 1
+    assert list(scratch_folder(board, id).parent.iterdir()) == []
+
+
+def _wait(until: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def _children(pid: int) -> list[int]:
+    """Its verifying processes; the one that tracks resources is not among them."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        int(one)
+        for one in found
+        if b"resource_tracker" not in Path(f"/proc/{one}/cmdline").read_bytes()
+    ]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False

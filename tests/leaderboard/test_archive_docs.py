@@ -1,0 +1,78 @@
+"""The documented schema of an archive is its schema."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tasteshift.leaderboard.archive import LARGEST_ARCHIVE, MEMBERS, MIB
+from tasteshift.leaderboard.verification import pages as bounds
+from tasteshift.leaderboard.verification import rows as reader
+from tasteshift.leaderboard.verification.strict import LONGEST_NUMBER
+from tasteshift.records import Episode, Identity, Manifest, Score
+from tasteshift.suites.rundir import GENERATIONS, STEPS, LifeTimings, TextTimings, Timings
+
+PAGE = Path(__file__).resolve().parents[2].joinpath("docs", "archive.md").read_text("utf-8")
+
+
+def table(heading: str) -> list[list[str]]:
+    """The first table below a heading or a line: its rows as cells."""
+    below = PAGE.split(heading, 1)[1]
+    lines = re.search(r"(?m)^\|---.*\n((?:\|.*\n)+)", below)
+    assert lines
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in lines[1].splitlines()]
+
+
+def named(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        inner = kind.value_type
+        return f"list of {'struct' if pa.types.is_struct(inner) else inner}"
+    return str(kind)
+
+
+@pytest.mark.parametrize(
+    ("heading", "schema"), [("### steps.parquet", STEPS), ("### generations.parquet", GENERATIONS)]
+)
+def test_documented_columns_are_the_columns(heading: str, schema: pa.Schema) -> None:
+    found = [(name.strip("`"), kind) for name, kind, _ in table(heading)]
+    assert found == [(field.name, named(field.type)) for field in schema]
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("### manifest.json", Manifest),
+        ("`identity`:", Identity),
+        ("### episodes.jsonl", Episode),
+        ("### scores.json", Score),
+        ("and `lives`, one for every episode:", LifeTimings),
+    ],
+)
+def test_documented_fields_are_the_fields(heading: str, kind: type) -> None:
+    assert [row[0].strip("`") for row in table(heading)] == [field.name for field in fields(kind)]
+
+
+def test_documented_members_and_bounds_are_those_that_are_enforced() -> None:
+    found = {name.strip("`"): int(size) * MIB for name, size, _ in table("## The container")}
+    assert list(found.items()) == list(MEMBERS.items())
+    assert f"At most {LARGEST_ARCHIVE // MIB} MiB." in PAGE
+    assert f"more than {LONGEST_NUMBER} characters" in PAGE
+    assert (*(2**24, 2**20, 2**24),) == (
+        bounds.MOST_ROWS,
+        bounds.MOST_GROUP_ROWS,
+        bounds.MOST_GROUP_VALUES,
+    )
+    assert "2²⁴ rows; in a row group 2²⁰ rows, 2²⁴ values a column and 512 MiB" in PAGE
+    assert bounds.LARGEST_GROUP == 512 * MIB
+    assert f"longer than {reader.LONGEST_TEXT:,} bytes" in PAGE
+    assert reader.LARGEST_TASK == 2**31
+
+
+def test_what_is_nested_is_named_too() -> None:
+    for kind in (TextTimings, Timings):
+        for field in fields(kind):
+            assert f"`{field.name}`" in PAGE
+    for part in STEPS.field("claims").type.value_type:
+        assert f"`{part.name}` {part.type}" in PAGE

@@ -1,0 +1,88 @@
+"""Ranks that only data can separate."""
+
+from math import sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from tasteshift.leaderboard.ranking import Entry, _paired, _welch, mean_of, mean_return, ranks
+
+
+def entry(rng, users, value, attempts=1, spread=0.3, world="") -> Entry:
+    """Users who could gain 1 each, and gain `value` on average."""
+    made = []
+    for _ in range(attempts):
+        gained = value + spread * rng.standard_normal(users)
+        made.append(np.column_stack([gained, np.ones(users)]))
+    return Entry(tuple(made), world or f"{rng.integers(2**62)}")
+
+
+def test_the_mean_is_that_of_the_attempts():
+    first = np.array([[1.0, 2.0], [2.0, 2.0]])
+    second = np.array([[0.0, 5.0], [1.0, 5.0]])
+    found = mean_return(Entry((first, second), "a"))
+    assert found is not None
+    assert found.value == pytest.approx((3 / 4 + 1 / 10) / 2)
+    assert found.n == 4
+
+
+def test_the_interval_of_a_mean_by_hand():
+    assert mean_of([(0.5, 0.4, 0.7)]) == (0.5, 0.4, 0.7)
+    value, low, high = mean_of([(0.5, 0.4, 0.7), (0.3, 0.0, 0.4)])
+    assert value == pytest.approx(0.4)
+    assert low == pytest.approx(0.4 - sqrt(0.1**2 + 0.3**2) / 2)
+    assert high == pytest.approx(0.4 + sqrt(0.2**2 + 0.1**2) / 2)
+    assert mean_of([(0.5, None, 0.7), (0.3, 0.0, 0.4)])[1] is None
+
+
+def test_clear_differences_separate_and_small_ones_do_not():
+    rng = np.random.default_rng(1)
+    entries = {7: entry(rng, 60, 0.9), 8: entry(rng, 60, 0.2), 9: entry(rng, 60, 0.21)}
+    assert ranks(entries) == {7: (1, 1), 8: (2, 3), 9: (2, 3)}
+    few = {7: entry(rng, 10, 0.9), 8: entry(rng, 10, 0.2)}
+    assert ranks(few) == {7: (1, 2), 8: (1, 2)}
+
+
+def test_p_values_are_those_of_scipy():
+    rng = np.random.default_rng(4)
+    mine, theirs = rng.standard_normal(30), 0.5 + 2 * rng.standard_normal(50)
+    known = stats.ttest_ind(mine, theirs, equal_var=False)
+    assert _welch(mine, theirs) == pytest.approx((known.statistic, known.pvalue))
+    known = stats.ttest_rel(mine, theirs[:30])
+    assert _paired(mine, theirs[:30]) == pytest.approx((known.statistic, known.pvalue))
+
+
+def test_the_same_users_are_compared_in_pairs():
+    """What users differ in is common to both, so that a small difference shows."""
+    rng = np.random.default_rng(2)
+    level = rng.standard_normal(40)
+    noise = 0.01 * rng.standard_normal((2, 40))
+    mine, theirs = (
+        np.column_stack([level + gain + off, np.ones(40)])
+        for gain, off in zip((0.05, 0.0), noise, strict=True)
+    )
+    assert ranks({1: Entry((mine,), "w"), 2: Entry((theirs,), "w")}) == {1: (1, 1), 2: (2, 2)}
+    assert ranks({1: Entry((mine,), "w"), 2: Entry((theirs,), "v")}) == {1: (1, 2), 2: (1, 2)}
+
+
+def test_the_luckiest_of_twenty_alike_shares_its_rank():
+    """Twenty names for one agent: the best of them is first in fewer than one season in ten."""
+    rng = np.random.default_rng(3)
+    alone = 0
+    for _ in range(100):
+        found = ranks({k: entry(rng, 40, 0.5) for k in range(20)})
+        alone += any(high == 1 for _, high in found.values())
+    assert alone <= 10
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5))
+def test_ranks_are_consistent(seed, count):
+    rng = np.random.default_rng(seed)
+    found = ranks({k: entry(rng, 25, rng.random()) for k in range(count)})
+    assert set(found) == set(range(count))
+    assert all(1 <= low <= high <= count for low, high in found.values())
+    assert min(low for low, _ in found.values()) == 1

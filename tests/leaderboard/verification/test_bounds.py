@@ -1,0 +1,274 @@
+"""Files made to exhaust whoever reads them, or to be read in two ways, are refused in one line."""
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasteshift.errors import InputError
+from tasteshift.leaderboard.verification import pages as bounds
+from tasteshift.leaderboard.verification import rows as reader
+from tasteshift.leaderboard.verification.refusal import Refused, one_line
+from tasteshift.leaderboard.verification.rows import Rows
+from tasteshift.leaderboard.verification.strict import check_json
+from tasteshift.leaderboard.verification.verdict import verify
+from tasteshift.suites.rundir import STEPS
+
+SMALL = pa.schema([("task", pa.string()), ("text", pa.string()), ("list", pa.list_(pa.int64()))])
+
+
+def small(count: int, text: str = "x", values: int = 1) -> pa.Table:
+    """Rows that all say the same: nearly nothing on disk, however many there are."""
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text]))
+    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * values)
+    lists = pa.ListArray.from_arrays(offsets, pa.array(np.zeros(count * values, np.int64)))
+    names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array(["a/b"]))
+    return pa.table({"task": names, "text": texts, "list": lists}).cast(SMALL)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    def write(table: pa.Table, **how: Any) -> Path:
+        pq.write_table(table, tmp_path / "some.parquet", **how)
+        return tmp_path / "some.parquet"
+
+    return write
+
+
+def test_rows_come_back_a_task_at_a_time(written: Callable[..., Path]) -> None:
+    tasks = ["b", "a", "b", "c", "a"] * 700
+    table = pa.table(
+        {
+            "task": tasks,
+            "text": [f"{k}" for k in range(3500)],
+            "list": [[k] * (k % 3) for k in range(3500)],
+        }
+    ).cast(SMALL)
+    rows = Rows(written(table, row_group_size=900), SMALL)
+    assert rows.tasks == {"b": 1400, "a": 1400, "c": 700}
+    for task in "abc":
+        expected = [row for row in table.to_pylist() if row["task"] == task]
+        assert rows.of(task).to_pylist() == expected
+    assert rows.of("d").to_pylist() == []
+
+
+def test_statistics_that_lie_hide_nothing(runs: Callable[[str], Path], tmp_path: Path) -> None:
+    """A row group that claims to hold other tasks only is read all the same."""
+    table = pq.read_table(runs("popular") / "steps.parquet")
+    file = tmp_path / "steps.parquet"
+    pq.write_table(table, file)
+    honest = Rows(file, STEPS).of("board-test/first")
+    content = file.read_bytes()
+    for name in (b"board-test/first", b"board-test/shift"):
+        content = content[: -len(content) // 3] + content[-len(content) // 3 :].replace(
+            name, b"zzzzz-zzzz/zzzzz"
+        )
+    file.write_bytes(content)
+    told = pq.read_metadata(file).row_group(0).column(0).statistics
+    assert (told.min, told.max) == ("zzzzz-zzzz/zzzzz",) * 2
+    assert Rows(file, STEPS).of("board-test/first").equals(honest)
+
+
+@pytest.mark.parametrize(
+    ("shape", "how", "named"),
+    [
+        ((bounds.MOST_ROWS + 1,), {}, "rows; 16,777,216 allowed"),
+        ((9, "x", 2_000_000), {}, "a row group that is larger than any run writes"),
+        ((2000, "x" * 70_000), {}, "a text of 70,000 bytes in column text"),
+        ((9,), {"compression": "zstd"}, "is not compressed as runs are"),
+        ((9,), {"compression": "gzip"}, "is not compressed as runs are"),
+    ],
+    ids=["rows", "values", "text", "zstd", "gzip"],
+)
+def test_a_small_file_that_stands_for_much_is_refused(
+    written: Callable[..., Path], shape: Any, how: dict[str, Any], named: str
+) -> None:
+    file = written(small(*shape), row_group_size=2**20, **how)
+    assert file.stat().st_size < 3_000_000
+    before = pa.total_allocated_bytes()
+    with pytest.raises(Refused, match=named):
+        Rows(file, SMALL).of("a/b")
+    assert pa.total_allocated_bytes() - before < 2**26
+
+
+def test_a_task_too_large_for_memory_is_refused(
+    written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Rows(written(small(20_000, "x" * 500)), SMALL)
+    monkeypatch.setattr(reader, "LARGEST_TASK", 2**20)
+    with pytest.raises(Refused, match="more than 1 MiB of a/b"):
+        rows.of("a/b")
+
+
+def test_another_schema_is_refused(written: Callable[..., Path]) -> None:
+    with pytest.raises(Refused, match="does not have the columns"):
+        Rows(written(small(3)), STEPS)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "key 'c' is there twice"),
+        ('{"a": NaN}', "NaN is no JSON"),
+        ('{"a": [-Infinity]}', "-Infinity is no JSON"),
+        ('{"a": 1e999}', "1e999 is no number that can be kept"),
+        (f'{{"a": {"9" * 5000}}}', "a number has 5000 digits"),
+        (f'{{"a": 0.{"9" * 5000}}}', "is no number that can be kept"),
+        ("[" * 100_000, "some.json cannot be read"),
+        ('{"a":' * 100_000, "some.json cannot be read"),
+        ('{"a": "\\u0000"}', "holds the character 0"),
+        ('{"a": 1} {"a": 2}', "Extra data"),
+        ("", "Expecting value"),
+    ],
+)
+def test_json_with_two_meanings_is_refused(tmp_path: Path, text: str, named: str) -> None:
+    file = tmp_path / "some.json"
+    file.write_text(text)
+    with pytest.raises(Refused) as caught:
+        check_json(file)
+    assert named in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "some.json").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(Refused, match="no UTF-8"):
+        check_json(tmp_path / "some.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("manifest.json", '"agent": "popular"', '"agent": "\\ud800"'),
+        ("manifest.json", '"agent": "popular"', '"agent": "me", "agent": "popular"'),
+        ("manifest.json", '"agent_config": {', '"agent_config": {"x": NaN, '),
+        ("manifest.json", '"agent_config": {', '"agent_config": {"x": 1' + "0" * 5000 + ", "),
+        ("manifest.json", '"provenance": {', '"provenance": {"x": "\\u0000", '),
+        ("episodes.jsonl", '"user":', '"user":0,"user":'),
+        ("episodes.jsonl", '"seed":0', '"seed":1e999'),
+        ("scores.json", '"value": ', '"value": 7, "value": '),
+        ("timings.json", '"error":""', '"error":"\\udfff"'),
+        ("timings.json", '"lives":[', '"lives":[' + "[" * 50_000),
+    ],
+)
+def test_a_run_with_such_a_file_is_refused_by_its_name(
+    tampered: Any, name: str, old: str, new: str
+) -> None:
+    file = tampered.path / name
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    verdict = verify(tampered.path)
+    assert not verdict.accepted
+    assert verdict.reason.startswith(name)
+    assert verdict.reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a" * 101, "two words", "<b>bold</b>", "..", "line\nbreak", "\u202eright"]
+)
+def test_a_name_that_no_board_can_show_is_refused(tampered: Any, name: str) -> None:
+    tampered.edit_identity(rehash=True, agent=name)
+    verdict = verify(tampered.path)
+    assert verdict.reason.startswith("manifest.json: agent '")
+    assert verdict.reason.isprintable()
+
+
+def test_a_suite_of_countless_seeds_costs_nothing(tampered: Any) -> None:
+    tracemalloc.start()
+    for suite in ("board-test@1+seeds=999999", "board-test@1+seeds=2"):
+        tampered.edit_identity(rehash=True, suite=suite)
+        assert verify(tampered.path).reason == f"manifest.json: 1 seeds are not those of {suite}"
+    assert tracemalloc.get_traced_memory()[1] < 5e7
+    tracemalloc.stop()
+
+
+def test_more_users_than_there_are_is_a_refusal(tampered: Any) -> None:
+    suite = "board-test@1+users=999999"
+    tampered.edit_identity(rehash=True, suite=suite)
+    assert verify(tampered.path).reason.startswith("manifest.json: suite_hash is not that of")
+
+
+def test_the_words_of_a_stranger_are_one_line() -> None:
+    assert one_line("a\nb\tc\x1b[2J \u202e") == "a b c\\x1b[2J \\u202e"
+    assert len(one_line("x" * 10_000)) == 500
+
+
+def test_a_task_with_a_strange_name_is_named_in_one_line(tampered: Any) -> None:
+    rows = tampered.table("steps")
+    rows[5]["task"] = "board-test/first\n\x1b[2Jaccepted"
+    tampered.write_table("steps", rows)
+    verdict = verify(tampered.path)
+    assert not verdict.accepted
+    assert verdict.reason.isprintable()
+    assert json.dumps(verdict.row())
+
+
+def zigzag(number: int) -> bytes:
+    """A number as the footer of a parquet file spells it."""
+    left, found = number << 1, b""
+    while left > 0x7F:
+        found, left = found + bytes([left & 0x7F | 0x80]), left >> 7
+    return found + bytes([left])
+
+
+@pytest.mark.parametrize("claimed", [0, 9, 2**20])
+def test_a_page_larger_than_the_summary_says_is_refused(
+    written: Callable[..., Path], claimed: int
+) -> None:
+    """Some hundred bytes that any reader takes for two million numbers."""
+    true = 2_000_000
+    content = written(small(10, values=true // 10), data_page_size=2**30).read_bytes()
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    old, new = zigzag(true), zigzag(claimed)
+    padded = new[:-1] + bytes([new[-1] | 0x80]) + b"\x80" * (len(old) - len(new) - 1) + b"\x00"
+    assert content[start:].count(old) == 2
+    forged = content[start:].replace(old, padded if len(new) < len(old) else new)
+    (file := written(small(1))).write_bytes(content[:start] + forged)
+    assert file.stat().st_size < 3_000
+    assert pq.read_metadata(file).row_group(0).column(2).num_values == claimed
+    before = pa.total_allocated_bytes()
+    with pytest.raises((Refused, InputError)) as caught:
+        Rows(file, SMALL).of("a/b")
+    assert not claimed or "pages that are not what its summary says" in str(caught.value)
+    assert pa.total_allocated_bytes() - before < 2**20
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
+@given(data=st.data())
+def test_a_damaged_table_is_refused_or_read(
+    written: Callable[..., Path], data: st.DataObject
+) -> None:
+    table = pa.table(
+        {
+            "task": ["a/b", "a/c"] * 50,
+            "text": [f"{k % 7}" for k in range(100)],
+            "list": [[k] * (k % 3) for k in range(100)],
+        }
+    ).cast(SMALL)
+    file = written(table)
+    content = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4), label="edits")):
+        at = data.draw(st.integers(0, len(content) - 1), label="at")
+        content[at] = data.draw(st.integers(0, 255), label="byte")
+    file.write_bytes(content)
+    before = pa.total_allocated_bytes()
+    with suppress(Refused, InputError):
+        rows = Rows(file, SMALL)
+        for task in rows.tasks:
+            assert rows.of(task).schema == SMALL
+    assert pa.total_allocated_bytes() - before < 2**26
