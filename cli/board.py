@@ -290,6 +290,19 @@ def board_invalidate(
         invalidate(found, number, "the board's keeper", reason, replaced_by)
 
 
+@board.command("retry")
+def board_retry(
+    number: Annotated[int, typer.Argument(help="Number of the submission.")],
+    place: Database,
+    files: Files = None,
+) -> None:
+    """Have a refused submission verified again, where the board itself was to blame."""
+    from ..leaderboard.store.queue import retry
+
+    with opened(place, files) as found:
+        retry(found, number)
+
+
 @contextmanager
 def opened(place: str, files: Path | None) -> Iterator[OpenBoard]:
     """A board, made where there is none."""

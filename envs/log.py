@@ -58,17 +58,17 @@ def known_events(world: World, user: int) -> int:
 
 @lru_cache(maxsize=8)
 def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Log:
-    world, seed = build_world(catalog, "stationary", 1), load_data(catalog).log_seed
-    popularity = world.catalog.popularity
+    data = load_data(catalog)
+    popularity, num_users, seed = data.public.popularity, len(data.hidden.anchors), data.log_seed
     known = np.ones(len(popularity), dtype=bool)
     if late:
         known = np.unpackbits(np.frombuffer(late, np.uint8), count=len(known)) == 0
     if not known.any():
         nothing = np.zeros(0, dtype=np.int64)
-        return Log(world.num_users, nothing, nothing.copy(), np.zeros(0))
+        return Log(num_users, nothing, nothing.copy(), np.zeros(0))
     size = min(SLATE_SIZE, int(known.sum()))
     slates = min(SLATES, int(known.sum()) // size)
-    user = np.arange(world.num_users)
+    user = np.arange(num_users)
     ranked = distinct_draws(user, popularity, known, size * slates, seed)
 
     world = build_world(catalog, "stationary", size, sessions=1, turns=slates)
@@ -83,7 +83,7 @@ def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Log:
         kept = np.where(is_cold(cold_users, user), events_kept(CATALOG_SEED, user), slates)
         picked &= picked.cumsum(axis=1) <= kept[:, None]
     rows = np.nonzero(picked)[0]
-    return Log(world.num_users, rows, chosen.T[picked].astype(np.int64), rating.T[picked])
+    return Log(num_users, rows, chosen.T[picked].astype(np.int64), rating.T[picked])
 
 
 def distinct_draws(

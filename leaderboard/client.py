@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,9 @@ AGAIN = {408, 425, 429, 500, 502, 503, 504}
 """Answers after which the same request is worth another try."""
 
 TRIES = 12
+FIRST_TRIES = 4
+"""Before anything was answered: an address that was mistyped shows within seconds."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 POLL = (0.3, 5.0)
 STUMBLES = 20
@@ -121,7 +125,7 @@ class Service:
             raise InputError(f"{url!r} is no address of a board; it is such as https://host:8000")
         if not re.fullmatch(r"[\x21-\x7e]*", token):
             raise InputError("the token holds characters that no token has; copy it once more")
-        self._broken = httpx.TransportError
+        self._broken, self._met = httpx.TransportError, False
         self._url, self._sleep = url.rstrip("/"), sleep
         self._client = httpx.Client(
             base_url=f"{self._url}/api/v1",
@@ -146,24 +150,26 @@ class Service:
     def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         """The answer to a request that may be made again; raises InputError where none comes."""
         pause, last = FIRST_PAUSE, ""
-        for attempt in range(TRIES):
+        for attempt in count(1):
             try:
                 answer = self._client.request(method, path, **request)
             except self._broken as error:
                 wait, last = pause, f"{type(error).__name__}: {error}"
             else:
+                self._met = True
                 if answer.status_code not in AGAIN:
                     return answer
                 asked = answer.headers.get("Retry-After", "")
                 wait = min(float(asked), LONGEST_PAUSE) if asked.isdecimal() else pause
                 last = f"{answer.status_code}: {detail(answer)}"
-            if attempt + 1 < TRIES:
-                self._sleep(wait * random.uniform(1.0, 1.2))
-                pause = min(2 * pause, LONGEST_PAUSE)
-        raise InputError(
-            f"{self._url} does not answer ({one_line(last)}); do the same again later, and it goes "
-            "on where it stopped"
-        )
+            if attempt == (TRIES if self._met else FIRST_TRIES):
+                break
+            self._sleep(wait * random.uniform(1.0, 1.2))
+            pause = min(2 * pause, LONGEST_PAUSE)
+        what = "do the same again later, and it goes on where it stopped"
+        if not self._met:
+            what = "see that the address is right, or do the same again later"
+        raise InputError(f"{self._url} does not answer ({one_line(last)}); {what}")
 
     def problem(self, answer: httpx.Response) -> InputError:
         """What a refusing answer says, and what to do about it."""

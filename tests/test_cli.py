@@ -4,8 +4,9 @@ import json
 import sys
 
 import pytest
+import typer
 
-from tasteshift.cli import main
+from tasteshift.cli import app, main
 
 KINDS = ["suites", "tasks", "agents", "decoders", "pairs", "scenarios", "catalogs", "metrics"]
 
@@ -26,9 +27,14 @@ def call(capsys, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["run"], ["report"], ["list"], ["submit"], ["board"], ["board", "show"]]
-)
+def commands(group, words=()):
+    """The words of every command there is, groups included."""
+    yield list(words)
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*words, name))
+
+
+@pytest.mark.parametrize("command", list(commands(typer.main.get_command(app))), ids=" ".join)
 def test_every_command_explains_itself(call, command):
     status, out, _ = call(*command, "--help")
     assert status == 0
@@ -70,6 +76,11 @@ def test_everything_listed_has_a_name_and_a_summary(call, kind):
         (["report", "no-such-folder"], "is not a run directory"),
         (["submit", "no-such-folder", "--board", "b.db"], "is not a run directory"),
         (["board", "show", "--board", "no-such-board.db"], "no-such-board.db"),
+        (["board", "show", "--board", "http://127.0.0.1:9"], "127.0.0.1:9"),
+        (["board", "verify", "no-such-folder"], "no-such-folder"),
+        (["board", "serve", "--board", "mysql://localhost/b"], "postgresql://"),
+        (["board", "token", "alice", "--board", "postgresql://localhost/b"], "--files"),
+        (["submit", "run", "--board", "http://127.0.0.1:9"], "TASTESHIFT_TOKEN"),
     ],
 )
 def test_bad_input_gets_one_line_and_status_2(call, tmp_path, monkeypatch, words, message):
@@ -123,3 +134,35 @@ def test_an_edited_reward_is_refused_with_status_1_and_its_step(call, tmp_path):
     assert "reward" in error
     status, _, error = call("board", "show", "--board", board)
     assert status == 2
+    status, _, error = call("board", "verify", out)
+    assert (status, "session 1, turn 0" in error) == (1, True)
+
+
+def test_keeping_a_board(call, tmp_path):
+    run, board = tmp_path / "run", tmp_path / "board.db"
+    call("run", "smoke", "--agent", "popular", "--out", run)
+    assert call("submit", run, "--board", board)[0] == 0
+    status, text, _ = call("board", "verify", run, "--json")
+    assert (status, json.loads(text)[0]["accepted"]) == (0, True)
+
+    status, token, _ = call("board", "token", "alice", "--board", board)
+    assert (status, token.startswith("alice.")) == (0, True)
+    assert token.strip().encode() not in board.read_bytes()
+    status, _, error = call("board", "token", "alice", "--board", board)
+    assert (status, "choose another name" in error) == (2, True)
+    assert call("board", "token", "alice", "--revoke", "--board", board)[0] == 0
+    status, _, error = call("board", "token", "alice", "--revoke", "--board", board)
+    assert (status, "no token 'alice'" in error) == (2, True)
+
+    when = ["--opens", "2027-03-01T00:00Z", "--closes", "2027-06-01T00:00Z"]
+    words = ["board", "season", "spring", "--suite", "smoke@1", *when, "--board", board]
+    status, text, _ = call(*words, "--json")
+    (season,) = json.loads(text)
+    assert (status, season["suite"], len(season["commitment"])) == (0, "smoke@1", 64)
+    assert call(*words)[0] == 2
+
+    status, _, error = call("board", "retry", 1, "--board", board)
+    assert (status, "was not refused" in error) == (2, True)
+    assert call("board", "invalidate", 1, "--reason", "a test", "--board", board)[0] == 0
+    status, text, _ = call("board", "show", "--board", board, "--json")
+    assert json.loads(text)[0]["invalidated_by"] == "a test"

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
@@ -59,26 +59,26 @@ def serve(
     """
     _log_requests()
     bounds = limits or Limits()
-    listening = _listen(host, port)
-    app = make_app(place, files=files, rank_from=rank_from, limits=bounds)
-    token = _first_admin(place, files)
-    if token is not None:
-        announce(f"admin token, shown this once: {token}")
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=int(PATIENCE),
-        limit_concurrency=CONNECTIONS,
-        h11_max_incomplete_event_size=LARGEST_HEADERS,
-        http="h11",
-    )
-    with _quiet_end(), _verifying(place, files, workers, bounds.verify_seconds):
-        shown = f"[{host}]" if ":" in host else host
-        announce(f"board at http://{shown}:{listening.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listening])
+    with closing(_listen(host, port)) as listening:
+        app = make_app(place, files=files, rank_from=rank_from, limits=bounds)
+        token = _first_admin(place, files)
+        if token is not None:
+            announce(f"admin token, shown this once: {token}")
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            timeout_graceful_shutdown=int(PATIENCE),
+            limit_concurrency=CONNECTIONS,
+            h11_max_incomplete_event_size=LARGEST_HEADERS,
+            http="h11",
+        )
+        with _quiet_end(), _verifying(place, files, workers, bounds.verify_seconds):
+            shown = f"[{host}]" if ":" in host else host
+            announce(f"board at http://{shown}:{listening.getsockname()[1]}")
+            uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -11,7 +11,8 @@ from starlette.requests import ClientDisconnect
 
 from ..archive import LARGEST_ARCHIVE
 from ..store import submissions as store
-from ..store.schema import Submission
+from ..store.results import first_with
+from ..store.schema import Result, Submission
 from . import uploads
 from .bodies import WHOLE, Strict
 from .desk import LARGEST_ID, Desk, Here, Submitter, check_owner
@@ -61,6 +62,12 @@ class Known(BaseModel):
     state: str
     about: dict[str, Any]
     events: list[Told]
+
+
+class Judged(Known):
+    """The same, and the number of the earliest run whose agent showed the same slates, if any."""
+
+    same_actions: int | None
 
 
 @routes.post(
@@ -130,14 +137,14 @@ async def upload(
 
 
 @routes.get("/submissions/{number}", responses=declared(404, 422, 429, 500, 503))
-def follow(desk: Here, number: Number) -> Known:
+def follow(desk: Here, number: Number) -> Judged:
     """What a submission is, and all that has happened to it, oldest first."""
     found = _find(desk, number)
     events = [
         Told(at=event.at, state=event.state, message=event.message)
         for event in store.history(desk.board, number)
     ]
-    return Known(
+    return Judged(
         id=found.id,
         kind=found.kind,
         owner=found.owner,
@@ -145,12 +152,22 @@ def follow(desk: Here, number: Number) -> Known:
         state=events[-1].state,
         about=found.about,
         events=events,
+        same_actions=_earlier(desk, number),
     )
 
 
 def state_of(desk: Desk, submission: Submission) -> str:
     """The state that the last event of a submission left it in."""
     return store.history(desk.board, submission.id)[-1].state
+
+
+def _earlier(desk: Desk, number: int) -> int | None:
+    with desk.board.session() as session:
+        result = session.get(Result, number)
+    if result is None or result.track != "replayed":
+        return None
+    first = first_with(desk.board, result.actions_digest)
+    return first if first != number else None
 
 
 def _find(desk: Desk, number: int) -> Submission:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ...errors import InputError
 from .database import Board
 from .schema import Lease, Result, Submission
-from .submissions import append, hold
+from .submissions import append, history, hold, tell
 
 MOST_ATTEMPTS = 10
 """How often workers may be lost over one submission. One that ends its verifier does not end the
@@ -65,6 +66,19 @@ def conclude(
         if result is not None:
             session.add(result)
         return True
+
+
+def retry(board: Board, id: int) -> None:
+    """Have a refused submission verified again: the board was to blame, by a full disk or a bug.
+
+    Raises InputError for one that was not refused, or whose bytes never came.
+    """
+    told = history(board, id)
+    if not told or told[-1].state != "refused":
+        raise InputError(f"submission {id} was not refused; only what was refused can be retried")
+    if "queued" not in {event.state for event in told}:
+        raise InputError(f"submission {id} never arrived whole; have it submitted again")
+    tell(board, id, "queued", "to be verified again", after=told[-1].seq)
 
 
 def release(board: Board, id: int, worker: str) -> bool:

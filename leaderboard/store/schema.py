@@ -21,8 +21,10 @@ FOLLOWS = {
     "playing": {"playing", "queued", "refused"},
     "queued": {"working", "refused"},
     "working": {"working", *FINAL},
+    "refused": {"queued"},
 }
-"""State -> the states that may come next; "" is before the first event. After `FINAL`, none."""
+"""State -> the states that may come next; "" is before the first event, and after "accepted" there
+is none. What was refused is verified again where the keeper of the board says so (`retry`)."""
 
 
 def utc_now() -> str:

@@ -5,7 +5,6 @@ import itertools
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 
 import numpy as np
@@ -14,18 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasteshift.envs.catalogs import load
-from tasteshift.envs.catalogs.load import hold, load_catalog, load_data, release
+from tasteshift.envs.catalogs.load import hold, load_data, release
 from tasteshift.envs.catalogs.moments import foretold
-from tasteshift.envs.catalogs.overlays import Overlay, apply
 from tasteshift.envs.catalogs.probes import image_features, text_features
 from tasteshift.envs.catalogs.redrawn import redrawn
 from tasteshift.envs.catalogs.taste_space import INFORMATION
-from tasteshift.envs.dynamics.cold import ColdItems
 from tasteshift.envs.latents import Latents
-from tasteshift.envs.log import simulate_log
-from tasteshift.envs.scenarios import SCENARIOS
-from tasteshift.envs.world import build_world
 from tasteshift.errors import InputError
 
 NAMES = ["movielens-100k", "synthetic"]
@@ -45,14 +38,6 @@ def blocks(data):
     """Text, picture and feedback parts (U, M, k) of the users' interests, of norm 1 each."""
     cuts = np.cumsum([0, *data.hidden.widths])
     return [data.hidden.anchors[..., a:b] * np.sqrt(3) for a, b in itertools.pairwise(cuts)]
-
-
-def nearest(rows, others, *, same=False):
-    """1 − cos to the nearest of the others, of rows (U, k) of equal norm; itself left out."""
-    gap = 1 - rows @ others.T / (np.linalg.norm(rows[0]) * np.linalg.norm(others[0]))
-    if same:
-        np.fill_diagonal(gap, np.inf)
-    return gap.min(axis=1)
 
 
 def held_out(x, y):
@@ -224,77 +209,6 @@ def test_pictures_that_were_drawn_are_drawn_anew(pair):
     assert np.abs(a - b).mean() > 0.05
 
 
-def test_users_are_like_those_they_were_fitted_to(pair):
-    """Moments of the tastes: angles between interests, covariances, weights, spread of scores."""
-    (text, image, feedback), (text_, image_, feedback_) = map(blocks, pair)
-    for a, b in ((0, 1), (0, 2), (1, 2)):
-        for old, new in ((text, text_), (feedback, feedback_)):
-            angle = [(part[:, a] * part[:, b]).sum(-1).mean() for part in (old, new)]
-            assert angle[1] == pytest.approx(angle[0], abs=0.05)
-    for old, new in ((text, text_), (feedback, feedback_)):
-        for m in range(3):
-            np.testing.assert_allclose(np.cov(old[:, m].T), np.cov(new[:, m].T), atol=0.05)
-            np.testing.assert_allclose(old[:, m].mean(0), new[:, m].mean(0), atol=0.06)
-    flat = [part.reshape(-1, part.shape[-1]) for part in (text, image, text_, image_)]
-    assert foretold(*flat[2:]) == pytest.approx(foretold(*flat[:2]), abs=0.08)
-    if text.shape == feedback.shape:
-        together = [(x * y).sum(-1).mean() for x, y in ((text, feedback), (text_, feedback_))]
-        assert together[1] == pytest.approx(together[0], abs=0.12)
-    base, drawn = (data.hidden for data in pair)
-    np.testing.assert_allclose(base.weights.mean(0), drawn.weights.mean(0), atol=0.02)
-    np.testing.assert_allclose(base.weights.std(0), drawn.weights.std(0), atol=0.03)
-    spread = [(h.anchors.reshape(-1, h.z.shape[1]) @ h.z.T).std() for h in (base, drawn)]
-    assert spread[1] == pytest.approx(spread[0], rel=0.15)
-
-
-def closer(distances, usual):
-    """Whether more distances lie below low quantiles of the usual ones than those of strangers.
-
-    Strangers drawn from the law that synthetic users have differ by up to 0.03 themselves: the
-    base is one sample.
-    """
-    n = len(distances)
-    return any(
-        (distances < np.quantile(usual, q)).mean() > q + 0.03 + 3 * np.sqrt(q * (1 - q) / n)
-        for q in (0.01, 0.05, 0.25)
-    )
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_nobody_drawn_is_nearer_to_the_people_known_than_these_are_to_each_other(name):
-    """Nearest neighbours in tastes of text, of one interest and of all: drawn → known against
-    known → known. Known people with a little noise on them are told apart."""
-    base = load_data(name)
-    known = blocks(base)
-
-    def views(parts):
-        whole = np.concatenate(parts, axis=-1)
-        return [parts[0][:, 0], parts[0].reshape(len(whole), -1), whole.reshape(len(whole), -1)]
-
-    for key in (KEY, OTHER, bytes(32)):
-        drawn = blocks(redrawn(base, key, "hidden:x"))
-        for mine, theirs in zip(views(drawn), views(known), strict=True):
-            assert not closer(nearest(mine, theirs), nearest(theirs, theirs, same=True))
-    noise = np.random.default_rng(0).normal(size=known[0].shape) * 0.1
-    disguised = known[0] + noise
-    disguised /= np.linalg.norm(disguised, axis=-1, keepdims=True)
-    for mine, theirs in zip(views([disguised]), views(known[:1]), strict=True):
-        assert closer(nearest(mine, theirs), nearest(theirs, theirs, same=True))
-
-
-def test_ages_have_to_do_with_tastes_as_much_as_before():
-    """A linear probe from taste to the rank of age, which in the films' people finds a little."""
-    base = load_data("movielens-100k")
-    found = []
-    for data in (base, redrawn(base, KEY, "hidden:x"), redrawn(base, OTHER, "hidden:x")):
-        rank = np.argsort(np.argsort(data.hidden.ages, kind="stable"))
-        x = np.hstack([blocks(data)[0].reshape(len(rank), -1), np.ones((len(rank), 1))])
-        fit = x @ np.linalg.lstsq(x, rank)[0]
-        found.append(np.corrcoef(fit, rank)[0, 1])
-    assert found[0] > 0.3
-    assert found[1:] == pytest.approx([found[0]] * 2, abs=0.12)
-
-
 def test_a_key_means_the_same_on_every_machine(tmp_path):
     """Once pinned, once in another process with other vector units and another BLAS."""
     code = (
@@ -349,20 +263,6 @@ def test_what_a_folder_states_stays_and_so_do_its_pictures(folder):
     assert (drawn.public.sponsored != base.public.sponsored[item]).any()
 
 
-def test_even_two_known_people_are_not_drawn_again(folder):
-    with (folder / "interactions.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("user_id", "item_id", "rating"))
-        writer.writerows((who, f"a{k}", 1 + (k * p) % 5) for who, p in (("x", 2), ("y", 3))
-                         for k in range(40))  # fmt: skip
-    base = load_data(str(folder))
-    assert len(base.hidden.ages) == 2
-    for byte in range(20):
-        drawn = redrawn(base, bytes([byte]) * 32, "hidden:x")
-        known, new = (blocks(data)[0].reshape(2, -1) for data in (base, drawn))
-        assert nearest(new, known).min() > 0.05
-
-
 @pytest.mark.parametrize("size", [2, 3, 12, 20_000])
 def test_catalogs_of_any_size_can_be_redrawn(size):
     drawn = redrawn(load_data(f"synthetic:{size}"), KEY, "hidden:x")
@@ -375,69 +275,3 @@ def test_catalogs_of_any_size_can_be_redrawn(size):
 def test_a_key_of_another_length_is_refused(length):
     with pytest.raises(InputError, match="32 bytes"):
         redrawn(load_data("synthetic:12"), bytes(length), "hidden:x")
-
-
-def test_a_held_catalog_goes_by_its_name_everywhere():
-    name = held("hidden:everywhere", "synthetic:60", KEY)
-    data = load_data(name)
-    assert load_catalog(name).name == data.public.name == name
-    assert KEY.hex() not in repr(data.public)
-    scenario = SCENARIOS.get("poisoned-items")
-    world = build_world(name, scenario, 3)
-    assert world.catalog.name.startswith(f"{name}~")
-    assert world.tampered.any()
-    assert (world.hidden.z == data.hidden.z).all()
-    assert len(simulate_log(world)) > 100
-    assert (world.catalog.posters[3] == data.public.posters[3]).all()
-    assert apply(Overlay("hide-maturity", 0.5), data.public).hash != data.public.hash
-    release(name)
-    load_data.cache_clear()
-    with pytest.raises(InputError):
-        load_data(name)
-
-
-def test_nothing_else_can_be_called_what_is_held():
-    for name in ("synthetic", "movielens-100k", "./here", "hidden:x~hide-maturity"):
-        with pytest.raises(InputError, match="cannot be held"):
-            hold(name, lambda: load_data("synthetic:12"))
-    first = held("hidden:first", "synthetic:12", KEY)
-    expected = load_data(first).public.hash
-    hold(first, lambda: load_data("synthetic:40"))
-    load_data.cache_clear()
-    assert load_data(first).public.hash == expected
-    release(first)
-    assert first not in load._HELD
-    hold("hidden:wrong", lambda: load_data("synthetic:12"))
-    with pytest.raises(InputError, match="calls itself 'synthetic:12'"):
-        load_data("hidden:wrong")
-    release("hidden:wrong")
-
-
-def test_many_threads_hold_many_catalogs_at_once():
-    """More catalogs than the caches remember, from many threads, in any order."""
-    keys = {f"hidden:thread-{k}": bytes([k]) * 32 for k in range(12)}
-    base = load_data("synthetic:12")
-    expected = {name: redrawn(base, key, name).public.hash for name, key in keys.items()}
-
-    def visit(k):
-        name = list(keys)[k * 7 % 12]
-        held(name, "synthetic:12", keys[name])
-        return name, build_world(name, "stationary", 3).catalog.hash
-
-    with ThreadPoolExecutor(8) as pool:
-        assert all(expected[name] == found for name, found in pool.map(visit, range(36)))
-    for name in keys:
-        release(name)
-
-
-def test_cold_items_and_overlays_meet_other_items_under_every_key():
-    """They are placed by row; which item stands in a row is the key's secret."""
-    met = []
-    for k in range(2):
-        name = held(f"hidden:cold-{k}", "synthetic:300", bytes([k]) * 32)
-        scenario = SCENARIOS.get("cold-item")
-        assert isinstance(scenario.cold_items, ColdItems)
-        world = build_world(name, scenario, 3)
-        met.append({world.catalog.title[item] for item in np.flatnonzero(world.entry_day)})
-        release(name)
-    assert len(met[0] & met[1]) < 0.3 * len(met[0])

@@ -230,6 +230,20 @@ def test_pauses_double_until_the_service_asks_for_one(service: Service, runs: Ru
         assert least <= slept <= 1.2 * least
 
 
+def test_a_service_that_stays_away_is_given_up_later(service: Service, runs: Runs) -> None:
+    waits: list[float] = []
+
+    def before(request: httpx.Request) -> httpx.Response | None:
+        if len(network.requests) > 1:
+            raise httpx.ConnectError("gone")
+        return None
+
+    network = Breaking(before)
+    with pytest.raises(InputError, match=r"gone.*goes on where it stopped"):
+        service.submit(runs("popular"), network, sleep=waits.append)
+    assert len(network.requests) == 1 + client.TRIES == len(waits) + 2
+
+
 def test_a_service_that_is_not_there_is_given_up(service: Service, runs: Runs) -> None:
     waits: list[float] = []
 
@@ -239,7 +253,7 @@ def test_a_service_that_is_not_there_is_given_up(service: Service, runs: Runs) -
     network = Breaking(before)
     with pytest.raises(InputError, match=r"ConnectError: nobody listens") as caught:
         service.submit(runs("popular"), network, sleep=waits.append)
-    assert len(network.requests) == client.TRIES == len(waits) + 1
+    assert len(network.requests) == client.FIRST_TRIES == len(waits) + 1
     assert service.token not in str(caught.value)
 
 

@@ -41,6 +41,7 @@ from tasteshift.suites.suite import SUITES, Suite, Task
 LIVES = int(os.environ.get("TASTESHIFT_CHEAT_LIVES", "40"))
 AT_ONCE = 20
 SECRET = bytes.fromhex("5eed") * 16
+PLAYED: dict[str, Suite] = {}
 Floats = NDArray[np.float64]
 Make = Callable[[], Any]
 
@@ -201,6 +202,7 @@ class Arena:
         )
         suite = Suite(name, 1, "lives to be cheated in", (task,))
         SUITES.register(name, suite)
+        PLAYED[name] = suite
         return suite
 
 
@@ -234,6 +236,16 @@ def played(player: Here, attempt: Attempt, life: int) -> float:
         again.take(decision_from(turn))
         total += again.observation.rating
     return total
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered() -> Iterator[None]:
+    """The suites are known while cheats are played, and to nobody else's tests."""
+    for name, suite in PLAYED.items():
+        SUITES.register(name, suite)
+    yield
+    for name in PLAYED:
+        del SUITES._entries[name]
 
 
 @pytest.fixture(scope="session")

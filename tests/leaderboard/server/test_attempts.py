@@ -301,7 +301,7 @@ class Bridge(httpx.BaseTransport):
 
 def test_many_players_at_once_play_worlds_of_their_own(seasoned: Any, tmp_path: Path) -> None:
     service = seasoned(token_rate=1e6, token_burst=10**6, address_rate=1e6, address_burst=10**6)
-    names = [f"player-{number}" for number in range(6)]
+    names = [f"player-{number}" for number in range(4)]
     for name in names:
         service.bearer(name)
     done: dict[str, Any] = {}
@@ -327,7 +327,7 @@ def test_many_players_at_once_play_worlds_of_their_own(seasoned: Any, tmp_path: 
     answers = [turns(service.desk.board, one["submission"]) for one in done.values()]
     assert all(sorted(one) == list(range(6)) for one in answers)
     slates = {json.dumps([turn["slate"] for turn in one[5]]) for one in answers}
-    assert len(slates) == 6, "what is popular is another in every world"
+    assert len(slates) == 4, "what is popular is another in every world"
 
 
 def test_the_reference_client_is_told_why(seasoned: Any, tmp_path: Path) -> None:

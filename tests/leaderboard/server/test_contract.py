@@ -22,7 +22,7 @@ from tasteshift.suites.suite import Suite
 
 ABUNDANT = {"address_rate": 1e9, "address_burst": 10**9, "token_rate": 1e9, "token_burst": 10**9}
 ENTRANT = {"season": "spring", "agent": "a", "agent_config": {}, "hardware": ""}
-EXAMPLES = 8
+EXAMPLES = 5
 NOTHING_TO_SAY = ("GET /api/v1/suites", "GET /api/v1/seasons")
 REJECTED = ["400", "401", "404", "409", "413", "415", "422"]
 WRONG_BY_NATURE = checks.negative_data_rejection

@@ -33,6 +33,15 @@ def test_the_board_is_what_board_rows_gives(
     assert service.client.get("/api/v1/board?suite=%00").status_code == 422
 
 
+def test_a_copy_is_linked_to_the_first(
+    service: Any, runs: Callable[[str], Path], tampered: Any, tmp_path: Path
+) -> None:
+    submit(runs("popular"), tmp_path / "board.db")
+    tampered.edit_identity(rehash=True, agent="my-own-invention")
+    submit(tampered.path, tmp_path / "board.db")
+    assert [service.follow(number)["same_actions"] for number in (1, 2)] == [None, 1]
+
+
 def test_the_page_escapes_every_word(runs: Callable[[str], Path], tmp_path: Path) -> None:
     submit(runs("popular"), tmp_path / "board.db")
     (row,) = board_rows(tmp_path / "board.db")

@@ -35,7 +35,7 @@ from tasteshift.suites.suite import SUITES, Suite, Task
 
 SUBMISSIONS = int(os.environ.get("TASTESHIFT_SUBMISSIONS", "40"))
 CLIENTS, WORKERS, RUNS = 20, 2, 2 + SUBMISSIONS // 100
-KILLS = 3 + SUBMISSIONS // 100
+KILLS = 2 + SUBMISSIONS // 100
 TINY = Suite(
     name="soak-test",
     version=1,
@@ -120,19 +120,30 @@ class Chaos:
     def run(self) -> None:
         chance = random.Random(4)
         for kill in range(KILLS):
-            due = (kill + 0.5) * SUBMISSIONS / KILLS
+            due = (kill + 0.3) * SUBMISSIONS / KILLS
             while self.verdicts() < due:
                 if self.done.wait(0.2):
                     return
             time.sleep(chance.uniform(0.0, 0.5))
             self.seen.append(trail(self.board))
-            if kill % 3 == 1:
+            if kill % 3 == 0:
+                self.wait_for_an_upload()
                 self.server.end(signal.SIGKILL)
+                self.kills["upload"] += len(self.uploads())
                 self.server.start()
                 self.kills["server"] += 1
             elif workers := self.server.workers():
                 os.kill(chance.choice(workers), signal.SIGKILL)
                 self.kills["worker"] += 1
+
+    def wait_for_an_upload(self) -> None:
+        """So that the kill hits one that is under way; gives up where nobody uploads any more."""
+        for _ in range(1000):
+            if self.uploads() or self.done.wait(0.003):
+                return
+
+    def uploads(self) -> list[Path]:
+        return list(upload_path(self.board, 1).parent.glob("*.part"))
 
     def verdicts(self) -> int:
         return sum(last.state in FINAL for _, last in standings(self.board))
@@ -168,7 +179,7 @@ def test_nothing_is_lost_and_nothing_is_twice(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    monkeypatch.setattr(client, "PIECE", 5_000)
+    monkeypatch.setattr(client, "PIECE", 1_000)
     on_postgres = os.environ.get("TASTESHIFT_SOAK_ON") == "postgresql"
     place = request.getfixturevalue("postgres")() if on_postgres else str(tmp_path / "board.db")
     service = server(place, WORKERS, suite=tiny)
@@ -204,7 +215,8 @@ def test_nothing_is_lost_and_nothing_is_twice(
     assert chaos.kills["worker"] >= 1
     print(
         f"\n{SUBMISSIONS} submissions by {CLIENTS} clients in {seconds:.0f} s "
-        f"({SUBMISSIONS / seconds:.1f} a second), killed {dict(chaos.kills)}, "
+        f"({SUBMISSIONS / seconds:.1f} a second), killed {chaos.kills['server']} servers (within "
+        f"{chaos.kills['upload']} uploads) and {chaos.kills['worker']} workers, "
         f"verdicts {dict(verdicts)}"
     )
 
@@ -254,6 +266,9 @@ def check_over_http(url: str, root: str, jobs: list[Job], told: dict[str, Any]) 
             if job.copied and not job.words:
                 assert rows[told[job.sha256][0]]["agent"] == "my-own-invention"
                 assert rows[told[job.sha256][0]]["same_actions"] is not None
+        for number, row in list(rows.items())[:50]:
+            known = service.get(f"/submissions/{number}").json()
+            assert known["same_actions"] == row["same_actions"]
         headers, after, states = {"Authorization": f"Bearer {root}"}, 0, {}
         while after is not None:
             page = service.get("/audit", params={"after": after}, headers=headers).json()

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from tasteshift.errors import InputError
 from tasteshift.leaderboard.store.database import Board
 from tasteshift.leaderboard.store.queue import (
     MOST_ATTEMPTS,
@@ -22,6 +23,7 @@ from tasteshift.leaderboard.store.queue import (
     conclude,
     release,
     renew,
+    retry,
     waiting,
 )
 from tasteshift.leaderboard.store.results import results
@@ -270,3 +272,18 @@ def test_a_lease_that_is_just_being_lost_is_lost(board: Board, change: str) -> N
     (lease,) = waiting(board)
     assert (lease.worker, lease.expires, lease.attempts) == ("eve", 100.0, 1)
     assert states(board, id) == ["queued", "working"]
+
+
+def test_what_was_refused_by_mistake_is_verified_again(board: Board) -> None:
+    id = queued(board)
+    with pytest.raises(InputError, match="not refused"):
+        retry(board, id)
+    assert claim(board, "ada", now=1.0, ttl=60) is not None
+    assert conclude(board, id, "ada", "refused", "the disk is full", None)
+    retry(board, id)
+    assert states(board, id) == ["queued", "working", "refused", "queued"]
+    taken = claim(board, "bob", now=2.0, ttl=60)
+    assert taken is not None
+    assert conclude(board, id, "bob", "accepted", "", a_result(taken.id))
+    with pytest.raises(InputError, match="not refused"):
+        retry(board, id)
