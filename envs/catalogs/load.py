@@ -12,7 +12,6 @@ from ...registry import Registry
 from ..latents import CatalogData
 from .cache import cached
 from .catalog import Catalog
-from .overlays import plain_name
 
 Builder = Callable[..., CatalogData]
 
@@ -38,6 +37,8 @@ def hold(name: str, make: Callable[[], CatalogData]) -> None:
     number of threads may hold, release and load. Raises InputError for a name that does not begin
     with HELD_PREFIX or ends in an overlay's.
     """
+    from .overlays import plain_name
+
     if not name.startswith(HELD_PREFIX) or name != plain_name(name):
         raise InputError(f"a catalog cannot be held as {name!r}; call it {HELD_PREFIX}…")
     _HELD.setdefault(name, make)
