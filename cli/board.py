@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..leaderboard.store.database import Board as OpenBoard
 
 TOKEN = "TASTESHIFT_TOKEN"
+NEARBY = r"http://(localhost|127\.0\.0\.1|\[::1\])([:/]|$)"
 
 Place = Annotated[
     str,
@@ -75,7 +77,7 @@ def submit(
         receipt = submit_remote(
             run_dir,
             place,
-            token_of_person(),
+            token_for(place),
             watch=lambda n: progress("replaying", n),
             upload=lambda n: progress("uploading", n),
             tell=lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True),
@@ -207,7 +209,7 @@ def board_play(
         told = play_hidden(
             make_agent(agent, decoder=decoder, pair=pair),
             service,
-            token_of_person(),
+            token_for(service),
             season=season,
             simulator_trained=simulator_trained,
             hardware=hardware,
@@ -317,9 +319,11 @@ def is_service(place: str) -> bool:
     return place.startswith(("http://", "https://"))
 
 
-def token_of_person() -> str:
-    """The token that the environment holds; raises InputError."""
+def token_for(service: str) -> str:
+    """The token that the environment holds; raises InputError where there is none."""
     token = os.environ.get(TOKEN, "")
     if not token:
         raise InputError(f"the board's service asks for a token; put yours into {TOKEN}")
+    if service.startswith("http://") and not re.match(NEARBY, service):
+        err.print("warning: anybody on the way can read your token; use https://", highlight=False)
     return token

@@ -83,9 +83,7 @@ def submit_remote(
             state, message = _follow(service, number, tell, sleep)
             if state == "refused":
                 return Receipt(verdict, number, new, refusal=message)
-            suite = verdict.run.manifest.identity.suite
-            rows = service.json("GET", "/board", params={"suite": suite})
-            same = next((row["same_actions"] for row in rows if row["id"] == number), None)
+            same = service.json("GET", f"/submissions/{number}")["same_actions"]
     return Receipt(verdict, number, new, same)
 
 
@@ -121,18 +119,22 @@ class Service:
             raise InputError(
                 "talking to a board's service needs httpx; pip install 'tasteshift[board]'"
             ) from None
+        nowhere = InputError(f"{url!r} is no address of a board; it is such as https://host:8000")
         if not re.fullmatch(r"https?://[^\s@?#]+", url):
-            raise InputError(f"{url!r} is no address of a board; it is such as https://host:8000")
+            raise nowhere
         if not re.fullmatch(r"[\x21-\x7e]*", token):
             raise InputError("the token holds characters that no token has; copy it once more")
         self._broken, self._met = httpx.TransportError, False
         self._url, self._sleep = url.rstrip("/"), sleep
-        self._client = httpx.Client(
-            base_url=f"{self._url}/api/v1",
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=60.0,
-            transport=transport,
-        )
+        try:
+            self._client = httpx.Client(
+                base_url=f"{self._url}/api/v1",
+                headers={"Authorization": f"Bearer {token}"} if token else {},
+                timeout=60.0,
+                transport=transport,
+            )
+        except httpx.InvalidURL:
+            raise nowhere from None
 
     def __enter__(self) -> Service:
         return self

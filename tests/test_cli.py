@@ -77,6 +77,7 @@ def test_everything_listed_has_a_name_and_a_summary(call, kind):
         (["submit", "no-such-folder", "--board", "b.db"], "is not a run directory"),
         (["board", "show", "--board", "no-such-board.db"], "no-such-board.db"),
         (["board", "show", "--board", "http://127.0.0.1:9"], "127.0.0.1:9"),
+        (["board", "show", "--board", "http://[::1"], "is no address of a board"),
         (["board", "verify", "no-such-folder"], "no-such-folder"),
         (["board", "serve", "--board", "mysql://localhost/b"], "postgresql://"),
         (["board", "token", "alice", "--board", "postgresql://localhost/b"], "--files"),

@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Response
+from fastapi.responses import FileResponse
 
 from ...errors import InputError
+from ..archive import pack
 from ..hidden.attempt import Attempt
 from ..hidden.wire import WorldMessage, checked_turn, observation_message
 from ..hidden.wire import world_message as world_in_full
 from ..store import seasons, turns
 from ..store import submissions as store
 from ..store.database import Outpaced
+from ..store.files import attempt_folder
 from ..store.schema import Season, Submission
 from .desk import Desk, Here, Submitter, check_owner
 from .messages import Answer, Entrant, Finished, Followed, LifeOf, LifeStanding, Standing, WorldOf
@@ -31,6 +34,7 @@ PLAYING = "playing"
 READING = declared(401, 403, 404, 422, 429, 500, 503)
 INSIDE = READING | declared(409, 410)
 Count = Annotated[int, Path(ge=0, le=10**6)]
+Spelled = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
 
 @routes.post(
@@ -86,14 +90,15 @@ def _opening(desk: Desk, season: Season, owner: str) -> dict[str, str]:
     return {"deadline": deadline, "commitment": season.commitment}
 
 
-def _mine(
-    desk: Here,
-    token: Submitter,
-    attempt: Annotated[str, Path(pattern="^[0-9a-f]{32}$")],
-) -> Submission:
+def _attempt(desk: Desk, attempt: str) -> Submission:
     found = store.by_key(desk.board, attempt)
     if found is None or found.kind != "attempt":
         raise Problem(404, "there is no such attempt")
+    return found
+
+
+def _mine(desk: Here, token: Submitter, attempt: Spelled) -> Submission:
+    found = _attempt(desk, attempt)
     check_owner(token, found)
     return found
 
@@ -173,6 +178,30 @@ def play(desk: Here, mine: UnderWay, life: Count, turn: Count, answer: Answer) -
         raise Problem(409, f"turn {turn} of life {life} was answered otherwise, which is final")
     follows = attempt.observe(life, [*before[:turn], stored])
     return Followed.model_validate({"observation": observation_message(follows)})
+
+
+@routes.get(
+    "/attempts/{attempt}/run",
+    response_class=FileResponse,
+    responses=declared(404, 409, 422, 429, 500, 503)
+    | {200: {"content": {"application/gzip": {}}, "description": "An archive like any run's"}},
+)
+def run(desk: Here, attempt: Spelled) -> FileResponse:
+    """The whole run of an attempt, once its season has closed: with the season's secret, anybody
+    can live it again and compare every bit.
+    """
+    found = _attempt(desk, attempt)
+    closes = seasons.closing(desk.board, found.about["season"])
+    if desk.now() < closes:
+        raise Problem(409, f"runs of this season are published when it closes, at {closes}")
+    folder = attempt_folder(desk.board, found.id)
+    file = folder.with_name(f"{found.id}.tar.gz")
+    if not file.exists():
+        try:
+            pack(folder, file)
+        except InputError:
+            raise Problem(409, "this attempt has not been scored yet; ask again later") from None
+    return FileResponse(file, media_type="application/gzip", filename=f"{attempt}.tar.gz")
 
 
 @routes.post("/attempts/{attempt}/finish", responses=READING)

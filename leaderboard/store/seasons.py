@@ -56,6 +56,14 @@ def seasons(board: Board) -> list[Season]:
         return list(session.scalars(select(Season).order_by(Season.opens.desc(), Season.name)))
 
 
+def closing(board: Board, name: str) -> str:
+    """When a season closes; raises InputError where there is none of that name."""
+    found = season(board, name)
+    if found is None:
+        raise InputError(f"there is no season {name!r}; open it first")
+    return found.closes
+
+
 def secret(board: Board, name: str) -> bytes:
     """The 32 bytes that the worlds of a season come from; for the service only.
 

@@ -12,10 +12,14 @@ import pytest
 
 from tasteshift.agents import make_agent
 from tasteshift.errors import InputError
+from tasteshift.leaderboard.archive import unpack
 from tasteshift.leaderboard.hidden.attempt import Attempt
+from tasteshift.leaderboard.hidden.outcome import check_attempt, conclude_attempt
 from tasteshift.leaderboard.hidden.player import play_hidden
-from tasteshift.leaderboard.hidden.season import world_key
-from tasteshift.leaderboard.store.seasons import open_season, secret
+from tasteshift.leaderboard.hidden.season import commitment, world_key
+from tasteshift.leaderboard.store.files import attempt_folder
+from tasteshift.leaderboard.store.seasons import open_season, season, secret
+from tasteshift.leaderboard.store.submissions import by_key
 from tasteshift.leaderboard.store.turns import turns
 from tasteshift.suites.suite import Suite
 
@@ -260,6 +264,45 @@ def test_a_season_ends_its_attempts_before_its_secret_is_out(seasoned: Any) -> N
     assert ada.start("too-late-to-start").status_code == 409
     assert ada.turn(told["attempt"], 0, 0).status_code == 410
     service.clock[0] = now
+
+
+def test_after_the_season_anybody_can_check_an_attempt(seasoned: Any, tmp_path: Path) -> None:
+    service = seasoned()
+    ada, now, board = Table(service), service.clock[0], service.desk.board
+    told = ada.start().json()
+    attempt, path = told["attempt"], f"/api/v1/attempts/{told['attempt']}/run"
+    assert ada.turn(attempt, 0, 0).status_code == 200
+    ada("POST", f"/attempts/{attempt}/finish")
+    early = service.client.get(path)
+    assert (early.status_code, "when it closes" in early.json()["detail"]) == (409, True)
+    service.clock[0] = 4_102_444_800.0
+    unscored = service.client.get(path)
+    assert (unscored.status_code, "not been scored" in unscored.json()["detail"]) == (409, True)
+
+    submission = by_key(board, attempt)
+    assert submission is not None
+    played = Attempt(told_suite(board), world_key(secret(board, "spring"), attempt), attempt)
+    answers = turns(board, submission.id)
+    folder = attempt_folder(board, submission.id)
+    run = conclude_attempt(played, submission.about, answers, folder)
+
+    (season,) = service.client.get("/api/v1/seasons").json()
+    published = bytes.fromhex(season["secret"])
+    assert commitment(published, "spring") == told["commitment"]
+    for _ in range(2):
+        sent = service.client.get(path)
+        assert (sent.status_code, sent.headers["content-type"]) == (200, "application/gzip")
+    (tmp_path / "attempt.tar.gz").write_bytes(sent.content)
+    unpack(tmp_path / "attempt.tar.gz", tmp_path / "attempt")
+    assert check_attempt(published, attempt, tmp_path / "attempt") == run
+    assert service.client.get(f"/api/v1/attempts/{'0' * 32}/run").status_code == 404
+    service.clock[0] = now
+
+
+def told_suite(board: Any) -> str:
+    found = season(board, "spring")
+    assert found is not None
+    return found.suite
 
 
 def test_finishing_is_final_and_may_be_repeated(seasoned: Any) -> None:
