@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 import zlib
@@ -55,7 +56,7 @@ def pack(run_dir: str | Path, file: str | Path) -> str:
     """
     run, target = Path(run_dir), Path(file)
     check_finished(run)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
         with (
             temporary.open("wb") as raw,

@@ -17,8 +17,10 @@ from .ranking import Entry, Floats, mean_of, mean_return, ranks
 from .store.database import Board, open_board
 from .store.results import results
 from .store.schema import Invalidation, Result, Submission
-from .verification.recomputed import EVERYTHING, HEADLINE
+from .store.submissions import standings
+from .verification.recomputed import HEADLINE
 
+LOST = "refused"
 RankFrom = Literal["hidden-seed", "replayed"]
 Kept = tuple[Submission, Result, Invalidation | None]
 
@@ -30,7 +32,6 @@ class _Line:
     kept: tuple[Kept, ...]
     copy_of: int | None
     shared_task: str
-    unranked: str
 
     @property
     def submission(self) -> Submission:
@@ -43,6 +44,11 @@ class _Line:
     @property
     def hidden(self) -> bool:
         return self.result.track == "hidden-seed"
+
+    @property
+    def field(self) -> tuple[str, str, bool]:
+        """Equal for lines that are ranked among each other."""
+        return (self.result.suite, self.result.suite_hash, self.hidden)
 
     @property
     def complete(self) -> bool:
@@ -90,15 +96,14 @@ def board_rows(
         raise InputError(f"--rank-from must be {' or '.join(get_args(RankFrom))}, not {rank_from}")
     with _opened(board, files) as opened:
         found = results(opened, suite)
-    lines = list(_lines(found, rank_from))
+        lost = {_player(one) for one, last in standings(opened, "attempt") if last.state == LOST}
+    lines = list(_lines(found))
+    why = {line.submission.id: _unranked(line, lost, rank_from) for line in lines}
+    ranked = [line for line in lines if not why[line.submission.id]]
     places: dict[int, tuple[int, int]] = {}
-    for world in {(line.result.suite, line.result.suite_hash, line.hidden) for line in lines}:
-        places |= _ranked(
-            line
-            for line in lines
-            if (line.result.suite, line.result.suite_hash, line.hidden) == world
-        )
-    rows = [_row(line, places.get(line.submission.id)) for line in lines]
+    for field in {line.field for line in ranked}:
+        places |= _ranked(line for line in ranked if line.field == field)
+    rows = [_row(line, why[line.submission.id], places.get(line.submission.id)) for line in lines]
     return sorted(rows, key=_standing)
 
 
@@ -106,16 +111,16 @@ def _opened(board: str | Path | Board, files: str | Path | None) -> AbstractCont
     return nullcontext(board) if isinstance(board, Board) else open_board(board, files=files)
 
 
-def _lines(found: Sequence[Kept], rank_from: RankFrom) -> Iterator[_Line]:
+def _lines(found: Sequence[Kept]) -> Iterator[_Line]:
+    """One line a run, and one for all attempts of a player at the same tasks of a suite."""
     first: dict[str, int] = {}
     together: defaultdict[tuple[str, ...], list[Kept]] = defaultdict(list)
     for kept in found:
         submission, result, _ = kept
         key: tuple[str, ...] = (f"{submission.id}",)
         if result.track == "hidden-seed":
-            config = sha256(result.manifest["identity"]["agent_config"])
-            name = (result.agent, result.decoder, result.pair)
-            key = (result.suite, result.suite_hash, submission.owner, *name, config)
+            played = sorted({score["task"] for score in result.scores})
+            key = (result.suite, result.suite_hash, *_player(submission), *played)
         else:
             first.setdefault(result.actions_digest, submission.id)
         together[key].append(kept)
@@ -128,13 +133,22 @@ def _lines(found: Sequence[Kept], rank_from: RankFrom) -> Iterator[_Line]:
         earlier = first.get(result.actions_digest)
         copy = earlier if result.track == "replayed" and earlier != submission.id else None
         valid = tuple(kept for kept in group if kept[2] is None)
-        line = _Line(valid or tuple(group), copy, shared[result.suite], "")
-        yield _Line(line.kept, copy, line.shared_task, _unranked(line, bool(valid), rank_from))
+        yield _Line(valid or tuple(group), copy, shared[result.suite])
 
 
-def _unranked(line: _Line, valid: bool, rank_from: RankFrom) -> str:
-    """The gravest of the reasons for which a row has no rank."""
-    if not valid:
+def _player(attempt: Submission) -> tuple[str, ...]:
+    """Whose attempt it is, and with what."""
+    said = attempt.about
+    config = sha256(said["agent_config"])
+    return (attempt.owner, said["agent"], said["decoder"], said["pair"], config)
+
+
+def _unranked(line: _Line, lost: set[tuple[str, ...]], rank_from: RankFrom) -> str:
+    """The gravest of the reasons for which a row has no rank.
+
+    lost  players of whose attempts one was begun, and could not be scored
+    """
+    if line.kept[0][2] is not None:
         return "invalidated"
     if line.result.privileged:
         return "privileged"
@@ -146,6 +160,8 @@ def _unranked(line: _Line, valid: bool, rank_from: RankFrom) -> str:
         return "public seeds"
     if line.copy_of is not None:
         return "same slates as an earlier run"
+    if line.hidden and _player(line.submission) in lost:
+        return "an attempt was not scored"
     return "" if _scored(line) else "no score"
 
 
@@ -153,12 +169,11 @@ def _ranked(lines: Iterable[_Line]) -> dict[int, tuple[int, int]]:
     """Submission -> rank group among lines of one suite and level of trust."""
     entries = {}
     for line in lines:
-        if not line.unranked:
-            own = f"attempt {line.submission.id}"
-            entries[line.submission.id] = Entry(
-                tuple(_sums(result) for _, result, _ in line.kept),
-                own if line.hidden else line.result.suite_hash,
-            )
+        own = f"attempt {line.submission.id}"
+        entries[line.submission.id] = Entry(
+            tuple(_sums(result) for _, result, _ in line.kept),
+            own if line.hidden else line.result.suite_hash,
+        )
     return ranks(entries)
 
 
@@ -172,10 +187,14 @@ def _scored(line: _Line) -> bool:
     return all(_sums(result)[:, 1].sum() > 0 for _, result, _ in line.kept)
 
 
-def _row(line: _Line, rank: tuple[int, int] | None) -> dict[str, Any]:
+def _row(line: _Line, unranked: str, rank: tuple[int, int] | None) -> dict[str, Any]:
     submission, result, complete = line.submission, line.result, line.complete
     played = {score["task"] for score in result.scores}
     wrong = line.kept[0][2]
+    said = {
+        name: [one.about.get(name) for one, _, _ in line.kept]
+        for name in ("simulator_trained", "hardware")
+    }
     row = {
         "rank_low": rank[0] if rank else None,
         "rank_high": rank[1] if rank else None,
@@ -189,10 +208,10 @@ def _row(line: _Line, rank: tuple[int, int] | None) -> dict[str, Any]:
         "attempts": len(line.kept),
         "each": ", ".join(_each(line)) if line.hidden else "",
         "tasks": f"{len(played)}/{len(result.tasks)}",
-        "unranked": line.unranked,
+        "unranked": unranked,
         "same_actions": line.copy_of,
-        "simulator_trained": submission.about.get("simulator_trained"),
-        "hardware": submission.about.get("hardware"),
+        "simulator_trained": any(said["simulator_trained"]) if line.hidden else None,
+        "hardware": ", ".join(sorted(set(said["hardware"]))) if line.hidden else None,
         "invalidated_by": _erratum(wrong),
         "submitted": submission.created,
         "shared_task": line.shared_task,
@@ -225,10 +244,10 @@ def _cells(name: str, scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _each(line: _Line) -> Iterator[str]:
-    for (submission, _, _), score in zip(
-        line.kept, _by(line, "overall")[EVERYTHING, HEADLINE], strict=True
-    ):
-        yield f"#{submission.id} {round(score['value'], 3) + 0.0:.3f}"
+    for submission, result, _ in line.kept:
+        values = [one["value"] for one in result.overall if one["metric"] == HEADLINE]
+        shown = f"{round(values[0], 3) + 0.0:.3f}" if values else "–"
+        yield f"#{submission.id} {shown}"
 
 
 def _erratum(wrong: Invalidation | None) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import hypot, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 from ..metrics.comparison import holm, linearised, rank_groups
 from ..metrics.statistics import FEWEST_CLUSTERS, LEVEL, Estimate, ratio_interval
@@ -39,11 +40,46 @@ class Entry:
         """
         return np.concatenate([linearised(*sums.T) for sums in self.attempts])
 
+    @property
+    def mean(self) -> Mean:
+        """The mean over all attempts, none left out.
+
+        The users of an attempt share its worlds, and worlds differ. How much, shows in the spread
+        between attempts, so with several of them the larger of the two errors counts.
+        """
+        among_users = mean_of_sample(self.numbers)
+        if len(self.attempts) == 1:
+            return among_users
+        returns = np.array([linearised(*sums.T).mean() for sums in self.attempts])
+        return max(among_users, mean_of_sample(returns), key=lambda mean: mean.error)
+
+
+class Mean(NamedTuple):
+    """A mean, its variance, and the degrees of freedom of that."""
+
+    value: float
+    error: float
+    freedom: float
+
+
+def mean_of_sample(numbers: Floats) -> Mean:
+    """The mean of independent numbers, and what is known of it."""
+    n = len(numbers)
+    return Mean(float(numbers.mean()), float(numbers.var(ddof=1)) / n, n - 1.0)
+
 
 def mean_return(entry: Entry) -> Estimate | None:
-    """Mean normalised return over all attempts, none left out; its interval is over users."""
-    numbers = entry.numbers
-    return ratio_interval(numbers, np.ones(len(numbers)))
+    """Mean normalised return over all attempts; see `Entry.mean`.
+
+    One attempt has the interval that every ratio has; several have Student's. None below 20
+    clusters.
+    """
+    numbers, n = entry.numbers, len(entry.numbers)
+    if len(entry.attempts) == 1 or n < FEWEST_CLUSTERS:
+        return ratio_interval(numbers, np.ones(n))
+    mean = entry.mean
+    reach = float(stdtrit(mean.freedom, (1 + LEVEL) / 2)) * sqrt(mean.error)
+    return Estimate(mean.value, mean.value - reach, mean.value + reach, n)
 
 
 def mean_of(estimates: Sequence[Interval]) -> Interval:
@@ -72,12 +108,13 @@ def ranks(entries: Mapping[int, Entry]) -> dict[int, tuple[int, int]]:
     """
     keys = list(entries)
     numbers = {key: entries[key].numbers for key in keys}
+    means = {key: entries[key].mean for key in keys}
     tested = []
     for one, other in combinations(keys, 2):
         mine, theirs = numbers[one], numbers[other]
         if min(len(mine), len(theirs)) >= FEWEST_CLUSTERS:
             same = _same_users(entries[one], entries[other])
-            t, p = _paired(mine, theirs) if same else _welch(mine, theirs)
+            t, p = _paired(mine, theirs) if same else _welch(means[one], means[other])
             tested.append(((one, other) if t > 0 else (other, one), p))
     adjusted = holm([p for _, p in tested])
     beats = {pair for (pair, _), p in zip(tested, adjusted, strict=True) if p <= 1 - LEVEL}
@@ -97,21 +134,20 @@ def _paired(mine: Floats, theirs: Floats) -> tuple[float, float]:
     Not the permutation tests of `comparison`: a board may have thousands of pairs, and p-values
     that end at 1 / 20,000 could not survive Holm's correction there.
     """
-    off = mine - theirs
-    return _tested(float(off.mean()), float(off.var(ddof=1)) / len(off), len(off) - 1.0)
+    return _tested(mean_of_sample(mine - theirs))
 
 
-def _welch(mine: Floats, theirs: Floats) -> tuple[float, float]:
+def _welch(mine: Mean, theirs: Mean) -> tuple[float, float]:
     """Welch's t (1947, Biometrika 34) and its two-sided p-value."""
-    parts = np.array([one.var(ddof=1) / len(one) for one in (mine, theirs)])
-    error = float(parts.sum())
-    squares = parts**2 / np.array([len(mine) - 1, len(theirs) - 1])
-    freedom = error**2 / float(squares.sum()) if error > 0 else 1.0
-    return _tested(float(mine.mean() - theirs.mean()), error, freedom)
+    error = mine.error + theirs.error
+    squares = mine.error**2 / mine.freedom + theirs.error**2 / theirs.freedom
+    freedom = error**2 / squares if squares > 0 else 1.0
+    return _tested(Mean(mine.value - theirs.value, error, freedom))
 
 
-def _tested(difference: float, error: float, freedom: float) -> tuple[float, float]:
-    if error <= 0:
-        return difference, 0.0 if difference else 1.0
-    t = difference / sqrt(error)
-    return t, 2 * float(stdtr(freedom, -abs(t)))
+def _tested(mean: Mean) -> tuple[float, float]:
+    """t of a mean against 0, and its p-value."""
+    if mean.error <= 0:
+        return mean.value, 0.0 if mean.value else 1.0
+    t = mean.value / sqrt(mean.error)
+    return t, 2 * float(stdtr(mean.freedom, -abs(t)))

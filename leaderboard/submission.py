@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from contextlib import suppress
@@ -126,7 +127,7 @@ def _keep(board: Board, archive: Path, sha256: str) -> None:
     kept = archive_path(board, sha256)
     if kept.exists():
         return
-    unfinished = kept.with_name(f".{kept.name}.{os.getpid()}")
+    unfinished = kept.with_name(f".{kept.name}.{secrets.token_hex(8)}")
     try:
         shutil.copyfile(archive, unfinished)
         os.replace(unfinished, kept)

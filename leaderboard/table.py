@@ -17,7 +17,8 @@ CAPTION = (
     "Below each value: its 95 % interval over users. replayed: every outcome was lived again and "
     "matched bit for bit. hidden-seed: played against users whom nobody could know; all attempts "
     "(×) count, and their mean is shown. †: only reported, that is consistent, but resting on the "
-    "submitter's word. Where tasks were left out, values are over those that were played."
+    "submitter's word. ‡: trained on this simulator, says its submitter. Where "
+    "tasks were left out, values are over those that were played."
 )
 WHY_UNRANKED = {
     "public seeds": "public seeds prove arithmetic, not authorship",
@@ -26,6 +27,7 @@ WHY_UNRANKED = {
     "privileged": "marked *: a yardstick that is shown the truth",
     "same slates as an earlier run": "shows the same slates as an earlier run",
     "no score": "no score",
+    "an attempt was not scored": "an attempt of the same player could not be scored yet",
     "invalidated": "invalidated",
 }
 
@@ -35,7 +37,7 @@ def board_table(rows: Sequence[dict[str, Any]]) -> Table:
     if not rows:
         return Table("Nothing was submitted to this suite yet.", box=None)
     reasons = dict.fromkeys(row["unranked"] for row in rows if row["unranked"])
-    why = "; ".join(WHY_UNRANKED[reason] for reason in reasons)
+    why = "; ".join(WHY_UNRANKED.get(reason, reason) for reason in reasons)
     which = (
         "Rows without a rank" if any(not row["unranked"] for row in rows) else "No row is ranked"
     )
@@ -52,7 +54,8 @@ def board_table(rows: Sequence[dict[str, Any]]) -> Table:
         table.add_section()
         table.add_row("", Text(suite, style="bold"))
         for row in group:
-            who = Text(row["agent"] + ("*" if row["unranked"] == "privileged" else ""))
+            marks = "*" * (row["unranked"] == "privileged") + "‡" * bool(row["simulator_trained"])
+            who = Text(row["agent"] + marks)
             if row["decoder"]:
                 who.append(f"\n{row['decoder']}", style="dim")
             cells = [_interval(row, metric, unit) for metric, (_, unit) in metrics.items()]

@@ -1,4 +1,4 @@
-"""A catalog drawn anew under a secret key: the same world in law, with nobody in it that is known.
+"""A catalog drawn anew under a secret key: a world of the same kind, with nobody in it known.
 
 Whoever has this package has every user and every latent of its catalogs. Play that is to be
 believed needs others. Texts, topics, years and popularity stay, and of z_text what they reveal.

@@ -102,7 +102,8 @@ class Guard:
         return bounded
 
     def _largest(self, scope: Scope) -> int:
-        return self._limits.chunk if scope["method"] == "PATCH" else self._limits.body
+        limits = self._limits
+        return {"PATCH": limits.chunk, "PUT": limits.answer}.get(scope["method"], limits.body)
 
     def _too_large(self, scope: Scope) -> Problem:
         most = self._largest(scope)

@@ -16,6 +16,7 @@ class Limits:
     """What one server allows.
 
     chunk             bytes of an archive in one request
+    answer            bytes of one answer of an attempt
     body              bytes of any other request's body
     body_seconds      within which a request's body must have come
     address_rate      requests a second from one address in the long run; _burst at once
@@ -28,6 +29,7 @@ class Limits:
     """
 
     chunk: int = MIB
+    answer: int = 16 * 1024
     body: int = 64 * 1024
     body_seconds: float = 30.0
     address_rate: float = 200.0

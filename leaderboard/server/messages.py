@@ -8,21 +8,28 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field
 
 from ...records import Brief, Fault, Observation
+from ...suites.runner.life import MOST_CLAIMS
+from ...suites.suite import NAME
 from ..hidden.wire import LONGEST_WAIT
-from .bodies import LINE, WHOLE, Strict
+from ..verification.strict import DECODER
+from .bodies import WHOLE, Strict
 
 CONFIG_BYTES = 16 * 1024
+PRINTED = "^[ -~]*$"
 Item = Annotated[int, Field(ge=-(2**53), le=2**53), WHOLE]
 
 
 def _storable(config: dict[str, Any]) -> dict[str, Any]:
-    """The JSON value itself; raises ValueError for one that is too large or that JSON has not."""
+    """The JSON value itself; raises ValueError for one that a manifest cannot hold."""
     try:
-        size = len(json.dumps(config, allow_nan=False, ensure_ascii=False).encode())
+        text = json.dumps(config, allow_nan=False, ensure_ascii=False)
+        DECODER.decode(text)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
-    if size > CONFIG_BYTES:
+    if len(text.encode()) > CONFIG_BYTES:
         raise ValueError(f"has more than {CONFIG_BYTES} bytes")
+    if "\\u0000" in text:
+        raise ValueError("holds the character 0")
     return config
 
 
@@ -35,14 +42,14 @@ class Entrant(Strict):
     """
 
     season: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,63}$")
-    agent: str = Field(min_length=1, max_length=100, pattern=LINE)
+    agent: str = Field(max_length=100, pattern=f"^{NAME}$")
     agent_config: Annotated[dict[str, Any], AfterValidator(_storable)] = Field(
         description=f"JSON values, at most {CONFIG_BYTES} bytes in all"
     )
-    decoder: str = Field(default="", max_length=100, pattern=LINE)
-    pair: str = Field(default="", max_length=200, pattern=LINE)
+    decoder: str = Field(default="", max_length=100, pattern=f"^({NAME})?$")
+    pair: str = Field(default="", max_length=200, pattern=PRINTED)
     simulator_trained: bool
-    hardware: str = Field(max_length=100, pattern=LINE)
+    hardware: str = Field(max_length=100, pattern=PRINTED)
     only_language_models: bool = False
 
 
@@ -90,7 +97,7 @@ class Said(Strict):
     """What an agent says of an item."""
 
     item: Item
-    field: str = Field(max_length=1000)
+    field: str = Field(max_length=100)
     value: Annotated[str, Field(max_length=1000)] | bool | float
 
 
@@ -100,9 +107,9 @@ class Answer(Strict):
     seconds  how long it thought by its own clock; reported, never scored
     """
 
-    slate: list[Item] = Field(max_length=1000)
-    claims: list[Said] = Field(default=[], max_length=1000)
-    profile: list[Annotated[float, Field(allow_inf_nan=False)]] = Field(default=[], max_length=1000)
+    slate: list[Item] = Field(max_length=100)
+    claims: list[Said] = Field(default=[], max_length=MOST_CLAIMS)
+    profile: list[Annotated[float, Field(allow_inf_nan=False)]] = Field(default=[], max_length=200)
     fault: Fault = ""
     seconds: float = Field(default=0.0, ge=0, le=LONGEST_WAIT, allow_inf_nan=False)
 

@@ -7,7 +7,7 @@ import hashlib
 from html import escape
 from typing import Any
 
-from ..verification.verdict import HEADLINE
+from ..verification.recomputed import HEADLINE
 
 STYLE = (
     "body{font:16px/1.4 sans-serif;margin:2rem;max-width:80rem}"
@@ -35,7 +35,11 @@ def page(rows: list[dict[str, Any]]) -> str:
 
 def _cells(row: dict[str, Any]) -> str:
     words = (row["agent"], row["decoder"], row["suite"])
-    notes = [row.get("unranked") or ""]
+    notes = [row.get("unranked") or "", row.get("invalidated_by") or ""]
+    if row["each"]:
+        notes.append(f"mean of {row['attempts']}: {row['each']}")
+    if row["simulator_trained"]:
+        notes.append("trained on this simulator")
     if row.get("same_actions") is not None:
         notes.append(f"shows the same slates as #{row['same_actions']}")
     after = (row["trust"], row["tasks"], "; ".join(note for note in notes if note))

@@ -68,6 +68,7 @@ def serve(
             app,
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             ws="none",
             timeout_graceful_shutdown=int(PATIENCE),

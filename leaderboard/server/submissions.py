@@ -65,9 +65,13 @@ class Known(BaseModel):
 
 
 class Judged(Known):
-    """The same, and the number of the earliest run whose agent showed the same slates, if any."""
+    """The same, and the number of the earliest run whose agent showed the same slates, if any.
+
+    attempt  the id of play on hidden seeds, by which its run is published; null for runs
+    """
 
     same_actions: int | None
+    attempt: str | None
 
 
 @routes.post(
@@ -153,6 +157,7 @@ def follow(desk: Here, number: Number) -> Judged:
         about=found.about,
         events=events,
         same_actions=_earlier(desk, number),
+        attempt=found.key if found.kind == "attempt" else None,
     )
 
 

@@ -19,6 +19,9 @@ from .refusal import Refused
 OUTCOMES: tuple[str, ...] = get_args(ReplyOutcome)
 OF_REPLY = ("outcome", "text", "prompt_tokens", "tokens")
 UNDRAFTED = "autoregressive"
+COUNTS = ("max_depth", "drafted_nodes", "verified_nodes", "prompt_tokens", "tokens")
+MOST = 2**24
+"""Of any of them; beyond that, sums could run over."""
 
 
 def check_rounds(key: Key, life: RecordedLife, decoder: str) -> None:
@@ -37,6 +40,9 @@ def check_rounds(key: Key, life: RecordedLife, decoder: str) -> None:
 
 def _check_round(key: Key, row: Row, decoder: str) -> None:
     depth, drafted, accepted = row["max_depth"], row["drafted_depth"], row["accepted"]
+    for field in COUNTS:
+        if row[field] > MOST:
+            _refuse(key, row, f"has a {field} of {row[field]}, more than any decoder could")
     if not 0 <= accepted <= drafted <= depth:
         _refuse(key, row, f"accepted {accepted} of {drafted} drafted at a depth of at most {depth}")
     if not drafted <= row["drafted_nodes"]:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.board import board_rows
 from tasteshift.leaderboard.store.database import Board, open_board
-from tasteshift.leaderboard.store.queue import claim, conclude
+from tasteshift.leaderboard.store.queue import claim, conclude, retry
 from tasteshift.leaderboard.store.results import invalidate, results
 from tasteshift.leaderboard.store.schema import Result
 from tasteshift.leaderboard.store.submissions import receive, tell
@@ -168,11 +168,12 @@ def kept_attempt(
     board: Board, agent: str, pairs: list[list[float]], *, owner: str = "alice", **other: Any
 ) -> int:
     """An attempt on hidden seeds with these sums, as if a worker had concluded it."""
-    value = sum(top for top, _ in pairs) / sum(room for _, room in pairs)
+    value = sum(top for top, _ in pairs) / (sum(room for _, room in pairs) or 1)
     score = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": len(pairs)}
     row = {"metric": "normalised_return", **score, "unit": "share", "direction": "higher"}
     key = f"{agent} {owner} {value} {len(results(board))}"
-    about = {"simulator_trained": False, "hardware": "cpu-2"}
+    about = {"agent": agent, "agent_config": {}, "decoder": "", "pair": ""}
+    about |= {"simulator_trained": False, "hardware": "cpu-2"}
     one, _ = receive(board, kind="attempt", key=key, owner=owner, about=about, state="playing")
     tell(board, one.id, "queued", "", after=0)
     assert claim(board, "w", now=0.0, ttl=60.0) is not None
@@ -196,7 +197,8 @@ def kept_attempt(
         "sums": {"normalised_return": pairs},
     }
     result = Result(submission_id=one.id, **(columns | other))
-    assert conclude(board, one.id, "w", "accepted", "", result)
+    done = (None, "refused") if not pairs else (result, "accepted")
+    assert conclude(board, one.id, "w", done[1], "", done[0])
     return one.id
 
 
@@ -231,6 +233,38 @@ def test_all_attempts_on_hidden_seeds_count(tmp_path: Path) -> None:
     assert "1–3" in text
 
 
+def test_a_part_of_the_tasks_is_no_attempt_at_all_of_them(tmp_path: Path) -> None:
+    both = ["tiny/one", "tiny/two"]
+    whole = {"tasks": both, "scores": [scored("tiny/one"), scored("tiny/two")]}
+    with open_board(tmp_path / "board.db", create=True) as board:
+        kept_attempt(board, "good", gains(0.3), **whole)
+        kept_attempt(board, "good", gains(0.9), tasks=both)
+        rows = board_rows(board)
+    assert [(row["tasks"], row["attempts"], row["unranked"]) for row in rows] == [
+        ("2/2", 1, ""),
+        ("1/2", 1, "tasks missing"),
+    ]
+
+
+def test_an_attempt_that_could_not_be_scored_leaves_no_rank(tmp_path: Path) -> None:
+    with open_board(tmp_path / "board.db", create=True) as board:
+        kept_attempt(board, "good", gains(0.8))
+        kept_attempt(board, "other", gains(0.5))
+        lost = kept_attempt(board, "good", [])
+        rows = board_rows(board)
+        assert {row["agent"]: row["unranked"] for row in rows} == {
+            "good": "an attempt was not scored",
+            "other": "",
+        }
+        retry(board, lost)
+        assert not any(row["unranked"] for row in board_rows(board))
+
+
+def scored(task: str) -> dict[str, Any]:
+    row = {"task": task, "metric": "normalised_return", "value": 0.5, "low": 0.4, "high": 0.6}
+    return {**row, "n": 30, "unit": "share", "direction": "higher"}
+
+
 def test_what_was_invalidated_stays_without_a_rank(tmp_path: Path) -> None:
     with open_board(tmp_path / "board.db", create=True) as board:
         wrong = kept_attempt(board, "good", gains(0.8))
@@ -251,7 +285,7 @@ def test_what_was_invalidated_stays_without_a_rank(tmp_path: Path) -> None:
         ({"privileged": True}, "privileged"),
         ({"tasks": ["tiny/one", "tiny/two"]}, "tasks missing"),
         ({"suite": "tiny@1+users=4"}, "other numbers of users or seeds"),
-        ({"sums": {}}, "no score"),
+        ({"sums": {}, "overall": []}, "no score"),
     ],
 )
 def test_what_has_no_rank_says_why(tmp_path: Path, other: dict[str, Any], why: str) -> None:

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasteshift.leaderboard.ranking import Entry, _paired, _welch, mean_of, mean_return, ranks
+from tasteshift.leaderboard.ranking import (
+    Entry,
+    _paired,
+    _welch,
+    mean_of,
+    mean_of_sample,
+    mean_return,
+    ranks,
+)
 
 
 def entry(rng, users, value, attempts=1, spread=0.3, world="") -> Entry:
@@ -50,7 +58,8 @@ def test_p_values_are_those_of_scipy():
     rng = np.random.default_rng(4)
     mine, theirs = rng.standard_normal(30), 0.5 + 2 * rng.standard_normal(50)
     known = stats.ttest_ind(mine, theirs, equal_var=False)
-    assert _welch(mine, theirs) == pytest.approx((known.statistic, known.pvalue))
+    means = mean_of_sample(mine), mean_of_sample(theirs)
+    assert _welch(*means) == pytest.approx((known.statistic, known.pvalue))
     known = stats.ttest_rel(mine, theirs[:30])
     assert _paired(mine, theirs[:30]) == pytest.approx((known.statistic, known.pvalue))
 
@@ -76,6 +85,32 @@ def test_the_luckiest_of_twenty_alike_shares_its_rank():
         found = ranks({k: entry(rng, 40, 0.5) for k in range(20)})
         alone += any(high == 1 for _, high in found.values())
     assert alone <= 10
+
+
+def test_attempts_that_differ_more_than_their_users_count_as_attempts():
+    """Equal agents whose worlds differ are told apart as rarely as the level says."""
+    rng = np.random.default_rng(5)
+    apart = {1: 0, 5: 0}
+    for attempts in apart:
+        for _ in range(400):
+            pair = {}
+            for name in "ab":
+                worlds = 0.5 + 0.1 * rng.standard_normal(attempts)
+                parts = [entry(rng, 60, world, spread=0.16).attempts[0] for world in worlds]
+                pair[name] = Entry(tuple(parts), name)
+            apart[attempts] += ranks(pair) != {"a": (1, 2), "b": (1, 2)}
+    assert apart[5] <= 0.08 * 400
+    assert apart[1] > 0.3 * 400, "one attempt cannot know how worlds differ"
+
+
+def test_the_interval_of_several_attempts_by_hand():
+    near = entry(np.random.default_rng(6), 30, 0.0, spread=0.01).attempts[0]
+    far = near + np.array([1.0, 0.0])
+    found = mean_return(Entry((near, far), "a"))
+    assert found is not None
+    means = [part[:, 0].mean() for part in (near, far)]
+    known = stats.t.interval(0.95, 1, loc=np.mean(means), scale=np.std(means, ddof=1) / sqrt(2))
+    assert (found.low, found.high) == pytest.approx(known)
 
 
 @settings(max_examples=20, deadline=None)

@@ -97,10 +97,11 @@ def test_what_is_sent_is_what_the_server_takes(
 
 def test_the_limits_are_those_of_the_server() -> None:
     limits = Limits()
-    assert f"{limits.body // 1024} KiB" in DOCUMENT
+    assert f"{limits.answer // 1024} KiB" in DOCUMENT
     told = f"{limits.open_attempts}, {limits.token_rate:g} and {limits.attempt_seconds // 3600}"
     assert f"unless it was started otherwise {told} hours" in DOCUMENT
     assert f"at most {LONGEST_TEXT:,} characters" in DOCUMENT
     schema = Answer.model_json_schema()
-    for name in ("slate", "claims", "profile"):
-        assert schema["properties"][name]["maxItems"] == 1000
+    most = {name: schema["properties"][name]["maxItems"] for name in ("slate", "claims", "profile")}
+    assert most == {"slate": 100, "claims": 100, "profile": 200}
+    assert "at most 100 items, 100 claims, 200 profile entries" in DOCUMENT

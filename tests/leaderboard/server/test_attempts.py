@@ -207,7 +207,7 @@ def test_numbers_that_are_none(seasoned: Any) -> None:
     told = Table(service).start().json()
     path = f"/api/v1/attempts/{told['attempt']}/lives/0/turns/0"
     headers = service.bearer("ada") | {"Content-Type": "application/json"}
-    for text in ('{"slate":[],"profile":[NaN]}', '{"slate":[],"profile":[1e999]}', "[" * 50_000):
+    for text in ('{"slate":[],"profile":[NaN]}', '{"slate":[],"profile":[1e999]}', "[" * 10_000):
         answer = service.client.put(path, content=text, headers=headers)
         assert answer.status_code in (400, 422)
         assert answer.headers["content-type"] == "application/problem+json"

@@ -74,7 +74,8 @@ def as_it_is(ctx: Any, value: Any) -> Any:
 def test_only_what_is_declared_is_answered(board: Board, mode: GenerationMode) -> None:
     load_all_checks()
     rejected = {"negative_data_rejection": {"expected-statuses": REJECTED}}
-    config = schemathesis.Config.from_dict({"checks": rejected})
+    storable = {"allow-x00": False}  # no schema can say that no text may hold the character 0
+    config = schemathesis.Config.from_dict({"checks": rejected, "generation": storable})
     document = schemathesis.openapi.from_asgi("/api/v1/openapi.json", board.app, config=config)
     operations = [found.ok() for found in document.get_all_operations()]
     assert len(operations) == sum(map(len, board.app.openapi()["paths"].values()))

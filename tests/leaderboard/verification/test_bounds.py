@@ -272,3 +272,23 @@ def test_a_damaged_table_is_refused_or_read(
         for task in rows.tasks:
             assert rows.of(task).schema == SMALL
     assert pa.total_allocated_bytes() - before < 2**26
+
+
+def test_counts_whose_sums_would_run_over_are_refused(scribe_run: Callable[..., Path]) -> None:
+    run = scribe_run()
+    table = pq.read_table(run / "generations.parquet")
+    deep = pa.array([2**62] * len(table), pa.int64())
+    column = table.column_names.index("max_depth")
+    pq.write_table(table.set_column(column, "max_depth", deep), run / "generations.parquet")
+    verdict = verify(run)
+    assert not verdict.accepted
+    assert "max_depth" in verdict.reason
+    assert "more than any decoder could" in verdict.reason
+
+
+def test_a_repeated_key_costs_no_comparison_with_all_others(tmp_path: Path) -> None:
+    """Comparing each with each would take an hour."""
+    names = [f'"k{number}":0' for number in range(400_000)]
+    (tmp_path / "scores.json").write_text("{" + ",".join([*names, names[-1]]) + "}")
+    with pytest.raises(Refused, match="'k399999' is there twice"):
+        check_json(tmp_path / "scores.json")
