@@ -1,1 +1,1 @@
-"""A board that believes only what it has replayed: verification, storage, the table."""
+"""A board that believes only what it has replayed, and ranks what was played on hidden seeds."""

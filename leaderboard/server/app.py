@@ -90,9 +90,9 @@ def make_app(
 
 
 def sweep(desk: Desk) -> None:
-    """Drop uploads that stalled, and conclude attempts whose deadline has passed."""
-    drop_stalled(desk.board, desk.clock() - desk.limits.stalled_seconds)
+    """Conclude attempts whose deadline has passed, and drop uploads that stalled."""
     attempts.conclude_overdue(desk)
+    drop_stalled(desk.board, desk.clock() - desk.limits.stalled_seconds)
 
 
 async def _sweep(desk: Desk) -> None:

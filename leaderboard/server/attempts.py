@@ -58,20 +58,21 @@ def start(
     about = entrant.model_dump()
     found, new = store.by_key(desk.board, key), False
     if found is None:
-        about |= _opening(desk, season, token.name)
-        try:
-            drawn(desk.board, season.name, key, entrant.only_language_models)
-        except InputError as error:
-            raise Problem(409, str(error)) from None
-        found, new = store.receive(
-            desk.board,
-            kind="attempt",
-            key=key,
-            owner=token.name,
-            about=about,
-            state=PLAYING,
-            message=f"in season {season.name}",
-        )
+        with desk.opening:
+            about |= _opening(desk, season, token.name)
+            try:
+                drawn(desk.board, season.name, key, entrant.only_language_models)
+            except InputError as error:
+                raise Problem(409, str(error)) from None
+            found, new = store.receive(
+                desk.board,
+                kind="attempt",
+                key=key,
+                owner=token.name,
+                about=about,
+                state=PLAYING,
+                message=f"in season {season.name}",
+            )
     if any(found.about[name] != value for name, value in entrant.model_dump().items()):
         raise Problem(409, "this Idempotency-Key has started another attempt; choose a new one")
     response.status_code = 201 if new else 200
@@ -83,8 +84,8 @@ def _opening(desk: Desk, season: Season, owner: str) -> dict[str, str]:
     limits, now = desk.limits, desk.now()
     if not season.opens <= now < season.closes:
         raise Problem(409, f"season {season.name} is open from {season.opens} to {season.closes}")
-    if open_count(desk.board, owner, "attempt", PLAYING, "") >= limits.open_attempts:
-        what = f"{limits.open_attempts} attempts of this token are being played; finish one first"
+    if open_count(desk.board, owner, "attempt", "") >= limits.open_attempts:
+        what = f"{limits.open_attempts} attempts of this token are under way; wait for a verdict"
         raise Problem(429, what, headers={"Retry-After": "60"})
     deadline = min(season.closes, desk.now(limits.attempt_seconds))
     return {"deadline": deadline, "commitment": season.commitment}
@@ -225,8 +226,8 @@ def conclude(desk: Desk, submission: Submission, why: str) -> None:
 def conclude_overdue(desk: Desk) -> None:
     """Queue every attempt whose deadline has passed while nobody asked."""
     now = desk.now()
-    for submission, last in store.standings(desk.board, "attempt"):
-        if last.state == PLAYING and submission.about["deadline"] <= now:
+    for submission, _ in store.standings(desk.board, "attempt", PLAYING):
+        if submission.about["deadline"] <= now:
             conclude(desk, submission, "the deadline has passed")
 
 

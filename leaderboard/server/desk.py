@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -31,6 +32,8 @@ class Desk:
     rates  requests with one token
     rows   of the board
     plays  attempts under way
+    opening  held while somebody's open work is counted and added to; as with rates, two servers on
+             one database count apart
     """
 
     board: Board
@@ -39,6 +42,7 @@ class Desk:
     rates: Rates
     rows: Rows
     plays: Plays
+    opening: Lock = field(default_factory=Lock)
 
     def now(self, later: float = 0.0) -> str:
         """The time in `later` seconds, as the store writes times."""

@@ -21,8 +21,8 @@ class Limits:
     body_seconds      within which a request's body must have come
     address_rate      requests a second from one address in the long run; _burst at once
     token_rate        likewise with one token
-    open_uploads      archives of one token that are on their way
-    open_attempts     hidden-seed attempts of one token that are being played
+    open_uploads      archives of one token that are on their way or wait for a verdict
+    open_attempts     hidden-seed attempts of one token that have no score yet
     attempt_seconds   from the start of an attempt to its deadline
     stalled_seconds   after which a part of an archive is dropped if nothing follows
     verify_seconds    that the verification of one submission may take

@@ -9,10 +9,9 @@ from sqlalchemy import func, select
 
 from ..board import RankFrom, board_rows
 from ..store.database import Board
-from ..store.schema import Invalidation, Result
+from ..store.schema import Event, Invalidation, Result
 
 Row = dict[str, Any]
-KEPT = 16
 
 
 class Rows:
@@ -20,20 +19,22 @@ class Rows:
 
     def __init__(self, board: Board, rank_from: RankFrom) -> None:
         self._board, self._rank_from = board, rank_from
-        self._kept: dict[tuple[int, int, str | None], list[Row]] = {}
+        self._size: tuple[int, ...] = ()
+        self._kept: list[Row] = []
         self._lock = Lock()
 
     def of(self, suite: str | None) -> list[Row]:
         """What `board_rows` gives for all suites, or for one suite id."""
         with self._lock:
-            with self._board.session() as session:
-                results, errata = (
-                    session.scalar(select(func.count()).select_from(table)) or 0
-                    for table in (Result, Invalidation)
-                )
-            key = (results, errata, suite)
-            if key not in self._kept:
-                while len(self._kept) >= KEPT:
-                    del self._kept[next(iter(self._kept))]
-                self._kept[key] = board_rows(self._board, suite, rank_from=self._rank_from)
-            return self._kept[key]
+            size = self._now()
+            if size != self._size:
+                self._kept = board_rows(self._board, rank_from=self._rank_from)
+                self._size = size
+            return [row for row in self._kept if suite in (None, row["suite"])]
+
+    def _now(self) -> tuple[int, ...]:
+        """Results, errata, and refusals, which tell of attempts that were lost."""
+        refused = select(func.count()).select_from(Event).where(Event.state == "refused")
+        counts = [select(func.count()).select_from(table) for table in (Result, Invalidation)]
+        with self._board.session() as session:
+            return tuple(session.scalar(count) or 0 for count in (*counts, refused))

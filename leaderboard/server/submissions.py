@@ -87,15 +87,16 @@ def announce(
     key = f"{token.name}:{archive.sha256}"
     found = store.by_key(desk.board, key)
     if found is None:
-        _check_open(desk, token.name)
-        found, new = store.receive(
-            desk.board,
-            kind="run",
-            key=key,
-            owner=token.name,
-            about=archive.model_dump(),
-            state=uploads.RECEIVING,
-        )
+        with desk.opening:
+            _check_open(desk, token.name)
+            found, new = store.receive(
+                desk.board,
+                kind="run",
+                key=key,
+                owner=token.name,
+                about=archive.model_dump(),
+                state=uploads.RECEIVING,
+            )
         response.status_code = 201 if new else 200
     else:
         response.status_code = 200
@@ -184,6 +185,6 @@ def _find(desk: Desk, number: int) -> Submission:
 
 def _check_open(desk: Desk, owner: str) -> None:
     most, since = desk.limits.open_uploads, desk.now(-desk.limits.stalled_seconds)
-    if uploads.open_count(desk.board, owner, "run", uploads.RECEIVING, since) >= most:
-        what = f"{most} archives of this token are on their way; finish one first"
+    if uploads.open_count(desk.board, owner, "run", since) >= most:
+        what = f"{most} archives of this token are on their way or wait for a verdict; finish one"
         raise Problem(429, what, headers={"Retry-After": "60"})

@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 
 from ..store.database import Board, Outpaced
 from ..store.files import archive_path, upload_path
-from ..store.schema import Event, Submission
+from ..store.schema import FINAL, Event, Submission
 from ..store.submissions import history, tell
 from .problems import Problem
 
@@ -75,13 +75,13 @@ def append(board: Board, submission: Submission, offset: int, piece: bytes) -> i
 
 
 def _complete(board: Board, submission: Submission, path: Path, seq: int) -> None:
+    """Check the whole archive and queue it. Wrong bytes leave no event: there is no end to them."""
     announced = submission.about["sha256"]
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != announced:
         path.unlink()
         what = f"what arrived has hash {found}, not the one announced; send it again from byte 0"
-        tell(board, submission.id, RECEIVING, what, after=seq)
         raise Problem(409, what, offset=0)
     archive = archive_path(board, announced)
     os.replace(path, archive)
@@ -89,8 +89,8 @@ def _complete(board: Board, submission: Submission, path: Path, seq: int) -> Non
     tell(board, submission.id, QUEUED, f"{submission.about['size']} bytes arrived", after=seq)
 
 
-def open_count(board: Board, owner: str, kind: str, state: str, since: str) -> int:
-    """How many submissions of `owner` are in `state` and came there at or after `since`."""
+def open_count(board: Board, owner: str, kind: str, since: str) -> int:
+    """How many of an owner have no verdict; uploads only where something came `since`."""
     newest = (
         select(func.max(Event.seq))
         .where(Event.submission_id == Submission.id)
@@ -102,7 +102,7 @@ def open_count(board: Board, owner: str, kind: str, state: str, since: str) -> i
         .select_from(Submission)
         .join(Event, (Event.submission_id == Submission.id) & (Event.seq == newest))
         .where(Submission.owner == owner, Submission.kind == kind)
-        .where(Event.state == state, Event.at >= since)
+        .where(Event.state.not_in(FINAL), (Event.state != RECEIVING) | (Event.at >= since))
     )
     with board.session() as session:
         return session.scalar(count) or 0
@@ -116,6 +116,8 @@ def drop_stalled(board: Board, before: float) -> int:
     dropped = 0
     for path in _uploads(board):
         number = int(path.stem)
+        if not history(board, number):
+            continue
         with _locked(path) as file:
             if os.fstat(file.fileno()).st_mtime >= before:
                 continue

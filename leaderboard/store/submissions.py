@@ -65,8 +65,13 @@ def history(board: Board, id: int) -> list[Event]:
         return list(session.scalars(events))
 
 
-def standings(board: Board, kind: str | None = None) -> Sequence[tuple[Submission, Event]]:
-    """Every submission with its last event, in the order in which they came."""
+def standings(
+    board: Board, kind: str | None = None, state: str | None = None
+) -> Sequence[tuple[Submission, Event]]:
+    """Every submission with its last event, in the order in which they came.
+
+    kind, state  only those of this kind, and those that are in this state
+    """
     newest = (
         select(Event.submission_id, func.max(Event.seq).label("seq"))
         .group_by(Event.submission_id)
@@ -80,6 +85,8 @@ def standings(board: Board, kind: str | None = None) -> Sequence[tuple[Submissio
     )
     if kind is not None:
         wanted = wanted.where(Submission.kind == kind)
+    if state is not None:
+        wanted = wanted.where(Event.state == state)
     with board.session() as session:
         return [(row[0], row[1]) for row in session.execute(wanted)]
 

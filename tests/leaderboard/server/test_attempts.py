@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tasteshift.leaderboard.hidden.player import play_hidden
 from tasteshift.leaderboard.hidden.season import commitment, world_key
 from tasteshift.leaderboard.store.files import attempt_folder
 from tasteshift.leaderboard.store.seasons import open_season, season, secret
-from tasteshift.leaderboard.store.submissions import by_key
+from tasteshift.leaderboard.store.submissions import by_key, tell
 from tasteshift.leaderboard.store.turns import turns
 from tasteshift.suites.suite import Suite
 
@@ -325,7 +326,22 @@ def test_open_attempts_are_counted(seasoned: Any) -> None:
     assert (third.status_code, "Retry-After" in third.headers) == (429, True)
     assert ada.start("try-number-1").status_code == 200
     ada("POST", f"/attempts/{attempt}/finish")
+    assert ada.start("try-number-3").status_code == 429
+    found = by_key(service.desk.board, attempt)
+    assert found is not None
+    tell(service.desk.board, found.id, "working", "", after=1)
+    assert ada.start("try-number-3").status_code == 429
+    tell(service.desk.board, found.id, "refused", "", after=2)
     assert ada.start("try-number-3").status_code == 201
+
+
+def test_attempts_started_at_once_are_counted(seasoned: Any) -> None:
+    service = seasoned(open_attempts=2)
+    ada = Table(service)
+    service.bearer("ada")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: ada.start(f"try-number-{n}").status_code, range(8)))
+    assert sorted(answers) == [201] * 2 + [429] * 6
 
 
 class Bridge(httpx.BaseTransport):

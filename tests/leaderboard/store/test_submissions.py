@@ -100,3 +100,4 @@ def test_standings_can_be_of_one_kind(board: Board) -> None:
     run, attempt = received(board, "a"), received(board, "b", "playing", "attempt")
     assert [one.id for one, _ in standings(board)] == [run, attempt]
     assert [one.id for one, _ in standings(board, "attempt")] == [attempt]
+    assert [one.id for one, _ in standings(board, state="queued")] == [run]
