@@ -18,6 +18,7 @@ from ..store.results import result_of
 from ..store.schema import Result
 from ..verification.refusal import Refused
 from ..verification.verdict import VerifiedRun, verify_archive
+from .verifier import FAULTS, WAITING
 
 NEWS_S = 0.5
 """The least time between two pieces of news."""
@@ -38,10 +39,13 @@ def examine(job: dict[str, Any], tell: Tell) -> dict[str, Any]:
     try:
         run, message = _attempt(job, tell) if hidden else _run(job, tell)
     except (Refused, InputError) as error:
-        _look_for_want_of_memory(error)
-        return {"state": "refused", "message": str(error), "columns": None}
+        blamed = _machine(error)
+        state, why = ("refused", str(error)) if blamed is None else (WAITING, str(blamed))
+        return {"state": state, "message": why, "columns": None}
     except Exception as error:
-        _look_for_want_of_memory(error)
+        blamed = _machine(error)
+        if blamed is not None:
+            return {"state": WAITING, "message": str(blamed), "columns": None}
         log.exception("verification of submission %s failed", job["id"])
         what = f"verification itself failed ({type(error).__name__}); tell whoever runs this board"
         return {"state": "refused", "message": what, "columns": None}
@@ -84,8 +88,12 @@ def _watched(tell: Tell, done: str, ahead: int) -> Iterator[Callable[[str], None
     yield tick
 
 
-def _look_for_want_of_memory(error: BaseException | None) -> None:
+def _machine(error: BaseException | None) -> OSError | None:
+    """The full or broken disk behind an error; raises MemoryError for want of memory."""
     while error is not None:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             raise MemoryError
+        if isinstance(error, OSError) and error.errno in FAULTS:
+            return error
         error = error.__context__
+    return None

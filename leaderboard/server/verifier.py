@@ -7,6 +7,7 @@ what it says is read as JSON, never unpickled: it has read files that strangers 
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import multiprocessing
@@ -24,6 +25,10 @@ from typing import Any
 GIB = 2**30
 BEAT_S = 0.5
 START_S = 300.0
+FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""Errors of the machine that no submission is to be blamed for."""
+
+WAITING = "waiting"
 DIED = "verification died (memory?)"
 
 
@@ -39,7 +44,7 @@ class Overtime(Exception):
 class Outcome:
     """What became of a verification.
 
-    state    accepted or refused
+    state    accepted, refused, or waiting: the machine cannot verify it now, and is to blame
     message  one line
     columns  those of the `Result`; None where it is refused
     """

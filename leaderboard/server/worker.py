@@ -28,10 +28,24 @@ from ..store.schema import Result, Submission
 from ..store.seasons import season, secret
 from ..store.submissions import history, tell
 from ..store.turns import turns
-from .verifier import DIED, GIB, Died, Outcome, Overtime, Verifier, attempt_job, run_job
+from .verifier import (
+    DIED,
+    FAULTS,
+    GIB,
+    WAITING,
+    Died,
+    Outcome,
+    Overtime,
+    Verifier,
+    attempt_job,
+    run_job,
+)
 
 IDLE_S = 0.2
 LEASE_S = 15.0
+PAUSE_S = 30.0
+"""How long a worker waits for a machine that has no room."""
+
 NEWS_S = 5.0
 """The least time between two events that tell how far a verification is."""
 
@@ -94,10 +108,14 @@ def work(
             verifier.warm(go_on)
             one = claim(board, me, now=time.time(), ttl=lease_s)
             if one is not None:
-                _attend(_Hold(board, one.id, me, lease_s, stopping), one, verifier, limit_s)
-            elif once:
+                hold = _Hold(board, one.id, me, lease_s, stopping)
+                if _attend(hold, one, verifier, limit_s):
+                    continue
+            if once:
                 return
-            else:
+            end = time.monotonic() + (IDLE_S if one is None else PAUSE_S)
+            while time.monotonic() < end:
+                go_on()
                 time.sleep(IDLE_S)
 
 
@@ -136,14 +154,19 @@ class _Hold:
             self.news, self.told = news, now
 
 
-def _attend(hold: _Hold, one: Submission, verifier: Verifier, limit_s: float) -> None:
-    """From a claimed submission to its verdict; nothing is written if the lease gets lost."""
+def _attend(hold: _Hold, one: Submission, verifier: Verifier, limit_s: float) -> bool:
+    """From a claimed submission to its verdict; nothing is written if the lease gets lost.
+
+    False where the machine cannot give one now: then the submission is given back untried.
+    """
     scratch = scratch_folder(hold.board, one.id)
     shutil.rmtree(scratch, ignore_errors=True)
     folder = scratch / secrets.token_hex(8)  # its own, should another worker still be at it
-    folder.parent.mkdir(exist_ok=True)
     try:
+        folder.parent.mkdir(exist_ok=True)
         outcome = _verdict(hold, one, verifier, limit_s, folder)
+        if outcome.state == WAITING:
+            return _give_back(hold, outcome.message)
         if one.kind == "attempt" and outcome.columns is not None:
             _replace(folder, attempt_folder(hold.board, one.id))
         if _conclude(hold, outcome):
@@ -152,6 +175,19 @@ def _attend(hold: _Hold, one: Submission, verifier: Verifier, limit_s: float) ->
         log.warning("submission %s is with another worker now", one.id)
     except _Stopped:
         release(hold.board, one.id, hold.worker)
+    except OSError as error:
+        if error.errno not in FAULTS:
+            raise
+        return _give_back(hold, str(error))
+    return True
+
+
+def _give_back(hold: _Hold, why: str) -> bool:
+    """Let a submission wait for a machine that can; always False."""
+    log.error("submission %s waits: %s", hold.id, why)
+    shutil.rmtree(scratch_folder(hold.board, hold.id), ignore_errors=True)
+    release(hold.board, hold.id, hold.worker)
+    return False
 
 
 def _verdict(

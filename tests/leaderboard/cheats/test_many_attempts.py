@@ -74,9 +74,11 @@ def put(board, track, owner, sums):
     """What the worker writes for an accepted submission, as far as ranking reads it."""
     value = float(sums[:, 0].sum() / sums[:, 1].sum())
     score = {"metric": HEADLINE, "value": value, "low": None, "high": None}
+    about = {"agent": owner, "agent_config": {}, "decoder": "", "pair": ""}
+    about |= {"simulator_trained": False, "hardware": ""}
     with board.writing() as session:
         number = len(session.new) + session.query(Result).count()
-        row = enter(session, "attempt", f"{track}{number}", owner, {}, "queued", "")
+        row = enter(session, "attempt", f"{track}{number}", owner, about, "queued", "")
         append(session, row.id, "working", "")
         append(session, row.id, "accepted", "")
         session.add(

@@ -1,5 +1,6 @@
 """Workers: what they decide, and what they leave behind when they are killed."""
 
+import errno
 import multiprocessing
 import os
 import secrets
@@ -16,6 +17,8 @@ import pytest
 from tasteshift.leaderboard.archive import pack
 from tasteshift.leaderboard.hidden.wire import checked_turn
 from tasteshift.leaderboard.server import worker
+from tasteshift.leaderboard.server.examination import examine
+from tasteshift.leaderboard.server.verifier import WAITING, Outcome, run_job
 from tasteshift.leaderboard.server.worker import work
 from tasteshift.leaderboard.store.database import Board, open_board
 from tasteshift.leaderboard.store.files import (
@@ -127,6 +130,32 @@ def _sha(board: Board, id: int) -> str:
     found = submission(board, id)
     assert found is not None
     return str(found.about["sha256"])
+
+
+def test_a_full_disk_is_no_verdict(
+    board: Board, runs: Runs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = queued(board, runs("popular"))
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def mkdir(*_: Any, **__: Any) -> None:
+        raise full
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", mkdir)
+        told = examine(run_job(one, Path("none"), Path("nowhere")), lambda news: None)
+    assert (told["state"], told["columns"]) == (WAITING, None)
+    assert "No space left" in told["message"]
+
+    with monkeypatch.context() as patched:
+        waits = Outcome(WAITING, told["message"], None)
+        patched.setattr(worker.Verifier, "verify", lambda *_: waits)
+        worker.work(place(board), limit_s=60, once=True)
+    assert history(board, one)[-1].state == "working"
+    assert [(lease.submission_id, lease.attempts) for lease in waiting(board)] == [(one, 0)]
+    assert f"submission {one} waits" in caplog.text
+    work(place(board), limit_s=60, once=True)
+    assert verdict(board, one)[0] == "accepted"
 
 
 def test_what_takes_too_long_is_refused_and_the_next_one_is_not(board: Board, runs: Runs) -> None:
