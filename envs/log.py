@@ -39,9 +39,8 @@ def simulate_log(world: World) -> Log:
 
     Items are drawn without replacement with probability ∝ popularity^0.75, so that no item is
     shown twice to one user; tastes are the users' stationary anchors. The catalog's `log_seed`
-    decides the draws. Items that enter after
-    day 0 do not occur, and of cold users only the first few rows remain. Labels that an overlay
-    falsifies have no part in it: the past was real.
+    decides the draws. Items that enter after day 0 do not occur, and of cold users only the first
+    few rows remain. Labels that an overlay falsifies have no part in it: the past was real.
     """
     late = world.entry_day > 0
     return _simulated(

@@ -7,18 +7,15 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..suites.evaluate import Watcher
-from .archive import pack
-from .submission import ARCHIVE, Receipt
+from ..suites.evaluate import Watcher, silent
+from .submission import Receipt, checked
 from .verification.refusal import one_line
-from .verification.verdict import verify_archive
 
 if TYPE_CHECKING:
     import httpx
@@ -70,12 +67,7 @@ def submit_remote(
     """
     service = Service(url, token, transport=transport, sleep=sleep)
     with service, tempfile.TemporaryDirectory(prefix="tasteshift-") as folder:
-        archive = Path(folder) / ARCHIVE
-        sha256 = pack(run_dir, archive)
-        found = verify_archive(
-            archive, watch=watch, allow_unregistered=allow_unregistered, scratch=folder
-        )
-        verdict = replace(found, path=Path(run_dir))
+        archive, sha256, verdict = checked(run_dir, folder, watch, allow_unregistered)
         if verdict.run is None:
             return Receipt(verdict)
         with _understood(url):
@@ -199,7 +191,7 @@ def _send(service: Service, archive: Path, sha256: str, upload: Watcher | None) 
     begun = service.json("POST", "/submissions", json={"sha256": sha256, "size": size})
     number, offset, stumbles = int(begun["id"]), int(begun["offset"]), 0
     left = -(-(size - offset) // PIECE)
-    with upload(left) if upload else nullcontext(str) as tick, archive.open("rb") as file:
+    with (upload or silent)(left) as tick, archive.open("rb") as file:
         while offset < size:
             file.seek(offset)
             piece = file.read(PIECE)

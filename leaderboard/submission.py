@@ -100,12 +100,7 @@ def submit(
         with open_board(board, files=files):
             pass
     with tempfile.TemporaryDirectory(prefix="tasteshift-") as folder:
-        archive = Path(folder) / ARCHIVE
-        sha256 = pack(run_dir, archive)
-        found = verify_archive(
-            archive, watch=watch, allow_unregistered=allow_unregistered, scratch=folder
-        )
-        verdict = replace(found, path=Path(run_dir))
+        archive, sha256, verdict = checked(run_dir, folder, watch, allow_unregistered)
         if verdict.run is None:
             return Receipt(verdict)
         with open_board(board, create=True, files=files) as opened:
@@ -120,6 +115,18 @@ def submit(
             )
             first = first_with(opened, verdict.run.actions_digest)
     return Receipt(verdict, row.id, new, first if first < row.id else None)
+
+
+def checked(
+    run_dir: str | Path, folder: str, watch: Watcher | None, allow_unregistered: bool
+) -> tuple[Path, str, Verdict]:
+    """The archive of a run in `folder`, its SHA-256, and the verdict on that very archive."""
+    archive = Path(folder) / ARCHIVE
+    sha256 = pack(run_dir, archive)
+    found = verify_archive(
+        archive, watch=watch, allow_unregistered=allow_unregistered, scratch=folder
+    )
+    return archive, sha256, replace(found, path=Path(run_dir))
 
 
 def _keep(board: Board, archive: Path, sha256: str) -> None:

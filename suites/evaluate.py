@@ -118,7 +118,7 @@ def evaluate(
     with closing(run):
         if not run.finished:
             how = {"executor": executor, "scheduler": scheduler, "workers": workers}
-            _live(run, chosen, player, how, isolate, time_limit, watch or _silent)
+            _live(run, chosen, player, how, isolate, time_limit, watch or silent)
     return load_run(path)
 
 
@@ -299,7 +299,9 @@ def _default_out(identity: Identity) -> Path:
     return Path("runs") / "-".join(part for part in parts if part)
 
 
-def _silent(ahead: int) -> AbstractContextManager[Ticker]:
+def silent(ahead: int) -> AbstractContextManager[Ticker]:
+    """The `Watcher` where nobody watches."""
+
     def tick(task: str) -> None:
         """Tell nobody."""
 

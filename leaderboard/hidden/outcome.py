@@ -7,7 +7,7 @@ that scores, reports and replays every run then reads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ...envs.world import SIMULATOR_VERSION
 from ...metrics.scoring import score_task
 from ...records import Identity, Manifest, Score
 from ...suites.canonical import sha256
-from ...suites.evaluate import Ticker, Watcher
+from ...suites.evaluate import Ticker, Watcher, silent
 from ...suites.provenance import provenance
 from ...suites.rundir import RunDir, read_episodes
 from ...suites.runner.executors import AGENT, Cast, Group, Troupe, policies
@@ -60,7 +60,7 @@ def conclude_attempt(
     with closing(run):
         if not run.finished:
             ahead = len(attempt.lives)
-            with watch(ahead) if watch else nullcontext(_tell_nobody) as tick:
+            with (watch or silent)(ahead) as tick:
                 _live(run, attempt, turns, tick)
             _finish(run, attempt)
     recorded = read_run(folder)
@@ -95,7 +95,7 @@ def check_attempt(
     lives = lives_of(recorded, attempt.suite, attempt.worlds)
     for one, life in lives.items():
         check_rounds(one, life, identity.decoder)
-    with watch(len(lives)) if watch else nullcontext(_tell_nobody) as tick:
+    with (watch or silent)(len(lives)) as tick:
         replay(suite_of(attempt), lives, tick)
     return believed(recorded, attempt.suite, lives, level="hidden-seed", cluster="seed")
 
@@ -157,7 +157,3 @@ def _lived(attempt: Attempt, life: int, turns: Sequence[Turn]) -> Life:
     while not living.over:
         living.take(next(decisions, UNPLAYED))
     return living.record()
-
-
-def _tell_nobody(task: str) -> None:
-    """Stands in where nobody watches."""

@@ -12,7 +12,6 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import loads
@@ -22,7 +21,7 @@ from ...agents import is_privileged, uses_language_model
 from ...errors import AgentError, InputError
 from ...records import Observation
 from ...suites.canonical import canonical
-from ...suites.evaluate import Watcher, check_agent
+from ...suites.evaluate import Watcher, check_agent, silent
 from ...suites.rundir import write_atomically
 from ...suites.runner.executors import AGENT
 from ...suites.runner.life import Decision, Key
@@ -84,7 +83,7 @@ def play_hidden(
         place = f"/attempts/{begun['attempt']}"
         table = _Table(service, place, recipe)
         ahead = begun["lives"] if begun["state"] == "playing" else []
-        with watch(len(ahead)) if watch else nullcontext(_tell_nobody) as tick:
+        with (watch or silent)(len(ahead)) as tick:
             for world, one in enumerate(begun["worlds"]):
                 lives = [life["life"] for life in ahead if life["world"] == world]
                 for k in range(0, len(lives), together):
@@ -242,7 +241,3 @@ def _state(out: Path, new: dict[str, Any], resume: bool) -> dict[str, Any]:
             f"{out} holds an attempt of another agent, season or board; choose another --out"
         )
     return dict(state)
-
-
-def _tell_nobody(task: str) -> None:
-    """Stands in where nobody watches."""

@@ -25,7 +25,7 @@ from ..store.files import attempt_folder
 from ..store.schema import Season, Submission
 from .desk import Desk, Here, Submitter, check_owner
 from .messages import Answer, Entrant, Finished, Followed, LifeOf, LifeStanding, Standing, WorldOf
-from .plays import answers, attempt_id, drawn
+from .plays import attempt_id, drawn
 from .problems import Problem, declared
 from .uploads import QUEUED, open_count
 
@@ -109,7 +109,7 @@ Mine = Annotated[Submission, Depends(_mine)]
 
 def _under_way(desk: Here, mine: Mine) -> Submission:
     """An attempt that takes answers; raises Problem 410 after its deadline, 409 after its end."""
-    last = store.history(desk.board, mine.id)[-1]
+    last = store.latest(desk.board, mine.id)
     if desk.now() >= mine.about["deadline"]:
         conclude(desk, mine, "the deadline has passed")
         raise Problem(410, f"the deadline was {mine.about['deadline']}")
@@ -155,7 +155,7 @@ def poster(desk: Here, mine: UnderWay, world: Count, item: Count) -> Response:
 def life(desk: Here, mine: UnderWay, life: Count) -> LifeStanding:
     """Where a life stands, from its beginning."""
     attempt = _with_life(desk, mine, life)
-    return LifeStanding(**attempt.standing(life, answers(desk.board, mine.id, life)))
+    return LifeStanding(**attempt.standing(life, turns.turns_of(desk.board, mine.id, life)))
 
 
 @routes.put(
@@ -166,7 +166,7 @@ def play(desk: Here, mine: UnderWay, life: Count, turn: Count, answer: Answer) -
     """Answer a turn. The first answer counts: the same one again gets the same reply."""
     attempt = _with_life(desk, mine, life)
     given = checked_turn(answer.model_dump())
-    before = answers(desk.board, mine.id, life)
+    before = turns.turns_of(desk.board, mine.id, life)
     if turn > len(before):
         raise Problem(409, f"turn {len(before)} of life {life} comes first")
     if turn < len(before):
@@ -209,13 +209,13 @@ def run(desk: Here, attempt: Spelled) -> FileResponse:
 def finish(desk: Here, mine: Mine) -> Finished:
     """End an attempt; turns that were not answered count as abstentions."""
     conclude(desk, mine, "finished by its player")
-    state = store.history(desk.board, mine.id)[-1].state
+    state = store.latest(desk.board, mine.id).state
     return Finished(attempt=mine.key, submission=mine.id, state=state)
 
 
 def conclude(desk: Desk, submission: Submission, why: str) -> None:
     """Queue an attempt for its score, unless that was done before."""
-    last = store.history(desk.board, submission.id)[-1]
+    last = store.latest(desk.board, submission.id)
     if last.state == PLAYING:
         try:
             store.tell(desk.board, submission.id, QUEUED, why, after=last.seq)
@@ -240,7 +240,7 @@ def _standing(desk: Desk, submission: Submission) -> Standing:
         season=about["season"],
         commitment=about["commitment"],
         deadline=about["deadline"],
-        state=store.history(desk.board, submission.id)[-1].state,
+        state=store.latest(desk.board, submission.id).state,
         worlds=[WorldOf(world=k, task=task.name) for k, task in enumerate(attempt.worlds)],
         lives=[
             LifeOf(life=k, world=w, turn=len(given.get(k, ()))) for k, w in enumerate(attempt.lives)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
-from typing import Any
-
-from sqlalchemy import select
 
 from ...errors import InputError
 from ..hidden.attempt import Attempt
 from ..hidden.season import subkey, world_key
 from ..store.database import Board
-from ..store.schema import Submission, Turn
+from ..store.schema import Submission
 from ..store.seasons import season, secret
 
 KEPT = 32
@@ -21,13 +18,6 @@ KEPT = 32
 def attempt_id(board: Board, season_name: str, owner: str, idempotency_key: str) -> str:
     """32 hexadecimal digits that nobody can foretell, and that the same request gets again."""
     return subkey(secret(board, season_name), "attempt id", owner, idempotency_key).hex()[:32]
-
-
-def answers(board: Board, id: int, life: int) -> list[dict[str, Any]]:
-    """What was answered in one life of an attempt, in order."""
-    stored = select(Turn).where(Turn.submission_id == id, Turn.life == life).order_by(Turn.turn)
-    with board.session() as session:
-        return [turn.action for turn in session.scalars(stored)]
 
 
 def drawn(board: Board, season_name: str, attempt: str, only_language_models: bool) -> Attempt:

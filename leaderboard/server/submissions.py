@@ -164,7 +164,7 @@ def follow(desk: Here, number: Number) -> Judged:
 
 def state_of(desk: Desk, submission: Submission) -> str:
     """The state that the last event of a submission left it in."""
-    return store.history(desk.board, submission.id)[-1].state
+    return store.latest(desk.board, submission.id).state
 
 
 def _earlier(desk: Desk, number: int) -> int | None:

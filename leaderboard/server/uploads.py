@@ -22,7 +22,8 @@ from sqlalchemy import func, select
 from ..store.database import Board, Outpaced
 from ..store.files import archive_path, upload_path
 from ..store.schema import FINAL, Event, Submission
-from ..store.submissions import history, tell
+from ..store.submissions import latest, tell
+from ..store.submissions import submission as find
 from .problems import Problem
 
 RECEIVING, QUEUED = "receiving", "queued"
@@ -31,7 +32,7 @@ RECEIVING, QUEUED = "receiving", "queued"
 def arrived(board: Board, submission: Submission) -> int:
     """The next offset of an archive; completes what a crash has left almost done."""
     size: int = submission.about["size"]
-    if history(board, submission.id)[-1].state != RECEIVING:
+    if latest(board, submission.id).state != RECEIVING:
         return size
     try:
         came = upload_path(board, submission.id).stat().st_size
@@ -56,7 +57,7 @@ def append(board: Board, submission: Submission, offset: int, piece: bytes) -> i
     size: int = submission.about["size"]
     path = upload_path(board, submission.id)
     with _locked(path) as file:
-        last = history(board, submission.id)[-1]
+        last = latest(board, submission.id)
         if last.state != RECEIVING:
             path.unlink()
             raise Problem(409, "the archive is complete", offset=size)
@@ -116,13 +117,13 @@ def drop_stalled(board: Board, before: float) -> int:
     dropped = 0
     for path in _uploads(board):
         number = int(path.stem)
-        if not history(board, number):
+        if find(board, number) is None:
             continue
         with _locked(path) as file:
             if os.fstat(file.fileno()).st_mtime >= before:
                 continue
             path.unlink()
-        last = history(board, number)[-1]
+        last = latest(board, number)
         if last.state == RECEIVING:
             what = "nothing followed for too long, so what had arrived was dropped; begin anew"
             try:

@@ -26,7 +26,7 @@ from ..store.files import archive_path, attempt_folder, scratch_folder
 from ..store.queue import claim, conclude, release, renew, waiting
 from ..store.schema import Result, Submission
 from ..store.seasons import season, secret
-from ..store.submissions import history, tell
+from ..store.submissions import latest, tell
 from ..store.turns import turns
 from .verifier import (
     DIED,
@@ -134,7 +134,7 @@ class _Hold:
 
     def __post_init__(self) -> None:
         self.renewed = self.told = time.monotonic()
-        self.seq = history(self.board, self.id)[-1].seq
+        self.seq = latest(self.board, self.id).seq
         self.news = ""
 
     def pulse(self, news: str) -> None:

@@ -58,6 +58,12 @@ def tell(board: Board, id: int, state: str, message: str, *, after: int) -> Even
         return append(session, id, state, message)
 
 
+def latest(board: Board, id: int) -> Event:
+    """The last event of a submission, which says how it stands; there must be such a submission."""
+    with board.session() as session:
+        return last_event(session, id)
+
+
 def history(board: Board, id: int) -> list[Event]:
     """All events of a submission, first to last; empty where there is no such submission."""
     with board.session() as session:

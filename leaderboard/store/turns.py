@@ -32,6 +32,13 @@ def answer(
         return action, True
 
 
+def turns_of(board: Board, id: int, life: int) -> list[dict[str, Json]]:
+    """The stored actions of one life, in order."""
+    stored = select(Turn).where(Turn.submission_id == id, Turn.life == life).order_by(Turn.turn)
+    with board.session() as session:
+        return [turn.action for turn in session.scalars(stored)]
+
+
 def turns(board: Board, id: int) -> dict[int, list[dict[str, Json]]]:
     """Life -> its stored actions in order; lives without one are missing."""
     found: dict[int, list[dict[str, Json]]] = {}

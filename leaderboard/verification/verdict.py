@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +17,7 @@ from typing import Any
 from ...agents import AGENTS, is_privileged
 from ...metrics import METRICS
 from ...records import Manifest, Score
-from ...suites.evaluate import Watcher
+from ...suites.evaluate import Watcher, silent
 from ...suites.rundir import check_finished
 from ...suites.runner.life import Key
 from ...suites.suite import Suite
@@ -182,10 +181,6 @@ def _examine(
     lives = lives_of(recorded, suite, tasks_played(suite, played))
     for key, life in lives.items():
         check_rounds(key, life, recorded.manifest.identity.decoder)
-    with watch(len(lives)) if watch else nullcontext(_tell_nobody) as tick:
+    with (watch or silent)(len(lives)) as tick:
         steps = replay(suite, lives, tick)
     return believed(recorded, suite, lives), len(lives), steps
-
-
-def _tell_nobody(task: str) -> None:
-    """Stands in where nobody watches."""
