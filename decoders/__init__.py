@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DECODERS: Registry[type[Decoder]] = Registry("decoder")
 DECODERS.register("autoregressive", "tasteshift.decoders.autoregressive:Autoregressive")
+DECODERS.register("speculative", "tasteshift.decoders.speculative:Speculative")
 DECODERS.register("mcsd", "tasteshift.decoders.mcsd:Mcsd")
 
 PAIRS: Registry[Callable[[str], ModelPair]] = Registry("pair")
@@ -53,6 +54,8 @@ def make_decoder(
     pair: str | ModelPair = "smollm2-135m",
     *,
     temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
     seed: int = 0,
     device: str = "cpu",
     threads: int | None = None,
@@ -63,6 +66,8 @@ def make_decoder(
     name         a name in `DECODERS`
     pair         as in `load_pair`
     temperature  ≥ 0; below 1e-4 the decoder is greedy
+    top_k        only so many of the likeliest tokens are drawn from; 0 for all
+    top_p        of those, only the likeliest that hold this share of the mass together
     seed         key of all its randomness (64 bits); a call may bring its own
     device       as in `load_pair`
     threads      torch's intra-op threads while it generates; None leaves them to the caller.
@@ -85,13 +90,15 @@ def make_decoder(
     return kind(
         load_pair(pair, device=device),
         temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
         seed=seed,
         threads=threads,
         **options,
     )
 
 
-_COMMON = ("temperature", "seed", "threads")
+_COMMON = ("temperature", "top_k", "top_p", "seed", "threads")
 
 
 def _yield_cores() -> None:

@@ -8,7 +8,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from time import perf_counter
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..errors import InputError
 from ..records import Generation, Round
 from .cache import Reader, context_of
-from .sampling import Stream
+from .sampling import Sampling, Stream
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,8 @@ class Decoder(ABC):
     name   in the registry
     exact  whether the output has the target's own law (and, when greedy, its very tokens)
 
-    temperature, seed, threads: as in `make_decoder`. Raises InputError where one is unusable.
+    temperature, top_k, top_p, seed, threads: as in `make_decoder`. Raises InputError where one is
+    unusable.
     """
 
     name: ClassVar[str]
@@ -152,19 +153,15 @@ class Decoder(ABC):
         pair: ModelPair,
         *,
         temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
-        try:
-            heat = float(temperature)
-        except (TypeError, ValueError):
-            heat = math.nan
-        if not 0 <= heat < math.inf:
-            raise InputError(f"temperature is {temperature!r}; give a finite number ≥ 0")
         if threads is not None and not (isinstance(threads, int) and threads >= 1):
             raise InputError(f"threads is {threads!r}; give a whole number ≥ 1")
         self.pair = pair
-        self.temperature = heat
+        self.sampling = Sampling(temperature, top_k, top_p)
         self.seed = Stream(seed).seed
         self.threads = threads
         self.target = Reader(pair.target)
@@ -173,7 +170,7 @@ class Decoder(ABC):
         """What decides the output besides the pair and the prompt, as JSON values."""
         return {
             "decoder": self.name,
-            "temperature": self.temperature,
+            **asdict(self.sampling),
             "seed": self.seed,
             "threads": self.threads,
         }

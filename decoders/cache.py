@@ -84,10 +84,15 @@ class Reader:
     """One model reading one text: its weights, its cache and its place in the text.
 
     committed  tokens of the text that the cache holds for good
+    hidden     (rows, hidden size) what the last pass handed to the model's head; only where
+               `keep_hidden` asks for it
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    hidden: NDArray[np.float32]
+
+    def __init__(self, model: PreTrainedModel, keep_hidden: bool = False) -> None:
         self.model = model
+        self.keep_hidden = keep_hidden
         self.device = model.device
         self.last_position = context_of(model) - 1
         self.capacity = 0
@@ -159,7 +164,10 @@ class Reader:
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=logits,
+            output_hidden_states=self.keep_hidden,
         )
+        if self.keep_hidden:
+            self.hidden = output.hidden_states[-1][0].float().cpu().numpy()
         rows: NDArray[np.float32] = output.logits[0].float().cpu().numpy()
         return rows
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import numbers
 import operator
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,30 +37,73 @@ class Stream:
         text = np.asarray([self.seed, *prompt], dtype="<u8").tobytes()
         self._key = int.from_bytes(hashlib.sha256(text).digest()[:16], "little")
 
-    def at(self, position: int) -> np.random.Generator:
-        """The noise that belongs to the new token at `position` (≥ 0) and what follows it."""
-        return np.random.Generator(np.random.Philox(key=self._key, counter=position << 64))
+    def at(self, position: int, lane: int = 0) -> np.random.Generator:
+        """The noise that belongs to the new token at `position` (≥ 0) and what follows it.
+
+        lane  independent noises for one position: 0 for tokens, others for coins
+        """
+        counter = (position << 64) | (lane << 192)
+        return np.random.Generator(np.random.Philox(key=self._key, counter=counter))
 
 
-def is_greedy(temperature: float) -> bool:
-    """Whether the most likely token is always taken."""
-    return temperature < GREEDY_BELOW
+@dataclass(frozen=True)
+class Sampling:
+    """How logits become a law, the same for the target and for whoever guesses it.
 
+    temperature  ≥ 0; below `GREEDY_BELOW` all mass is on the largest logit
+    top_k        only so many of the likeliest tokens keep their mass; 0 keeps all
+    top_p        of those, only the likeliest that together hold this share; 1 keeps all
 
-def law(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Softmax of logits / temperature over the last axis, in fp32 after subtracting the maximum.
-
-    Greedy: all mass on the largest logit, on the lowest id among equals.
+    Among equal logits the lowest ids come first. Raises InputError for an unusable value.
     """
-    if is_greedy(temperature):
-        table = np.zeros_like(logits)
-        np.put_along_axis(table, logits.argmax(-1, keepdims=True), 1.0, axis=-1)
-        return table
-    mass: NDArray[np.float32] = np.exp(
-        (logits - logits.max(-1, keepdims=True)) / np.float32(temperature)
-    )
-    mass /= mass.sum(-1, keepdims=True)
-    return mass
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (is_number(self.temperature) and 0 <= self.temperature < math.inf):
+            raise InputError(f"temperature is {self.temperature!r}; give a finite number ≥ 0")
+        if not (isinstance(self.top_k, int) and self.top_k >= 0):
+            raise InputError(f"top_k is {self.top_k!r}; give a whole number ≥ 0 (0: all tokens)")
+        if not (is_number(self.top_p) and 0 < self.top_p <= 1):
+            raise InputError(f"top_p is {self.top_p!r}; give a number above 0, at most 1")
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most likely token is always taken."""
+        return self.temperature < GREEDY_BELOW
+
+    def law(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Laws over the last axis, in fp32 after subtracting the maximum."""
+        if self.greedy:
+            table = np.zeros_like(logits)
+            np.put_along_axis(table, logits.argmax(-1, keepdims=True), 1.0, axis=-1)
+            return table
+        mass: NDArray[np.float32] = np.exp(
+            (logits - logits.max(-1, keepdims=True)) / np.float32(self.temperature)
+        )
+        mass /= mass.sum(-1, keepdims=True)
+        if self.top_k or self.top_p < 1:
+            mass *= self._kept(mass)
+            mass /= mass.sum(-1, keepdims=True)
+        return mass
+
+    def _kept(self, mass: NDArray[np.float32]) -> NDArray[np.bool_]:
+        order = np.argsort(-mass, axis=-1, kind="stable")
+        ranked = np.take_along_axis(mass, order, axis=-1).astype(np.float64)
+        if self.top_k:
+            ranked[..., self.top_k :] = 0.0
+        before = np.cumsum(ranked, axis=-1) - ranked
+        keep = (ranked > 0) & (before < self.top_p * ranked.sum(-1, keepdims=True))
+        kept = np.zeros(mass.shape, dtype=np.bool_)
+        np.put_along_axis(kept, order, keep, axis=-1)
+        return kept
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a real number, and no truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def race(table: NDArray[Any], noise: np.random.Generator) -> NDArray[np.float64]:
@@ -86,7 +132,8 @@ def candidates(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """`width` candidates from each row of `table`, in drawing order.
 
-    table        (rows, vocabulary): laws; or, where noise is None, any scores to be greedy on
+    table        (rows, vocabulary): laws; or, where noise is None, scores to be greedy on, −inf
+                 for what cannot be drawn
     noise        None takes the best scores instead of drawing
     replacement  draw independently (greedy: the best score, `width` times)
 
@@ -103,5 +150,5 @@ def candidates(
     count = min(width, vocabulary)
     best = torch.from_numpy(scores).topk(count, dim=-1)
     ids[:, :count] = best.indices.numpy()
-    drawn[:, :count] = True if noise is None else best.values.numpy() > 0
+    drawn[:, :count] = best.values.numpy() > (-np.inf if noise is None else 0.0)
     return ids, drawn

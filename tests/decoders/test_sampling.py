@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import power_divergence
 
-from tasteshift.decoders.sampling import Stream, candidates, draw, law, race
+from tasteshift.decoders.sampling import Sampling, Stream, candidates, draw, race
 from tasteshift.errors import InputError
 
 logits = hnp.arrays(np.float32, (3, 6), elements=st.floats(-200, 200, width=32))
@@ -17,7 +17,7 @@ logits = hnp.arrays(np.float32, (3, 6), elements=st.floats(-200, 200, width=32))
 
 @given(logits, st.floats(0.05, 50))
 def test_law_is_softmax(rows: np.ndarray, temperature: float) -> None:
-    table = law(rows, temperature)
+    table = Sampling(temperature).law(rows)
     exact = np.exp((rows - rows.max(-1, keepdims=True)).astype(np.float64) / temperature)
     exact /= exact.sum(-1, keepdims=True)
     assert table.dtype == np.float32
@@ -26,14 +26,60 @@ def test_law_is_softmax(rows: np.ndarray, temperature: float) -> None:
 
 @given(logits, st.sampled_from([0.0, 1e-9, 9.9e-5]))
 def test_cold_law_is_the_lowest_of_the_best(rows: np.ndarray, temperature: float) -> None:
-    table = law(rows, temperature)
+    table = Sampling(temperature).law(rows)
     for row, one in zip(rows, table, strict=True):
         first = next(i for i, value in enumerate(row) if value == max(row))
         assert one.tolist() == np.eye(6)[first].tolist()
 
 
 def test_huge_logits_stay_finite() -> None:
-    assert law(np.array([3e38, 3e38], dtype=np.float32), 0.001).tolist() == [0.5, 0.5]
+    rows = np.array([3e38, 3e38], dtype=np.float32)
+    assert Sampling(0.001).law(rows).tolist() == [0.5, 0.5]
+
+
+def slow_cut(law: np.ndarray, top_k: int, top_p: float) -> np.ndarray:
+    """Token by token from the likeliest down, lowest ids first among equals."""
+    kept: list[int] = []
+    order = sorted(range(len(law)), key=lambda i: (-law[i], i))[: top_k or None]
+    whole = float(sum(law[i] for i in order))
+    for i in order:
+        if law[i] > 0 and sum(float(law[j]) for j in kept) < top_p * whole - 1e-9:
+            kept.append(i)
+    cut = np.zeros(len(law))
+    cut[kept] = law[kept]
+    return cut / cut.sum()
+
+
+@given(st.lists(st.integers(-6, 6), min_size=5, max_size=5), st.integers(0, 7), st.data())
+def test_top_k_and_top_p_keep_the_likeliest(levels, top_k: int, data: st.DataObject) -> None:
+    top_p = data.draw(st.sampled_from([1.0, 0.999, 0.83, 0.47, 0.11, 1e-6]))
+    rows = np.array([levels, levels[::-1]], dtype=np.float32) / 2
+    whole = Sampling(1.0).law(rows)
+    for row, cut in zip(whole, Sampling(1.0, top_k, top_p).law(rows), strict=True):
+        assert np.abs(cut - slow_cut(row, top_k, top_p)).max() < 1e-5
+
+
+def test_top_k_of_one_is_greedy() -> None:
+    rows = np.array([[0.5, 2.0, 2.0, -1.0]], dtype=np.float32)
+    assert Sampling(5.0, top_k=1).law(rows).tolist() == Sampling().law(rows).tolist()
+    assert Sampling(5.0, top_p=1e-9).law(rows).tolist() == Sampling().law(rows).tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -0.1}, "temperature is -0.1"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"temperature": "warm"}, "temperature is 'warm'"),
+        ({"top_k": -1}, "top_k is -1"),
+        ({"top_k": 2.5}, "top_k is 2.5"),
+        ({"top_p": 0.0}, "top_p is 0.0"),
+        ({"top_p": 1.5}, "top_p is 1.5"),
+    ],
+)
+def test_unusable_settings_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Sampling(**options)  # type: ignore[arg-type]
 
 
 def test_pairs_without_replacement_follow_their_law() -> None:
@@ -83,6 +129,11 @@ def test_greedy_candidates_are_the_best_in_order() -> None:
     assert candidates(scores, 3, None, replacement=True)[0].tolist() == [[1, 1, 1]]
 
 
+def test_impossible_scores_are_not_candidates() -> None:
+    scores = np.array([[0.1, -np.inf, 2.0, -np.inf]], dtype=np.float32)
+    assert candidates(scores, 3, None)[1].tolist() == [[True, True, False]]
+
+
 def test_noise_depends_on_seed_prompt_and_position_only() -> None:
     stream = Stream(5, (1, 2))
     late, early = stream.at(9).random(4), stream.at(0).random(4)
@@ -90,6 +141,7 @@ def test_noise_depends_on_seed_prompt_and_position_only() -> None:
     assert (again.at(0).random(4) == early).all()
     assert (again.at(9).random(4) == late).all()
     others = [Stream(6, (1, 2)).at(0), Stream(5, (1, 3)).at(0), Stream(5, (1,)).at(0), stream.at(1)]
+    others.append(stream.at(0, lane=1))
     assert all((other.random(4) != early).all() for other in others)
 
 

@@ -1,0 +1,117 @@
+"""One round of any decoder that guesses ahead: draft, read all guesses in one pass, walk, keep."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..records import Round
+from .base import Decoder, ModelPair, Transcript
+from .cache import Reader
+from .sampling import Stream, draw
+
+
+@dataclass
+class Guesses:
+    """A drafted tree: node 0 is the text's last token, which the target has not read yet.
+
+    tokens         (nodes,) token id of each node
+    depths         (nodes,) how many nodes lie above it
+    sees           (nodes, nodes) [i, j]: whether j is i or an ancestor of i
+    sources        where each node's token came from; "" for node 0
+    drafted_nodes  tokens proposed (padding, which nobody drew, is not)
+    drafted_depth  depth of the deepest of them
+    read           nodes that the draft has read as guesses, in the order in which it did
+    unread         tokens at the text's end that the draft has not read, node 0's included
+    """
+
+    tokens: NDArray[np.int64]
+    depths: NDArray[np.int64]
+    sees: NDArray[np.bool_]
+    sources: tuple[str, ...]
+    drafted_nodes: int
+    drafted_depth: int
+    read: list[int] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
+
+
+class TreeDecoder(Decoder):
+    """Rounds of `propose`, one target pass and `walk`: what differs is how to guess and to judge.
+
+    max_depth   depth of the deepest path that a round can draft
+    most_nodes  size of the largest tree, node 0 included
+    draft       the draft model's place in the text
+    """
+
+    max_depth: int
+    most_nodes: int
+
+    def __init__(self, pair: ModelPair, **common: Any) -> None:
+        super().__init__(pair, **common)
+        self.draft = Reader(pair.draft)
+
+    @abstractmethod
+    def propose(self, unread: list[int], text: Transcript, stream: Stream) -> Guesses:
+        """Guess what follows; `unread` is the end of the text that the draft has not read."""
+
+    @abstractmethod
+    def walk(
+        self, guesses: Guesses, logits: NDArray[np.float32], text: Transcript, stream: Stream
+    ) -> tuple[list[int], int]:
+        """Judge the guesses by the target's logits (nodes, vocabulary).
+
+        Returns the nodes that stand, from below node 0 downward, and the token after them.
+        """
+
+    def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
+        """Read the prompt, write its first token, then go round after round."""
+        logits = self.target.begin(prompt, text.limit + self.most_nodes)
+        unread = [draw(self.sampling.law(logits), stream.at(0))]
+        text.write(unread)
+        if not text.done:
+            self.begin_draft(prompt, text.limit + self.most_nodes)
+        while not text.done:
+            started = perf_counter()
+            guesses = self.propose(unread, text, stream)
+            drafted = perf_counter()
+            logits = self.target.feed(guesses.tokens, guesses.depths, guesses.sees)
+            verified = perf_counter()
+            path, token = self.walk(guesses, logits, text, stream)
+            self.target.commit([0, *path])
+            unread = self.settle(guesses, path, token)
+            emitted = text.write([*guesses.tokens[path].tolist(), token])
+            text.rounds.append(
+                Round(
+                    max_depth=self.max_depth,
+                    drafted_depth=guesses.drafted_depth,
+                    drafted_nodes=guesses.drafted_nodes,
+                    verified_nodes=len(guesses.tokens),
+                    accepted=len(path),
+                    emitted=emitted,
+                    draft_seconds=drafted - started,
+                    verify_seconds=verified - drafted,
+                    decide_seconds=perf_counter() - verified,
+                    sources=tuple(guesses.sources[node] for node in path),
+                )
+            )
+
+    def begin_draft(self, prompt: tuple[int, ...], room: int) -> None:
+        """Let the draft read the prompt, or take over the keys of a target that it is part of."""
+        if self.pair.early_exit:
+            self.draft.begin_as(self.target, room)
+        else:
+            self.draft.begin(prompt, room)
+
+    def settle(self, guesses: Guesses, path: list[int], token: int) -> list[int]:
+        """Keep what the draft has read of the path; returns the tokens that it has not."""
+        row = {node: index for index, node in enumerate(guesses.read)}
+        kept = 0
+        while kept < len(path) and path[kept] in row:
+            kept += 1
+        self.draft.commit([row[node] for node in path[:kept]])
+        return [*guesses.unread, *guesses.tokens[path[kept:]].tolist(), token]

@@ -1,0 +1,82 @@
+"""Speculative decoding with one chain of guesses.
+
+Leviathan et al. 2023, "Fast Inference from Transformers via Speculative Decoding",
+arXiv 2211.17192, algorithm 1; Chen et al. 2023, arXiv 2302.01318, algorithm 2.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .base import ModelPair, Transcript
+from .rounds import Guesses, TreeDecoder
+from .sampling import Stream, draw
+from .tree import make_tree
+from .verification import acceptance, residual
+
+COINS = 1
+"""Lane of the noise that decides on guesses; the guesses themselves are drawn in lane 0."""
+
+
+class Speculative(TreeDecoder):
+    """Let the draft write `depth` tokens; keep them up to the first that the target rejects.
+
+    depth  γ, tokens drafted in a round
+    """
+
+    name = "speculative"
+    exact = True
+
+    def __init__(self, pair: ModelPair, *, depth: int = 4, **common: Any) -> None:
+        super().__init__(pair, **common)
+        try:
+            self.max_depth = operator.index(depth)
+        except TypeError:
+            raise InputError(f"depth is {depth!r}; give a whole number ≥ 1") from None
+        if self.max_depth < 1:
+            raise InputError(f"depth is {depth}; give a whole number ≥ 1")
+        self.chain = make_tree((1,) * self.max_depth)
+        self.most_nodes = len(self.chain)
+
+    def config(self) -> dict[str, Any]:
+        """As in Decoder, with the chain's depth."""
+        return super().config() | {"depth": self.max_depth}
+
+    def propose(self, unread: list[int], text: Transcript, stream: Stream) -> Guesses:
+        """x_i ~ q_i(· | text, x_1 … x_{i−1})."""
+        noise = stream.at(len(text.tokens))
+        tokens = [unread[-1]]
+        logits = self.draft.feed(unread, logits=1)
+        self.draft.commit(range(len(unread)))
+        self.q: list[NDArray[np.float64]] = []
+        for depth in range(self.max_depth):
+            self.q.append(self.sampling.law(logits[0]).astype(np.float64))
+            tokens.append(draw(self.q[depth], noise))
+            if depth + 1 < self.max_depth:
+                logits = self.draft.feed(tokens[-1:])
+        return Guesses(
+            tokens=np.array(tokens),
+            depths=self.chain.depths,
+            sees=self.chain.sees,
+            sources=("", *["draft"] * self.max_depth),
+            drafted_nodes=self.max_depth,
+            drafted_depth=self.max_depth,
+            read=list(range(1, self.max_depth)),
+        )
+
+    def walk(
+        self, guesses: Guesses, logits: NDArray[np.float32], text: Transcript, stream: Stream
+    ) -> tuple[list[int], int]:
+        """Accept x_i with min(1, p/q); a rejection writes a token of norm(max(p − q, 0))."""
+        coins = stream.at(len(text.tokens), COINS)
+        for depth, q in enumerate(self.q):
+            p = self.sampling.law(logits[depth]).astype(np.float64)
+            if coins.random() >= acceptance(p, q, int(guesses.tokens[depth + 1])):
+                return list(range(1, depth + 1)), draw(residual(p, q), coins)
+        bonus = draw(self.sampling.law(logits[self.max_depth]), coins)
+        return list(range(1, self.max_depth + 1)), bonus
