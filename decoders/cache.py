@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache, StaticLayer
+from transformers.cache_utils import StaticLayer
+
+from .forward import forward_of
 
 CHUNK = 64
 """Tokens per prefill pass. Chunks start at multiples of it, so a chunk that is read again has
@@ -94,6 +96,7 @@ class Reader:
         self.model = model
         self.keep_hidden = keep_hidden
         self.device = model.device
+        self._forward = forward_of(model)
         self.last_position = context_of(model) - 1
         self.capacity = 0
         self.committed = 0
@@ -154,21 +157,22 @@ class Reader:
             depths = range(before, before + count)
         if sees is None:
             sees = np.tri(count, before + count, before, dtype=np.bool_)
-        mask = np.ones((1, 1, count, self.committed + before + count), dtype=np.bool_)
-        mask[..., self.committed :] = sees
-        positions = (torch.tensor(depths) + self.committed).clamp(max=self.last_position)
-        output = self.model(
-            input_ids=torch.tensor([list(tokens)], device=self.device),
-            attention_mask=torch.from_numpy(mask).to(self.device),
-            position_ids=positions[None].to(self.device),
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=logits,
-            output_hidden_states=self.keep_hidden,
+        mask = None
+        if not sees.all():
+            visible = np.ones((count, self.committed + before + count), dtype=np.bool_)
+            visible[:, self.committed :] = sees
+            mask = torch.from_numpy(visible).to(self.device)
+        positions = np.minimum(np.asarray(depths) + self.committed, self.last_position)
+        scores, hidden = self._forward(
+            torch.tensor(tokens, dtype=torch.long, device=self.device),
+            torch.from_numpy(positions).to(self.device),
+            mask,
+            self._layers,
+            logits,
         )
         if self.keep_hidden:
-            self.hidden = output.hidden_states[-1][0].float().cpu().numpy()
-        rows: NDArray[np.float32] = output.logits[0].float().cpu().numpy()
+            self.hidden = hidden.float().cpu().numpy()
+        rows: NDArray[np.float32] = scores.float().cpu().numpy()
         return rows
 
     def commit(self, guesses: Sequence[int]) -> None:
@@ -187,7 +191,6 @@ class Reader:
             self.capacity = -(-slots // GRAIN) * GRAIN
             count = self.model.config.get_text_config().num_hidden_layers
             self._layers = [TreeLayer(self.capacity) for _ in range(count)]
-            self._cache = Cache(layers=list(self._layers))
             self._chunks = ()
 
     def _keep(self, count: int) -> None:

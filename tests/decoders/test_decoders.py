@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from transformers import LlamaForCausalLM
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import Decoder, ModelPair
+from tasteshift.decoders.sampling import Sampling
 from tasteshift.errors import InputError
 
 Llama = Callable[..., LlamaForCausalLM]
@@ -55,6 +57,30 @@ def test_greedy_mcsd_writes_what_autoregressive_writes(
     mcsd, plain = make_decoder("mcsd", pair, **options), make_decoder("autoregressive", pair)
     for prompt in PROMPTS[2:4]:
         assert mcsd.generate(prompt, 33).tokens == plain.generate(prompt, 33).tokens
+
+
+@pytest.mark.parametrize("depth", [1, 2, 8])
+@pytest.mark.parametrize("which", ["pair", "twins"])
+def test_greedy_chain_writes_what_autoregressive_writes(
+    which: str, depth: int, request: pytest.FixtureRequest
+) -> None:
+    pair = request.getfixturevalue(which)
+    chain, plain = (
+        make_decoder("speculative", pair, depth=depth),
+        make_decoder("autoregressive", pair),
+    )
+    for prompt in PROMPTS[2:4]:
+        assert chain.generate(prompt, 33).tokens == plain.generate(prompt, 33).tokens
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0, 50.0])
+def test_a_chain_of_the_targets_own_is_always_accepted(
+    twins: ModelPair, temperature: float
+) -> None:
+    chain = make_decoder("speculative", twins, temperature=temperature, depth=3)
+    generation = chain.generate(PROMPTS[2], 41)
+    assert [r.accepted for r in generation.rounds] == [3] * 10
+    assert generation.acceptance_rate == 1.0
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0, 50.0])
@@ -131,6 +157,43 @@ def test_counts_of_each_algorithm(pair: ModelPair) -> None:
         assert (r.verified_nodes, r.accepted, r.emitted) == (1, 0, 1)
     for r in make_decoder("mcsd", pair, k=(4, 2, 2, 1)).generate(PROMPTS[2], 30).rounds:
         assert (r.max_depth, r.drafted_depth, r.drafted_nodes, r.verified_nodes) == (4, 4, 44, 45)
+    for r in make_decoder("speculative", pair, depth=3).generate(PROMPTS[2], 30).rounds:
+        assert (r.max_depth, r.drafted_depth, r.drafted_nodes, r.verified_nodes) == (3, 3, 3, 4)
+
+
+def test_half_precision_is_read_and_counted_like_any_other(llama: Llama, name: str) -> None:
+    for dtype in (torch.bfloat16, torch.float16):
+        pair = ModelPair(llama(1).to(dtype), llama(2, layers=1).to(dtype), None, "half")
+        for temperature in (0.0, 1.0):
+            generation = make_decoder(name, pair, temperature=temperature).generate(PROMPTS[3], 20)
+            assert len(generation.tokens) == 20
+
+
+def test_decoders_on_one_pair_do_not_meet(pair: ModelPair, name: str) -> None:
+    """Turn by turn in two threads, each writes what it writes alone."""
+    options = {"temperature": 1.0, "seed": 3}
+    alone = {
+        prompt: make_decoder(name, pair, **options).generate(prompt, 25).tokens
+        for prompt in PROMPTS[2:4]
+    }
+    with ThreadPoolExecutor(2) as pool:
+        written = pool.map(
+            lambda prompt: make_decoder(name, pair, **options).generate(prompt, 25).tokens,
+            PROMPTS[2:4] * 4,
+        )
+        assert list(written) == list(alone.values()) * 4
+
+
+@pytest.mark.parametrize("options", [{"top_k": 3}, {"top_p": 0.6}, {"top_k": 1, "top_p": 0.9}])
+def test_cut_laws_write_likely_tokens_only(pair: ModelPair, name: str, options) -> None:
+    generation = make_decoder(name, pair, temperature=1.0, **options).generate(PROMPTS[2], 25)
+    text = PROMPTS[2]
+    sampling = Sampling(1.0, **options)
+    for token in generation.tokens:
+        with torch.inference_mode():
+            logits = pair.target(torch.tensor([text])).logits[0, -1].numpy()
+        assert sampling.law(logits)[token] > 0
+        text += (token,)
 
 
 def test_laws_with_little_support_draft_smaller_trees(llama: Llama) -> None:
@@ -238,6 +301,10 @@ def test_config_is_json_and_tells_decoders_apart(pair: ModelPair) -> None:
         make_decoder("mcsd", pair, replacement=True),
         make_decoder("mcsd", pair, temperature=0.5),
         make_decoder("mcsd", pair, seed=1),
+        make_decoder("mcsd", pair, top_k=5),
+        make_decoder("mcsd", pair, top_p=0.5),
+        make_decoder("speculative", pair),
+        make_decoder("speculative", pair, depth=2),
     ]
     texts = [json.dumps(decoder.config(), sort_keys=True) for decoder in variants]
     assert len(set(texts)) == len(texts)

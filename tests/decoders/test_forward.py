@@ -1,0 +1,103 @@
+"""The straight pass against transformers' own, and what must be left to transformers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from tasteshift.decoders.cache import TreeLayer
+from tasteshift.decoders.forward import forward_of, is_plain_llama, straight, through_transformers
+from tasteshift.decoders.smollm2 import early_exit
+from tasteshift.decoders.tree import make_tree
+
+TREE = make_tree((3, 2, 1))
+
+
+def model_of(**changes) -> LlamaForCausalLM:
+    shape = {
+        "vocab_size": 50,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "initializer_range": 0.3,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return LlamaForCausalLM(LlamaConfig(**shape | changes)).eval()
+
+
+def read(forward, model, count: int) -> list[np.ndarray]:
+    """Logits and hidden states of a prompt, a tree under its mask, and one token alone."""
+    layers = [TreeLayer(64) for _ in model.model.layers]
+    rng = np.random.default_rng(0)
+    seen = []
+    for size, depths, sees in (
+        (9, np.arange(9), np.tri(9, dtype=bool)),
+        (len(TREE), 9 + TREE.depths, np.hstack([np.ones((len(TREE), 9), dtype=bool), TREE.sees])),
+        (1, np.array([9 + len(TREE)]), None),
+    ):
+        ids = torch.from_numpy(rng.integers(0, 50, size))
+        mask = None if sees is None else torch.from_numpy(sees)
+        with torch.inference_mode():
+            seen += forward(ids, torch.from_numpy(depths.copy()), mask, layers, count)
+    return [table.numpy() for table in seen]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"num_key_value_heads": 4},
+        {"num_key_value_heads": 1, "head_dim": 6},
+        {"tie_word_embeddings": True, "rms_norm_eps": 1e-2},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 321.0}},
+    ],
+)
+def test_both_ways_read_the_same(changes: dict[str, object], count: int) -> None:
+    model = model_of(**changes)
+    assert is_plain_llama(model)
+    theirs = read(through_transformers(model), model, count)
+    ours = read(straight(model), model, count)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.shape == other.shape
+        assert np.abs(one - other).max() < 1e-5 * np.abs(other).max()
+    again = read(through_transformers(model), model, count)
+    assert all((one == other).all() for one, other in zip(again, theirs, strict=True))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_act": "gelu"},
+        {"attention_bias": True},
+        {"mlp_bias": True},
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
+    ],
+)
+def test_a_llama_with_more_to_it_is_left_to_transformers(changes: dict[str, object]) -> None:
+    assert not is_plain_llama(model_of(**changes))
+
+
+def test_other_architectures_are_left_to_transformers() -> None:
+    assert not is_plain_llama(GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=2)).eval())
+
+
+def test_joining_moves_weights_and_changes_none() -> None:
+    model, untouched = model_of(), model_of()
+    assert forward_of(model) is forward_of(model)
+    for name, weight in untouched.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight)
+
+
+def test_shared_layers_are_joined_once() -> None:
+    target = model_of()
+    draft = early_exit(target, 2)
+    forward_of(target)
+    place = target.model.layers[0].self_attn.q_proj.weight.data_ptr()
+    forward_of(draft)
+    assert target.model.layers[0].self_attn.q_proj.weight.data_ptr() == place
