@@ -2,7 +2,8 @@
 
 A small model's time is dispatch, not arithmetic: a Llama of 12 layers and 256 wide spends most of
 a one-token pass inside transformers' modules. `straight` does the same arithmetic with a third
-of the calls. Every decoder reads through `forward_of`, so none is fast at another's expense.
+of the calls, and with weights laid out for it. Every decoder reads through `forward_of`, so none
+is fast at another's expense.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
 from transformers.cache_utils import Cache
+
+from .linear import Product, product_with
 
 Forward = Callable[[Tensor, Tensor, "Tensor | None", Sequence[Any], int], tuple[Tensor, Tensor]]
 """(ids, positions, mask, layers, count) -> (logits of the last `count` rows, hidden states).
@@ -75,7 +78,11 @@ def is_plain_llama(model: PreTrainedModel) -> bool:
 
 
 def straight(model: PreTrainedModel) -> Forward:
-    """A plain Llama's pass, with projections that read the same rows joined into one product."""
+    """A plain Llama's pass, with projections that read the same rows joined into one product.
+
+    The model itself stays as it is; the products keep their own copy of its weights, so a model
+    that is trained further has to be loaded anew.
+    """
     config, body = model.config, model.model
     size = config.head_dim
     heads, shared = config.num_attention_heads, config.num_key_value_heads
@@ -84,13 +91,15 @@ def straight(model: PreTrainedModel) -> Forward:
         (
             block.input_layernorm.weight,
             joined(block.self_attn.q_proj, block.self_attn.k_proj, block.self_attn.v_proj),
-            block.self_attn.o_proj.weight,
+            joined(block.self_attn.o_proj),
             block.post_attention_layernorm.weight,
             joined(block.mlp.gate_proj, block.mlp.up_proj),
-            block.mlp.down_proj.weight,
+            joined(block.mlp.down_proj),
         )
         for block in body.layers
     ]
+    plain = type(model.lm_head) is torch.nn.Linear
+    head = joined(model.lm_head) if plain else model.lm_head
 
     def forward(
         ids: Tensor, positions: Tensor, mask: Tensor | None, layers: Sequence[Any], count: int
@@ -102,7 +111,7 @@ def straight(model: PreTrainedModel) -> Forward:
         for layer, (before, qkv, out, after, gate_up, down) in zip(
             layers, layers_of_weights, strict=True
         ):
-            split = functional.linear(functional.rms_norm(x, before.shape, before, eps), qkv)
+            split = qkv(functional.rms_norm(x, before.shape, before, eps))
             split = split.view(rows, heads + 2 * shared, size)
             turned = split[:, : heads + shared]
             turned = turned * cos + turned.roll(size // 2, dims=-1) * sin
@@ -117,28 +126,21 @@ def straight(model: PreTrainedModel) -> Forward:
                 attn_mask=None if mask is None else mask[None, None],
                 enable_gqa=shared != heads,
             )
-            x = x + functional.linear(seen[0].transpose(0, 1).reshape(rows, heads * size), out)
-            mixed = functional.linear(functional.rms_norm(x, after.shape, after, eps), gate_up)
-            x = x + functional.linear(functional.silu(mixed[:, :wide]) * mixed[:, wide:], down)
+            x = x + out(seen[0].transpose(0, 1).reshape(rows, heads * size))
+            mixed = gate_up(functional.rms_norm(x, after.shape, after, eps))
+            x = x + down(functional.silu(mixed[:, :wide]) * mixed[:, wide:])
         x = functional.rms_norm(x, body.norm.weight.shape, body.norm.weight, eps)
-        return model.lm_head(x[-count:] if count else x), x
+        return head(x[-count:] if count else x), x
 
     return forward
 
 
-_joined: WeakKeyDictionary[torch.nn.Linear, Tensor] = WeakKeyDictionary()
+_joined: WeakKeyDictionary[torch.nn.Module, Product] = WeakKeyDictionary()
 
 
-def joined(*projections: torch.nn.Linear) -> Tensor:
-    """One weight whose rows are those of several projections, which become views of it.
-
-    Layers that two models share are joined once.
-    """
-    if projections[0] in _joined:
-        return _joined[projections[0]]
-    whole = torch.cat([projection.weight.detach() for projection in projections])
-    parts = torch.split(whole, [projection.out_features for projection in projections])
-    for projection, part in zip(projections, parts, strict=True):
-        projection.weight.data = part
-    _joined[projections[0]] = whole
-    return whole
+def joined(*projections: torch.nn.Linear) -> Product:
+    """One product for several projections; layers that two models share are joined once."""
+    first = projections[0]
+    if first not in _joined:
+        _joined[first] = product_with(torch.cat([one.weight.detach() for one in projections]))
+    return _joined[first]
