@@ -1,7 +1,8 @@
 """Whether decoding rounds can have happened: arithmetic that no decoder can escape.
 
-A reply's first token comes from the prefill and belongs to no round; every later round emits
-what it accepted and one token more, except that the last may be cut at a stop. Rounds are not
+A reply's first token comes from the prefill and belongs to no round (a decoder that draws several
+of them and keeps one finds it in its first round); every round emits what it accepted and one
+token more, except that the last may be cut at a stop. Rounds are not
 replayed (that would take the model), so whatever rests on them stays *reported*.
 """
 
@@ -19,6 +20,8 @@ from .refusal import Refused
 OUTCOMES: tuple[str, ...] = get_args(ReplyOutcome)
 OF_REPLY = ("outcome", "text", "prompt_tokens", "tokens")
 UNDRAFTED = "autoregressive"
+ROOTED = ("target-init", "target-init-dynamic")
+"""Decoders whose first token belongs to their first round."""
 COUNTS = ("max_depth", "drafted_nodes", "verified_nodes", "prompt_tokens", "tokens")
 MOST = 2**24
 """Of any of them; beyond that, sums could run over."""
@@ -35,7 +38,7 @@ def check_rounds(key: Key, life: RecordedLife, decoder: str) -> None:
             _refuse(key, row, "is out of order or there twice")
         _check_round(key, row, decoder)
     for _, reply in groupby(rows, lambda row: (row["session"], row["turn"], row["reply"])):
-        _check_reply(key, list(reply))
+        _check_reply(key, list(reply), decoder)
 
 
 def _check_round(key: Key, row: Row, decoder: str) -> None:
@@ -57,7 +60,7 @@ def _check_round(key: Key, row: Row, decoder: str) -> None:
         _refuse(key, row, f"drafts {depth} deep, but the decoder is {decoder}")
 
 
-def _check_reply(key: Key, rounds: list[Row]) -> None:
+def _check_reply(key: Key, rounds: list[Row], decoder: str) -> None:
     first = rounds[0]
     if [row["round"] for row in rounds] != list(range(len(rounds))):
         _refuse(key, first, "does not begin a complete count of rounds")
@@ -71,7 +74,7 @@ def _check_reply(key: Key, rounds: list[Row]) -> None:
     for row in rounds[:-1]:
         if row["emitted"] <= row["accepted"]:
             _refuse(key, row, "cuts the text, but is not the last round of its reply")
-    emitted = 1 + sum(row["emitted"] for row in rounds)
+    emitted = (decoder not in ROOTED) + sum(row["emitted"] for row in rounds)
     if emitted != first["tokens"]:
         _refuse(key, first, f"makes {emitted} tokens of a reply of {first['tokens']}")
 

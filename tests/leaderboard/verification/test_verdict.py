@@ -423,6 +423,13 @@ def test_rounds_that_cannot_have_happened_are_named(
     assert named in reason
 
 
+def test_a_first_token_from_the_first_round_is_counted_there(
+    scribe_run: Callable[..., Path],
+) -> None:
+    assert verify(scribe_run("target-init", tokens=4)).accepted
+    assert "makes 4 tokens of a reply of 5" in refusal(scribe_run("target-init-dynamic"))
+
+
 def test_autoregressive_drafts_nothing(scribe_run: Callable[..., Path]) -> None:
     assert "drafts 4 deep, but the decoder is autoregressive" in refusal(
         scribe_run("autoregressive")
