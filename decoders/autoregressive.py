@@ -6,7 +6,7 @@ from time import perf_counter
 
 from ..records import Round
 from .base import Decoder, Transcript
-from .sampling import Stream, draw
+from .sampling import Stream
 
 
 class Autoregressive(Decoder):
@@ -18,14 +18,14 @@ class Autoregressive(Decoder):
     def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
         """Token t is argmax p_t / E_t, with E_t keyed by the seed, the prompt and t."""
         logits = self.target.begin(prompt, room=text.limit)
-        token = draw(self.sampling.law(logits), stream.at(0))
+        token = self.choose(logits, stream, 0)
         text.write([token])
         while not text.done:
             started = perf_counter()
             logits = self.target.feed([token])[0]
             self.target.commit([0])
             read = perf_counter()
-            token = draw(self.sampling.law(logits), stream.at(len(text.tokens)))
+            token = self.choose(logits, stream, len(text.tokens))
             text.write([token])
             text.rounds.append(
                 Round(

@@ -13,13 +13,15 @@ from functools import cached_property
 from time import perf_counter
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..records import Generation, Round
 from .cache import Reader, context_of
-from .sampling import Sampling, Stream
+from .sampling import Sampling, Stream, draw
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,12 @@ class Decoder(ABC):
             seconds=ended - started,
             first_token_seconds=text.first_token_at - started if text.tokens else 0.0,
         )
+
+    def choose(self, logits: NDArray[np.float32], stream: Stream, position: int) -> int:
+        """The target's own token at `position`: argmax p / E with the noise that belongs there."""
+        if self.sampling.greedy:
+            return int(logits.argmax())
+        return draw(self.sampling.law(logits), stream.at(position))
 
     @abstractmethod
     def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:

@@ -91,24 +91,33 @@ class Mcsd(TreeDecoder):
         path: list[int] = []
         node = 0
         while True:
-            p = self.sampling.law(logits[node])
             children = [child for child in self.tree.children(node) if self.alive[child]]
-            if not children:
-                return path, draw(p, coins)
-            accepted, left = recursive_rejection(
-                p,
-                self.q(node),
-                guesses.tokens[children].tolist(),
-                lambda chance: coins.random() < chance,
-                replacement=self.replacement,
-            )
+            drawn = guesses.tokens[children].tolist()
+            accepted, token = self.judge(node, drawn, logits[node], coins)
             if accepted == NONE:
-                return path, draw(left, coins)
+                return path, token
             node = children[accepted]
             path.append(node)
 
-    def q(self, node: int) -> NDArray[np.float32]:
-        """The law that a node's children were drawn from."""
+    def judge(
+        self, node: int, drawn: list[int], logits: NDArray[np.float32], coins: np.random.Generator
+    ) -> tuple[int, int]:
+        """Which of a node's drawn children stands, or NONE and the token to write instead.
+
+        When greedy, that is the child that holds the target's token: all of p lies on it.
+        """
+        if self.sampling.greedy:
+            token = int(logits.argmax())
+            return (drawn.index(token) if token in drawn else NONE), token
+        p = self.sampling.law(logits)
+        if not drawn:
+            return NONE, draw(p, coins)
         depth = int(self.tree.depths[node])
-        row = self.tables[depth][node - self.tree.levels[depth].start]
-        return self.sampling.law(row) if self.sampling.greedy else row
+        accepted, left = recursive_rejection(
+            p,
+            self.tables[depth][node - self.tree.levels[depth].start],
+            drawn,
+            lambda chance: coins.random() < chance,
+            replacement=self.replacement,
+        )
+        return accepted, draw(left, coins) if accepted == NONE else drawn[accepted]

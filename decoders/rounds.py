@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
 from .cache import Reader
-from .sampling import Stream, draw
+from .sampling import Stream
 
 
 @dataclass
@@ -71,7 +71,7 @@ class TreeDecoder(Decoder):
     def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
         """Read the prompt, write its first token, then go round after round."""
         logits = self.target.begin(prompt, text.limit + self.most_nodes)
-        unread = [draw(self.sampling.law(logits), stream.at(0))]
+        unread = [self.choose(logits, stream, 0)]
         text.write(unread)
         if not text.done:
             self.begin_draft(prompt, text.limit + self.most_nodes)

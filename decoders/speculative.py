@@ -48,15 +48,18 @@ class Speculative(TreeDecoder):
         return super().config() | {"depth": self.max_depth}
 
     def propose(self, unread: list[int], text: Transcript, stream: Stream) -> Guesses:
-        """x_i ~ q_i(· | text, x_1 … x_{i−1})."""
+        """x_i ~ q_i(· | text, x_1 … x_{i−1}); when greedy, q_i's most likely token."""
         noise = stream.at(len(text.tokens))
         tokens = [unread[-1]]
         logits = self.draft.feed(unread, logits=1)
         self.draft.commit(range(len(unread)))
         self.q: list[NDArray[np.float64]] = []
         for depth in range(self.max_depth):
-            self.q.append(self.sampling.law(logits[0]).astype(np.float64))
-            tokens.append(draw(self.q[depth], noise))
+            if self.sampling.greedy:
+                tokens.append(int(logits[0].argmax()))
+            else:
+                self.q.append(self.sampling.law(logits[0]).astype(np.float64))
+                tokens.append(draw(self.q[depth], noise))
             if depth + 1 < self.max_depth:
                 logits = self.draft.feed(tokens[-1:])
         return Guesses(
@@ -72,11 +75,18 @@ class Speculative(TreeDecoder):
     def walk(
         self, guesses: Guesses, logits: NDArray[np.float32], text: Transcript, stream: Stream
     ) -> tuple[list[int], int]:
-        """Accept x_i with min(1, p/q); a rejection writes a token of norm(max(p − q, 0))."""
+        """Accept x_i with min(1, p/q); a rejection writes a token of norm(max(p − q, 0)).
+
+        When greedy, that is to accept x_i where it is the target's token, or to write that one.
+        """
         coins = stream.at(len(text.tokens), COINS)
-        for depth, q in enumerate(self.q):
-            p = self.sampling.law(logits[depth]).astype(np.float64)
-            if coins.random() >= acceptance(p, q, int(guesses.tokens[depth + 1])):
+        drawn = guesses.tokens[1:].tolist()
+        for depth, x in enumerate(drawn):
+            if self.sampling.greedy:
+                if (best := int(logits[depth].argmax())) != x:
+                    return list(range(1, depth + 1)), best
+                continue
+            p, q = self.sampling.law(logits[depth]).astype(np.float64), self.q[depth]
+            if coins.random() >= acceptance(p, q, x):
                 return list(range(1, depth + 1)), draw(residual(p, q), coins)
-        bonus = draw(self.sampling.law(logits[self.max_depth]), coins)
-        return list(range(1, self.max_depth + 1)), bonus
+        return list(range(1, len(drawn) + 1)), draw(self.sampling.law(logits[-1]), coins)
