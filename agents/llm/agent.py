@@ -1,4 +1,4 @@
-"""The llm agent: retrieval proposes, a language model picks, by number."""
+"""The llm agent: retrieval proposes, a language model picks and answers in JSON."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any
 from ...envs.public import PublicWorld
 from ...errors import InputError
 from ...records import Action, Brief, Generation, Observation, Reply, ReplyOutcome
+from .listing import listing
 from .parse import Answer, parse
 from .profile import Profile
-from .prompt import Turn, ask, ask_again, begin, encode, prompts_hash
+from .prompt import Turn, ask, ask_again, begin, encode, limit, prompts_hash
 from .retrieval import Retrieval, Weights
 
 if TYPE_CHECKING:
     from ...decoders.base import Decoder, ModelPair
 
-TOKENS_PER_NUMBER = 4
+CANDIDATES, MEMORY = 12, 60
 
 
 class LlmAgent:
-    """Asks a language model for `slate_size` numbers out of a list of candidates.
+    """Asks a language model for the `slate_size` best out of a list of candidates.
 
     An answer that `parse` does not find valid is asked for once more, with what was wrong; if
-    that fails too, the numbers that were usable come first and the retrieval's order fills the
+    that fails too, the entries that were usable come first and the retrieval's order fills the
     slate. Neither the model nor the catalog's text is changed by what is played.
 
     decoder      a decoder's name, or a decoder that is ready to generate
@@ -42,8 +43,8 @@ class LlmAgent:
         self,
         decoder: str | Decoder = "autoregressive",
         pair: str | ModelPair = "smollm2-135m",
-        candidates: int = 12,
-        memory: int = 60,
+        candidates: int = CANDIDATES,
+        memory: int = MEMORY,
         weights: Weights | None = None,
         temperature: float = 0.0,
         threads: int = 1,
@@ -119,26 +120,20 @@ class LlmSession:
         self._retrieval = retrieval
         self._profile = profile
         self._decoder = decoder
-        self._candidates = max(candidates, brief.slate_size)
+        self._candidates = candidates
 
     def act(self, observation: Observation) -> Action:
         """Retrieve, ask, and show what the answer names."""
         self._profile.observe(observation)
-        listed = self._retrieval.shortlist(
-            self._candidates,
-            self._profile.asked,
-            self._profile.liked,
-            self._brief.age_group,
-            self._profile.recent,
+        listed, turn = listing(
+            observation, self._brief, self._profile, self._retrieval, self._candidates
         )
-        wanted = min(self._brief.slate_size, len(listed))
-        if wanted == 0:
+        if not listed:
             return Action()
-        titles = [self._retrieval.catalog.title[item] for item in listed]
-        numbers = self._choose(Turn(titles, observation.utterance, wanted))
+        numbers = self._choose(turn)
         picked = [listed[number - 1] for number in numbers]
         rest = [item for item in listed if item not in picked]
-        return Action(tuple((picked + rest)[:wanted]))
+        return Action(tuple((picked + rest)[: turn.wanted]))
 
     def _choose(self, turn: Turn) -> tuple[int, ...]:
         """The usable numbers of the model's answer, asked for at most twice."""
@@ -156,7 +151,7 @@ class LlmSession:
     def _ask(self, turn: Turn, messages: list[dict[str, str]]) -> tuple[str, Generation, Answer]:
         tokenizer: Any = self._decoder.pair.tokenizer
         prompt = encode(tokenizer, messages, begin(turn))
-        limit = TOKENS_PER_NUMBER * turn.wanted
-        generation = self._decoder.generate(prompt, limit, seed=self._brief.seed)
+        room = limit(tokenizer, turn)
+        generation = self._decoder.generate(prompt, room, seed=self._brief.seed)
         text = str(tokenizer.decode(list(generation.tokens), skip_special_tokens=True))
-        return text, generation, parse(text, len(turn.titles), turn.wanted)
+        return text, generation, parse(begin(turn) + text, turn.titles, turn.wanted)

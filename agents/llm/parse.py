@@ -1,23 +1,29 @@
-"""Reading candidate numbers out of whatever a language model wrote."""
+"""Reading a slate out of whatever a language model wrote."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-LIST = re.compile(r"\s*([0-9]+(?:(?:[\s,;&]|and)+[0-9]+)*)")
-NUMBER = re.compile(r"[0-9]+")
+SLATE = re.compile(r'"slate"\s*:\s*\[')
+ENTRY = re.compile(r"[\s,]*(?=\{)")
+SAY = re.compile(r'\s*\]\s*,\s*"say"\s*:\s*(?=")')
 
 
 @dataclass(frozen=True)
 class Answer:
     """What an answer says.
 
-    numbers  usable numbers, distinct and in range, in the order of the answer, at most `wanted`
+    numbers  usable numbers, distinct, from 1, in the order of the answer, at most `wanted`
+    say      the sentence beside a valid slate; "" where there is no whole one
     problem  what is wrong, as a short clause for the model; "" for a valid answer
     """
 
     numbers: tuple[int, ...]
+    say: str
     problem: str
 
     @property
@@ -26,24 +32,53 @@ class Answer:
         return not self.problem
 
 
-def parse(text: str, candidates: int, wanted: int) -> Answer:
-    """Read the list of whole numbers that `text` begins with; any text gives an answer.
+def parse(text: str, titles: Sequence[str], wanted: int) -> Answer:
+    """Read ``{"slate":[{"id":3,"title":"…"},…],"say":"…"}``; any text gives an answer.
 
-    The list is decimal numbers separated by white space, commas, semicolons, ``&`` or ``and``;
-    it ends at the first other character. The answer is valid exactly when the list has at least
-    `wanted` entries and the first `wanted` of them are distinct and in 1 … `candidates`. What
-    follows them is ignored.
+    The answer is valid exactly when the slate has at least `wanted` ≥ 1 entries and the first
+    `wanted` of them have distinct ids, each in 1 … len(titles) and with that candidate's own
+    title. Where the text breaks off or is no JSON, the slate ends with the last whole entry;
+    what follows the first `wanted` entries, or surrounds the object, is never a fault.
     """
-    start = LIST.match(text)
-    entries = NUMBER.findall(start[1])[:wanted] if start else []
+    entries, say = _read(text)
     usable: list[int] = []
-    problem = "" if len(entries) == wanted else "it has too few numbers"
-    for entry in entries:
-        number = int(entry) if len(entry) <= len(str(candidates)) else candidates + 1
-        if not 1 <= number <= candidates:
-            problem = f"{entry[:6]} is not on the list"
+    problem = "" if len(entries) >= wanted else "it has too few entries"
+    for entry in entries[:wanted]:
+        number = entry.get("id")
+        if type(number) is not int or not 1 <= number <= len(titles):
+            problem = "an id is not on the list"
+        elif entry.get("title") != titles[number - 1]:
+            problem = f"id {number} has another title"
         elif number in usable:
-            problem = f"{number} is there twice"
+            problem = f"id {number} is there twice"
         else:
             usable.append(number)
-    return Answer(tuple(usable), problem if entries else "it is not a list of numbers")
+    if not entries:
+        problem = "it has no slate"
+    return Answer(tuple(usable), "" if problem else say, problem)
+
+
+def _read(text: str) -> tuple[list[dict[str, Any]], str]:
+    """The whole objects at the head of the slate, and the sentence after the slate."""
+    entries: list[dict[str, Any]] = []
+    start = SLATE.search(text)
+    end = start.end() if start else len(text)
+    while (entry := ENTRY.match(text, end)) and (read := _value(text, entry.end())):
+        entries.append(read[0])
+        end = read[1]
+    said = SAY.match(text, end)
+    sentence = _value(text, said.end()) if said else None
+    return entries, _writable(sentence[0]) if sentence else ""
+
+
+def _value(text: str, start: int) -> tuple[Any, int] | None:
+    """The JSON value at `start` and where it ends; None where there is no whole one."""
+    try:
+        return json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _writable(sentence: str) -> str:
+    """Without the halves of surrogate pairs, which JSON can name and no file can hold."""
+    return sentence.encode("utf-8", "replace").decode("utf-8")

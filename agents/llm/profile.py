@@ -17,7 +17,7 @@ class Profile:
     """Grows with every observation.
 
     asked   topic indices of the latest utterance that named any
-    liked   item -> rating − INDIFFERENT, from the log and from this life
+    liked   item -> rating − INDIFFERENT, from the log and from this life, the latest last
     recent  items shown lately
     """
 
@@ -35,7 +35,13 @@ class Profile:
         """Take in what was shown, chosen and said; titles are not mistaken for topics."""
         words = observation.utterance
         if observation.chosen != NOTHING:
+            self.liked.pop(observation.chosen, None)
             self.liked[observation.chosen] = observation.rating - INDIFFERENT
             words = words.replace(self._catalog.label(observation.chosen), "")
         self.recent.extend(observation.slate)
         self.asked = topics_named(words, self._catalog.topics) or self.asked
+
+    def titles(self, most: int, *, liked: bool) -> tuple[str, ...]:
+        """At most so many labels of what the user liked, or of what they did not, latest first."""
+        found = [item for item, much in self.liked.items() if (much > 0) == liked]
+        return tuple(self._catalog.label(item) for item in found[-1 : -most - 1 : -1])

@@ -2,66 +2,135 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.agents.llm.parse import parse
+from tasteshift.agents.llm.prompt import Turn, answer, begin
+
+TITLES = ("Heat (1995)", 'The "Burbs" (1989)', "Amélie (2001)", "Ran (1985)", "Heat (1995)")
+HEAT, BURBS, AMELIE, RAN = (
+    '{"id":1,"title":"Heat (1995)"}',
+    r'{"id":2,"title":"The \"Burbs\" (1989)"}',
+    '{"id":3,"title":"Amélie (2001)"}',
+    '{"id":4,"title":"Ran (1985)"}',
+)
 
 
 @pytest.mark.parametrize(
-    ("text", "numbers"),
+    ("text", "numbers", "say"),
     [
-        ("4, 1, 9, 2, 7", (4, 1, 9, 2, 7)),
-        ("1, 2, 3, 4, and 5.", (1, 2, 3, 4, 5)),
-        ("  12;11 10\n9 & 8\n", (12, 11, 10, 9, 8)),
-        ("1, 2, 3, 4, 5, 6, 7, 99, 1", (1, 2, 3, 4, 5)),
-        ("07, 1, 2, 3, 4", (7, 1, 2, 3, 4)),
-        ("3, 4, 5, 6, 7 because they are funny", (3, 4, 5, 6, 7)),
+        (f'{{"slate":[{RAN},{HEAT}],"say":"Both are long."}}', (4, 1), "Both are long."),
+        (f'{{"slate":[{BURBS},{AMELIE}],"say":"A \\"joke\\"."}}', (2, 3), 'A "joke".'),
+        (f'Sure!\n{{ "slate" : [ {RAN} ,\n{HEAT} ] , "say" : "Both."}} Enjoy.', (4, 1), "Both."),
+        (r'{"slate":[{"title":"Am\u00e9lie (2001)","id":3},' + HEAT, (3, 1), ""),
+        ('{"slate":[' + RAN + ',{"id":5,"title":"Heat (1995)"}],"say":"It is', (4, 5), ""),
+        (f'{{"slate":[{RAN},{HEAT},{RAN}],"say":"Two."}}', (4, 1), "Two."),
+        (f'{{"slate":[{RAN},{HEAT}],"say":5}}', (4, 1), ""),
+        (f'{{"slate":[{RAN},{HEAT},{{"id":[[[', (4, 1), ""),
+        (f'{{"slate":[{RAN},{HEAT}],"say":"half \\ud83d"}}', (4, 1), "half ?"),
     ],
 )
-def test_valid_answers(text: str, numbers: tuple[int, ...]) -> None:
-    answer = parse(text, candidates=12, wanted=5)
-    assert answer.valid
-    assert answer.numbers == numbers
+def test_valid_answers(text: str, numbers: tuple[int, ...], say: str) -> None:
+    read = parse(text, TITLES, wanted=2)
+    assert read.valid
+    assert (read.numbers, read.say) == (numbers, say)
 
 
 @pytest.mark.parametrize(
-    ("text", "numbers", "problem"),
+    ("entries", "numbers", "problem"),
     [
-        ("", (), "it is not a list of numbers"),
-        ("I would watch 3, 4, 5, 6, 7", (), "it is not a list of numbers"),
-        ("-1, 2, 3, 4, 5", (), "it is not a list of numbers"),
-        ("٣, 4, 5, 6, 7", (), "it is not a list of numbers"),
-        ("4, 1, 9", (4, 1, 9), "it has too few numbers"),
-        ("1. Star Wars\n2. Alien\n3. Heat", (1,), "it has too few numbers"),
-        ("1-12", (1,), "it has too few numbers"),
-        ("4, 1, 13, 2, 7", (4, 1, 2, 7), "13 is not on the list"),
-        ("0, 1, 2, 3, 4", (1, 2, 3, 4), "0 is not on the list"),
-        ("4, 1, 4, 2, 7", (4, 1, 2, 7), "4 is there twice"),
-        ("9" * 5000 + ", 1, 2, 3, 4", (1, 2, 3, 4), "999999 is not on the list"),
+        ("", (), "it has no slate"),
+        ("1, 2, 3", (), "it has no slate"),
+        (f"{HEAT}", (1,), "it has too few entries"),
+        (f"{HEAT},{RAN[:-3]}", (1,), "it has too few entries"),
+        (f"{HEAT},5,{RAN}", (1,), "it has too few entries"),
+        (f"{HEAT},{HEAT}", (1,), "id 1 is there twice"),
+        (f'{RAN},{{"id":1,"title":"Ran (1985)"}}', (4,), "id 1 has another title"),
+        (f'{{"id":4,"title":"Ran"}},{HEAT}', (1,), "id 4 has another title"),
+        (f'{{"id":4}},{HEAT}', (1,), "id 4 has another title"),
+        (f'{HEAT},{{"id":6,"title":"Ran (1985)"}}', (1,), "an id is not on the list"),
+        (f'{{"id":0,"title":"Heat (1995)"}},{HEAT}', (1,), "an id is not on the list"),
+        (f'{{"id":"4","title":"Ran (1985)"}},{HEAT}', (1,), "an id is not on the list"),
+        (f'{{"id":true,"title":"Heat (1995)"}},{RAN}', (4,), "an id is not on the list"),
+        (f'{{"id":{"9" * 5000},"title":""}},{HEAT}', (), "it has no slate"),
+        (f'{{"id":{"[" * 100_000},{HEAT}', (), "it has no slate"),
     ],
 )
-def test_unusable_answers(text: str, numbers: tuple[int, ...], problem: str) -> None:
-    answer = parse(text, candidates=12, wanted=5)
-    assert not answer.valid
-    assert (answer.numbers, answer.problem) == (numbers, problem)
+def test_unusable_answers(entries: str, numbers: tuple[int, ...], problem: str) -> None:
+    read = parse(f'{{"slate":[{entries}],"say":"Enjoy."}}', TITLES, wanted=2)
+    assert not read.valid
+    assert (read.numbers, read.say, read.problem) == (numbers, "", problem)
 
 
-texts = st.one_of(st.text(), st.text(alphabet="0123456789 ,;&and\n."))
+@pytest.mark.parametrize("text", ["", "I am sorry.", '{"slate":', HEAT, f"[{HEAT},{RAN}]"])
+def test_without_a_slate(text: str) -> None:
+    assert parse(text, TITLES, 2).problem == "it has no slate"
 
 
-@given(texts, st.integers(1, 40), st.integers(1, 10))
-def test_every_text_gives_an_answer(text: str, candidates: int, wanted: int) -> None:
-    answer = parse(text, candidates, wanted)
-    assert len(answer.numbers) <= wanted
-    assert len(set(answer.numbers)) == len(answer.numbers)
-    assert all(1 <= number <= candidates for number in answer.numbers)
-    assert answer.valid == (len(answer.numbers) == wanted)
-    assert "\n" not in answer.problem
+titles = st.lists(st.text(max_size=12), min_size=1, max_size=16)
+pieces = st.sampled_from(
+    [
+        '{"slate":[',
+        '{"id":',
+        "1",
+        "2",
+        ',"title":"',
+        "a",
+        '"}',
+        "],",
+        '"say":"',
+        "\\",
+        " ",
+        "[",
+        "}",
+    ]
+)
+texts = st.one_of(st.text(), st.lists(pieces).map("".join))
 
 
-@given(st.permutations(range(1, 13)), st.sampled_from([", ", "; ", " ", "\n", ",", " and "]))
-def test_what_is_written_is_read(numbers: list[int], separator: str) -> None:
-    text = separator.join(map(str, numbers))
-    assert parse(text, 12, 5).numbers == tuple(numbers[:5])
+@given(texts, st.lists(st.sampled_from(["a", "1", ""]), min_size=1), st.integers(1, 4))
+def test_every_text_gives_an_answer(text: str, titles: list[str], wanted: int) -> None:
+    read = parse(text, titles, wanted)
+    assert len(set(read.numbers)) == len(read.numbers) <= wanted
+    assert all(1 <= number <= len(titles) for number in read.numbers)
+    assert read.valid == (len(read.numbers) == wanted)
+    assert "\n" not in read.problem
+    assert read.valid or not read.say
+
+
+def turn_of(titles: list[str]) -> Turn:
+    return Turn(titles, [()] * len(titles), (), (), "", len(titles))
+
+
+@given(titles, st.text(), st.data())
+def test_what_is_answered_is_read(titles: list[str], say: str, data: st.DataObject) -> None:
+    turn = turn_of(titles)
+    numbers = data.draw(st.permutations(range(1, len(titles) + 1)))
+    numbers = numbers[: data.draw(st.integers(1, len(numbers)))]
+    text = answer(turn, numbers, say)
+    assert text.startswith(begin(turn))
+    assert "\n" not in text
+    read = parse(text, titles, len(numbers))
+    assert (read.numbers, read.say, read.problem) == (tuple(numbers), say, "")
+    whole: dict[str, Any] = json.loads(text)
+    assert whole["slate"] == [{"id": n, "title": titles[n - 1]} for n in numbers]
+    assert whole["say"] == say
+
+
+@given(titles, st.data())
+def test_an_answer_cut_anywhere_keeps_its_whole_entries(
+    titles: list[str], data: st.DataObject
+) -> None:
+    turn = turn_of(titles)
+    numbers = data.draw(st.permutations(range(1, len(titles) + 1)))
+    text = answer(turn, numbers, "So be it.")
+    cut = data.draw(st.integers(0, len(text)))
+    whole = [k for k in range(len(numbers)) if len(answer(turn, numbers[: k + 1], "")) - 11 <= cut]
+    read = parse(text[:cut], titles, len(titles))
+    assert read.numbers == tuple(numbers[: len(whole)])
+    assert read.say == ("So be it." if cut >= len(text) - 1 else "")
