@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .app import bench
-from .screen import Json, out, progress
+from .screen import Json, out, print_json, progress
 
 
 @bench.command("envs", epilog="Example: tasteshift bench envs --users 40 --workers 2")
@@ -69,3 +69,64 @@ def bench_safety(
 
     out.print(admission_table(tempted))
     out.print(poisoning_table(poisoned))
+
+
+@bench.command("decoders", epilog="Example: tasteshift bench decoders --pair tiny --threads 2")
+def bench_decoders(
+    pair: Annotated[str, typer.Option(help="Two models: a name, or hf:TARGET,DRAFT.")] = "tiny",
+    device: Annotated[str, typer.Option(help="Where they run: cpu, cuda, …")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    threads: Annotated[int, typer.Option(help="Torch's threads, for everyone.", min=1)] = 2,
+    temperature: Annotated[
+        list[float] | None, typer.Option(help="May be given again.  [default: 0, 0.7]")
+    ] = None,
+    workload: Annotated[
+        list[str] | None, typer.Option(help="May be given again.  [default: all]")
+    ] = None,
+    decoder: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this one, or 'tuned'; may be given again.  [default: all]"),
+    ] = None,
+    prompts: Annotated[int, typer.Option(help="Measured prompts of each workload.", min=1)] = 24,
+    tokens: Annotated[
+        int | None, typer.Option(help="Most new tokens of a prompt.  [default: its own]", min=2)
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(help="Texts for the test of each decoder's law.", min=1)
+    ] = 300,
+    laws: Annotated[bool, typer.Option(help="Test laws at T > 0; it takes long.")] = True,
+    as_json: Json = False,
+) -> None:
+    """How fast every decoder writes, and whether it still writes the target's text."""
+    from dataclasses import replace
+
+    from ..decoders import load_pair
+    from ..suites.bench.contenders import TUNING_PROMPTS
+    from ..suites.bench.decoding import bench_decoders as bench_all
+    from ..suites.bench.workloads import WORKLOADS
+    from ..suites.bench.workloads import workload as prompts_of
+
+    models = load_pair(pair, device=device, dtype=dtype)
+    given = {
+        name: [
+            one if tokens is None else replace(one, max_new_tokens=tokens)
+            for one in prompts_of(name, models, prompts + TUNING_PROMPTS)
+        ]
+        for name in workload or WORKLOADS
+    }
+    rows = bench_all(
+        models,
+        given,
+        temperatures=temperature or (0.0, 0.7),
+        threads=threads,
+        draws=draws if laws else 0,
+        only=decoder or (),
+        bars=progress,
+    )
+    if as_json:
+        print_json(rows)
+        return
+    from ..suites.bench.decoding_table import decoding_tables
+
+    for one in decoding_tables(rows):
+        out.print(one)

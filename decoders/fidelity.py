@@ -1,0 +1,176 @@
+"""Whether a decoder writes the target's own text, token by token.
+
+Every speed stands beside its fidelity. A decoder that promises the very tokens of autoregressive
+decoding (any exact one when greedy; one that shares its keyed noise at any temperature) is read
+back under the target, one token at a time. One that promises only the target's law is drawn from
+many times over instead: see `laws`.
+
+A pass over many rows rounds differently from a pass over one, so the two best tokens may change
+places where they nearly tie. How far logits of one prefix differ is measured, never assumed, and
+each such place is counted and listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..records import Generation
+from .base import Decoder, torch_threads
+from .cache import Reader
+from .sampling import Sampling, Stream, race
+
+WIDTHS = (1, 3)
+"""Shapes of the passes that are compared with one-token passes: a chain, and a tree whose every
+level holds so many siblings."""
+
+LEVELS = 15
+"""Depth of those passes: 15 and 45 rows, as speculative chains and static trees have."""
+
+KEYED = ("autoregressive", "exact-dynamic")
+"""Decoders whose token at a place is the winner of the one race that belongs to that place."""
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A token that is not the autoregressive path's own.
+
+    position  index among the new tokens
+    expected  the token that the path takes after the same prefix
+    margin    how much closer the logits would have to lie for `token` to win; ≥ 0
+    """
+
+    position: int
+    token: int
+    expected: int
+    margin: float
+
+
+@dataclass(frozen=True)
+class Match:
+    """One text read back under the autoregressive path.
+
+    tokens       positions compared
+    difference   largest |Δlogit| between one-token and many-row passes over the same prefixes
+    near_ties    misses that twice this difference explains
+    unexplained  the others: what no rounding accounts for
+    """
+
+    tokens: int
+    difference: float
+    near_ties: tuple[Miss, ...]
+    unexplained: tuple[Miss, ...]
+
+    @property
+    def tolerance(self) -> float:
+        """The largest margin that rounding explains: both logits may move."""
+        return 2 * self.difference
+
+    @property
+    def share(self) -> float:
+        """Share of the tokens that are the path's own or nearly tie with it; 1 for no token."""
+        return 1 - len(self.unexplained) / self.tokens if self.tokens else 1.0
+
+
+def keyed(decoder: Decoder) -> bool:
+    """Whether a decoder can be held to the autoregressive path's very tokens."""
+    return decoder.sampling.greedy or decoder.name in KEYED
+
+
+def teacher_forced(
+    decoder: Decoder, prompt: Sequence[int], generation: Generation, seed: int | None = None
+) -> Match:
+    """Compare a generation with what the target writes after each of its own prefixes.
+
+    decoder  who wrote it; another one of the same pair and sampling serves for a text from
+             elsewhere
+    seed     the call's, None for the decoder's own; without effect when greedy
+
+    Raises InputError for a decoder that is not `keyed`: its tokens are its own, only their law
+    is the target's.
+    """
+    if not keyed(decoder):
+        raise InputError(
+            f"{decoder.name!r} draws tokens of its own at temperature "
+            f"{decoder.sampling.temperature}; compare its law instead"
+        )
+    text, tokens = tuple(prompt), generation.tokens
+    if not tokens:
+        return Match(0, 0.0, (), ())
+    with torch.inference_mode(), torch_threads(decoder.threads):
+        rows, difference = read_back(Reader(decoder.pair.target), text, tokens)
+    stream = Stream(decoder.seed if seed is None else seed, text)
+    near_ties: list[Miss] = []
+    unexplained: list[Miss] = []
+    for position, token in enumerate(tokens):
+        noise = stream.at(position)
+        miss = judge(rows[position], decoder.sampling, noise, position, token, 2 * difference)
+        if miss is not None:
+            (near_ties if miss.margin <= 2 * difference else unexplained).append(miss)
+    return Match(len(tokens), difference, tuple(near_ties), tuple(unexplained))
+
+
+def read_back(
+    target: Reader, prompt: tuple[int, ...], tokens: Sequence[int]
+) -> tuple[NDArray[np.float32], float]:
+    """The logits before each token, as one-token passes give them, and how others differ.
+
+    Returns (tokens, vocabulary) and the largest |Δlogit| to passes shaped like `WIDTHS`.
+    """
+    room = len(tokens) + LEVELS * max(WIDTHS)
+    table = [target.begin(prompt, room)]
+    for token in tokens[:-1]:
+        table.append(target.feed([token])[0])
+        target.commit([0])
+    rows = np.stack(table)
+    difference = 0.0
+    for width in WIDTHS:
+        target.begin(prompt, room)
+        for start in range(0, len(tokens) - 1, LEVELS):
+            chain = np.asarray(tokens[start : min(start + LEVELS, len(tokens) - 1)])
+            levels = np.repeat(np.arange(len(chain)), width)
+            real = np.arange(0, len(levels), width)
+            sees = np.eye(len(levels), dtype=np.bool_)
+            sees[:, real] |= levels[:, None] > levels[real]
+            logits = target.feed(chain[levels], levels, sees)[real]
+            target.commit(real.tolist())
+            ours = rows[start + 1 : start + 1 + len(chain)]
+            difference = max(difference, float(np.abs(logits - ours).max()))
+    return rows, difference
+
+
+def judge(
+    logits: NDArray[np.float32],
+    sampling: Sampling,
+    noise: np.random.Generator,
+    position: int,
+    token: int,
+    tolerance: float,
+) -> Miss | None:
+    """None where the token is the path's own: the largest logit, or the winner of the race.
+
+    A race is run in units of logits, T · log(p / E), so that its margin compares with
+    |Δlogit|. Under top-k or top-p a token may also have just passed or missed the cut.
+    """
+    keys = values = logits.astype(np.float64)
+    rivals = np.ones(len(values), dtype=np.bool_)
+    short = 0.0
+    if not sampling.greedy:
+        scores = race(replace(sampling, top_k=0, top_p=1.0).law(logits), noise)
+        with np.errstate(divide="ignore"):
+            keys = sampling.temperature * np.log(scores)
+        rivals = sampling.law(logits) > 0
+    expected = int(np.where(rivals, keys, -np.inf).argmax())
+    if token == expected:
+        return None
+    if not rivals.all():
+        cut = values[rivals].min()
+        short = float(cut - values[token])
+        rivals &= values >= cut + tolerance
+    margin = max(float((keys[rivals] - keys[token]).max(initial=0.0)), short)
+    return Miss(position, token, expected, margin)
