@@ -1,4 +1,4 @@
-# make demo   evaluate six recommenders on users who change their minds, and rank them
+# make demo   evaluate seven recommenders on users who change their minds, and rank them
 # make test   everything that has to hold before a change lands
 #
 # Both work in a fresh clone: the first target that needs it builds $(VENV). Nothing below names
@@ -41,8 +41,8 @@ demo: install
 	for agent in $$agents; do \
 		run run quick --agent $$agent --workers 2 --out runs/demo/$$agent; \
 	done; \
-	for decoder in autoregressive mcsd; do \
-		run run quick --agent llm --decoder $$decoder --pair smollm2-135m \
+	for decoder in autoregressive mcsd exact-dynamic; do \
+		run run quick --agent llm --decoder $$decoder --pair tiny \
 			--workers 2 --out runs/demo/llm-$$decoder; \
 	done; \
 	for scores in runs/demo/*/scores.json; do \

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     AnyAgent = Agent | PrivilegedAgent
 
 DECODER = "autoregressive"
-PAIR = "smollm2-135m"
+PAIR = "tiny"
 
 AGENTS: Registry[Callable[..., Any]] = Registry("agent")
 """Name -> class or factory of an agent. It takes no argument, or, where its attribute
@@ -40,7 +40,7 @@ AGENTS.register("charts", "tasteshift.agents.charts:ChartsAgent")
 def make_agent(name: str, *, decoder: str | None = None, pair: str | None = None) -> AnyAgent:
     """The agent called `name`, not yet prepared.
 
-    decoder, pair  for agents that write text; autoregressive and smollm2-135m unless given
+    decoder, pair  for agents that write text; autoregressive and tiny unless given
 
     Raises UnknownName, or InputError where an agent that writes no text is given either.
     """

@@ -26,38 +26,52 @@ DECODERS: Registry[type[Decoder]] = Registry("decoder")
 DECODERS.register("autoregressive", "tasteshift.decoders.autoregressive:Autoregressive")
 DECODERS.register("speculative", "tasteshift.decoders.speculative:Speculative")
 DECODERS.register("mcsd", "tasteshift.decoders.mcsd:Mcsd")
+DECODERS.register("target-init", "tasteshift.decoders.target_init:TargetInit")
+DECODERS.register(
+    "target-init-dynamic", "tasteshift.decoders.target_init_dynamic:TargetInitDynamic"
+)
+DECODERS.register("exact-dynamic", "tasteshift.decoders.exact_dynamic:ExactDynamic")
+
+PAIR = "tiny"
+"""What is read with unless another pair is named."""
 
 PAIRS: Registry[Callable[[str], ModelPair]] = Registry("pair")
 """Name -> function of a torch device that loads the pair; call `load_pair`, which caches."""
+PAIRS.register("tiny", "tasteshift.decoders.tiny:load")
 PAIRS.register("smollm2-135m", "tasteshift.decoders.smollm2:load")
 
 __all__ = ["DECODERS", "PAIRS", "load_pair", "make_decoder"]
 
 
-def load_pair(pair: str | ModelPair = "smollm2-135m", *, device: str = "cpu") -> ModelPair:
+def load_pair(
+    pair: str | ModelPair = PAIR, *, device: str = "cpu", dtype: str = "float32"
+) -> ModelPair:
     """The model pair behind a name, loaded once per process and device.
 
     pair    a name in `PAIRS`; ``"hf:TARGET,DRAFT"`` with two folders or hub names of
             transformers; or a ModelPair, which is returned as it is, on the device it is on
     device  where to put the weights, as torch spells it: cpu, cuda, cuda:1
+    dtype   of weights, keys and values: float32, bfloat16 or float16. Laws are worked out in
+            float32 in any case.
 
-    Raises InputError where the name, the device or the models cannot be used.
+    Raises InputError where the name, the device, the type or the models cannot be used.
     """
     _yield_cores()
     from . import pairs
 
-    return pairs.load(pair, device)
+    return pairs.load(pair, device, dtype)
 
 
 def make_decoder(
     name: str,
-    pair: str | ModelPair = "smollm2-135m",
+    pair: str | ModelPair = PAIR,
     *,
     temperature: float = 0.0,
     top_k: int = 0,
     top_p: float = 1.0,
     seed: int = 0,
     device: str = "cpu",
+    dtype: str = "float32",
     threads: int | None = None,
     **options: Any,
 ) -> Decoder:
@@ -70,6 +84,7 @@ def make_decoder(
     top_p        of those, only the likeliest that hold this share of the mass together
     seed         key of all its randomness (64 bits); a call may bring its own
     device       as in `load_pair`
+    dtype        likewise
     threads      torch's intra-op threads while it generates; None leaves them to the caller.
                  The last bits of a logit depend on them, so fix them where runs must agree.
     options      the decoder's own, such as ``k=(4, 2, 2, 1)`` and ``replacement`` for mcsd
@@ -88,7 +103,7 @@ def make_decoder(
             takes = f"its options are {', '.join(known)}" if known else "it takes none"
             raise InputError(f"decoder {name!r} has no option {option!r}; {takes}")
     return kind(
-        load_pair(pair, device=device),
+        load_pair(pair, device=device, dtype=dtype),
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,

@@ -135,10 +135,10 @@ class Decoder(ABC):
     """One decoding algorithm over one pair, for one text at a time.
 
     The text depends on the pair, the configuration, the prompt and the seed, and on nothing
-    that the decoder did before. The first token comes from the prefill and belongs to no round;
-    every round after it is one target pass, so that Σ `Round.emitted` = tokens − 1 and
-    `Generation.block_efficiency` counts tokens per target pass after the prefill. Use one
-    decoder per thread; several may share a pair.
+    that the decoder did before. The first token comes from the prefill and belongs to no round
+    (the target-initialised decoders alone find it in their first); every round after it is one
+    target pass, so that Σ `Round.emitted` = tokens − 1 and `Generation.block_efficiency` counts
+    tokens per target pass after the prefill. Use one decoder per thread; several may share a pair.
 
     name   in the registry
     exact  whether the output has the target's own law (and, when greedy, its very tokens)

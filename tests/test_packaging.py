@@ -17,7 +17,7 @@ from tasteshift.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
-NOT_PACKAGED = {"tests", "docs", "examples", "build", "dist", "runs"}
+NOT_PACKAGED = {"tests", "docs", "examples", "training", "build", "dist", "runs"}
 IMPORT_NAMES = {"pil": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
 
 

@@ -42,7 +42,7 @@ class LlmAgent:
     def __init__(
         self,
         decoder: str | Decoder = "autoregressive",
-        pair: str | ModelPair = "smollm2-135m",
+        pair: str | ModelPair = "tiny",
         candidates: int = CANDIDATES,
         memory: int = MEMORY,
         weights: Weights | None = None,

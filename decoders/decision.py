@@ -1,0 +1,148 @@
+"""Decision models: whether a draft model's next guess is likely to be accepted.
+
+Lu et al. 2024, arXiv 2409.10644, give two small networks over what the draft knows at a node:
+``soft`` reads its last hidden state and was taught min(1, p(x)/q(x)) of the token x drawn there;
+``hard`` reads the entropy and the ten largest probabilities of its law and was taught whether
+the target took its best token. ``training/decision.py`` teaches both for a pair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..errors import InputError
+
+Kind = Literal["soft", "hard"]
+KINDS: tuple[Kind, ...] = ("soft", "hard")
+
+FOLDER = Path(__file__).parent / "weights"
+
+TOP = 10
+"""Probabilities that the hard model reads."""
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionModel:
+    """A perceptron with one output, its logit, and what it reads.
+
+    kind     ``soft`` or ``hard``
+    network  (rows, features) -> (rows, 1), in eval mode
+    """
+
+    kind: Kind
+    network: nn.Sequential
+
+    def __call__(
+        self, logits: NDArray[np.float32], hidden: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        """Chances in 0 … 1, (rows,), that the tokens drawn at these rows are accepted.
+
+        logits  (rows, vocabulary) of the draft
+        hidden  (rows, hidden size) its last hidden states; only ``soft`` reads them
+        """
+        read = hidden if self.kind == "soft" else law_features(logits)
+        assert read is not None
+        with torch.inference_mode():
+            chances = self.network(torch.from_numpy(read)).sigmoid().squeeze(-1)
+        scores: NDArray[np.float32] = chances.numpy()
+        return scores
+
+    @property
+    def features(self) -> int:
+        """How many numbers a row has."""
+        return sizes_of(self.network.state_dict())[0]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256, hexadecimal, of the weights."""
+        digest = hashlib.sha256(self.kind.encode())
+        for name, weight in sorted(self.network.state_dict().items()):
+            digest.update(f"{name} {tuple(weight.shape)}\n".encode())
+            digest.update(weight.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def law_features(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Entropy in nats and the `TOP` largest probabilities at temperature 1: (rows, 11).
+
+    A vocabulary of fewer tokens is filled up with zeros.
+    """
+    law = np.exp(logits - logits.max(-1, keepdims=True))
+    law /= law.sum(-1, keepdims=True)
+    surprise = np.log(law, out=np.zeros_like(law), where=law > 0)
+    features = np.zeros((len(law), 1 + TOP), dtype=np.float32)
+    features[:, 0] = -(law * surprise).sum(-1)
+    count = min(TOP, law.shape[-1])
+    features[:, 1 : 1 + count] = np.sort(np.partition(law, -count)[:, -count:])[:, ::-1]
+    return features
+
+
+def layer_sizes(kind: Kind, hidden: int) -> tuple[int, ...]:
+    """Widths of the layers, as the authors have them for a draft 768 wide: 512, 256; and 44."""
+    return (hidden, 2 * hidden // 3, hidden // 3, 1) if kind == "soft" else (1 + TOP, 44, 1)
+
+
+def perceptron(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers with ReLU between them; the last gives the logit of a chance."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def sizes_of(weights: dict[str, torch.Tensor]) -> tuple[int, ...]:
+    """Widths of the layers that these weights are of."""
+    shapes = [weight.shape for weight in weights.values() if weight.ndim == 2]
+    return (*(int(shape[1]) for shape in shapes), 1)
+
+
+def path_for(pair: str, folder: Path = FOLDER) -> Path:
+    """Where the decision models of a pair of this name lie, if the package has them."""
+    return folder / f"{pair}-decision.safetensors"
+
+
+def save(models: Sequence[DecisionModel], path: Path) -> None:
+    """Write one model of each kind into one file."""
+    save_file(
+        {
+            f"{model.kind}.{name}": weight.contiguous()
+            for model in models
+            for name, weight in model.network.state_dict().items()
+        },
+        path,
+    )
+
+
+def load(path: Path, kind: Kind) -> DecisionModel:
+    """The model of one kind in a file that `save` wrote; raises InputError where there is none."""
+    try:
+        weights = {
+            name.removeprefix(f"{kind}."): weight.float()
+            for name, weight in sorted(load_file(path).items())
+            if name.startswith(f"{kind}.")
+        }
+        if not weights:
+            raise KeyError(kind)
+        with torch.device("meta"):
+            network = perceptron(sizes_of(weights))
+        network.load_state_dict(weights, assign=True)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"no {kind} decision model in {path} ({reason}); train one with training/decision.py"
+        ) from None
+    network.train(False)
+    return DecisionModel(kind, network)

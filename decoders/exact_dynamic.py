@@ -1,0 +1,234 @@
+"""Exact decoding with common random numbers: guess anything, from anywhere, at any width.
+
+The target's token at a place is y = argmax p / E, with E the very noise that `autoregressive`
+draws there, so the text is that decoder's, token for token. A guess is right or wrong, and nothing
+about how it was found, ranked, pruned or paid for can change what is written (a coupling: see
+Gumbel-max list sampling, arXiv 2506.05632). Guesses are ranked by their own q / E with the same
+noise, and the tree, its sources and its size are whatever makes a round pay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .base import ModelPair, Transcript
+from .cache import CHUNK
+from .drafting import Drafting
+from .growth import Growth, Node
+from .knowledge import ASKED, Knowledge
+from .planning import best_chain, best_size
+from .profile import Profile, chosen
+from .rounds import Guesses, TreeDecoder
+from .sampling import Stream
+
+SOURCES = ("copy", "recycled", "draft")
+
+PASSES = 8
+"""Draft passes per round, at most."""
+FLOOR = 0.01
+"""Less likely guesses are not looked at."""
+
+
+class ExactDynamic(TreeDecoder):
+    """Each round the tree that promises most tokens per second, none at all included.
+
+    sources  where guesses may come from: any of "copy", "recycled", "draft"
+    nodes    guesses per round, at most
+    depth    of the deepest guess
+    width    guesses per place and source
+    profile  what passes cost: a Profile, its `config()`, or None for the pair's own
+    """
+
+    name = "exact-dynamic"
+    exact = True
+
+    def __init__(
+        self,
+        pair: ModelPair,
+        *,
+        sources: Sequence[str] = SOURCES,
+        nodes: int = 47,
+        depth: int = 24,
+        width: int = 4,
+        profile: Profile | Mapping[str, Any] | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(pair, **common)
+        if isinstance(sources, str) or not set(sources) <= set(SOURCES):
+            raise InputError(f"sources is {sources!r}; give a list of {', '.join(SOURCES)}")
+        for name, value in (("nodes", nodes), ("depth", depth), ("width", width)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{name} is {value!r}; give a whole number ≥ 1")
+        self.sources = tuple(source for source in SOURCES if source in sources)
+        self.most_nodes = nodes + 1
+        self.max_depth = depth
+        self.width = width
+        self.profile = chosen(profile, pair)
+        self._target_cost = self.profile.of_target(self.most_nodes)
+        self._draft_cost = self.profile.of_draft(CHUNK)
+
+    def config(self) -> dict[str, Any]:
+        """As in Decoder, with what decides the trees; the text does not depend on it."""
+        return super().config() | {
+            "sources": list(self.sources),
+            "nodes": self.most_nodes - 1,
+            "depth": self.max_depth,
+            "width": self.width,
+            "profile": self.profile.config(),
+        }
+
+    def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
+        """As in TreeDecoder; what is learned from this text ends with it."""
+        self._knows = Knowledge(
+            self.sampling,
+            stream,
+            self.pair.vocabulary,
+            self.sources,
+            self.width,
+            self.profile.trust,
+        )
+        super().decode(prompt, text, stream)
+
+    def begin_draft(self, prompt: tuple[int, ...], room: int) -> None:
+        """Nothing yet: a draft that is never asked need not read the prompt."""
+        self._knows.copies.extend(prompt)
+        self._prompt, self._room = prompt, room
+        self._written = 0
+        self._begun = False
+
+    def propose(self, unread: list[int], text: Transcript, stream: Stream) -> Guesses:
+        """Grow the tree from what costs nothing, ask the draft where that pays, cut it to size."""
+        self._knows.copies.extend(text.tokens[self._written :])
+        self._written = len(text.tokens)
+        left = text.limit - self._written
+        borrows = self.pair.early_exit and not self._begun
+        self._drafting = Drafting(self.draft, unread[-1:] if borrows else unread)
+        self._told: dict[Node, int] = {}
+        growth = Growth(
+            Node(text.tokens[-1], 0, 1.0, self._knows.copies.tail),
+            lambda node: self._knows.free(node, self._written + node.depth),
+            seconds=self._target_cost,
+            floor=FLOOR,
+            depth=min(self.max_depth, left - 1),
+            reach=self._knows.copies.reach,
+        )
+        rounds = max(1.0, 0.5 * left * (1 + len(text.rounds)) / self._written)
+        size = self._ask(growth, rounds)
+        self._nodes = [growth.root, *growth.nodes[:size]]
+        return self._submit()
+
+    def _ask(self, growth: Growth, rounds: float) -> int:
+        """Let the draft read on for as long as that raises the expected rate.
+
+        rounds  how many more there may be, at the pace so far, if half the room is used
+
+        Returns how many of the likeliest nodes to submit.
+        """
+        spent, asks = 0.0, PASSES if "draft" in self.sources else 0
+        accepts = self._knows.calibration.rate(ASKED)
+        while True:
+            chances = [node.chance for node in growth.nodes]
+            size, rate = best_size(chances, self._target_cost, spent)
+            node = self._to_read(growth) if asks else None
+            if node is None:
+                return size
+            price = self._price(self._drafting.missing(node), rounds)
+            among = max(size, growth.nodes.index(node) + 1 if node.depth else 0)
+            above = [step.chance for step in node.path()]
+            promise = max(
+                best_chain(
+                    1.0 + sum(known),
+                    len(known),
+                    chance,
+                    accepts,
+                    price,
+                    self._draft_cost[1],
+                    self._target_cost,
+                    spent,
+                    asks,
+                )
+                for known, chance in ((chances[:among], node.uncovered), (above, node.chance))
+            )
+            if promise <= rate:
+                return size
+            spent, asks = spent + price, asks - 1
+            self._read(growth, node, spent)
+
+    def _to_read(self, growth: Growth) -> Node | None:
+        """The unread node through which the text most likely runs on to no known guess."""
+        best, found = FLOOR, None
+        for node in (growth.root, *growth.nodes):
+            if node.chance <= best:
+                break
+            if node.depth == growth.depth or self._drafting.has_read(node):
+                continue
+            if node.uncovered > best and self._drafting.fits(node, self.most_nodes - 1):
+                best, found = node.uncovered, node
+        return found
+
+    def _price(self, rows: int, rounds: float) -> float:
+        """What a draft pass over so many rows costs now, its start shared by the rounds to come."""
+        start = 0 if self._begun or self.pair.early_exit else len(self._prompt)
+        return self._pass_cost(rows) + self._pass_cost(start) / rounds
+
+    def _pass_cost(self, rows: int) -> float:
+        whole, rest = divmod(rows, CHUNK)
+        return whole * self._draft_cost[CHUNK] + self._draft_cost[rest]
+
+    def _read(self, growth: Growth, node: Node, spent: float) -> None:
+        """One draft pass down to `node`, and what it says of every open place on the way."""
+        if not self._begun:
+            super().begin_draft(self._prompt, self._room)
+            self._begun = True
+        told = {}
+        for step, logits in self._drafting.read(node):
+            if step is node or step.uncovered > FLOOR:
+                told[step] = self._knows.drafted(logits, self._written + step.depth)
+                self._told[step] = told[step][0].token
+        growth.inform(told, spent)
+
+    def _submit(self) -> Guesses:
+        nodes = self._nodes
+        number = {node: index for index, node in enumerate(nodes)}
+        sees = np.eye(len(nodes), dtype=np.bool_)
+        for index, node in enumerate(nodes):
+            if node.parent is not None:
+                sees[index] |= sees[number[node.parent]]
+        depths = np.array([node.depth for node in nodes])
+        return Guesses(
+            tokens=np.array([node.token for node in nodes]),
+            depths=depths,
+            sees=sees,
+            sources=tuple(node.source for node in nodes),
+            drafted_nodes=len(nodes) - 1,
+            drafted_depth=int(depths.max()),
+        )
+
+    def walk(
+        self, guesses: Guesses, logits: NDArray[np.float32], text: Transcript, stream: Stream
+    ) -> tuple[list[int], int]:
+        """Follow the target's own tokens down the tree; learn from every guess they pass."""
+        number = {node: index for index, node in enumerate(self._nodes)}
+        node, path = self._nodes[0], []
+        while True:
+            token = self._knows.decide(logits[number[node]], self._written + node.depth)
+            self._knows.learn(node, token, self._told.get(node))
+            self._knows.judge(node, [child for child in node.children if child in number], token)
+            step = next((child for child in node.children if child.token == token), None)
+            if step is None or step not in number:
+                break
+            node = step
+            path.append(number[node])
+        if "recycled" in self.sources:
+            before = [node.tail[-2] for node in self._nodes]
+            self._knows.recycled.learn(before, guesses.tokens.tolist(), logits)
+        return path, token
+
+    def settle(self, guesses: Guesses, path: list[int], token: int) -> list[int]:
+        """As in TreeDecoder, where the draft may not have been asked for many rounds."""
+        return [*self._drafting.keep([self._nodes[index] for index in path]), token]

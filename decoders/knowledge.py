@@ -1,0 +1,137 @@
+"""What one text has taught so far about what comes next in it; it ends with the text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .calibration import Calibration
+from .copying import Copies
+from .growth import Guess, Kind, Node
+from .recycling import Recycled
+from .sampling import Sampling, Stream
+from .sources import copied, family, prior, ranked
+
+PATIENCE = 2.0
+"""Guesses, promised and kept, that each source is credited with before a text begins."""
+
+ASKED: Kind = ("ask", 0, 0)
+"""The kind that stands for the draft's best guess, whatever it may be."""
+
+_TINY = np.finfo(np.float64).tiny
+
+
+class Knowledge:
+    """The guesses of all sources for any place in one text, on the noise of that place.
+
+    sampling    how logits become laws
+    stream      the text's noise
+    vocabulary  size of a law
+    sources     which sources may speak: of "copy", "recycled", "draft"
+    width       guesses per place and source
+    trust       how often the draft's best guess is expected to come true, to begin with
+    """
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        stream: Stream,
+        vocabulary: int,
+        sources: Collection[str],
+        width: int,
+        trust: float,
+    ) -> None:
+        self.sampling = sampling
+        self.copies = Copies()
+        self.recycled = Recycled()
+        self.calibration: Calibration[Kind] = Calibration(
+            lambda kind: trust if kind == ASKED else prior(kind), family
+        )
+        self.sources = sources
+        self.width = width
+        self._kept: dict[str, list[float]] = {}
+        self._stream = stream
+        self._vocabulary = vocabulary
+        self._times: dict[int, NDArray[np.float64]] = {}
+
+    def times(self, place: int) -> NDArray[np.float64]:
+        """E of the token at `place`, (vocabulary,): the very numbers that `draw` would use."""
+        known = self._times.get(place)
+        if known is None:
+            noise = self._stream.at(place).standard_exponential(self._vocabulary)
+            known = self._times[place] = np.maximum(noise, _TINY)
+        return known
+
+    def decide(self, logits: NDArray[np.float32], place: int) -> int:
+        """The target's token at `place`: argmax p / E."""
+        if self.sampling.greedy:
+            return int(logits.argmax())
+        return int((self.sampling.law(logits) / self.times(place)).argmax())
+
+    def free(self, node: Node, place: int) -> list[Guess]:
+        """What may stand at `place`, after `node`, as far as that is known without a pass."""
+        guesses: list[Guess] = []
+        times = None if self.sampling.greedy else self.times(place)
+        if "copy" in self.sources:
+            guesses += copied(self.copies, node.tail, self.calibration, times, self.width)
+        if "recycled" in self.sources and len(node.tail) > 1:
+            found = self.recycled.after(node.tail[-2], node.token)
+            if found is not None:
+                both, scores = found
+                if times is not None:
+                    heat = self.sampling.temperature
+                    luck = heat * np.log(times[[token for token, _ in scores]])
+                    scores = [
+                        (token, score - late)
+                        for (token, score), late in zip(scores, luck.tolist(), strict=True)
+                    ]
+                    scores.sort(key=lambda entry: -entry[1])
+                best = scores[: self.width]
+                guesses += ranked("recycled", best, self.calibration, trust=int(both))
+        return self._tempered(guesses)
+
+    def drafted(self, logits: NDArray[np.float32], place: int) -> list[Guess]:
+        """The draft's guesses for `place`, best first, from its logits (vocabulary,)."""
+        if self.sampling.greedy:
+            table = torch.from_numpy(logits)
+            heat = 1.0
+        else:
+            heat = self.sampling.temperature
+            table = torch.from_numpy(self.sampling.law(logits) / self.times(place))
+        best = table.topk(min(self.width, len(table)))
+        scores = best.values if self.sampling.greedy else heat * best.values.log()
+        pairs = zip(best.indices.tolist(), scores.tolist(), strict=True)
+        kept = [(token, score) for token, score in pairs if score > -np.inf]
+        return self._tempered(ranked("draft", kept, self.calibration))
+
+    def _tempered(self, guesses: list[Guess]) -> list[Guess]:
+        for guess in guesses:
+            guess.chance *= self.honesty(guess.source)
+        return guesses
+
+    def learn(self, node: Node, token: int, drafted: int | None) -> None:
+        """`token` follows `node`; `drafted` is the draft's best guess, where it was asked."""
+        for child in node.children:
+            hit = child.token == token
+            for kind in child.kinds:
+                self.calibration.learn(kind, hit)
+        if drafted is not None:
+            self.calibration.learn(ASKED, drafted == token)
+
+    def honesty(self, source: str) -> float:
+        """What a source's guesses were worth in this text for each one that they promised.
+
+        The guesses that are submitted are those that look best, and those are often overrated.
+        """
+        kept, promised = self._kept.get(source, (PATIENCE, PATIENCE))
+        return min(1.0, kept / promised)
+
+    def judge(self, node: Node, submitted: Collection[Node], token: int) -> None:
+        """`token` followed a node below which these children had been submitted."""
+        for child in submitted:
+            tally = self._kept.setdefault(child.source, [PATIENCE, PATIENCE])
+            tally[0] += child.token == token
+            tally[1] += child.chance / node.chance

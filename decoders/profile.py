@@ -1,0 +1,203 @@
+"""What a pass costs on this machine: measured once, then a fixed part of a configuration.
+
+A decoder that looked at the clock while it decodes would give another tree on another day. So
+the cost of a pass over n rows is a table: stored for the pairs that ship, assumed from the sizes
+of the models for others, or measured with `measure` (``python -m tasteshift.decoders.profile``)
+and handed to the decoder. Only ratios matter.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .base import ModelPair
+
+ROWS = (1, 2, 4, 8, 16, 32, 64)
+"""Rows per pass at which costs are measured."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Cost of one pass by the number of rows that it reads, in milliseconds; and the draft's worth.
+
+    rows    numbers of rows, rising, from 1
+    target  cost of a target pass over so many rows, > 0
+    draft   cost of a draft pass over so many rows and of ranking what it says next, > 0
+    trust   how often the draft's best guess is expected to come true before a text has shown
+            it, in (0, 1); `measure` does not touch it
+
+    Between and beyond the given numbers costs are interpolated linearly, and a pass never costs
+    less than one over fewer rows. Raises InputError for a table that says nothing usable.
+    """
+
+    rows: tuple[int, ...]
+    target: tuple[float, ...]
+    draft: tuple[float, ...]
+    trust: float = 0.7
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "target", "draft"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        rising = list(self.rows) == sorted(set(self.rows)) and self.rows[:1] == (1,)
+        if not rising or len(self.rows) < 2:
+            raise InputError("profile: rows must rise from 1 and name at least two sizes")
+        for name in ("target", "draft"):
+            costs = getattr(self, name)
+            if len(costs) != len(self.rows) or not all(0 < cost < float("inf") for cost in costs):
+                raise InputError(f"profile: {name} needs one finite cost above 0 for each of rows")
+        if not 0 < self.trust < 1:
+            raise InputError(f"profile: trust is {self.trust!r}; give a number between 0 and 1")
+
+    def config(self) -> dict[str, Any]:
+        """The table as JSON values."""
+        costs = {name: list(getattr(self, name)) for name in ("rows", "target", "draft")}
+        return {**costs, "trust": self.trust}
+
+    def of_target(self, most: int) -> list[float]:
+        """Cost of a target pass over 0, 1, …, `most` rows; 0 rows cost nothing."""
+        return _filled(self.rows, self.target, most)
+
+    def of_draft(self, most: int) -> list[float]:
+        """Cost of a draft pass over 0, 1, …, `most` rows; 0 rows cost nothing."""
+        return _filled(self.rows, self.draft, most)
+
+
+def _filled(rows: Sequence[int], costs: Sequence[float], most: int) -> list[float]:
+    """Costs at 0 … most, by the line between the two given sizes next to each."""
+    table, segment = [0.0], 0
+    for count in range(1, most + 1):
+        while segment + 2 < len(rows) and rows[segment + 1] < count:
+            segment += 1
+        left, right = rows[segment], rows[segment + 1]
+        share = (count - left) / (right - left)
+        cost = costs[segment] + share * (costs[segment + 1] - costs[segment])
+        table.append(max(cost, table[-1]))
+    return table
+
+
+STORED: dict[str, Profile] = {
+    "smollm2-135m cpu": Profile(
+        rows=ROWS,
+        target=(20.0, 25.0, 27.0, 32.0, 39.0, 64.0, 115.0),
+        draft=(2.5, 2.8, 3.0, 3.3, 4.0, 6.0, 10.0),
+    ),
+    "tiny cpu": Profile(
+        rows=ROWS,
+        target=(2.3, 2.4, 2.5, 2.8, 3.4, 4.8, 8.0),
+        draft=(0.5, 0.52, 0.54, 0.58, 0.7, 0.9, 1.4),
+    ),
+}
+"""Profiles of the pairs that ship, by pair and kind of device, two threads on a CPU; remade by
+``python -m tasteshift.decoders.profile PAIR --threads 2``."""
+
+_GROWTH = {"cpu": (1.0, 1.2, 1.4, 1.6, 1.9, 2.6, 4.2), "cuda": (1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.2)}
+"""Cost of a pass by rows against one row, where nothing was measured."""
+
+
+def default_profile(pair: ModelPair) -> Profile:
+    """The stored profile of a pair, or one assumed from how many weights and layers it has."""
+    device = pair.target.device.type
+    stored = STORED.get(f"{pair.name} {device}")
+    if stored is not None:
+        return stored
+    growth = _GROWTH.get(device, _GROWTH["cuda"])
+    target, draft = (_weight(model) for model in (pair.target, pair.draft))
+    return Profile(
+        rows=ROWS,
+        target=tuple(round(target * factor, 4) for factor in growth),
+        draft=tuple(round(draft * factor, 4) for factor in growth),
+    )
+
+
+def _weight(model: Any) -> float:
+    """A pass of one row, in milliseconds: 0.2 to dispatch a layer, 15 GB of weights a second."""
+    layers = model.config.get_text_config().num_hidden_layers
+    return float(0.2 + 0.2 * layers + 4.0 * model.num_parameters() / 15e6)
+
+
+def chosen(profile: Profile | Mapping[str, Any] | None, pair: ModelPair) -> Profile:
+    """The profile that a person's option names; raises InputError where it names none."""
+    if profile is None:
+        return default_profile(pair)
+    if isinstance(profile, Profile):
+        return profile
+    try:
+        return Profile(**profile)
+    except TypeError:
+        raise InputError(
+            f"profile is {profile!r}; give rows, target and draft (milliseconds per pass)"
+        ) from None
+
+
+def measure(
+    pair: ModelPair,
+    *,
+    context: int = 512,
+    rows: Sequence[int] = ROWS,
+    repeats: int = 9,
+    threads: int | None = None,
+) -> Profile:
+    """Time passes of a pair on the machine at hand.
+
+    context  tokens of text before each pass
+    rows     numbers of rows to time
+    repeats  passes of each size; sizes take turns, and the median counts
+    threads  torch's intra-op threads; None leaves them
+
+    Measure on a quiet machine: the profile decides what a decoder drafts from then on.
+    """
+    import numpy as np
+    import torch
+
+    from .base import torch_threads
+    from .cache import Reader
+    from .sampling import Sampling
+
+    text = np.random.default_rng(0).integers(0, pair.vocabulary, context + max(rows)).tolist()
+    sampling = Sampling(temperature=1.0)
+    found: dict[tuple[str, int], list[float]] = {}
+    with torch.inference_mode(), torch_threads(threads):
+        readers = {"target": Reader(pair.target), "draft": Reader(pair.draft)}
+        for reader in readers.values():
+            reader.begin(tuple(text[:context]), max(rows))
+        for _ in range(repeats + 1):
+            for count in rows:
+                for name, reader in readers.items():
+                    started = perf_counter()
+                    logits = reader.feed(text[context : context + count])
+                    reader.commit([])
+                    if name == "draft":
+                        torch.from_numpy(sampling.law(logits[-1])).topk(4)
+                    found.setdefault((name, count), []).append(perf_counter() - started)
+    cost = {key: round(1e3 * median(times[1:]), 3) for key, times in found.items()}
+    return Profile(
+        rows=tuple(rows),
+        target=tuple(cost["target", count] for count in rows),
+        draft=tuple(cost["draft", count] for count in rows),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the profile of a pair, as the table above stores it."""
+    parser = argparse.ArgumentParser(description="measure what a pass of a pair's models costs")
+    parser.add_argument("pair")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--context", type=int, default=512)
+    given = parser.parse_args(arguments)
+    from . import load_pair
+
+    pair = load_pair(given.pair, device=given.device)
+    print(measure(pair, context=given.context, threads=given.threads))
+
+
+if __name__ == "__main__":
+    main()

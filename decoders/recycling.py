@@ -1,0 +1,60 @@
+"""The target's own second thoughts: what it would have written after a token it has scored.
+
+Every target pass scores the tokens after each row, and all but one of them are thrown away. Kept
+by the token (and by the two tokens) that they would follow, they guess the same place the next
+time it comes, at no model's cost (token recycling: Luo et al. 2024, arXiv 2408.08696).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Scores = list[tuple[int, float]]
+"""Token ids with their logits, best first."""
+
+KEPT = 8
+"""Successors kept of each context."""
+
+
+class Recycled:
+    """The target's best successors of every token, and of every two tokens, that it has read.
+
+    kept  successors per context
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self.kept = kept
+        self._after: dict[int | tuple[int, int], tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
+
+    def learn(
+        self, befores: Sequence[int], tokens: Sequence[int], logits: NDArray[np.float32]
+    ) -> None:
+        """Keep what the target says comes after each token.
+
+        befores  the token before each, (rows,)
+        tokens   the tokens read, (rows,)
+        logits   the target's, after each: (rows, vocabulary)
+
+        A later row replaces an earlier one of the same context.
+        """
+        best = torch.from_numpy(logits).topk(min(self.kept, logits.shape[-1]), dim=-1)
+        ids, scores = best.indices.numpy(), best.values.numpy()
+        for row, (before, token) in enumerate(zip(befores, tokens, strict=True)):
+            self._after[token] = self._after[before, token] = (ids[row], scores[row])
+
+    def after(self, before: int, token: int) -> tuple[bool, Scores] | None:
+        """The successors of `token` after `before`, or else of `token` after anything.
+
+        Returns whether both tokens matched, and the successors; None where it was never read.
+        """
+        found = self._after.get((before, token))
+        both = found is not None
+        if found is None:
+            found = self._after.get(token)
+        if found is None:
+            return None
+        return both, list(zip(found[0].tolist(), found[1].tolist(), strict=True))

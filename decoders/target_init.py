@@ -1,0 +1,191 @@
+"""Target-initialised multi-candidate decoding: the first tokens of a round come from the target.
+
+Lu et al. 2024, "Improving Multi-candidate Speculative Decoding", arXiv 2409.10644: the static
+form, with the tree of Yang et al. 2024, arXiv 2401.06706, below each root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..records import Round
+from .base import Decoder, ModelPair, Transcript
+from .cache import Reader
+from .sampling import Stream, candidates
+from .speculative import COINS
+from .tree import make_tree
+from .verification import NONE, recursive_rejection
+
+
+class TargetInit(Decoder):
+    """Draw roots from the target's law, draft a tree below each, keep the longest path.
+
+    k  w roots, then children per node at each depth below them
+
+    The law of what follows the text is left pending at the end of a round: the target's own
+    below the last depth drafted, else what the rejected guesses leave of it. The next roots are
+    drawn from it, all different; when greedy, they are its w most likely tokens. The root below
+    which most was accepted wins, the first of several; where nothing was accepted that is the
+    first root.
+
+    Not exact: a root is chosen for what was drawn below it, so for w > 1 not even the greedy
+    text is the target's. One root is exact, because siblings are tested one after another, as in
+    mcsd. (At T > 0 the authors' code tests each sibling alone and keeps the longest of all paths:
+    more is accepted, and even one root is not exact.)
+
+    A round writes its root and what was accepted below it. Roots are not accepted guesses, and
+    the first round writes the first token.
+    """
+
+    name = "target-init"
+    exact = False
+
+    def __init__(
+        self, pair: ModelPair, *, k: Sequence[int] = (2, 4, 4, 1, 1), **common: Any
+    ) -> None:
+        super().__init__(pair, **common)
+        self.tree = make_tree(k)  # node 0 is the text's last token, which the target has read
+        self.max_depth, self.most_nodes = len(self.tree.widths) - 1, len(self.tree) - 1
+        if not self.max_depth:
+            raise InputError(f"k is {self.tree.widths}; give the roots and at least one depth")
+        self.draft = Reader(pair.draft)
+
+    def config(self) -> dict[str, Any]:
+        """As in Decoder, with the roots and the tree below each."""
+        return super().config() | {"k": list(self.tree.widths)}
+
+    def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
+        """Read the prompt, then go round after round; every token is written by a round."""
+        room = text.limit + len(self.tree)
+        logits = self.target.begin(prompt, room)
+        if self.pair.early_exit:
+            self.draft.begin_as(self.target, room)
+        else:
+            self.draft.begin(prompt, room)
+        pending = logits if self.sampling.greedy else self.sampling.law(logits)
+        unread = False
+        while not text.done:
+            started = perf_counter()
+            last = text.tokens[-1] if text.tokens else prompt[-1]
+            noise = None if self.sampling.greedy else stream.at(len(text.tokens))
+            size = self.grow(pending, last, unread, noise)
+            drafted = perf_counter()
+            below = slice(1, size)
+            logits = self.target.feed(
+                self.tokens[below], self.tree.depths[below] - 1, self.tree.sees[below, below]
+            )
+            verified = perf_counter()
+            path, pending = self.judge(logits, stream.at(len(text.tokens), COINS))
+            self.target.commit([node - 1 for node in path])
+            unread = self.settle(path, unread)
+            emitted = text.write(self.tokens[path].tolist())
+            text.rounds.append(
+                Round(
+                    max_depth=self.max_depth,
+                    drafted_depth=int(self.tree.depths[self.alive].max()) - 1,
+                    drafted_nodes=int(self.alive[self.tree.levels[1].stop :].sum()),
+                    verified_nodes=size - 1,
+                    accepted=len(path) - 1,
+                    emitted=emitted,
+                    draft_seconds=drafted - started,
+                    verify_seconds=verified - drafted,
+                    decide_seconds=perf_counter() - verified,
+                    sources=("draft",) * (len(path) - 1),
+                )
+            )
+
+    def grow(
+        self,
+        pending: NDArray[Any],
+        last: int,
+        unread: bool,
+        noise: np.random.Generator | None,
+    ) -> int:
+        """Draw the roots, let the draft read them, draw the next level, and so on.
+
+        pending  (vocabulary,) the law of the roots, or the scores to be greedy on
+        last     the text's last token
+        unread   whether the draft has yet to read it; it does so with the roots
+
+        Returns the size of the tree, node 0 included; its mask is a corner of the whole one.
+        """
+        tree, greedy = self.tree, self.sampling.greedy
+        self.tokens = np.full(len(tree), last, dtype=np.int64)
+        self.alive = np.zeros(len(tree), dtype=np.bool_)
+        self.alive[0] = True
+        self.tables = [pending[None]]
+        first = start = 0 if unread else 1
+        more = True
+        for depth, width in enumerate(tree.widths):
+            above, level = tree.levels[depth], tree.levels[depth + 1]
+            ids, drawn = candidates(self.tables[depth], width, noise)
+            self.tokens[level] = ids.ravel()
+            self.alive[level] = (drawn & self.alive[above, None]).ravel()
+            if depth == self.max_depth or not more:
+                break
+            rows = slice(start, level.stop)
+            logits = self.draft.feed(
+                self.tokens[rows], tree.depths[rows] - first, tree.sees[rows, first : level.stop]
+            )[-len(level) :]
+            self.tables.append(logits if greedy else self.sampling.law(logits))
+            more = self.goes_on(level, logits)
+            start = level.stop
+        self.read = range(first, start)
+        return level.stop
+
+    def goes_on(self, level: range, logits: NDArray[np.float32]) -> bool:
+        """Whether the level after the next is worth drafting, once the draft has read `level`.
+
+        logits  (nodes of the level, vocabulary) what the draft says of their children
+        """
+        return True
+
+    def judge(
+        self, logits: NDArray[np.float32], coins: np.random.Generator
+    ) -> tuple[list[int], NDArray[Any]]:
+        """The longest path that the target accepts, its root included, and the law after it.
+
+        logits  (nodes, vocabulary) the target's, of nodes 1, 2, …
+        """
+        paths = [self.walk(root, logits, coins) for root in self.tree.levels[1] if self.alive[root]]
+        return max(paths, key=lambda found: len(found[0]))
+
+    def walk(
+        self, root: int, logits: NDArray[np.float32], coins: np.random.Generator
+    ) -> tuple[list[int], NDArray[Any]]:
+        """Go down from a root for as long as a child is accepted."""
+        path = [root]
+        while True:
+            node = path[-1]
+            children = [child for child in self.tree.children(node) if self.alive[child]]
+            drawn = self.tokens[children].tolist()
+            if self.sampling.greedy:
+                left: NDArray[Any] = logits[node - 1]
+                wanted = int(left.argmax())
+                accepted = drawn.index(wanted) if wanted in drawn else NONE
+            else:
+                p = self.sampling.law(logits[node - 1])
+                accepted, left = recursive_rejection(
+                    p, self.q(node) if drawn else p, drawn, lambda chance: coins.random() < chance
+                )
+            if accepted == NONE:
+                return path, left
+            path.append(children[accepted])
+
+    def q(self, node: int) -> NDArray[Any]:
+        """The law, or the scores, that a node's children were drawn from."""
+        depth = int(self.tree.depths[node])
+        row: NDArray[Any] = self.tables[depth][node - self.tree.levels[depth].start]
+        return row
+
+    def settle(self, path: list[int], unread: bool) -> bool:
+        """Keep in the draft's cache what it has read of the path; is the last token missing?"""
+        kept = [0, *path] if unread else path
+        self.draft.commit([node - self.read.start for node in kept if node in self.read])
+        return path[-1] not in self.read

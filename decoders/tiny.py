@@ -1,0 +1,77 @@
+"""Pair tiny: our own small recommender's model and its draft, which come with the package.
+
+Both were trained by ``training/tiny.py`` on the prompts of the `llm` agent with the answers of
+a teacher who knows the users' minds; ``weights/tiny.md`` is their model card. Each file holds
+bfloat16 weights and, as its metadata, the configuration of the Llama that they are of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from ..errors import InputError
+from .base import ModelPair
+
+FOLDER = Path(__file__).parent / "weights"
+TARGET, DRAFT, TOKENIZER = (
+    "tiny-target.safetensors",
+    "tiny-draft.safetensors",
+    "tiny-tokenizer.json",
+)
+END = "<|end|>"
+"""The token that ends a text; there are no other special ones."""
+
+
+def load(device: str, folder: Path = FOLDER) -> ModelPair:
+    """The pair in fp32, from the package or from another folder with files of the same names.
+
+    Raises InputError where a file is missing or cannot be read.
+    """
+    digest = hashlib.sha256()
+    for name in (TARGET, DRAFT, TOKENIZER):
+        path = folder / name
+        if not path.is_file():
+            raise InputError(f"pair 'tiny' needs {path}; reinstall tasteshift or train the pair")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    target, draft = (read_model(folder / name, device) for name in (TARGET, DRAFT))
+    return ModelPair(
+        target=target,
+        draft=draft,
+        tokenizer=read_tokenizer(folder / TOKENIZER, target.config.max_position_embeddings),
+        name="tiny",
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def read_model(path: Path, device: str) -> LlamaForCausalLM:
+    """One model in fp32 and eval mode; its output layer is its embedding."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            config = LlamaConfig(**json.loads(file.metadata()["config"]))
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"cannot read {path} ({error}); reinstall tasteshift") from None
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+    with torch.random.fork_rng():
+        model = LlamaForCausalLM(config)
+    model.load_state_dict(weights)
+    torch.nn.Module.to(model, device)
+    model.train(False)
+    return model
+
+
+def read_tokenizer(path: Path, context: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with single digits, in which JSON around titles is always cut alike."""
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_file=str(path),
+        eos_token=END,
+        pad_token=END,
+        clean_up_tokenization_spaces=False,
+        model_max_length=context,
+    )

@@ -1,0 +1,168 @@
+"""Pair tiny as shipped: its files, its tokenizer, and that it does what it was trained for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from tasteshift.agents.llm.parse import parse
+from tasteshift.agents.llm.prompt import (
+    Turn,
+    answer,
+    ask,
+    begin,
+    encode,
+    entries,
+    limit,
+    prompts_hash,
+)
+from tasteshift.decoders import make_decoder, tiny
+from tasteshift.decoders.base import ModelPair
+from tasteshift.envs.catalogs.load import load_catalog
+from tasteshift.errors import InputError
+
+FILES = (tiny.TARGET, tiny.DRAFT, tiny.TOKENIZER)
+FILMS = load_catalog("movielens-100k")
+ASKED = (
+    ("I feel like crime today, maybe drama.", (126, 55, 99, 6, 179, 522, 473, 301, 292, 10, 0, 63)),
+    ("None of these, thank you.", (49, 171, 180, 209, 227, 203, 95, 171 + 55, 228, 229, 448, 379)),
+    ("Do you have any good romance? I also like comedy.", (124, 203, 236, 254, 0, 731, 69, 215)),
+)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> ModelPair:
+    return tiny.load("cpu")
+
+
+def turn_of(utterance: str, items: tuple[int, ...], wanted: int = 5) -> Turn:
+    return Turn(
+        titles=[FILMS.label(item) for item in items],
+        topics=[FILMS.topics_of(item) for item in items],
+        liked=[FILMS.label(180), FILMS.label(97)],
+        disliked=[FILMS.label(300)],
+        utterance=utterance,
+        wanted=wanted,
+    )
+
+
+def test_the_files_are_small_and_of_the_shape_that_was_asked_for(shipped: ModelPair) -> None:
+    assert sum((tiny.FOLDER / name).stat().st_size for name in FILES) <= 25e6
+    target, draft = shipped.target, shipped.draft
+    assert 8e6 <= target.num_parameters() <= 12e6
+    assert target.config.num_hidden_layers >= 10
+    assert draft.num_parameters() <= 1.3e6
+    assert draft.config.num_hidden_layers <= 2
+    assert shipped.vocabulary == len(shipped.tokenizer or ()) == 4096
+    assert shipped.context == 1024
+    assert shipped.stops == {shipped.tokenizer.eos_token_id}
+
+
+def test_weights_are_the_files_and_output_layers_are_embeddings(shipped: ModelPair) -> None:
+    for model, name in ((shipped.target, tiny.TARGET), (shipped.draft, tiny.DRAFT)):
+        with safe_open(tiny.FOLDER / name, framework="pt") as file:
+            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        assert {weight.dtype for weight in stored.values()} == {torch.bfloat16}
+        loaded = model.state_dict()
+        assert loaded.keys() - stored.keys() == {"lm_head.weight"}
+        for key, weight in stored.items():
+            assert torch.equal(loaded[key], weight.float())
+        assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+        assert not model.training
+
+
+def test_it_was_trained_on_the_prompts_of_today() -> None:
+    """Whoever rewords a prompt has to train the pair anew."""
+    for name in (tiny.TARGET, tiny.DRAFT):
+        with safe_open(tiny.FOLDER / name, framework="pt") as file:
+            assert file.metadata()["prompts"] == prompts_hash()
+
+
+@given(st.text())
+def test_any_text_survives_the_tokenizer(shipped: ModelPair, text: str) -> None:
+    text = text.encode(errors="ignore").decode()
+    assert shipped.tokenizer.decode(shipped.tokenizer.encode(text)) == text
+
+
+@given(st.integers(0, 10**9))
+def test_every_digit_is_a_token(shipped: ModelPair, number: int) -> None:
+    assert len(shipped.tokenizer.encode(str(number))) == len(str(number))
+
+
+@given(st.lists(st.integers(0, len(FILMS) - 1), min_size=2, max_size=14, unique=True))
+def test_an_answer_is_a_copy_of_listed_tokens(shipped: ModelPair, items: list[int]) -> None:
+    """Each entry's tokens in an answer stand in the prompt too, in a row."""
+    turn = turn_of("Hello.", tuple(items), wanted=len(items))
+    prompt = encode(shipped.tokenizer, ask(turn), "")
+    text = answer(turn, range(1, len(items) + 1), "Have fun.")
+    whole = encode(shipped.tokenizer, ask(turn), text)
+    assert shipped.tokenizer.decode(whole[len(prompt) - 1 :]).strip() == text
+    said = whole[len(prompt) - 1 :]
+    for entry in entries(turn):
+        copied = shipped.tokenizer.encode(entry)
+        assert find(copied, prompt)
+        assert find(copied, said)
+
+
+def find(needle: list[int], hay: list[int]) -> bool:
+    return any(hay[k : k + len(needle)] == needle for k in range(len(hay)))
+
+
+@pytest.mark.parametrize(("utterance", "items"), ASKED)
+def test_it_answers_in_valid_json_and_stops(
+    shipped: ModelPair, utterance: str, items: tuple[int, ...]
+) -> None:
+    turn = turn_of(utterance, items)
+    prompt = encode(shipped.tokenizer, ask(turn), begin(turn))
+    room = limit(shipped.tokenizer, turn)
+    ids = make_decoder("autoregressive", shipped).generate(prompt, room).tokens
+    assert ids[-1] in shipped.stops
+    text = begin(turn) + shipped.tokenizer.decode(list(ids), skip_special_tokens=True)
+    said = parse(text, turn.titles, turn.wanted)
+    assert said.valid, text
+    assert 0 < len(said.say.split()) <= 12
+    assert list(json.loads(text)) == ["slate", "say"]
+
+
+def test_the_draft_knows_most_of_what_the_target_writes(shipped: ModelPair) -> None:
+    turn = turn_of(*ASKED[0])
+    prompt = encode(shipped.tokenizer, ask(turn), begin(turn))
+    ids = make_decoder("autoregressive", shipped).generate(prompt, 120).tokens
+    text = torch.tensor([[*prompt, *ids]])
+    with torch.inference_mode():
+        guesses = shipped.draft(text).logits[0, len(prompt) - 1 : -1].argmax(1)
+    assert (guesses == text[0, len(prompt) :]).float().mean() > 0.6
+
+
+def test_its_fingerprint_is_of_the_files(shipped: ModelPair, tmp_path: Path) -> None:
+    for name in FILES:
+        shutil.copy(tiny.FOLDER / name, tmp_path)
+    assert tiny.load("cpu", tmp_path).hash == shipped.hash
+    with (tmp_path / tiny.TOKENIZER).open("a") as file:
+        file.write("\n")
+    assert tiny.load("cpu", tmp_path).hash != shipped.hash
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    for other in FILES:
+        if other != name:
+            shutil.copy(tiny.FOLDER / other, tmp_path)
+    with pytest.raises(InputError, match=name):
+        tiny.load("cpu", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", bytes(64)])
+def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
+    for name in FILES:
+        shutil.copy(tiny.FOLDER / name, tmp_path)
+    (tmp_path / tiny.TARGET).write_bytes(content)
+    with pytest.raises(InputError, match=tiny.TARGET):
+        tiny.load("cpu", tmp_path)

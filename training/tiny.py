@@ -1,0 +1,267 @@
+"""Train pair `tiny`: a recommender's language model and its draft, from nothing.
+
+    python training/tiny.py record     # lives -> turns.jsonl, held-out.jsonl
+    python training/tiny.py tokenizer  # byte-level BPE over the documents
+    python training/tiny.py target     # the model whose text is wanted
+    python training/tiny.py sketch     # a draft, from the documents alone: may be left out
+    python training/tiny.py draft      # two layers, distilled from it
+
+Each step reads what the one before wrote into --folder; `target` and `draft` write weights into
+--out every few minutes, so that the best so far can always be used. The defaults are the full
+setting, for a CUDA device; the model card has the one that the shipped pair was trained with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from tiny_documents import Document, answers, descriptions, dialogues, drills, load_catalog, turns
+from tiny_episodes import FILMS, STORIES, record
+from tiny_learning import (
+    FOLLOWED,
+    TITLE_OPENS,
+    Budget,
+    Encoded,
+    batches,
+    distillation_loss,
+    encode,
+    learn,
+    prediction_loss,
+    scores,
+)
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tasteshift.agents.llm.prompt import prompts_hash
+from tasteshift.decoders import tiny
+
+ENTRIES, CONTEXT = 4096, 1024
+SHAPES = {
+    "target": {"hidden": 256, "inner": 512, "layers": 12, "heads": 8, "shared": 4},
+    "draft": {"hidden": 128, "inner": 384, "layers": 2, "heads": 4, "shared": 2},
+}
+"""Deep and narrow: what a pass costs is mostly its layers. Two are the fewest that can copy."""
+
+PIECES = (r'\{"slate":\[', r'\{"id":', r'[0-9]{1,2},"title":"', r'"\}', r'\],"say":"')
+"""JSON around titles: always tokens of its own, so that an entry is cut alike everywhere.
+
+The number of an entry is one token with what follows it, so that whoever has written it finds
+the title behind the same token in the listing. With the number as a token of its own, 900 steps
+did not teach the target to look titles up.
+"""
+WORDS = (r" ?\p{L}+", r"\p{N}", r' ?[^\s\p{L}\p{N}"{}\[\]]+', r'["{}\[\]]', r"\s+(?!\S)", r"\s+")
+
+GENTLE = ((0.15, 4), (0.3, 8))
+"""Until that share of the budget lists are at most so long, and there are drills in copying."""
+DRILLS, LATER_DRILLS = 700, 300
+"""For every 500 turns, while lists are short and afterwards."""
+LOOKED_AT = 24
+"""Held-out documents of each sort that are scored while learning."""
+
+
+def train_tokenizer(folder: Path, out: Path) -> None:
+    """Byte-level BPE with single digits over a sample of the documents."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex("|".join((*PIECES, *WORDS))), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    rows = turns(folder / "turns.jsonl")
+    sample = [*answers(rows[::8], 0), *dialogues(rows[: len(rows) // 4], 0), *things(0)]
+    tokenizer.train_from_iterator(
+        (document.prompt + document.text for document in sample),
+        trainers.BpeTrainer(
+            vocab_size=ENTRIES,
+            special_tokens=[tiny.END],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    size = tokenizer.get_vocab_size()
+    single = [*FOLLOWED, *(f"{number}{TITLE_OPENS}" for number in range(1, 17))]
+    if size != ENTRIES or any(len(tokenizer.encode(piece).ids) != 1 for piece in single):
+        raise SystemExit(f"{size} entries are too few; record more lives")
+    tokenizer.save(str(out / tiny.TOKENIZER))
+
+
+def things(seed: int) -> Iterator[Document]:
+    """Descriptions of all films, and of as many stories."""
+    yield from descriptions(load_catalog(FILMS), "film", seed)
+    yield from descriptions(load_catalog(STORIES), "story", seed)
+
+
+def fresh(role: str, seed: int) -> LlamaForCausalLM:
+    """An untrained model; its residual branches begin small."""
+    shape = SHAPES[role]
+    config = LlamaConfig(
+        vocab_size=ENTRIES,
+        hidden_size=shape["hidden"],
+        intermediate_size=shape["inner"],
+        num_hidden_layers=shape["layers"],
+        num_attention_heads=shape["heads"],
+        num_key_value_heads=shape["shared"],
+        max_position_embeddings=CONTEXT,
+        initializer_range=0.04,
+        bos_token_id=None,
+        eos_token_id=0,
+        pad_token_id=None,
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                weight /= math.sqrt(2 * shape["layers"])
+    return model
+
+
+def save(model: LlamaForCausalLM, path: Path) -> None:
+    """Weights in bfloat16, the shared embedding once; metadata: its shape, the prompts' hash."""
+    weights = {
+        name: weight.detach().to("cpu", torch.bfloat16).contiguous()
+        for name, weight in model.state_dict().items()
+        if name != "lm_head.weight"
+    }
+    kept = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")
+    kept += ("num_attention_heads", "num_key_value_heads", "max_position_embeddings")
+    kept += ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings")
+    config = {name: getattr(model.config, name) for name in kept}
+    part = path.with_suffix(".part")
+    save_file(weights, part, metadata={"config": json.dumps(config), "prompts": prompts_hash()})
+    part.replace(path)
+
+
+class Library:
+    """The documents of a folder, encoded: for training, an endless stream; and what is held out."""
+
+    def __init__(self, folder: Path, out: Path, seed: int) -> None:
+        self.tokenizer = Tokenizer.from_file(str(out / tiny.TOKENIZER))
+        self.rows = turns(folder / "turns.jsonl")
+        held = turns(folder / "held-out.jsonl")
+        self.held_answers = self.encoded(answers(held, seed))
+        self.held_prose = self.encoded(dialogues(held, seed))
+        self.things = list(things(seed))
+        self.rng = np.random.default_rng(seed)
+
+    def encoded(self, documents: Iterable[Document]) -> list[Encoded]:
+        """Documents as ids, those that do not fit the context left out."""
+        made = [encode(self.tokenizer, document) for document in documents]
+        return [one for one in made if len(one.ids) <= CONTEXT]
+
+    def stream(self, tokens: int, longest: int | None) -> Iterator[list[Encoded]]:
+        """Batches of 500 turns drawn anew, of drills, and of prose."""
+        seed = int(self.rng.integers(2**32))
+        some = self.rng.permutation(len(self.rows))[:500]
+        documents = [*answers([self.rows[k] for k in some], seed, longest)]
+        documents += drills(LATER_DRILLS if longest is None else DRILLS, seed)
+        first = int(self.rng.integers(len(self.rows)))
+        documents += dialogues(self.rows[first : first + 300], seed)
+        documents += [self.things[k] for k in self.rng.permutation(len(self.things))[:60]]
+        yield from batches(self.encoded(documents), tokens, seed)
+
+
+def train_target(asked: argparse.Namespace) -> None:
+    """Learn to write the teacher's answers and the prose."""
+    train(asked, tiny.TARGET, begun(asked, "target"), teacher=None, gentle=not asked.begin)
+
+
+def train_sketch(asked: argparse.Namespace) -> None:
+    """Learn a draft from the documents alone, which `draft` may begin with."""
+    train(asked, tiny.DRAFT, begun(asked, "draft"), teacher=None, gentle=False)
+
+
+def train_draft(asked: argparse.Namespace) -> None:
+    """Learn the target's laws on the same documents."""
+    target = tiny.read_model(asked.out / tiny.TARGET, asked.device)
+    train(asked, tiny.DRAFT, begun(asked, "draft"), teacher=target, gentle=False)
+
+
+def begun(asked: argparse.Namespace, role: str) -> LlamaForCausalLM:
+    """The model to go on with, or a fresh one."""
+    return tiny.read_model(asked.begin, asked.device) if asked.begin else fresh(role, asked.seed)
+
+
+def train(
+    asked: argparse.Namespace,
+    name: str,
+    model: LlamaForCausalLM,
+    teacher: LlamaForCausalLM | None,
+    gentle: bool,
+) -> None:
+    """Learn from the documents, or from a teacher's laws on them, and save every few minutes.
+
+    gentle  begin with short lists
+    """
+    torch.nn.Module.to(model, asked.device)
+    library = Library(asked.folder, asked.out, asked.seed)
+    held = library.held_answers[:LOOKED_AT] + library.held_prose[:LOOKED_AT]
+
+    def loss_of(batch: Sequence[Encoded]) -> torch.Tensor:
+        return (
+            distillation_loss(model, teacher, batch) if teacher else prediction_loss(model, batch)
+        )
+
+    def stream(spent: float) -> Iterator[list[Encoded]]:
+        stages = GENTLE if gentle else ()
+        longest = next((longest for until, longest in stages if spent < until), None)
+        return library.stream(asked.tokens, longest)
+
+    def watch(step: int, spent: float, loss: float) -> None:
+        save(model, asked.out / name)
+        line = {"step": step, "spent": round(spent, 3), "loss": round(loss, 4)}
+        line |= scores(model, held, teacher)
+        print(json.dumps(line), flush=True)
+        with (asked.folder / f"{asked.command}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    learn(model, loss_of, stream, asked.rate, Budget(asked.steps, asked.minutes), watch)
+
+
+def main() -> None:
+    """Run one step."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("command", choices=("record", "tokenizer", "target", "sketch", "draft"))
+    parser.add_argument("--folder", type=Path, default=Path("tiny"), help="for episodes and curves")
+    parser.add_argument("--out", type=Path, default=tiny.FOLDER, help="for weights and tokenizer")
+    parser.add_argument("--begin", type=Path, help="weights to go on with, instead of fresh ones")
+    parser.add_argument("--lives", type=int, default=90, help="per share of a scenario")
+    parser.add_argument("--steps", type=int, default=40_000)
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--tokens", type=int, default=16_384, help="of a batch, padding included")
+    parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    match asked.command:
+        case "record":
+            record(asked.folder / "turns.jsonl", asked.lives, held_out=False)
+            record(asked.folder / "held-out.jsonl", max(1, asked.lives // 45), held_out=True)
+        case "tokenizer":
+            train_tokenizer(asked.folder, asked.out)
+        case "target":
+            train_target(asked)
+        case "sketch":
+            train_sketch(asked)
+        case "draft":
+            train_draft(asked)
+
+
+if __name__ == "__main__":
+    main()

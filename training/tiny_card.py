@@ -1,0 +1,188 @@
+"""Measure pair `tiny` for its model card: python training/tiny_card.py --folder tiny
+
+Everything is taken on held-out lives: other world seeds and other users than were trained on.
+Prints one JSON line a measurement, the quick ones first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from tiny_documents import answers, asked, dialogues, turns
+from tiny_episodes import FILMS, HELD_USERS
+from tiny_learning import PROSE, Encoded, encode, scores
+from tokenizers import Tokenizer
+
+from tasteshift.agents import make_agent
+from tasteshift.agents.llm.agent import LlmAgent
+from tasteshift.agents.llm.parse import parse
+from tasteshift.agents.llm.prompt import ask, begin, limit
+from tasteshift.agents.llm.prompt import encode as encode_prompt
+from tasteshift.decoders import make_decoder, tiny
+from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.cache import Reader
+from tasteshift.envs.lifelong import Lifelong
+from tasteshift.envs.log import public_world
+from tasteshift.suites.runner.play import play
+
+
+def greedy_answers(pair: ModelPair, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Greedy answers to the usual prompts: are they valid, and how good is what they pick?
+
+    Picks are scored by the user's true expected enjoyment (0 for what must not be shown), beside
+    the first ones of the list, the teacher's, and all that were listed.
+    """
+    decoder = make_decoder("autoregressive", pair, threads=1)
+    found: dict[str, list[float]] = {}
+    written = []
+    for number, row in enumerate(rows):
+        turn, worth = asked(row, np.random.default_rng((7, number)))
+        prompt = encode_prompt(pair.tokenizer, ask(turn), begin(turn))
+        ids = decoder.generate(prompt, limit(pair.tokenizer, turn)).tokens
+        text = begin(turn) + pair.tokenizer.decode(list(ids), skip_special_tokens=True)
+        said = parse(text, turn.titles, turn.wanted)
+        best = 1 + np.argsort(-worth, kind="stable")[: turn.wanted]
+        joy = np.maximum(worth, 0.0)
+        one = {
+            "valid": said.valid,
+            "with a sentence": bool(said.say),
+            "ended": ids[-1] in pair.stops,
+            "share of the teacher's picks": len({*said.numbers} & {*best.tolist()}) / turn.wanted,
+            "the same by chance": turn.wanted / len(turn.titles),
+            "first is the teacher's first": said.numbers[:1] == (int(best[0]),),
+            "enjoyment, target": joy[[n - 1 for n in said.numbers]].mean() if said.numbers else 0,
+            "enjoyment, first listed": joy[: turn.wanted].mean(),
+            "enjoyment, teacher": joy[best - 1].mean(),
+            "enjoyment, all listed": joy.mean(),
+            "tokens": len(ids),
+        }
+        for name, value in one.items():
+            found.setdefault(name, []).append(float(value))
+        written.append((prompt, ids))
+    agreed = [agreement(pair, prompt, ids) for prompt, ids in written]
+    found["draft top-1 on the target's own answers"] = np.concatenate(agreed).tolist()
+    return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
+
+
+@torch.no_grad()
+def agreement(pair: ModelPair, prompt: Sequence[int], ids: Sequence[int]) -> np.ndarray:
+    """(tokens) whether the draft's best guess was the very token that the target wrote."""
+    text = torch.tensor([[*prompt, *ids]])
+    guesses = pair.draft(text, use_cache=False).logits[0, len(prompt) - 1 : -1].argmax(1)
+    return (guesses == text[0, len(prompt) :]).numpy()
+
+
+def pass_costs(pair: ModelPair, passes: int = 300) -> dict[str, float]:
+    """Milliseconds of a pass over one token behind 400 others, interleaved; quiet machines only."""
+    readers = {"target": Reader(pair.target), "draft": Reader(pair.draft)}
+    seconds: dict[str, list[float]] = {name: [] for name in readers}
+    with torch.inference_mode():
+        for reader in readers.values():
+            reader.begin(tuple(range(1, 401)), 8)
+        for _ in range(passes):
+            for name, reader in readers.items():
+                since = time.perf_counter()
+                reader.feed([5])
+                seconds[name].append(time.perf_counter() - since)
+                reader.commit([])
+    low = {name: 1e3 * float(np.quantile(values, 0.1)) for name, values in seconds.items()}
+    return {**low, "draft / target": low["draft"] / low["target"]}
+
+
+class Retrieved(LlmAgent):
+    """The same agent without its model: it shows the first ones of the list."""
+
+    def start(self, brief: Any) -> Any:
+        """A session that never asks."""
+        session = super().start(brief)
+        session._choose = lambda turn: tuple(range(1, turn.wanted + 1))
+        return session
+
+
+def lives(pair: ModelPair, users: int) -> dict[str, Any]:
+    """Mean expected reward a turn on task lifelong/first-session: paired over users, seed 0."""
+    env = Lifelong(FILMS, "stationary", 5, 1, 2)
+    public = public_world(env.world)
+    agents = {
+        "tiny": LlmAgent("autoregressive", pair),
+        "retrieval": Retrieved("autoregressive", pair),
+        "popular": make_agent("popular"),
+    }
+    earned: dict[str, list[float]] = {name: [] for name in agents}
+    outcomes: list[str] = []
+    for name, agent in agents.items():
+        agent.prepare(public)
+        for user in env.world.sample_users(0, users):
+            life = play(env, agent, task="lifelong/first-session", seed=0, user=user, policy=name)
+            earned[name].append(float(np.mean([step.expected for step in life.steps])))
+            outcomes += [reply.outcome for turn in life.replies for reply in turn]
+    tiny_, others = np.array(earned["tiny"]), ("retrieval", "popular")
+    gaps = {name: interval(tiny_ - np.array(earned[name])) for name in others}
+    return {
+        "users": users,
+        **{name: round(float(np.mean(values)), 4) for name, values in earned.items()},
+        **{f"tiny − {name} (95 %)": gap for name, gap in gaps.items()},
+        "outcomes": {name: outcomes.count(name) for name in sorted({*outcomes})},
+    }
+
+
+def interval(gaps: np.ndarray) -> list[float]:
+    """Mean of paired differences with its 95 % bootstrap interval."""
+    rng = np.random.default_rng(0)
+    means = rng.choice(gaps, (10_000, len(gaps))).mean(axis=1)
+    return [round(float(v), 4) for v in (gaps.mean(), *np.quantile(means, (0.025, 0.975)))]
+
+
+def main() -> None:
+    """Measure, and print as it goes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path("tiny"))
+    parser.add_argument("--weights", type=Path, default=tiny.FOLDER)
+    parser.add_argument("--answers", type=int, default=100)
+    parser.add_argument("--users", type=int, default=HELD_USERS)
+    parser.add_argument("parts", nargs="*", default=["costs", "texts", "answers", "lives"])
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    pair = tiny.load("cpu", given.weights)
+    tokenizer = Tokenizer.from_file(str(given.weights / tiny.TOKENIZER))
+    trained = {(row["catalog"], row["user"]) for row in turns(given.folder / "turns.jsonl")}
+    rows = [
+        row
+        for row in turns(given.folder / "held-out.jsonl")
+        if (row["catalog"], row["user"]) not in trained
+    ]
+    some = [rows[k] for k in np.random.default_rng(0).permutation(len(rows))[: given.answers]]
+
+    def texts() -> dict[str, Any]:
+        documents = [encode(tokenizer, one) for one in [*answers(some, 3), *dialogues(rows, 3)]]
+        prose = [one for one in documents if one.kinds[0] == PROSE][: given.answers]
+        held: list[Encoded] = [*documents[: len(some)], *prose]
+        return {
+            "documents": len(held),
+            "target": scores(pair.target, held),
+            "draft": scores(pair.draft, held),
+            "draft agrees with target": scores(pair.draft, held, pair.target),
+        }
+
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "costs": lambda: pass_costs(pair),
+        "texts": texts,
+        "answers": lambda: greedy_answers(pair, some),
+        "lives": lambda: lives(pair, given.users),
+    }
+    for name in given.parts:
+        print(json.dumps({name: parts[name]()}, ensure_ascii=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Episodes for pair `tiny`: what a recommender saw in every turn, and what was best.
+
+The lives are lived in worlds whose seeds no suite uses (suites count theirs from 0), and the
+users whom seed 0 draws first in a scenario are kept for held-out lives. The shortlist is
+the `llm` agent's own; the teacher is privileged: it orders that shortlist by how much the user
+would really enjoy each item in the state of the moment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasteshift.agents.llm.profile import Profile
+from tasteshift.agents.llm.retrieval import Retrieval, Weights
+from tasteshift.envs.lifelong import Lifelong
+from tasteshift.envs.log import public_world
+from tasteshift.envs.truth import Truth
+from tasteshift.suites.runner.life import env_action, observed
+
+FILMS, STORIES = "movielens-100k", "synthetic"
+PLAYED = (
+    # catalog, scenario, sessions, turns, share of the lives
+    (FILMS, "stationary", 1, 3, 8),
+    (FILMS, "stationary", 4, 4, 2),
+    (FILMS, "minor-profile", 1, 3, 2),
+    (FILMS, "gradual-drift", 6, 3, 1),
+    (FILMS, "abrupt-shift", 8, 3, 1),
+    (FILMS, "life-event", 8, 3, 1),
+    (FILMS, "recurring", 6, 3, 1),
+    (FILMS, "transient-intent", 6, 3, 1),
+    (FILMS, "satiation", 6, 3, 1),
+    (FILMS, "constraint-change", 6, 3, 1),
+    (FILMS, "cold-user", 3, 4, 2),
+    (FILMS, "cold-item", 6, 3, 1),
+    (STORIES, "stationary", 1, 3, 2),
+    (STORIES, "transient-intent", 5, 3, 1),
+    (STORIES, "satiation", 5, 3, 1),
+)
+SLATE, LISTED, MEMORY = 5, 16, 60
+SEED, HELD_SEED = 1_000_000, 2_000_000
+"""World seeds of training lives count from the first, those of held-out lives from the second."""
+HELD_USERS = 120
+"""Users whom world seed 0 draws first in a scenario: none of its training lives is theirs.
+
+Scenarios for few (minors, cold users) draw others, who may live elsewhere in training.
+"""
+
+
+def record(path: Path, lives: int, held_out: bool) -> int:
+    """Write one JSON line for every turn of so many lives per share; returns how many lines."""
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for number, (catalog, scenario, sessions, turns, share) in enumerate(PLAYED):
+            env = Lifelong(catalog, scenario, SLATE, sessions, turns)
+            public = public_world(env.world)
+            retrieval = Retrieval(public, Weights())
+            eligible = env.world.eligible_users()
+            held = env.world.sample_users(0, min(HELD_USERS, len(eligible) // 4))
+            users = np.array(held) if held_out else np.setdiff1d(eligible, held)
+            for k in range(lives * share):
+                seed = (HELD_SEED if held_out else SEED) + 10_000 * number + k
+                rng = np.random.default_rng(seed)
+                user = int(rng.choice(users))
+                for turn in live(env, retrieval, seed, user, rng):
+                    row = {"catalog": catalog, "scenario": scenario, "seed": seed, **turn}
+                    file.write(json.dumps(row) + "\n")
+                    count += 1
+    return count
+
+
+def live(
+    env: Lifelong, retrieval: Retrieval, seed: int, user: int, rng: np.random.Generator
+) -> Iterator[dict[str, Any]]:
+    """The turns of one life, with what every listed item is worth to the user.
+
+    What is shown is the teacher's choice in half of the turns, else the retrieval's, and now and
+    then anything on the list, so that the likes and dislikes of a prompt are of every kind.
+    """
+    log = public_world(env.world).log
+    values, _ = env.reset(seed=seed, options={"user": user})
+    brief = env.brief(agent_seed=seed)
+    profile = Profile(env.world.catalog, log, user, MEMORY)
+    over = False
+    while not over:
+        seen = observed(values)
+        profile.observe(seen)
+        listed = retrieval.shortlist(
+            LISTED, profile.asked, profile.liked, brief.age_group, profile.recent
+        )
+        gain = worth(env.truth, np.array(listed, dtype=np.int64))
+        order = [listed[k] for k in np.argsort(-gain, kind="stable")]
+        draw = rng.random()
+        shown = order if draw < 0.5 else listed if draw < 0.85 else rng.permutation(listed).tolist()
+        yield {
+            "user": user,
+            "session": seen.session,
+            "turn": seen.turn,
+            "utterance": seen.utterance,
+            "asked": list(profile.asked),
+            "listed": list(listed),
+            "worth": [round(float(value), 5) for value in gain],
+            "liked": [item for item, much in reversed(profile.liked.items()) if much > 0][:6],
+            "disliked": [item for item, much in reversed(profile.liked.items()) if much < 0][:4],
+            "shown": list(shown[:SLATE]),
+        }
+        values, _, left, ended, _ = env.step(env_action(shown[:SLATE], SLATE))
+        over = left or ended
+
+
+def worth(truth: Truth, listed: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How much the user is expected to enjoy each item if they choose it, in [0, 1].
+
+    −1 for what must not be shown: above the user's age, or ruled out.
+    """
+    _, reward = truth.appraisal()
+    return np.where(truth.allowed()[listed], reward[listed], -1.0)

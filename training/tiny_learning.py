@@ -1,0 +1,213 @@
+"""Learning for pair `tiny`: batches without waste, a loop that keeps to a clock, and scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tiny_documents import Document
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import LlamaForCausalLM
+
+from tasteshift.decoders.tiny import END
+
+PROSE, PROMPT, FRAME, NUMBER, TITLE, SAY = range(6)
+MUTE = -1
+"""What a token is: prose; of a prompt; JSON frame; an id; of a title; of `say`; or ignored."""
+KINDS = ("prose", "prompt", "frame", "number", "title", "say")
+FOLLOWED = {'{"id":': NUMBER, '],"say":"': SAY, '"}': FRAME}
+"""Single tokens of the frame, and the kind that follows each."""
+TITLE_OPENS = ',"title":"'
+"""Ends the token of a number; a title follows."""
+NUMBER_WEIGHT, FIRST_WEIGHT = 1.5, 4.0
+"""Of numbers and of the first tokens of titles, which alone are hard."""
+PROMPT_WEIGHT = 0.3
+NOTHING = -100
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A document as ids, the last one the end of text, and what kind each is (both: length)."""
+
+    ids: np.ndarray
+    kinds: np.ndarray
+
+
+def encode(tokenizer: Tokenizer, document: Document) -> Encoded:
+    """Ids and kinds of a document, as the pair reads it: one text, one end."""
+    ids = [*tokenizer.encode(document.prompt + document.text).ids, tokenizer.token_to_id(END)]
+    kinds = np.full(len(ids), PROSE)
+    if document.prompt:
+        begin = len(tokenizer.encode(document.prompt + document.text[0]).ids) - 1
+        kinds[:begin] = PROMPT
+        kind = FRAME
+        for place in range(begin, len(ids)):
+            token = tokenizer.id_to_token(ids[place])
+            kinds[place] = FRAME if token in FOLLOWED else kind
+            kind = TITLE if token.endswith(TITLE_OPENS) else FOLLOWED.get(token, kind)
+        kinds[-2:] = FRAME
+        if document.drill:
+            kinds[(kinds == PROMPT) | (kinds == SAY)] = MUTE
+    return Encoded(np.array(ids, dtype=np.int64), kinds)
+
+
+def batches(documents: Sequence[Encoded], tokens: int, seed: int) -> Iterator[list[Encoded]]:
+    """Every document once, in batches of at most `tokens` with padding, of about one length.
+
+    Texts never share a row, so that none can be looked up in another.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(documents))
+    for part in np.split(order, range(512, len(order), 512)):
+        part = sorted(part, key=lambda k: len(documents[k].ids))
+        made: list[list[Encoded]] = [[]]
+        for k in part:
+            if (len(made[-1]) + 1) * len(documents[k].ids) > tokens and made[-1]:
+                made.append([])
+            made[-1].append(documents[k])
+        for k in rng.permutation(len(made)):
+            yield made[k]
+
+
+def padded(batch: Sequence[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
+    """(rows, longest) ids; the ids to predict, NOTHING behind the end; and their weights."""
+    longest = max(len(one.ids) for one in batch)
+    ids, wanted = np.zeros((len(batch), longest), int), np.full((len(batch), longest), NOTHING)
+    weight = np.zeros((len(batch), longest), np.float32)
+    for row, one in enumerate(batch):
+        size = len(one.ids)
+        ids[row, :size] = one.ids
+        wanted[row, : size - 1] = one.ids[1:]
+        weight[row, : size - 1] = weights(one.kinds)[1:]
+    return torch.tensor(ids), torch.tensor(wanted), torch.tensor(weight)
+
+
+def weights(kinds: np.ndarray) -> np.ndarray:
+    """(length) how much each token counts in the loss."""
+    first = (kinds == TITLE) & (np.roll(kinds, 1) != TITLE)
+    return np.select(
+        [kinds == PROMPT, kinds == MUTE, kinds == NUMBER, first],
+        [PROMPT_WEIGHT, 0.0, NUMBER_WEIGHT, FIRST_WEIGHT],
+        1.0,
+    )
+
+
+def prediction_loss(model: LlamaForCausalLM, batch: Sequence[Encoded]) -> Tensor:
+    """Mean weighted cross-entropy of the next tokens."""
+    ids, wanted, weight = (part.to(model.device) for part in padded(batch))
+    logits = model(ids, use_cache=False).logits.float()
+    loss = functional.cross_entropy(
+        logits.flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NOTHING
+    )
+    return (loss * weight.flatten()).sum() / weight.sum()
+
+
+def distillation_loss(
+    draft: LlamaForCausalLM, target: LlamaForCausalLM, batch: Sequence[Encoded]
+) -> Tensor:
+    """Mean KL(target || draft) over the next tokens; prompts count as they do above."""
+    ids, _, weight = (part.to(draft.device) for part in padded(batch))
+    with torch.no_grad():
+        law = functional.log_softmax(target(ids, use_cache=False).logits.float(), dim=-1)
+    guess = functional.log_softmax(draft(ids, use_cache=False).logits.float(), dim=-1)
+    apart = functional.kl_div(guess, law, reduction="none", log_target=True).sum(dim=-1)
+    return (apart * weight).sum() / weight.sum()
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When learning ends: after so many steps or so many minutes, whichever comes first."""
+
+    steps: int
+    minutes: float
+
+    def spent(self, step: int, since: float) -> float:
+        """The share that is gone, from 0; 1 or more when it is over."""
+        return max(step / self.steps, (time.monotonic() - since) / 60 / self.minutes)
+
+
+def learn(
+    model: LlamaForCausalLM,
+    loss_of: Callable[[Sequence[Encoded]], Tensor],
+    stream: Callable[[float], Iterator[list[Encoded]]],
+    rate: float,
+    budget: Budget,
+    watch: Callable[[int, float, float], None],
+    every: float = 3.0,
+) -> int:
+    """Train until the budget is spent; returns the number of steps.
+
+    Muon (Jordan 2024) moves the matrices inside the layers and AdamW all else. The rate climbs
+    over the first hundredth of the budget and falls along a cosine to a hundredth.
+
+    stream  share of the budget spent -> batches; asked again when they run out
+    watch   called with step, share spent and mean loss since the last call, every `every` minutes
+    """
+    inside = [w for name, w in model.named_parameters() if w.ndim == 2 and "layers" in name]
+    others = [w for name, w in model.named_parameters() if w.ndim != 2 or "layers" not in name]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.Muon(inside, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+    ]
+    since = looked = time.monotonic()
+    step, losses = 0, []
+    model.train()
+    while (spent := budget.spent(step, since)) < 1:
+        for batch in stream(spent):
+            spent = budget.spent(step, since)
+            if spent >= 1:
+                break
+            now = rate * min(1.0, spent / 0.01 + 0.01) * (0.505 + 0.495 * np.cos(np.pi * spent))
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = now
+            with torch.autocast(model.device.type, dtype=torch.bfloat16):
+                loss = loss_of(batch)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+            losses.append(float(loss.detach()))
+            step += 1
+            if time.monotonic() - looked > 60 * every:
+                watch(step, spent, float(np.mean(losses)))
+                looked, losses = time.monotonic(), []
+                model.train()
+    watch(step, 1.0, float(np.mean(losses)) if losses else float("nan"))
+    return step
+
+
+@torch.no_grad()
+def scores(
+    model: LlamaForCausalLM,
+    documents: Sequence[Encoded],
+    teacher: LlamaForCausalLM | None = None,
+) -> dict[str, float]:
+    """Loss and top-1 accuracy of the next token by its kind, and in answers altogether.
+
+    teacher  where given, accuracy is agreement with this model's top-1 instead of with the text
+    """
+    model.eval()
+    kinds = np.concatenate([one.kinds[1:] for one in documents])
+    found: list[tuple[Tensor, Tensor]] = []
+    for one in documents:
+        ids = torch.tensor(one.ids, device=model.device)[None]
+        logits = model(ids, use_cache=False).logits[0, :-1].float()
+        right = ids[0, 1:]
+        truth = right if teacher is None else teacher(ids, use_cache=False).logits[0, :-1].argmax(1)
+        loss = functional.cross_entropy(logits, right, reduction="none")
+        found.append((loss.cpu(), (logits.argmax(1) == truth).cpu()))
+    loss, hit = (torch.cat(part).numpy() for part in zip(*found, strict=True))
+    parts = {name: kinds == kind for kind, name in enumerate(KINDS)} | {"answer": kinds >= FRAME}
+    return {
+        f"{name} {what}": round(float(values[part].mean()), 4)
+        for name, part in parts.items()
+        if part.any()
+        for what, values in (("loss", loss), ("top-1", hit))
+    }
