@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .base import ModelPair, Transcript
 from .cache import CHUNK
-from .drafting import Drafting
-from .growth import Growth, Node
-from .knowledge import ASKED, Knowledge
-from .planning import best_chain, best_size
-from .profile import Profile, chosen
+from .guessing.drafting import Drafting
+from .guessing.growth import Growth, Node
+from .guessing.knowledge import ASKED, Knowledge
+from .guessing.planning import best_chain, best_size
+from .guessing.profile import Profile, chosen
 from .rounds import Guesses, TreeDecoder
 from .sampling import Stream
 

@@ -23,6 +23,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..errors import InputError
+from .linear import Product, product_with
 
 
 class ReducedHead(nn.Module):
@@ -31,6 +32,8 @@ class ReducedHead(nn.Module):
     weight      (tokens, hidden) one row per token scored
     ids         (tokens,) int64, their ids, rising, so that the lowest of equals stays the first
     vocabulary  number of logits
+
+    Rows (rows, hidden) in inference mode are read with a copy of the weight, laid out once.
     """
 
     weight: nn.Parameter
@@ -41,9 +44,13 @@ class ReducedHead(nn.Module):
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.register_buffer("ids", ids)
         self.vocabulary = vocabulary
+        self._product: Product | None = None
 
     def scores(self, hidden: torch.Tensor) -> torch.Tensor:
         """(…, tokens) logits of the tokens that are scored; hidden (…, hidden)."""
+        if hidden.dim() == 2 and torch.is_inference_mode_enabled():
+            self._product = self._product or product_with(self.weight)
+            return self._product(hidden)
         return nn.functional.linear(hidden, self.weight)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:

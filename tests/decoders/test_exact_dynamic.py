@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tasteshift.decoders.autoregressive import Autoregressive
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.exact_dynamic import SOURCES, ExactDynamic
-from tasteshift.decoders.profile import Profile, default_profile
+from tasteshift.decoders.guessing.profile import Profile, default_profile
 from tasteshift.errors import InputError
 
 FREE = Profile(rows=(1, 64), target=(1.0, 1.2), draft=(0.01, 0.02))
@@ -192,7 +192,7 @@ def test_options_that_mean_nothing_are_refused(pair, option, value, says) -> Non
 
 
 def test_the_noise_is_autoregressives_own(pair) -> None:
-    from tasteshift.decoders.knowledge import Knowledge
+    from tasteshift.decoders.guessing.knowledge import Knowledge
     from tasteshift.decoders.sampling import Sampling, Stream, draw
 
     sampling, stream = Sampling(temperature=0.7), Stream(5, (1, 2))

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.copying import ORDERS, Copies
+from tasteshift.decoders.guessing.copying import ORDERS, Copies
 
 TEXTS = st.lists(st.integers(0, 3), max_size=60)
 SHAPES = st.sets(st.integers(1, 9), min_size=1, max_size=4).map(

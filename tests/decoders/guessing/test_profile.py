@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.profile import ROWS, STORED, Profile, chosen, default_profile, measure
+from tasteshift.decoders.guessing.profile import (
+    ROWS,
+    STORED,
+    Profile,
+    chosen,
+    default_profile,
+    measure,
+)
 from tasteshift.errors import InputError
 
 TABLE = Profile(rows=(1, 4, 8), target=(10.0, 16.0, 12.0), draft=(1.0, 1.0, 3.0))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.recycling import Recycled
+from tasteshift.decoders.guessing.recycling import Recycled
 
 
 @given(

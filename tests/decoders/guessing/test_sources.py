@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.calibration import Calibration
-from tasteshift.decoders.copying import Copies
-from tasteshift.decoders.sources import certainty, copied, family, lucky, margin, prior, ranked
+from tasteshift.decoders.guessing.calibration import Calibration
+from tasteshift.decoders.guessing.copying import Copies
+from tasteshift.decoders.guessing.sources import (
+    certainty,
+    copied,
+    family,
+    lucky,
+    margin,
+    prior,
+    ranked,
+)
 
 
 @given(st.floats(0.05, 0.98))

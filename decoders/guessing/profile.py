@@ -2,8 +2,8 @@
 
 A decoder that looked at the clock while it decodes would give another tree on another day. So
 the cost of a pass over n rows is a table: stored for the pairs that ship, assumed from the sizes
-of the models for others, or measured with `measure` (``python -m tasteshift.decoders.profile``)
-and handed to the decoder. Only ratios matter.
+of the models for others, or measured with `measure`
+(``python -m tasteshift.decoders.guessing.profile``) and handed to the decoder. Only ratios matter.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ...errors import InputError
 
 if TYPE_CHECKING:
-    from .base import ModelPair
+    from ..base import ModelPair
 
 ROWS = (1, 2, 4, 8, 16, 32, 64)
 """Rows per pass at which costs are measured."""
@@ -96,7 +96,7 @@ STORED: dict[str, Profile] = {
     ),
 }
 """Profiles of the pairs that ship, by pair and kind of device, two threads on a CPU; remade by
-``python -m tasteshift.decoders.profile PAIR --threads 2``."""
+``python -m tasteshift.decoders.guessing.profile PAIR --threads 2``."""
 
 _GROWTH = {"cpu": (1.0, 1.2, 1.4, 1.6, 1.9, 2.6, 4.2), "cuda": (1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.2)}
 """Cost of a pass by rows against one row, where nothing was measured."""
@@ -157,9 +157,9 @@ def measure(
     import numpy as np
     import torch
 
-    from .base import torch_threads
-    from .cache import Reader
-    from .sampling import Sampling
+    from ..base import torch_threads
+    from ..cache import Reader
+    from ..sampling import Sampling
 
     text = np.random.default_rng(0).integers(0, pair.vocabulary, context + max(rows)).tolist()
     sampling = Sampling(temperature=1.0)
@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--context", type=int, default=512)
     given = parser.parse_args(arguments)
-    from . import load_pair
+    from .. import load_pair
 
     pair = load_pair(given.pair, device=given.device)
     print(measure(pair, context=given.context, threads=given.threads))

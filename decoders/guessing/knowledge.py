@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..sampling import Sampling, Stream
 from .calibration import Calibration
 from .copying import Copies
 from .growth import Guess, Kind, Node
 from .recycling import Recycled
-from .sampling import Sampling, Stream
 from .sources import copied, family, prior, ranked
 
 PATIENCE = 2.0

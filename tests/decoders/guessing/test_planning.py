@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.planning import best_chain, best_size
+from tasteshift.decoders.guessing.planning import best_chain, best_size
 
 
 @st.composite

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.calibration import SURE, Calibration
+from tasteshift.decoders.guessing.calibration import SURE, Calibration
 
 PRIOR = {"copy short": 0.3, "copy long": 0.8, "draft": 0.9}
 

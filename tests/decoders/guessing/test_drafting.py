@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tasteshift.decoders.cache import Reader
-from tasteshift.decoders.drafting import Drafting
-from tasteshift.decoders.growth import Node
+from tasteshift.decoders.guessing.drafting import Drafting
+from tasteshift.decoders.guessing.growth import Node
 
 PROMPT = (3, 1, 4, 1, 5)
 

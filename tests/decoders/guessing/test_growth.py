@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.calibration import SURE
-from tasteshift.decoders.growth import Growth, Guess, Node, merged
-from tasteshift.decoders.planning import best_size
+from tasteshift.decoders.guessing.calibration import SURE
+from tasteshift.decoders.guessing.growth import Growth, Guess, Node, merged
+from tasteshift.decoders.guessing.planning import best_size
 
 
 def flat(most: int) -> list[float]:

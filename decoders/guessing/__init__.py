@@ -1,0 +1,1 @@
+"""What `exact-dynamic` guesses with: sources, their chances, the tree, what it costs."""
