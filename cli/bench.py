@@ -71,12 +71,14 @@ def bench_safety(
     out.print(poisoning_table(poisoned))
 
 
-@bench.command("decoders", epilog="Example: tasteshift bench decoders --pair tiny --threads 2")
+@bench.command("decoders", epilog="Example: tasteshift bench decoders --pair tiny --prompts 40")
 def bench_decoders(
     pair: Annotated[str, typer.Option(help="Two models: a name, or hf:TARGET,DRAFT.")] = "tiny",
     device: Annotated[str, typer.Option(help="Where they run: cpu, cuda, …")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    threads: Annotated[int, typer.Option(help="Torch's threads, for everyone.", min=1)] = 2,
+    threads: Annotated[
+        int, typer.Option(help="Torch's threads, for everyone.", min=1, max=1024)
+    ] = 1,
     temperature: Annotated[
         list[float] | None, typer.Option(help="May be given again.  [default: 0, 0.7]")
     ] = None,
@@ -101,11 +103,14 @@ def bench_decoders(
     from dataclasses import replace
 
     from ..decoders import load_pair
+    from ..decoders.sampling import Sampling
     from ..suites.bench.contenders import TUNING_PROMPTS
     from ..suites.bench.decoding import bench_decoders as bench_all
     from ..suites.bench.workloads import WORKLOADS
     from ..suites.bench.workloads import workload as prompts_of
 
+    for heat in temperature or ():
+        Sampling(heat)
     models = load_pair(pair, device=device, dtype=dtype)
     given = {
         name: [

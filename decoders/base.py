@@ -108,6 +108,10 @@ class ModelPair:
         return digest.hexdigest()
 
 
+MOST_THREADS = 1024
+"""Of torch; with very many more, OpenMP ends the process."""
+
+
 class Transcript:
     """The text of one call as it grows: it stops at an end-of-text token or at the limit."""
 
@@ -160,8 +164,8 @@ class Decoder(ABC):
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
-        if threads is not None and not (isinstance(threads, int) and threads >= 1):
-            raise InputError(f"threads is {threads!r}; give a whole number ≥ 1")
+        if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
+            raise InputError(f"threads is {threads!r}; give a whole number, 1 to {MOST_THREADS}")
         self.pair = pair
         self.sampling = Sampling(temperature, top_k, top_p)
         self.seed = Stream(seed).seed

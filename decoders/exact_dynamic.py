@@ -59,7 +59,8 @@ class ExactDynamic(TreeDecoder):
         **common: Any,
     ) -> None:
         super().__init__(pair, **common)
-        if isinstance(sources, str) or not set(sources) <= set(SOURCES):
+        known = isinstance(sources, Sequence) and not isinstance(sources, str)
+        if not (known and all(source in SOURCES for source in sources)):
             raise InputError(f"sources is {sources!r}; give a list of {', '.join(SOURCES)}")
         for name, value in (("nodes", nodes), ("depth", depth), ("width", width)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -105,6 +106,7 @@ class ExactDynamic(TreeDecoder):
         """Grow the tree from what costs nothing, ask the draft where that pays, cut it to size."""
         self._knows.copies.extend(text.tokens[self._written :])
         self._written = len(text.tokens)
+        self._knows.forget(self._written)
         left = text.limit - self._written
         borrows = self.pair.early_exit and not self._begun
         self._drafting = Drafting(self.draft, unread[-1:] if borrows else unread)

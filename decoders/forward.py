@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ def forward_of(model: PreTrainedModel) -> Forward:
 
 def through_transformers(model: PreTrainedModel) -> Forward:
     """The pass as transformers makes it, for any causal model that takes a 4-D mask."""
+    known = ref(model)  # the pass is kept for as long as the model, which it must not keep alive
 
     def forward(
         ids: Tensor, positions: Tensor, mask: Tensor | None, layers: Sequence[Any], count: int
@@ -49,7 +50,9 @@ def through_transformers(model: PreTrainedModel) -> Forward:
         if mask is None:
             slots = layers[0].get_seq_length() + len(ids)
             mask = torch.ones((len(ids), slots), dtype=torch.bool, device=ids.device)
-        output = model(
+        read = known()
+        assert read is not None
+        output = read(
             input_ids=ids[None],
             attention_mask=mask[None, None],
             position_ids=positions[None],

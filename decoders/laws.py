@@ -79,7 +79,8 @@ def law_tests(
     Sites: ``guesses``, the first two tokens that are guessed, in cells of `TOP` × `TOP` likeliest
     tokens and the rest; ``rejection``, the two tokens after the first round in which a guess was
     rejected; ``boundary``, those after the first round in which none was. When a round ends is
-    settled before the next token is drawn, so these laws are the target's too. A decoder with
+    settled before the next token is drawn, so these laws are the target's too; but a decoder
+    whose next root takes the place of a rejected guess is looked at behind that root. One with
     keyed noise may look at the noise ahead to end a round; it is tested two tokens ``later``.
 
     The p-values are not adjusted for their number.
@@ -101,8 +102,9 @@ def law_tests(
     if keyed(decoder):
         sites["later"] = lambda _: start + 2
     else:
-        sites["rejection"] = lambda generation: _end_of_round(generation, rejected=True)
-        sites["boundary"] = lambda generation: _end_of_round(generation, rejected=False)
+        pending = not start  # what a rejection left is then the law of the next root
+        sites["rejection"] = lambda generation: _end_of_round(generation, True, pending)
+        sites["boundary"] = lambda generation: _end_of_round(generation, False)
     prefix = text + (forced,) * start
     tests = [_test("guesses", *_joint(decoder, prefix, [g.tokens[start:] for g in written]))]
     for site, place in sites.items():
@@ -152,12 +154,13 @@ def _test(site: str, observed: Floats, law: Floats) -> LawTest:
     return LawTest(site, draws, cells, p, tv, floor, _detects(cells, draws))
 
 
-def _end_of_round(generation: Generation, *, rejected: bool) -> int | None:
-    """Where the text stood when the first such round ended; None where it ended there too."""
+def _end_of_round(generation: Generation, rejected: bool, skipped: int = 0) -> int | None:
+    """Where the text stood so many tokens after the first such round; None where it had ended."""
     place = len(generation.tokens) - sum(r.emitted for r in generation.rounds)
     for r in generation.rounds:
         place += r.emitted
         if (r.accepted < r.drafted_depth) == rejected:
+            place += skipped
             return place if place < len(generation.tokens) else None
     return None
 

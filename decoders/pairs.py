@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -31,6 +32,9 @@ HUB = "hf:"
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types that weights, keys and values can have; laws are always worked out in fp32."""
 
+UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
+"""What transformers raises where files are missing, broken or do not fit each other."""
+
 _loaded: dict[tuple[str, str, str], ModelPair] = {}
 
 
@@ -40,6 +44,8 @@ def load(pair: str | ModelPair, device: str, dtype: str = "float32") -> ModelPai
         raise InputError(f"cannot use type {dtype!r}; pick one of {', '.join(TYPES)}")
     if isinstance(pair, ModelPair):
         return pair
+    if not isinstance(pair, str):
+        raise InputError(f"pair is {pair!r}; give a name, hf:TARGET,DRAFT or a ModelPair")
     place = usable(device)
     key = (pair, place, dtype)
     if key not in _loaded:
@@ -69,7 +75,7 @@ def usable(device: str) -> str:
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot use device {device!r} ({reason}); try 'cpu'") from None
     return str(place)
@@ -107,7 +113,7 @@ def read_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer in a model's folder or hub."""
     try:
         return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot load the tokenizer of model {name!r} ({reason})") from None
 
@@ -116,7 +122,7 @@ def read_model(name: str, device: str, dtype: torch.dtype = torch.float32) -> Pr
     """One causal language model from a folder or a hub; raises InputError where there is none."""
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot load model {name!r} ({reason})") from None
     torch.nn.Module.to(model, device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import numbers
 import operator
 from collections.abc import Sequence
@@ -18,6 +17,10 @@ from ..errors import InputError
 
 GREEDY_BELOW = 1e-4
 """Temperatures below this are zero: all mass on the most likely token."""
+
+
+WARMEST = float(np.finfo(np.float32).max)
+"""No temperature that fp32 cannot hold."""
 
 
 class Stream:
@@ -62,7 +65,7 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (is_number(self.temperature) and 0 <= self.temperature < math.inf):
+        if not (is_number(self.temperature) and 0 <= self.temperature < WARMEST):
             raise InputError(f"temperature is {self.temperature!r}; give a finite number ≥ 0")
         if not (isinstance(self.top_k, int) and self.top_k >= 0):
             raise InputError(f"top_k is {self.top_k!r}; give a whole number ≥ 0 (0: all tokens)")
@@ -151,4 +154,18 @@ def candidates(
     best = torch.from_numpy(scores).topk(count, dim=-1)
     ids[:, :count] = best.indices.numpy()
     drawn[:, :count] = best.values.numpy() > (-np.inf if noise is None else 0.0)
+    if noise is None:
+        _lowest_first(ids[:, :count], best.values.numpy(), scores)
     return ids, drawn
+
+
+def _lowest_first(ids: NDArray[np.int64], values: NDArray[Any], scores: NDArray[Any]) -> None:
+    """Order equal candidates by id, in place, and let the row's first best be the very first."""
+    order = np.lexsort((ids, -values), axis=-1)
+    ids[:] = np.take_along_axis(ids, order, axis=-1)
+    first = scores.argmax(-1)
+    for row in np.flatnonzero(ids[:, 0] != first):
+        place = np.flatnonzero(ids[row] == first[row])
+        end = place[0] if len(place) else ids.shape[1] - 1
+        ids[row, 1 : end + 1] = ids[row, :end].copy()
+        ids[row, 0] = first[row]

@@ -16,7 +16,7 @@ from ..errors import InputError
 from .base import ModelPair, Transcript
 from .rounds import Guesses, TreeDecoder
 from .sampling import Stream, draw
-from .tree import make_tree
+from .tree import MOST_NODES, make_tree
 from .verification import acceptance, residual
 
 COINS = 1
@@ -38,8 +38,8 @@ class Speculative(TreeDecoder):
             self.max_depth = operator.index(depth)
         except TypeError:
             raise InputError(f"depth is {depth!r}; give a whole number ≥ 1") from None
-        if self.max_depth < 1:
-            raise InputError(f"depth is {depth}; give a whole number ≥ 1")
+        if not 1 <= self.max_depth < MOST_NODES:
+            raise InputError(f"depth is {depth}; give a whole number, 1 to {MOST_NODES - 1}")
         self.chain = make_tree((1,) * self.max_depth)
         self.most_nodes = len(self.chain)
 

@@ -29,7 +29,9 @@ END = "<|end|>"
 
 
 def load(device: str, folder: Path = FOLDER) -> ModelPair:
-    """The pair in fp32, from the package or from another folder with files of the same names.
+    """Our own small recommender's models, trained here; they come with the package.
+
+    folder  where files of the same names are, in place of the package's own
 
     Raises InputError where a file is missing or cannot be read.
     """
@@ -55,12 +57,15 @@ def read_model(path: Path, device: str) -> LlamaForCausalLM:
         with safe_open(path, framework="pt") as file:
             config = LlamaConfig(**json.loads(file.metadata()["config"]))
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"cannot read {path} ({error}); reinstall tasteshift") from None
-    weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
-    with torch.random.fork_rng():
-        model = LlamaForCausalLM(config)
-    model.load_state_dict(weights)
+        weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+        with torch.random.fork_rng():
+            model = LlamaForCausalLM(config)
+        model.load_state_dict(weights)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot read {path} ({reason}); reinstall tasteshift") from None
+    if not all(bool(weight.isfinite().all()) for weight in weights.values()):
+        raise InputError(f"{path} holds weights that are no numbers; reinstall tasteshift")
     torch.nn.Module.to(model, device)
     model.train(False)
     return model

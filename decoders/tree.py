@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 
+MOST_NODES = 4096
+"""Of a tree, whose mask has their square."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tree:
@@ -51,6 +54,12 @@ def make_tree(widths: Iterable[int]) -> Tree:
         raise InputError(f"k is {widths!r}; give whole numbers, such as 4, 2, 2, 1") from None
     if not shape or min(shape) < 1:
         raise InputError(f"k is {shape}; give at least one depth, and at least 1 at each")
+    nodes = level = 1
+    for width in shape:
+        level *= width
+        nodes += level
+        if nodes > MOST_NODES:
+            raise InputError(f"k is {str(shape)[:40]}: more than {MOST_NODES} nodes; give fewer")
     return _build(shape)
 
 

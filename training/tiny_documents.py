@@ -82,15 +82,16 @@ def drills(count: int, seed: int) -> Iterator[Document]:
     """Answers that copy up to six made-up titles of a list, in any order.
 
     What is real can be known by heart; these titles can only be looked up, and of their numbers
-    only that none is there twice.
+    only that none is there twice. In most lists many titles begin alike.
     """
     films = load_catalog(FILMS)
     words = sorted({word for title in films.title for word in title.split()})
     rng = np.random.default_rng((seed, count))
     for _ in range(count):
         size = int(rng.integers(2, 17))
+        few = words if rng.random() < 0.4 else rng.choice(words, 4)
         titles = [
-            f"{' '.join(rng.choice(words, int(rng.integers(1, 4))))} ({rng.integers(1920, 2025)})"
+            f"{' '.join(rng.choice(few, int(rng.integers(1, 4))))} ({rng.integers(1920, 2025)})"
             for _ in range(size)
         ]
         some = rng.integers(len(films), size=size)

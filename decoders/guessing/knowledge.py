@@ -65,6 +65,11 @@ class Knowledge:
             known = self._times[place] = np.maximum(noise, _TINY)
         return known
 
+    def forget(self, place: int) -> None:
+        """Drop the noise of all places before this one: the text has passed them."""
+        for passed in [known for known in self._times if known < place]:
+            del self._times[passed]
+
     def decide(self, logits: NDArray[np.float32], place: int) -> int:
         """The target's token at `place`: argmax p / E."""
         if self.sampling.greedy:

@@ -86,17 +86,17 @@ def _filled(rows: Sequence[int], costs: Sequence[float], most: int) -> list[floa
 STORED: dict[str, Profile] = {
     "smollm2-135m cpu": Profile(
         rows=ROWS,
-        target=(20.0, 25.0, 27.0, 32.0, 39.0, 64.0, 115.0),
-        draft=(2.5, 2.8, 3.0, 3.3, 4.0, 6.0, 10.0),
+        target=(22.7, 25.1, 27.6, 35.8, 46.6, 72.6, 124.5),
+        draft=(2.42, 2.76, 3.15, 3.77, 4.78, 7.46, 12.4),
     ),
     "tiny cpu": Profile(
         rows=ROWS,
-        target=(2.3, 2.4, 2.5, 2.8, 3.4, 4.8, 8.0),
-        draft=(0.5, 0.52, 0.54, 0.58, 0.7, 0.9, 1.4),
+        target=(3.72, 3.88, 4.1, 5.05, 6.35, 8.91, 14.6),
+        draft=(0.78, 0.81, 0.87, 0.93, 1.24, 1.4, 2.16),
     ),
 }
-"""Profiles of the pairs that ship, by pair and kind of device, two threads on a CPU; remade by
-``python -m tasteshift.decoders.guessing.profile PAIR --threads 2``."""
+"""Profiles of the pairs that ship, by pair and kind of device; measured in fp32 on one thread of a
+quiet machine (AMD EPYC with AVX-512) by ``python -m tasteshift.decoders.guessing.profile PAIR``."""
 
 _GROWTH = {"cpu": (1.0, 1.2, 1.4, 1.6, 1.9, 2.6, 4.2), "cuda": (1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.2)}
 """Cost of a pass by rows against one row, where nothing was measured."""
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="measure what a pass of a pair's models costs")
     parser.add_argument("pair")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--context", type=int, default=512)
     given = parser.parse_args(arguments)
     from .. import load_pair

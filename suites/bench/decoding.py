@@ -51,7 +51,7 @@ def bench_decoders(
     workloads: Mapping[str, Sequence[Prompt]],
     *,
     temperatures: Sequence[float] = (0.0, 0.7),
-    threads: int = 2,
+    threads: int = 1,
     draws: int = 300,
     only: Collection[str] = (),
     bars: Bars = silent,

@@ -21,7 +21,7 @@ from tasteshift.suites.bench.decoding_rows import Trial, counts, pace
 from tasteshift.suites.bench.workloads import WORKLOADS, Prompt, workload
 
 EXPECTED = Path(__file__).with_name("decoders.json")
-PAIR, THREADS = "tiny", 2
+PAIR, THREADS = "tiny", 1
 COUNTED, TIMED, TOKENS = 3, 8, 48
 GATED = (
     "tokens",

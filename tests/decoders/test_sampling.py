@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -121,6 +123,17 @@ def test_more_candidates_than_tokens() -> None:
     ids, drawn = candidates(np.array([[0.6, 0.4]], dtype=np.float32), 5, Stream(1).at(0))
     assert ids.shape == (1, 5)
     assert drawn.tolist() == [[True, True, False, False, False]]
+
+
+@given(hnp.arrays(np.float32, (3, 9), elements=st.integers(-2, 2)), st.integers(1, 9))
+def test_the_lowest_of_equal_scores_comes_first(scores: np.ndarray, width: int) -> None:
+    ids, drawn = candidates(scores, width, None)
+    assert drawn.all()
+    for row, best in zip(scores, ids.tolist(), strict=True):
+        assert best[0] == row.argmax()
+        assert len(set(best)) == width
+        assert [row[i] for i in best] == sorted(row, reverse=True)[:width]
+        assert all(a < b for a, b in pairwise(best) if row[a] == row[b])
 
 
 def test_greedy_candidates_are_the_best_in_order() -> None:

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from tasteshift.agents.llm.parse import parse
 from tasteshift.agents.llm.prompt import (
     Turn,
     answer,
@@ -29,6 +28,8 @@ from tasteshift.envs.catalogs.load import load_catalog
 from tasteshift.errors import InputError
 
 FILES = (tiny.TARGET, tiny.DRAFT, tiny.TOKENIZER)
+TITLES = 0.7
+"""Least share of entries that bear their own title: see the model card."""
 FILMS = load_catalog("movielens-100k")
 ASKED = (
     ("I feel like crime today, maybe drama.", (126, 55, 99, 6, 179, 522, 473, 301, 292, 10, 0, 63)),
@@ -115,20 +116,23 @@ def find(needle: list[int], hay: list[int]) -> bool:
     return any(hay[k : k + len(needle)] == needle for k in range(len(hay)))
 
 
-@pytest.mark.parametrize(("utterance", "items"), ASKED)
-def test_it_answers_in_valid_json_and_stops(
-    shipped: ModelPair, utterance: str, items: tuple[int, ...]
-) -> None:
-    turn = turn_of(utterance, items)
-    prompt = encode(shipped.tokenizer, ask(turn), begin(turn))
-    room = limit(shipped.tokenizer, turn)
-    ids = make_decoder("autoregressive", shipped).generate(prompt, room).tokens
-    assert ids[-1] in shipped.stops
-    text = begin(turn) + shipped.tokenizer.decode(list(ids), skip_special_tokens=True)
-    said = parse(text, turn.titles, turn.wanted)
-    assert said.valid, text
-    assert 0 < len(said.say.split()) <= 12
-    assert list(json.loads(text)) == ["slate", "say"]
+def test_it_answers_in_json_and_stops(shipped: ModelPair) -> None:
+    """As many different entries as were asked for, nearly all with their own titles."""
+    own = []
+    for utterance, items in ASKED:
+        turn = turn_of(utterance, items)
+        prompt = encode(shipped.tokenizer, ask(turn), begin(turn))
+        room = limit(shipped.tokenizer, turn)
+        ids = make_decoder("autoregressive", shipped).generate(prompt, room).tokens
+        assert ids[-1] in shipped.stops
+        text = begin(turn) + shipped.tokenizer.decode(list(ids), skip_special_tokens=True)
+        said = json.loads(text)
+        assert list(said) == ["slate", "say"]
+        assert 0 < len(said["say"].split()) <= 12
+        numbers = [entry["id"] for entry in said["slate"]]
+        assert len(numbers) == len({*numbers} & {*range(1, len(items) + 1)}) == turn.wanted
+        own += [entry["title"] == turn.titles[entry["id"] - 1] for entry in said["slate"]]
+    assert sum(own) >= TITLES * len(own)
 
 
 def test_the_draft_knows_most_of_what_the_target_writes(shipped: ModelPair) -> None:

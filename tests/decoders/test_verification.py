@@ -304,7 +304,9 @@ MUTANTS = [
 ]
 
 
-@pytest.mark.parametrize(("play", "mutant", "least"), MUTANTS, ids=lambda x: str(x))
+@pytest.mark.parametrize(
+    ("play", "mutant", "least"), MUTANTS, ids=lambda x: getattr(x, "__name__", str(x))
+)
 def test_mutants_are_found_out(play: Callable[..., object], mutant: object, least: float) -> None:
     p, q = P, np.array([0.2, 0.15, 0.6, 0.05])
     assert distance(play, p, q, 2) < 1e-12
