@@ -93,6 +93,7 @@ STORED: dict[str, Profile] = {
         rows=ROWS,
         target=(3.72, 3.88, 4.1, 5.05, 6.35, 8.91, 14.6),
         draft=(0.78, 0.81, 0.87, 0.93, 1.24, 1.4, 2.16),
+        trust=0.9,
     ),
 }
 """Profiles of the pairs that ship, by pair and kind of device; measured in fp32 on one thread of a
