@@ -142,7 +142,8 @@ class Decoder(ABC):
     that the decoder did before. The first token comes from the prefill and belongs to no round
     (the target-initialised decoders alone find it in their first); every round after it is one
     target pass, so that Σ `Round.emitted` = tokens − 1 and `Generation.block_efficiency` counts
-    tokens per target pass after the prefill. Use one decoder per thread; several may share a pair.
+    what each pass after the prefill gained, before the text was cut at a stop. Use one decoder per
+    thread; several may share a pair.
 
     name   in the registry
     exact  whether the output has the target's own law (and, when greedy, its very tokens)

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from .base import ModelPair, Transcript
 from .rounds import Guesses, TreeDecoder
-from .sampling import Stream, candidates, draw
-from .speculative import COINS
+from .sampling import COINS, Stream, candidates, draw
 from .tree import make_tree
 from .verification import NONE, recursive_rejection
 

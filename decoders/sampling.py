@@ -19,6 +19,9 @@ GREEDY_BELOW = 1e-4
 """Temperatures below this are zero: all mass on the most likely token."""
 
 
+COINS = 1
+"""Lane of the noise that decides on guesses; tokens, guessed or not, are drawn in lane 0."""
+
 WARMEST = float(np.finfo(np.float32).max)
 """No temperature that fp32 cannot hold."""
 

@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .base import ModelPair, Transcript
 from .rounds import Guesses, TreeDecoder
-from .sampling import Stream, draw
+from .sampling import COINS, Stream, draw
 from .tree import MOST_NODES, make_tree
 from .verification import acceptance, residual
-
-COINS = 1
-"""Lane of the noise that decides on guesses; the guesses themselves are drawn in lane 0."""
 
 
 class Speculative(TreeDecoder):

@@ -17,8 +17,7 @@ from ..errors import InputError
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
 from .cache import Reader
-from .sampling import Stream, candidates
-from .speculative import COINS
+from .sampling import COINS, Stream, candidates
 from .tree import make_tree
 from .verification import NONE, recursive_rejection
 

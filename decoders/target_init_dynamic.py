@@ -38,7 +38,8 @@ class TargetInitDynamic(TargetInit):
     once the draft has read a level: the guesses drawn there are submitted all the same, so a
     round drafts at least one. Not exact for w > 1, for the reason that TargetInit gives.
 
-    Raises InputError for an unusable option or a model that was not trained for this draft.
+    Raises InputError for an unusable option or a model that cannot read this draft. That a model
+    was trained for it is not checked.
     """
 
     name = "target-init-dynamic"

@@ -49,6 +49,7 @@ def rows_of(
     laws     label -> tests of its law; the p-values of all of them are adjusted together
     """
     paces = {trial.contender.label: pace(trial.generations) for trial in trials}
+    wholes = {trial.contender.label: pace(trial.generations, whole=True) for trial in trials}
     tests = [(label, test) for label, tried in laws.items() for test in tried]
     adjusted: dict[str, float] = {}
     for (label, _), p in zip(tests, holm([test.p for _, test in tests]), strict=True):
@@ -68,6 +69,8 @@ def rows_of(
         row |= times(trial.generations)
         for column, base in bases.items():
             row |= speedup(column, paces.get(base), paces[label])
+        for column in ("speedup_ar", "speedup_mcsd"):
+            row |= speedup(f"{column}_whole", wholes.get(bases[column]), wholes[label])
         row |= {"best_tuned": bases["speedup_tuned"], "best_peer": bases["speedup_peer"]}
         row |= fidelity(matches.get(label))
         tried = laws.get(label, ())
@@ -83,9 +86,15 @@ def rows_of(
     return rows
 
 
-def pace(generations: Sequence[Generation]) -> Floats:
-    """(prompts,) seconds a token after the prefill; NaN where a text has no such token."""
-    both = [decoding(generation) for generation in generations]
+def pace(generations: Sequence[Generation], whole: bool = False) -> Floats:
+    """(prompts,) seconds a token after the prefill; NaN where a text has no such token.
+
+    whole  of all tokens and all seconds instead: whoever reads the prompt when, it is counted
+    """
+    if whole:
+        both = [(len(generation.tokens), generation.seconds) for generation in generations]
+    else:
+        both = [decoding(generation) for generation in generations]
     return np.array([seconds / tokens if tokens else np.nan for tokens, seconds in both])
 
 

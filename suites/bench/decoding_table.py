@@ -139,6 +139,12 @@ def verdicts(rows: Sequence[Row]) -> Iterator[str]:
             f"{_between(row, column, '.2f')} × {name}" for name, column in against.items() if name
         )
         yield "exact-dynamic: " + ", ".join(found)
+        peer = plain.get(row["best_peer"])
+        if peer and peer["speedup_transformers"] and row["speedup_ar"]:
+            yield (
+                "each over plain decoding through the same pass: exact-dynamic "
+                f"{row['speedup_ar']:.2f} ×, {peer['decoder']} {peer['speedup_transformers']:.2f} ×"
+            )
     mcsd, dynamic = plain.get("mcsd"), plain.get("target-init-dynamic")
     if mcsd and dynamic and mcsd["acceptance_rate"]:
         ratio = dynamic["acceptance_rate"] / mcsd["acceptance_rate"]

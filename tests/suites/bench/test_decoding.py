@@ -171,6 +171,7 @@ def test_figures_by_hand() -> None:
     }
     plain, mcsd = rows_of({"threads": 2}, trials, matches, laws)
     assert mcsd["speedup_ar"] == pytest.approx(np.median([2, 1, 9]))
+    assert mcsd["speedup_ar_whole"] == pytest.approx(np.median([1.75, 1, 3]))
     assert plain["speedup_mcsd"] == pytest.approx(0.5)
     assert plain["speedup_ar"] == mcsd["speedup_mcsd"] == 1
     assert mcsd["tokens_per_s"] == pytest.approx(10)
