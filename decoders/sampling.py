@@ -120,9 +120,13 @@ def race(table: NDArray[Any], noise: np.random.Generator) -> NDArray[np.float64]
     trick, since log(p / E) = log p + Gumbel. A score of 0 never arrives. The times are float64:
     in fp32 a time rounds to 0 once in some 10^7 draws, which is often among 49,152 tokens.
     """
-    times = noise.standard_exponential(table.shape)
-    scores: NDArray[np.float64] = table / np.maximum(times, np.finfo(np.float64).tiny)
+    scores: NDArray[np.float64] = table / arrivals(noise, table.shape)
     return scores
+
+
+def arrivals(noise: np.random.Generator, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """E of a race: exponential times of rate 1, none of them 0."""
+    return np.maximum(noise.standard_exponential(shape), np.finfo(np.float64).tiny)
 
 
 def draw(table: NDArray[Any], noise: np.random.Generator) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..sampling import Sampling, Stream
+from ..sampling import Sampling, Stream, arrivals
 from .calibration import Calibration
 from .copying import Copies
 from .growth import Guess, Kind, Node
@@ -20,8 +20,6 @@ PATIENCE = 2.0
 
 ASKED: Kind = ("ask", 0, 0)
 """The kind that stands for the draft's best guess, whatever it may be."""
-
-_TINY = np.finfo(np.float64).tiny
 
 
 class Knowledge:
@@ -61,8 +59,7 @@ class Knowledge:
         """E of the token at `place`, (vocabulary,): the very numbers that `draw` would use."""
         known = self._times.get(place)
         if known is None:
-            noise = self._stream.at(place).standard_exponential(self._vocabulary)
-            known = self._times[place] = np.maximum(noise, _TINY)
+            known = self._times[place] = arrivals(self._stream.at(place), self._vocabulary)
         return known
 
     def forget(self, place: int) -> None:
