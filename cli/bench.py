@@ -106,19 +106,22 @@ def bench_decoders(
     from ..decoders.sampling import Sampling
     from ..suites.bench.contenders import TUNING_PROMPTS
     from ..suites.bench.decoding import bench_decoders as bench_all
+    from ..suites.bench.decoding import check_names
     from ..suites.bench.workloads import WORKLOADS
     from ..suites.bench.workloads import workload as prompts_of
 
+    check_names(decoder or ())
     for heat in temperature or ():
         Sampling(heat)
     models = load_pair(pair, device=device, dtype=dtype)
-    given = {
-        name: [
-            one if tokens is None else replace(one, max_new_tokens=tokens)
-            for one in prompts_of(name, models, prompts + TUNING_PROMPTS)
-        ]
-        for name in workload or WORKLOADS
-    }
+    given = {}
+    with progress("recording prompts", len(workload or WORKLOADS)) as tick:
+        for name in workload or WORKLOADS:
+            given[name] = [
+                one if tokens is None else replace(one, max_new_tokens=tokens)
+                for one in prompts_of(name, models, prompts + TUNING_PROMPTS)
+            ]
+            tick(name)
     rows = bench_all(
         models,
         given,

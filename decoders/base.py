@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..errors import InputError
 from ..records import Generation, Round
 from .cache import Reader, context_of
-from .sampling import Sampling, Stream, draw
+from .sampling import Sampling, Stream, draw, whole
 
 
 @dataclass(frozen=True)
@@ -223,8 +222,8 @@ class Decoder(ABC):
 
     def _check(self, prompt_ids: Sequence[int], max_new_tokens: int) -> tuple[int, ...]:
         try:
-            prompt = tuple(operator.index(token) for token in prompt_ids)
-            limit = operator.index(max_new_tokens)
+            prompt = tuple(whole(token) for token in prompt_ids)
+            limit = whole(max_new_tokens)
         except TypeError as error:
             raise InputError(f"prompt_ids and max_new_tokens must be integers: {error}") from None
         if not prompt:

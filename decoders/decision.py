@@ -19,11 +19,12 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..errors import InputError
+from .base import ModelPair
 
 Kind = Literal["soft", "hard"]
 KINDS: tuple[Kind, ...] = ("soft", "hard")
@@ -114,8 +115,21 @@ def path_for(pair: str, folder: Path = FOLDER) -> Path:
     return folder / f"{pair}-decision.safetensors"
 
 
-def save(models: Sequence[DecisionModel], path: Path) -> None:
-    """Write one model of each kind into one file."""
+def mark_of(pair: ModelPair) -> str:
+    """SHA-256, hexadecimal, of the draft's vectors, its norms: tells one training from another.
+
+    Taken in bfloat16, so that a draft which was stored so has one mark in every precision.
+    """
+    digest = hashlib.sha256()
+    for name, weight in sorted(pair.draft.state_dict().items()):
+        if weight.ndim == 1:
+            digest.update(name.encode())
+            digest.update(weight.cpu().to(torch.bfloat16).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save(models: Sequence[DecisionModel], path: Path, pair: ModelPair) -> None:
+    """Write one model of each kind into one file, marked with the pair that they were taught on."""
     save_file(
         {
             f"{model.kind}.{name}": weight.contiguous()
@@ -123,7 +137,17 @@ def save(models: Sequence[DecisionModel], path: Path) -> None:
             for name, weight in model.network.state_dict().items()
         },
         path,
+        metadata={"pair": mark_of(pair)},
     )
+
+
+def taught_on(pair: ModelPair, path: Path) -> bool:
+    """Whether a file of decision models is there and was taught on this very pair."""
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("pair") == mark_of(pair)
+    except (OSError, SafetensorError):
+        return False
 
 
 def load(path: Path, kind: Kind) -> DecisionModel:

@@ -63,7 +63,7 @@ class ExactDynamic(TreeDecoder):
         if not (known and all(source in SOURCES for source in sources)):
             raise InputError(f"sources is {sources!r}; give a list of {', '.join(SOURCES)}")
         for name, value in (("nodes", nodes), ("depth", depth), ("width", width)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if type(value) is not int or value < 1:
                 raise InputError(f"{name} is {value!r}; give a whole number ≥ 1")
         self.sources = tuple(source for source in SOURCES if source in sources)
         self.most_nodes = nodes + 1

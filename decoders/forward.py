@@ -40,6 +40,13 @@ def forward_of(model: PreTrainedModel) -> Forward:
     return _known[model]
 
 
+def forget(model: PreTrainedModel) -> None:
+    """Let the next reader lay out the weights anew: they have been changed in place."""
+    _known.pop(model, None)
+    for module in model.modules():
+        _joined.pop(module, None)
+
+
 def through_transformers(model: PreTrainedModel) -> Forward:
     """The pass as transformers makes it, for any causal model that takes a 4-D mask."""
     known = ref(model)  # the pass is kept for as long as the model, which it must not keep alive

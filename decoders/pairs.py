@@ -24,6 +24,7 @@ from ..errors import InputError
 from . import PAIRS, reduced
 from .base import ModelPair
 from .cache import Reader
+from .forward import forget
 from .tree import make_tree
 
 HUB = "hf:"
@@ -57,13 +58,14 @@ def load(pair: str | ModelPair, device: str, dtype: str = "float32") -> ModelPai
 
 
 def rounded(pair: ModelPair, dtype: torch.dtype) -> ModelPair:
-    """A pair in fp32 that nobody has read with yet, its weights rounded in place.
+    """A pair in fp32, its weights rounded in place; whoever has read with it reads with the old.
 
     What is not a weight keeps its type: the frequencies of rotary positions need fp32.
     """
     if dtype == torch.float32:
         return pair
     for model in (pair.target, pair.draft):
+        forget(model)
         for weight in model.parameters():
             weight.data = weight.data.to(dtype)
     recipe = f"{pair.fingerprint} as {dtype}" if pair.fingerprint else ""
@@ -113,7 +115,7 @@ def read_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer in a model's folder or hub."""
     try:
         return AutoTokenizer.from_pretrained(name)
-    except UNREADABLE as error:
+    except Exception as error:  # the reader of tokenizers raises nothing more specific
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot load the tokenizer of model {name!r} ({reason})") from None
 

@@ -35,7 +35,7 @@ class Stream:
 
     def __init__(self, seed: int, prompt: Sequence[int] = ()) -> None:
         try:
-            self.seed = operator.index(seed)
+            self.seed = whole(seed)
         except TypeError:
             raise InputError(f"seed is {seed!r}; give an integer") from None
         if not 0 <= self.seed < 1 << 64:
@@ -70,7 +70,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if not (is_number(self.temperature) and 0 <= self.temperature < WARMEST):
             raise InputError(f"temperature is {self.temperature!r}; give a finite number ≥ 0")
-        if not (isinstance(self.top_k, int) and self.top_k >= 0):
+        if not (type(self.top_k) is int and self.top_k >= 0):
             raise InputError(f"top_k is {self.top_k!r}; give a whole number ≥ 0 (0: all tokens)")
         if not (is_number(self.top_p) and 0 < self.top_p <= 1):
             raise InputError(f"top_p is {self.top_p!r}; give a number above 0, at most 1")
@@ -105,6 +105,13 @@ class Sampling:
         kept = np.zeros(mass.shape, dtype=np.bool_)
         np.put_along_axis(kept, order, keep, axis=-1)
         return kept
+
+
+def whole(value: Any) -> int:
+    """`operator.index`, for which truth values are integers; raises TypeError for them too."""
+    if isinstance(value, bool):
+        raise TypeError("a truth value is not a number")
+    return operator.index(value)
 
 
 def is_number(value: object) -> bool:

@@ -6,7 +6,6 @@ arXiv 2211.17192, algorithm 1; Chen et al. 2023, arXiv 2302.01318, algorithm 2.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .base import ModelPair, Transcript
 from .rounds import Guesses, TreeDecoder
-from .sampling import COINS, Stream, draw
+from .sampling import COINS, Stream, draw, whole
 from .tree import MOST_NODES, make_tree
 from .verification import acceptance, residual
 
@@ -32,7 +31,7 @@ class Speculative(TreeDecoder):
     def __init__(self, pair: ModelPair, *, depth: int = 4, **common: Any) -> None:
         super().__init__(pair, **common)
         try:
-            self.max_depth = operator.index(depth)
+            self.max_depth = whole(depth)
         except TypeError:
             raise InputError(f"depth is {depth!r}; give a whole number ≥ 1") from None
         if not 1 <= self.max_depth < MOST_NODES:

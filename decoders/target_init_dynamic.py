@@ -7,7 +7,6 @@ authors' code takes the draft's law one place earlier, and none at all below a r
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .base import ModelPair
 from .cache import Reader
-from .decision import KINDS, DecisionModel, load, path_for
-from .sampling import is_number
+from .decision import KINDS, DecisionModel, load, path_for, taught_on
+from .sampling import is_number, whole
 from .target_init import TargetInit
 
 OFF = "off"
@@ -31,15 +30,15 @@ class TargetInitDynamic(TargetInit):
     threshold  drafting stops where no chain's chance is above it; in 0 … 1
     decision   the model of those chances: ``soft`` or ``hard`` for the pair's own, a
                DecisionModel, or ``off`` to draft D deep always. None takes the pair's soft one
-               where the package has it, else ``off``.
+               where the package has one taught on these weights, else ``off``.
 
     The attention mask of w chains of depth D is built once; a round that stops early takes the
     corner of it that it needs, because nodes are numbered depth by depth. The model is asked
     once the draft has read a level: the guesses drawn there are submitted all the same, so a
     round drafts at least one. Not exact for w > 1, for the reason that TargetInit gives.
 
-    Raises InputError for an unusable option or a model that cannot read this draft. That a model
-    was trained for it is not checked.
+    Raises InputError for an unusable option, or a model that cannot read this draft or was taught
+    on another. Of a DecisionModel that one hands over only its size is checked.
     """
 
     name = "target-init-dynamic"
@@ -56,7 +55,7 @@ class TargetInitDynamic(TargetInit):
         **common: Any,
     ) -> None:
         try:
-            w, below = operator.index(width), operator.index(depth)
+            w, below = whole(width), whole(depth)
         except TypeError:
             raise InputError(
                 f"width is {width!r} and depth {depth!r}; give whole numbers ≥ 1"
@@ -88,12 +87,21 @@ class TargetInitDynamic(TargetInit):
 
 def decision_model(pair: ModelPair, chosen: str | DecisionModel | None) -> DecisionModel | None:
     """The model that an option `decision` means; None for no model."""
-    if chosen == OFF or (chosen is None and not path_for(pair.name).is_file()):
+    if chosen == OFF:
         return None
     if isinstance(chosen, DecisionModel):
         model = chosen
     elif chosen is None or chosen in KINDS:
-        model = load(path_for(pair.name), "hard" if chosen == "hard" else "soft")
+        path = path_for(pair.name)
+        fits = taught_on(pair, path)
+        if chosen is None and not fits:
+            return None
+        model = load(path, "hard" if chosen == "hard" else "soft")
+        if not fits:
+            raise InputError(
+                f"the decision models of {pair.name!r} were taught on other weights; "
+                "train some with training/decision.py"
+            )
     else:
         raise InputError(f"decision is {chosen!r}; give {', '.join(KINDS)}, {OFF} or a model")
     hidden = pair.draft.config.get_text_config().hidden_size

@@ -73,10 +73,14 @@ def read_model(path: Path, device: str) -> LlamaForCausalLM:
 
 def read_tokenizer(path: Path, context: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE with single digits, in which JSON around titles is always cut alike."""
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_file=str(path),
-        eos_token=END,
-        pad_token=END,
-        clean_up_tokenization_spaces=False,
-        model_max_length=context,
-    )
+    try:
+        return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+            tokenizer_file=str(path),
+            eos_token=END,
+            pad_token=END,
+            clean_up_tokenization_spaces=False,
+            model_max_length=context,
+        )
+    except Exception as error:  # the reader of tokenizers raises nothing more specific
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot read {path} ({reason}); reinstall tasteshift") from None

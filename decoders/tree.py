@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .sampling import whole
 
 MOST_NODES = 4096
 """Of a tree, whose mask has their square."""
@@ -49,7 +49,7 @@ class Tree:
 def make_tree(widths: Iterable[int]) -> Tree:
     """The tree of these widths; raises InputError unless they are one or more integers ≥ 1."""
     try:
-        shape = tuple(operator.index(width) for width in widths)
+        shape = tuple(whole(width) for width in widths)
     except TypeError:
         raise InputError(f"k is {widths!r}; give whole numbers, such as 4, 2, 2, 1") from None
     if not shape or min(shape) < 1:

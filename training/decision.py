@@ -177,7 +177,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pair", default="smollm2-135m")
-    parser.add_argument("--prompts", nargs="+", default=["recommender"], help="or general")
+    parser.add_argument("--prompts", nargs="+", default=["recommender"], help="and general")
     parser.add_argument("--count", type=int, default=200, help="prompts of each sort")
     parser.add_argument("--limit", type=int, default=48, help="tokens after each")
     parser.add_argument("--width", type=int, default=8, help="roots of a round")
@@ -193,7 +193,7 @@ def main() -> None:
     prompts = [
         prompt
         for sort in asked.prompts
-        for prompt in prompts_of(sort, pair.tokenizer, asked.seed)[: asked.count]
+        for prompt in prompts_of(sort, pair.tokenizer, asked.seed, apart=True)[: asked.count]
         if len(prompt) < pair.context
     ]
     held = prompts[::HELD_OUT]
@@ -211,7 +211,7 @@ def main() -> None:
         print(report(model, exam), flush=True)
         models.append(model)
     path = asked.out or path_for(pair.name)
-    save(models, path)
+    save(models, path, pair)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
 
 

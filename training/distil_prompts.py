@@ -11,6 +11,7 @@ from tasteshift.agents.llm.prompt import encode
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
 from tasteshift.records import Generation
+from tasteshift.suites.bench.workloads import USERS
 from tasteshift.suites.runner.life import env_action, observed
 
 SLOTS = {
@@ -215,9 +216,14 @@ SYSTEMS = (
 )
 
 
-def prompts_of(kind: str, tokenizer: Any, seed: int) -> list[list[int]]:
-    """Token ids of many different prompts: ``general`` or ``recommender``."""
-    return general(tokenizer, seed) if kind == "general" else recommender(tokenizer, seed)
+def prompts_of(kind: str, tokenizer: Any, seed: int, apart: bool = False) -> list[list[int]]:
+    """Token ids of many different prompts: ``general`` or ``recommender``.
+
+    apart  only users whom the bench does not play
+    """
+    if kind == "general":
+        return general(tokenizer, seed)
+    return recommender(tokenizer, seed, apart=apart)
 
 
 def general(tokenizer: Any, seed: int, count: int = 12_000) -> list[list[int]]:
@@ -247,8 +253,13 @@ class Listener:
         return Generation(len(prompt), (), (), 0.0, 0.0)
 
 
-def recommender(tokenizer: Any, seed: int, worlds: int = 3, users: int = 25) -> list[list[int]]:
-    """What the `llm` agent asks first in every turn, in worlds whose seeds no suite uses."""
+def recommender(
+    tokenizer: Any, seed: int, worlds: int = 3, users: int = 25, apart: bool = False
+) -> list[list[int]]:
+    """What the `llm` agent asks first in every turn, in worlds whose seeds no suite uses.
+
+    apart  leave out the users of the bench, who are those whom world seed 0 draws first
+    """
     found: dict[tuple[int, ...], None] = {}
     for world in range(seed, seed + worlds):
         for catalog in ("movielens-100k", "synthetic"):
@@ -256,7 +267,8 @@ def recommender(tokenizer: Any, seed: int, worlds: int = 3, users: int = 25) -> 
             listener = Listener(tokenizer)
             agent = LlmAgent(decoder=listener)
             agent.prepare(public_world(env.world, seed=world))
-            for user in range(users):
+            bench = env.world.sample_users(0, USERS) if apart else ()
+            for user in [user for user in env.world.eligible_users() if user not in bench][:users]:
                 values, _ = env.reset(seed=world, options={"user": user})
                 session, over = agent.start(env.brief(world + user)), False
                 while not over:

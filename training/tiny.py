@@ -47,7 +47,7 @@ from tasteshift.decoders import tiny
 
 ENTRIES, CONTEXT = 4096, 1024
 SHAPES = {
-    "target": {"hidden": 256, "inner": 512, "layers": 12, "heads": 8, "shared": 4},
+    "target": {"hidden": 256, "inner": 384, "layers": 16, "heads": 4, "shared": 2},
     "draft": {"hidden": 128, "inner": 384, "layers": 2, "heads": 4, "shared": 2},
 }
 """Deep and narrow: what a pass costs is mostly its layers. Two are the fewest that can copy."""
@@ -98,7 +98,7 @@ def train_tokenizer(folder: Path, out: Path) -> None:
 
 
 def things(seed: int) -> Iterator[Document]:
-    """Descriptions of all films, and of as many stories."""
+    """Descriptions of films and of stories."""
     yield from descriptions(load_catalog(FILMS), "film", seed)
     yield from descriptions(load_catalog(STORIES), "story", seed)
 
@@ -207,6 +207,10 @@ def train(
     gentle  begin with short lists
     """
     torch.nn.Module.to(model, asked.device)
+    if asked.device == "cpu":
+        for learner in (model, teacher):
+            if learner is not None:
+                learner.set_attn_implementation("causal_blocks")
     library = Library(asked.folder, asked.out, asked.seed)
     held = library.held_answers[:LOOKED_AT] + library.held_prose[:LOOKED_AT]
 

@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_episodes import FILMS
+from tiny_episodes import FILMS, STORIES
 
 from tasteshift.agents.llm.prompt import Turn, answer, ask
 from tasteshift.envs.catalogs.catalog import Catalog
 from tasteshift.envs.catalogs.load import load_catalog
+from tasteshift.suites.bench.workloads import unread
 
 SAYINGS = (
     "Here is some {topic} for you.",
@@ -79,26 +80,49 @@ def answers(
 
 
 def drills(count: int, seed: int) -> Iterator[Document]:
-    """Answers that copy up to six made-up titles of a list, in any order.
+    """Answers that copy up to ten titles of a list, in any order.
 
-    What is real can be known by heart; these titles can only be looked up, and of their numbers
-    only that none is there twice. In most lists many titles begin alike.
+    What is real can be known by heart, so two drills in three have made-up titles, which can only
+    be looked up, and of the numbers only that none is there twice can be learned. In most lists
+    many titles begin alike: made up of few words, or next to each other in the alphabet.
     """
     films = load_catalog(FILMS)
     words = sorted({word for title in films.title for word in title.split()})
+    real = sorted(
+        catalog.label(item)
+        for catalog in (films, load_catalog(STORIES))
+        for item in range(len(catalog))
+    )
     rng = np.random.default_rng((seed, count))
     for _ in range(count):
         size = int(rng.integers(2, 17))
-        few = words if rng.random() < 0.4 else rng.choice(words, 4)
-        titles = [
-            f"{' '.join(rng.choice(few, int(rng.integers(1, 4))))} ({rng.integers(1920, 2025)})"
-            for _ in range(size)
-        ]
+        kind = rng.random()
+        if kind < 1 / 3:
+            titles = neighbours(real, size, rng)
+        else:
+            titles = invented(words if kind < 0.6 else rng.choice(words, 4), size, rng)
         some = rng.integers(len(films), size=size)
-        turn = Turn(titles, [films.topics_of(int(k)) for k in some], [], [], "", min(size, 6))
+        turn = Turn(titles, [films.topics_of(int(k)) for k in some], [], [], "", min(size, 10))
         prompt = "".join(f"{message['content']}\n\n" for message in ask(turn))
-        numbers = 1 + rng.permutation(size)[:6]
+        numbers = 1 + rng.permutation(size)[:10]
         yield Document(prompt, answer(turn, numbers.tolist(), "Enjoy."), drill=True)
+
+
+def invented(words: Sequence[str], size: int, rng: np.random.Generator) -> list[str]:
+    """Titles of one to three of these words and a year."""
+    return [
+        f"{' '.join(rng.choice(words, int(rng.integers(1, 4))))} ({rng.integers(1920, 2025)})"
+        for _ in range(size)
+    ]
+
+
+def neighbours(titles: Sequence[str], size: int, rng: np.random.Generator) -> list[str]:
+    """Distinct ones of these sorted titles, four in a row at a time, in any order."""
+    found: dict[str, None] = {}
+    while len(found) < size:
+        first = int(rng.integers(len(titles) - 4))
+        found |= dict.fromkeys(titles[first : first + 4])
+    return [str(title) for title in rng.permutation(list(found)[:size])]
 
 
 def asked(
@@ -161,9 +185,12 @@ def dialogues(rows: Sequence[dict[str, Any]], seed: int) -> Iterator[Document]:
 def descriptions(catalog: Catalog, kind: str, seed: int) -> Iterator[Document]:
     """Every item once, a few to a paragraph: title, topics and description.
 
+    Left out are those whose descriptions the bench asks for.
+
     kind  what an item is called, such as film
     """
-    order = np.random.default_rng(seed).permutation(len(catalog))
+    read = [item for item in range(len(catalog)) if not unread(catalog.label(item))]
+    order = np.random.default_rng(seed).permutation(read)
     for part in np.split(order, range(4, len(order), 4)):
         yield Document("", "\n".join(described(catalog, int(item), kind) for item in part))
 

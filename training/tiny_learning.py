@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from tiny_documents import Document
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import LlamaForCausalLM
+from transformers import AttentionInterface, LlamaForCausalLM
 
 from tasteshift.decoders.tiny import END
 
@@ -28,6 +29,39 @@ NUMBER_WEIGHT, FIRST_WEIGHT = 1.5, 6.0
 """Of numbers and of the first tokens of titles, which alone are hard."""
 PROMPT_WEIGHT = 0.3
 NOTHING = -100
+
+
+BLOCK = 128
+"""Rows of attention at a time."""
+
+
+def causal_blocks(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    **ignored: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention, a block of rows after the other, for learning on a CPU.
+
+    On one core, with bfloat16, torch's own took half of a step of the target; this takes a third
+    of its time. Shapes as in `transformers.AttentionInterface`.
+    """
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    seen = []
+    for begin in range(0, query.shape[2], BLOCK):
+        end = min(begin + BLOCK, query.shape[2])
+        scores = (query[:, :, begin:end] * scaling) @ key[:, :, :end].transpose(-1, -2)
+        later = torch.full((end - begin, end - begin), float("-inf"), dtype=scores.dtype)
+        scores[..., begin:] += later.triu(1)
+        seen.append(scores.softmax(-1) @ value[:, :, :end])
+    return torch.cat(seen, dim=2).transpose(1, 2), None
+
+
+AttentionInterface.register("causal_blocks", causal_blocks)
 
 
 @dataclass(frozen=True)
@@ -97,14 +131,20 @@ def weights(kinds: np.ndarray) -> np.ndarray:
     )
 
 
+def logits_at(model: LlamaForCausalLM, ids: Tensor, places: Tensor) -> Tensor:
+    """(chosen, vocabulary) what a model says of the next token at chosen places of (rows, longest).
+
+    The head is a fifth of the work, and most places of a drill have no weight.
+    """
+    return model.lm_head(model.model(ids, use_cache=False).last_hidden_state[places]).float()
+
+
 def prediction_loss(model: LlamaForCausalLM, batch: Sequence[Encoded]) -> Tensor:
     """Mean weighted cross-entropy of the next tokens."""
     ids, wanted, weight = (part.to(model.device) for part in padded(batch))
-    logits = model(ids, use_cache=False).logits.float()
-    loss = functional.cross_entropy(
-        logits.flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NOTHING
-    )
-    return (loss * weight.flatten()).sum() / weight.sum()
+    counts = weight > 0
+    loss = functional.cross_entropy(logits_at(model, ids, counts), wanted[counts], reduction="none")
+    return (loss * weight[counts]).sum() / weight.sum()
 
 
 def distillation_loss(
@@ -112,11 +152,12 @@ def distillation_loss(
 ) -> Tensor:
     """Mean KL(target || draft) over the next tokens; prompts count as they do above."""
     ids, _, weight = (part.to(draft.device) for part in padded(batch))
+    counts = weight > 0
     with torch.no_grad():
-        law = functional.log_softmax(target(ids, use_cache=False).logits.float(), dim=-1)
-    guess = functional.log_softmax(draft(ids, use_cache=False).logits.float(), dim=-1)
+        law = functional.log_softmax(logits_at(target, ids, counts), dim=-1)
+    guess = functional.log_softmax(logits_at(draft, ids, counts), dim=-1)
     apart = functional.kl_div(guess, law, reduction="none", log_target=True).sum(dim=-1)
-    return (apart * weight).sum() / weight.sum()
+    return (apart * weight[counts]).sum() / weight.sum()
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,15 @@ class LlmAgent:
     that fails too, the entries that were usable come first and the retrieval's order fills the
     slate. Neither the model nor the catalog's text is changed by what is played.
 
-    decoder      a decoder's name, or a decoder that is ready to generate
+    decoder      a decoder's name, or a decoder that is ready to generate; a ready one cannot be
+                 sent to other processes, so `evaluate` wants the name
     pair         name of its models, or the models; unused where `decoder` is ready
     candidates   length of the list (at least the slate's)
     memory       how many items shown last stay off the list
     temperature  of the decoder, where it is made here
     threads      of torch while decoding, likewise; a logit's last bits depend on them
+
+    Raises InputError where a list or a memory of that length makes no sense.
     """
 
     name = "llm"
@@ -49,6 +52,9 @@ class LlmAgent:
         temperature: float = 0.0,
         threads: int = 1,
     ) -> None:
+        for option, value, least in (("candidates", candidates, 1), ("memory", memory, 0)):
+            if type(value) is not int or value < least:
+                raise InputError(f"{option} is {value!r}; give a whole number, at least {least}")
         self.candidates = candidates
         self.memory = memory
         self.weights = weights or Weights()

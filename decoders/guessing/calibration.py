@@ -34,25 +34,34 @@ class Calibration(Generic[Kind]):
         self.family = family
         self.strength = strength
         self._counts: dict[Kind, list[float]] = {}
+        self._rates: dict[Kind, float] = {}
         self._families: dict[Hashable, list[float]] = {}
 
     def rate(self, kind: Kind) -> float:
         """The expected rate at which guesses of this kind come true."""
-        counts = self._counts.get(kind)
-        if counts is None:
-            counts = self._counts[kind] = [self.prior(kind), 0.0, 0.0]
-        believed, hits, trials = counts
-        family = self._families.get(self.family(kind))
-        if family is not None:
-            believed *= family[0] / family[1]
-        return min(SURE, (believed * self.strength + hits) / (self.strength + trials))
+        rate = self._rates.get(kind)
+        if rate is None:
+            believed, hits, trials = self._seen(kind)
+            family = self._families.get(self.family(kind))
+            if family is not None:
+                believed *= family[0] / family[1]
+            rate = min(SURE, (believed * self.strength + hits) / (self.strength + trials))
+            self._rates[kind] = rate
+        return rate
 
     def learn(self, kind: Kind, hit: bool) -> None:
         """One guess of this kind came true or did not."""
-        self.rate(kind)
-        counts = self._counts[kind]
+        self._rates.clear()
+        counts = self._seen(kind)
         counts[1] += hit
         counts[2] += 1.0
         family = self._families.setdefault(self.family(kind), [self.strength, self.strength])
         family[0] += hit
         family[1] += counts[0]
+
+    def _seen(self, kind: Kind) -> list[float]:
+        """Prior, hits and trials of a kind."""
+        counts = self._counts.get(kind)
+        if counts is None:
+            counts = self._counts[kind] = [self.prior(kind), 0.0, 0.0]
+        return counts

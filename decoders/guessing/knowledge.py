@@ -82,16 +82,13 @@ class Knowledge:
         if "recycled" in self.sources and len(node.tail) > 1:
             found = self.recycled.after(node.tail[-2], node.token)
             if found is not None:
-                both, scores = found
+                both, (tokens, logits) = found
+                scores: NDArray[np.floating] = logits
                 if times is not None:
-                    heat = self.sampling.temperature
-                    luck = heat * np.log(times[[token for token, _ in scores]])
-                    scores = [
-                        (token, score - late)
-                        for (token, score), late in zip(scores, luck.tolist(), strict=True)
-                    ]
-                    scores.sort(key=lambda entry: -entry[1])
-                best = scores[: self.width]
+                    scores = logits - self.sampling.temperature * np.log(times[tokens])
+                    order = (-scores).argsort(kind="stable")
+                    tokens, scores = tokens[order], scores[order]
+                best = list(zip(tokens.tolist(), scores.tolist(), strict=True))[: self.width]
                 guesses += ranked("recycled", best, self.calibration, trust=int(both))
         return self._tempered(guesses)
 
@@ -110,8 +107,9 @@ class Knowledge:
         return self._tempered(ranked("draft", kept, self.calibration))
 
     def _tempered(self, guesses: list[Guess]) -> list[Guess]:
+        honesty = {source: self.honesty(source) for source in self.sources}
         for guess in guesses:
-            guess.chance *= self.honesty(guess.source)
+            guess.chance *= honesty[guess.source]
         return guesses
 
     def learn(self, node: Node, token: int, drafted: int | None) -> None:

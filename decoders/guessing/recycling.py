@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Scores = list[tuple[int, float]]
-"""Token ids with their logits, best first."""
+Scores = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Token ids and their logits, best first."""
 
 KEPT = 8
 """Successors kept of each context."""
@@ -28,7 +28,7 @@ class Recycled:
 
     def __init__(self, kept: int = KEPT) -> None:
         self.kept = kept
-        self._after: dict[int | tuple[int, int], tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
+        self._after: dict[int | tuple[int, int], Scores] = {}
 
     def learn(
         self, befores: Sequence[int], tokens: Sequence[int], logits: NDArray[np.float32]
@@ -57,4 +57,4 @@ class Recycled:
             found = self._after.get(token)
         if found is None:
             return None
-        return both, list(zip(found[0].tolist(), found[1].tolist(), strict=True))
+        return both, found

@@ -6,6 +6,7 @@ Every guess names its kinds, so that what came true of it teaches the next round
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,7 +104,7 @@ def ranked(
 
 def margin(gap: float) -> int:
     """Which of a few bins a difference of logits falls into."""
-    return sum(gap >= edge for edge in _MARGINS)
+    return bisect_right(_MARGINS, gap)
 
 
 def prior(kind: Kind) -> float:

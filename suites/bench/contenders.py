@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...decoders import DECODERS, make_decoder
 from ...decoders.base import Decoder, ModelPair
 from ...records import Generation
@@ -37,7 +39,7 @@ SWEEPS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 """Decoder -> what is tried: chains of every usual depth, and trees from one level to five."""
 
-TUNING_PROMPTS, TUNING_TOKENS = 3, 32
+TUNING_PROMPTS, TUNING_TOKENS = 8, 32
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Contender:
 
     name     of the decoder in its registry, or of the peer
     label    what stands in the column `decoder`: the name, and options that are no defaults
+    exact    whether the text has the target's own law; None where nobody of ours vouches for it
     decoder  ours; None for a peer
     options  what differs from the defaults
     tuned    whether a sweep chose the options
@@ -53,7 +56,7 @@ class Contender:
 
     name: str
     label: str
-    exact: bool
+    exact: bool | None
     generate: Generate = field(repr=False)
     decoder: Decoder | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -93,7 +96,7 @@ def everyone(pair: ModelPair, temperature: float, threads: int) -> list[Contende
             variant = ours(name, pair, temperature, threads, **options)
             rows += [variant] if all(variant.config != row.config for row in rows) else []
     for name in PEERS:
-        rows.append(Contender(name, name, True, peer(name, pair, temperature, threads)))
+        rows.append(Contender(name, name, None, peer(name, pair, temperature, threads)))
     return rows
 
 
@@ -113,14 +116,18 @@ def tuned(
     prompts: Sequence[Prompt],
     tick: Callable[[str], None],
 ) -> Contender:
-    """The quickest of a decoder's sweep: least median seconds a token on the tuning prompts."""
+    """The quickest of a decoder's sweep: least median seconds a token on the tuning prompts.
+
+    They take turns in an order drawn for each prompt.
+    """
     tried = [
         ours(name, pair, temperature, threads, tuned=True, **options) for options in SWEEPS[name]
     ]
     paces: list[list[float]] = [[] for _ in tried]
     for seed, prompt in enumerate(prompts):
         limit = min(prompt.max_new_tokens, TUNING_TOKENS)
-        for pace, one in zip(paces, tried, strict=True):
+        for index in np.random.default_rng([1, seed]).permutation(len(tried)):
+            pace, one = paces[index], tried[index]
             if not seed:
                 one.generate(prompt.ids, min(limit, 4), seed)
             tokens, seconds = decoding(one.generate(prompt.ids, limit, seed))

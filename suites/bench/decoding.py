@@ -66,10 +66,7 @@ def bench_decoders(
 
     Raises InputError for another name in `only`.
     """
-    known = {*DECODERS.names(), *PEERS, TUNED}
-    for name in only:
-        if name not in known:
-            raise InputError(f"nobody is called {name!r}; take of {', '.join(sorted(known))}")
+    check_names(only)
     swept = SWEEPS if not only or TUNED in only else {}
     rows: list[dict[str, Any]] = []
     target = pair.target
@@ -103,6 +100,14 @@ def bench_decoders(
             where = {**machine, "temperature": temperature, "workload": workload}
             rows += rows_of(where, trials, matches, laws)
     return rows
+
+
+def check_names(only: Collection[str]) -> None:
+    """Raises InputError for a name that nobody in the table has."""
+    known = {*DECODERS.names(), *PEERS, TUNED}
+    for name in only:
+        if name not in known:
+            raise InputError(f"nobody is called {name!r}; take of {', '.join(sorted(known))}")
 
 
 def interleaved(

@@ -105,7 +105,7 @@ def fidelity_table(rows: Iterable[Row]) -> Table:
         distance = None if row["tv"] is None else f"{row['tv']:.3f} ({row['tv_floor']:.3f})"
         table.add_row(
             escape(row["decoder"]),
-            "yes" if row["exact"] else "[bold red]NO[/]",
+            {True: "yes", False: "[bold red]NO[/]", None: "–"}[row["exact"]],
             _number(row["token_match"], ".2%"),
             _number(row["near_ties"], "d"),
             distance or "–",

@@ -175,7 +175,8 @@ def questions(catalog: Catalog) -> list[str]:
 def beginnings(catalog: str) -> Iterator[str]:
     """Beginnings of dialogues and of descriptions in turn, none twice."""
     items = load_catalog(catalog)
-    descriptions = mixed(f"{items.label(item)} is a" for item in range(len(items)))
+    titles = filter(unread, map(items.label, range(len(items))))
+    descriptions = mixed(f"{title} is a" for title in titles)
     openings = (turn for life in lives(catalog) for turn in life[::TURNS])
     seen = set()
     for turn in openings:
@@ -183,6 +184,14 @@ def beginnings(catalog: str) -> Iterator[str]:
         if dialogue not in seen and descriptions:
             seen.add(dialogue)
             yield from (dialogue, descriptions.pop())
+
+
+def unread(title: str) -> bool:
+    """Whether descriptions of this item are asked for here, so that no model of ours learns them.
+
+    One title in eight, by its SHA-256.
+    """
+    return hashlib.sha256(title.encode()).digest()[0] < 32
 
 
 def mixed(texts: Iterable[str]) -> list[str]:

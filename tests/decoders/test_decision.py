@@ -79,10 +79,10 @@ def test_chances_are_the_perceptrons(kind: decision.Kind) -> None:
     assert model(logits, hidden) == pytest.approx(expected[:, 0], abs=1e-6)
 
 
-def test_a_file_holds_one_model_of_each_kind(tmp_path: Path) -> None:
+def test_a_file_holds_one_model_of_each_kind(pair: ModelPair, tmp_path: Path) -> None:
     path = path_for("some", tmp_path)
     models = [seeded("soft", 9), seeded("hard", 9)]
-    save(models, path)
+    save(models, path, pair)
     assert path.name == "some-decision.safetensors"
     for model in models:
         again = load(path, model.kind)
@@ -92,14 +92,14 @@ def test_a_file_holds_one_model_of_each_kind(tmp_path: Path) -> None:
     assert models[0].hash != seeded("soft", 9, seed=1).hash != models[1].hash
 
 
-def test_unreadable_files(tmp_path: Path) -> None:
+def test_unreadable_files(pair: ModelPair, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     with pytest.raises(InputError, match="no soft decision model"):
         load(path, "soft")
     path.write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"training/decision\.py"):
         load(path, "soft")
-    save([seeded("hard", 9)], path)
+    save([seeded("hard", 9)], path, pair)
     with pytest.raises(InputError, match="no soft decision model"):
         load(path, "soft")
     save_file({"soft.0.weight": torch.zeros(3, 2)}, path)
@@ -111,7 +111,7 @@ def test_a_pair_brings_its_own(
     pair: ModelPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = [seeded("soft", 16), seeded("hard", 16)]
-    save(models, path_for(pair.name, tmp_path))
+    save(models, path_for(pair.name, tmp_path), pair)
     monkeypatch.setattr(target_init_dynamic, "path_for", lambda name: path_for(name, tmp_path))
     found = {
         option: TargetInitDynamic(pair, decision=option).config()["decision"]
@@ -123,6 +123,20 @@ def test_a_pair_brings_its_own(
         "hard": f"hard {models[1].hash}",
         "off": "off",
     }
+
+
+def test_models_of_other_weights_are_left_alone(
+    pair: ModelPair, llama, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ModelPair(pair.target, llama(8), None, pair.name)
+    with torch.no_grad():
+        other.draft.model.norm.weight += 0.1
+    save([seeded("soft", 16), seeded("hard", 16)], path_for(pair.name, tmp_path), other)
+    monkeypatch.setattr(target_init_dynamic, "path_for", lambda name: path_for(name, tmp_path))
+    assert TargetInitDynamic(pair).config()["decision"] == "off"
+    assert TargetInitDynamic(other).config()["decision"].startswith("soft ")
+    with pytest.raises(InputError, match="taught on other weights"):
+        TargetInitDynamic(pair, decision="hard")
 
 
 def test_only_live_chains_are_asked(llama) -> None:

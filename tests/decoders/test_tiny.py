@@ -164,9 +164,10 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", bytes(64)])
-def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("broken", [tiny.TARGET, tiny.TOKENIZER])
+def test_a_broken_file_is_named(tmp_path: Path, broken: str, content: bytes) -> None:
     for name in FILES:
         shutil.copy(tiny.FOLDER / name, tmp_path)
-    (tmp_path / tiny.TARGET).write_bytes(content)
-    with pytest.raises(InputError, match=tiny.TARGET):
+    (tmp_path / broken).write_bytes(content)
+    with pytest.raises(InputError, match=broken):
         tiny.load("cpu", tmp_path)
