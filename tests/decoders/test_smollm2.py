@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 
 from tasteshift.decoders import load_pair, make_decoder
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.cache import CHUNK, Reader
+from tasteshift.decoders.decision import KINDS, load, path_for, taught_on
 from tasteshift.decoders.smollm2 import DRAFT
 
 pytestmark = pytest.mark.skipif(
@@ -20,6 +22,15 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def smollm2() -> ModelPair:
     return load_pair("smollm2-135m")
+
+
+def test_its_decision_models_were_taught_on_this_draft(smollm2: ModelPair) -> None:
+    assert taught_on(smollm2, path_for(smollm2.name))
+    rows = np.random.default_rng(0).normal(size=(3, smollm2.vocabulary)).astype(np.float32)
+    hidden = np.zeros((3, smollm2.draft.config.hidden_size), dtype=np.float32)
+    for kind in KINDS:
+        chances = load(path_for(smollm2.name), kind)(rows, hidden)
+        assert ((chances > 0) & (chances < 1)).all()
 
 
 def ask(pair: ModelPair, question: str) -> list[int]:

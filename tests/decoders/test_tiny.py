@@ -24,6 +24,7 @@ from tasteshift.agents.llm.prompt import (
 )
 from tasteshift.decoders import make_decoder, tiny
 from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.decision import KINDS, load, path_for, taught_on
 from tasteshift.envs.catalogs.load import load_catalog
 from tasteshift.errors import InputError
 
@@ -143,6 +144,11 @@ def test_the_draft_knows_most_of_what_the_target_writes(shipped: ModelPair) -> N
     with torch.inference_mode():
         guesses = shipped.draft(text).logits[0, len(prompt) - 1 : -1].argmax(1)
     assert (guesses == text[0, len(prompt) :]).float().mean() > 0.6
+
+
+def test_its_decision_models_were_taught_on_this_draft(shipped: ModelPair) -> None:
+    assert taught_on(shipped, path_for(shipped.name))
+    assert {load(path_for(shipped.name), kind).features for kind in KINDS} == {128, 11}
 
 
 def test_its_fingerprint_is_of_the_files(shipped: ModelPair, tmp_path: Path) -> None:
