@@ -76,6 +76,10 @@ def bench_decoders(
     pair: Annotated[str, typer.Option(help="Two models: a name, or hf:TARGET,DRAFT.")] = "tiny",
     device: Annotated[str, typer.Option(help="Where they run: cpu, cuda, …")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    inflate: Annotated[
+        str | None,
+        typer.Option(help="llama-1b or llama-7b: the same text at the cost of a larger target."),
+    ] = None,
     threads: Annotated[
         int, typer.Option(help="Torch's threads, for everyone.", min=1, max=1024)
     ] = 1,
@@ -103,6 +107,7 @@ def bench_decoders(
     from dataclasses import replace
 
     from ..decoders import load_pair
+    from ..decoders.inflation import inflated
     from ..decoders.sampling import Sampling
     from ..suites.bench.contenders import TUNING_PROMPTS
     from ..suites.bench.decoding import bench_decoders as bench_all
@@ -114,6 +119,7 @@ def bench_decoders(
     for heat in temperature or ():
         Sampling(heat)
     models = load_pair(pair, device=device, dtype=dtype)
+    models = inflated(models, inflate) if inflate else models
     given = {}
     with progress("recording prompts", len(workload or WORKLOADS)) as tick:
         for name in workload or WORKLOADS:

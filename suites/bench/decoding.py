@@ -72,7 +72,9 @@ def bench_decoders(
     target = pair.target
     machine = {"pair": pair.name, "device": str(target.device), "threads": threads}
     machine["dtype"] = str(target.dtype).removeprefix("torch.")
-    machine["draft_cost_ratio"] = draft_cost_ratio(pair, threads)
+    draft, whole = pass_seconds(pair, threads)
+    machine |= {"target_parameters": target.num_parameters(), "target_pass_seconds": whole}
+    machine["draft_cost_ratio"] = draft / whole
     for temperature in temperatures:
         found = []
         for workload, prompts in workloads.items():
@@ -193,8 +195,8 @@ def law_site(
     return texts[int(score.argmax())]
 
 
-def draft_cost_ratio(pair: ModelPair, threads: int, passes: int = 30) -> float:
-    """c = T_draft(1) / T_target(1): medians of one-token passes that take turns."""
+def pass_seconds(pair: ModelPair, threads: int, passes: int = 30) -> tuple[float, float]:
+    """T_draft(1) and T_target(1): medians of one-token passes that take turns."""
     seconds: tuple[list[float], list[float]] = ([], [])
     readers = (Reader(pair.draft), Reader(pair.target))
     with torch.inference_mode(), torch_threads(threads):
@@ -206,4 +208,4 @@ def draft_cost_ratio(pair: ModelPair, threads: int, passes: int = 30) -> float:
                 reader.feed([0])
                 taken.append(perf_counter() - started)
                 reader.commit([])
-    return median(seconds[0]) / median(seconds[1])
+    return median(seconds[0]), median(seconds[1])

@@ -27,8 +27,10 @@ def decoding_tables(rows: Sequence[Row]) -> Iterator[Table | str]:
         first, most = group[0], max(row["prompts"] for row in group)
         title = (
             f"{first['pair']} in {first['dtype']} on {first['device']}, "
-            f"{first['threads']} threads, T = {temperature}, {workload}, {most} prompts, "
-            f"c = {first['draft_cost_ratio']:.2f}"
+            f"{first['threads']} threads, T = {temperature}, {workload}, {most} prompts; "
+            f"a target pass of {first['target_parameters'] / 1e6:,.0f} M parameters takes "
+            f"{1e3 * first['target_pass_seconds']:.1f} ms, a draft's "
+            f"{first['draft_cost_ratio']:.2f} of that"
         )
         there = [row for row in group if not row["note"]]
         yield speed_table(group, title)
