@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 from transformers.cache_utils import StaticLayer
 
-from .forward import forward_of
+from .forward import Pass, read
 
 CHUNK = 64
 """Tokens per prefill pass. Chunks start at multiples of it, so a chunk that is read again has
@@ -96,7 +96,6 @@ class Reader:
         self.model = model
         self.keep_hidden = keep_hidden
         self.device = model.device
-        self._forward = forward_of(model)
         self.last_position = context_of(model) - 1
         self.capacity = 0
         self.committed = 0
@@ -163,13 +162,14 @@ class Reader:
             visible[:, self.committed :] = sees
             mask = torch.from_numpy(visible).to(self.device)
         positions = np.minimum(np.asarray(depths) + self.committed, self.last_position)
-        scores, hidden = self._forward(
+        one = Pass(
             torch.tensor(tokens, dtype=torch.long, device=self.device),
             torch.from_numpy(positions).to(self.device),
             mask,
             self._layers,
             logits,
         )
+        scores, hidden = read(self.model, one)
         if self.keep_hidden:
             self.hidden = hidden.float().cpu().numpy()
         rows: NDArray[np.float32] = scores.float().cpu().numpy()

@@ -8,8 +8,10 @@ is fast at another's expense.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
 import torch
@@ -20,15 +22,50 @@ from transformers.cache_utils import Cache
 
 from .linear import Product, product_with
 
-Forward = Callable[[Tensor, Tensor, "Tensor | None", Sequence[Any], int], tuple[Tensor, Tensor]]
-"""(ids, positions, mask, layers, count) -> (logits of the last `count` rows, hidden states).
 
-ids, positions  (rows,)
-mask            (rows, slots in use after the pass), whether a row attends to a slot; None: to all
-layers          the cache, one entry per layer; the pass appends its rows to each
-count           0 for all rows
-hidden states   (rows, hidden size), what the head reads
-"""
+class Pass(NamedTuple):
+    """What one text wants read.
+
+    ids, positions  (rows,)
+    mask            (rows, slots in use after the pass), whether a row attends to a slot; None: to
+                    all
+    layers          its cache, one entry per layer; the pass appends its rows to each
+    count           rows, the last ones, whose logits are wanted; 0 for all
+    """
+
+    ids: Tensor
+    positions: Tensor
+    mask: Tensor | None
+    layers: Sequence[Any]
+    count: int
+
+
+Read = tuple[Tensor, Tensor]
+"""Logits (count, vocabulary), and what the head read: (rows, hidden size)."""
+
+Forward = Callable[[Sequence[Pass]], list[Read]]
+"""One pass of a model for one text or for several, each of which sees its own cache alone."""
+
+_through: ContextVar[Callable[[PreTrainedModel, Pass], Read] | None] = ContextVar(
+    "through", default=None
+)
+
+
+@contextmanager
+def through(reads: Callable[[PreTrainedModel, Pass], Read]) -> Iterator[None]:
+    """Let `reads` make the passes of this thread, such as jointly with those of others."""
+    before = _through.set(reads)
+    try:
+        yield
+    finally:
+        _through.reset(before)
+
+
+def read(model: PreTrainedModel, one: Pass) -> Read:
+    """One text's pass: by itself, or through whoever makes the passes of this thread."""
+    reads = _through.get()
+    return forward_of(model)([one])[0] if reads is None else reads(model, one)
+
 
 _known: WeakKeyDictionary[PreTrainedModel, Forward] = WeakKeyDictionary()
 
@@ -48,29 +85,31 @@ def forget(model: PreTrainedModel) -> None:
 
 
 def through_transformers(model: PreTrainedModel) -> Forward:
-    """The pass as transformers makes it, for any causal model that takes a 4-D mask."""
+    """The pass as transformers makes it, for any causal model that takes a 4-D mask.
+
+    Several texts are read one after the other.
+    """
     known = ref(model)  # the pass is kept for as long as the model, which it must not keep alive
 
-    def forward(
-        ids: Tensor, positions: Tensor, mask: Tensor | None, layers: Sequence[Any], count: int
-    ) -> tuple[Tensor, Tensor]:
+    def forward(one: Pass) -> Read:
+        mask = one.mask
         if mask is None:
-            slots = layers[0].get_seq_length() + len(ids)
-            mask = torch.ones((len(ids), slots), dtype=torch.bool, device=ids.device)
-        read = known()
-        assert read is not None
-        output = read(
-            input_ids=ids[None],
+            slots = one.layers[0].get_seq_length() + len(one.ids)
+            mask = torch.ones((len(one.ids), slots), dtype=torch.bool, device=one.ids.device)
+        reader = known()
+        assert reader is not None
+        output = reader(
+            input_ids=one.ids[None],
             attention_mask=mask[None, None],
-            position_ids=positions[None],
-            past_key_values=Cache(layers=list(layers)),
+            position_ids=one.positions[None],
+            past_key_values=Cache(layers=list(one.layers)),
             use_cache=True,
-            logits_to_keep=count,
+            logits_to_keep=one.count,
             output_hidden_states=True,
         )
         return output.logits[0], output.hidden_states[-1][0]
 
-    return forward
+    return lambda passes: [forward(one) for one in passes]
 
 
 def is_plain_llama(model: PreTrainedModel) -> bool:
@@ -89,6 +128,8 @@ def is_plain_llama(model: PreTrainedModel) -> bool:
 
 def straight(model: PreTrainedModel) -> Forward:
     """A plain Llama's pass, with projections that read the same rows joined into one product.
+
+    The rows of all texts go through each product at once; only attention is each text's own.
 
     The model itself stays as it is; the products keep their own copy of its weights, so a model
     that is trained further has to be loaded anew.
@@ -111,38 +152,52 @@ def straight(model: PreTrainedModel) -> Forward:
     plain = type(model.lm_head) is torch.nn.Linear
     head = joined(model.lm_head) if plain else model.lm_head
 
-    def forward(
-        ids: Tensor, positions: Tensor, mask: Tensor | None, layers: Sequence[Any], count: int
-    ) -> tuple[Tensor, Tensor]:
-        rows = len(ids)
-        x = body.embed_tokens(ids)
+    def attended(one: Pass, layer: int, turned: Tensor, values: Tensor) -> Tensor:
+        """(rows, heads · size): what the rows of one text take from it."""
+        keys, seen = one.layers[layer].update(
+            turned[None, :, heads:].transpose(1, 2), values[None].transpose(1, 2)
+        )
+        taken = functional.scaled_dot_product_attention(
+            turned[None, :, :heads].transpose(1, 2),
+            keys,
+            seen,
+            attn_mask=None if one.mask is None else one.mask[None, None],
+            enable_gqa=shared != heads,
+        )
+        return taken[0].transpose(0, 1).reshape(len(one.ids), heads * size)
+
+    def forward(passes: Sequence[Pass]) -> list[Read]:
+        lengths = [len(one.ids) for one in passes]
+        rows = sum(lengths)
+        x = body.embed_tokens(_end_to_end([one.ids for one in passes]))
+        positions = _end_to_end([one.positions for one in passes])
         cos, sin = (table[0, :, None] for table in body.rotary_emb(x, positions[None]))
         sin = torch.cat((-sin[..., : size // 2], sin[..., size // 2 :]), dim=-1)
-        for layer, (before, qkv, out, after, gate_up, down) in zip(
-            layers, layers_of_weights, strict=True
-        ):
+        for layer, (before, qkv, out, after, gate_up, down) in enumerate(layers_of_weights):
             split = qkv(functional.rms_norm(x, before.shape, before, eps))
             split = split.view(rows, heads + 2 * shared, size)
             turned = split[:, : heads + shared]
             turned = turned * cos + turned.roll(size // 2, dims=-1) * sin
-            keys, values = layer.update(
-                turned[None, :, heads:].transpose(1, 2),
-                split[None, :, heads + shared :].transpose(1, 2),
-            )
-            seen = functional.scaled_dot_product_attention(
-                turned[None, :, :heads].transpose(1, 2),
-                keys,
-                values,
-                attn_mask=None if mask is None else mask[None, None],
-                enable_gqa=shared != heads,
-            )
-            x = x + out(seen[0].transpose(0, 1).reshape(rows, heads * size))
+            values = split[:, heads + shared :]
+            parts = zip(passes, _apart(turned, lengths), _apart(values, lengths), strict=True)
+            x = x + out(_end_to_end([attended(one, layer, *part) for one, *part in parts]))
             mixed = gate_up(functional.rms_norm(x, after.shape, after, eps))
             x = x + down(functional.silu(mixed[:, :wide]) * mixed[:, wide:])
         x = functional.rms_norm(x, body.norm.weight.shape, body.norm.weight, eps)
-        return head(x[-count:] if count else x), x
+        hidden = _apart(x, lengths)
+        wanted = [one[-each.count :] for one, each in zip(hidden, passes, strict=True)]
+        logits = _apart(head(_end_to_end(wanted)), [len(one) for one in wanted])
+        return list(zip(logits, hidden, strict=True))
 
     return forward
+
+
+def _end_to_end(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _apart(rows: Tensor, lengths: list[int]) -> Sequence[Tensor]:
+    return (rows,) if len(lengths) == 1 else rows.split(lengths)
 
 
 _joined: WeakKeyDictionary[torch.nn.Module, Product] = WeakKeyDictionary()

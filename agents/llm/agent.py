@@ -65,6 +65,9 @@ class LlmAgent:
     @cached_property
     def decoder(self) -> Decoder:
         """The decoder, loaded when first needed; raises InputError where it cannot be."""
+        return self._made()
+
+    def _made(self) -> Decoder:
         if not isinstance(self._decoder, str):
             return self._decoder
         from ...decoders import make_decoder
@@ -101,10 +104,13 @@ class LlmAgent:
 
     def start(self, brief: Brief) -> LlmSession:
         """Open a session that remembers what this user chose in the log."""
+        return self._session(brief, self.decoder)
+
+    def _session(self, brief: Brief, decoder: Decoder) -> LlmSession:
         if self._world is None:
             raise RuntimeError("prepare() comes before start()")
         profile = Profile(self._world.catalog, self._world.log, brief.user, self.memory)
-        return LlmSession(brief, self._retrieval, profile, self.decoder, self.candidates)
+        return LlmSession(brief, self._retrieval, profile, decoder, self.candidates)
 
 
 class LlmSession:

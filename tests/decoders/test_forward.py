@@ -9,6 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from tasteshift.decoders.cache import TreeLayer
 from tasteshift.decoders.forward import (
+    Pass,
     forward_of,
     is_plain_llama,
     joined,
@@ -49,7 +50,7 @@ def read(forward, model, count: int) -> list[np.ndarray]:
         ids = torch.from_numpy(rng.integers(0, 50, size))
         mask = None if sees is None else torch.from_numpy(sees)
         with torch.inference_mode():
-            seen += forward(ids, torch.from_numpy(depths.copy()), mask, layers, count)
+            seen += forward([Pass(ids, torch.from_numpy(depths.copy()), mask, layers, count)])[0]
     return [table.numpy() for table in seen]
 
 

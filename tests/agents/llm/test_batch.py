@@ -1,0 +1,50 @@
+"""The llm agent for many users at once does what it does for each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tasteshift.agents.llm.agent import LlmAgent
+from tasteshift.agents.llm.batch import LlmBatchAgent
+from tasteshift.decoders import make_decoder
+from tasteshift.envs.public import PublicWorld
+from tasteshift.errors import InputError
+from tasteshift.records import Brief, Observation
+
+BRIEF = Brief(user=0, seed=9, slate_size=3, sessions=1, turns=2, age_group="adult")
+SAID = ("I am in the mood for comedy.", "", "Something with crime, please.", "No more drama.")
+
+
+@pytest.mark.parametrize("decoder", ["autoregressive", "mcsd", "exact-dynamic"])
+def test_all_get_what_they_would_get_alone(small_world: PublicWorld, decoder: str) -> None:
+    one_by_one, at_once = LlmAgent(decoder), LlmBatchAgent(decoder)
+    for agent in (one_by_one, at_once):
+        agent.prepare(small_world)
+    briefs = [replace(BRIEF, user=user, seed=user) for user in range(len(SAID))]
+    alone, joined = ([agent.start(one) for one in briefs] for agent in (one_by_one, at_once))
+    for turn in range(2):
+        observations = [
+            Observation(user, 0, turn, turn, 2, utterance=said) for user, said in enumerate(SAID)
+        ]
+        actions = at_once.act_batch(joined, observations)
+        pairs = zip(alone, observations, strict=True)
+        assert actions == [session.act(seen) for session, seen in pairs]
+    for one, other in zip(alone, joined, strict=True):
+        texts = [[(reply.text, reply.outcome) for reply in s.replies] for s in (one, other)]
+        assert texts[0] == texts[1]
+        assert len(texts[0]) >= 2
+
+
+def test_a_decoder_cannot_serve_several_users_at_once(small_world: PublicWorld) -> None:
+    agent = LlmBatchAgent(make_decoder("autoregressive"))
+    agent.prepare(small_world)
+    with pytest.raises(InputError, match="give its name"):
+        agent.start(BRIEF)
+
+
+def test_nobody_to_serve(small_world: PublicWorld) -> None:
+    agent = LlmBatchAgent()
+    agent.prepare(small_world)
+    assert agent.act_batch([], []) == []
