@@ -30,18 +30,18 @@ class Pass(NamedTuple):
     mask            (rows, slots in use after the pass), whether a row attends to a slot; None: to
                     all
     layers          its cache, one entry per layer; the pass appends its rows to each
-    count           rows, the last ones, whose logits are wanted; 0 for all
+    last            how many of the last rows to give logits of; 0 for all
     """
 
     ids: Tensor
     positions: Tensor
     mask: Tensor | None
     layers: Sequence[Any]
-    count: int
+    last: int
 
 
 Read = tuple[Tensor, Tensor]
-"""Logits (count, vocabulary), and what the head read: (rows, hidden size)."""
+"""Logits (rows asked for, vocabulary), and what the head read: (rows, hidden size)."""
 
 Forward = Callable[[Sequence[Pass]], list[Read]]
 """One pass of a model for one text or for several, each of which sees its own cache alone."""
@@ -104,7 +104,7 @@ def through_transformers(model: PreTrainedModel) -> Forward:
             position_ids=one.positions[None],
             past_key_values=Cache(layers=list(one.layers)),
             use_cache=True,
-            logits_to_keep=one.count,
+            logits_to_keep=one.last,
             output_hidden_states=True,
         )
         return output.logits[0], output.hidden_states[-1][0]
@@ -185,7 +185,7 @@ def straight(model: PreTrainedModel) -> Forward:
             x = x + down(functional.silu(mixed[:, :wide]) * mixed[:, wide:])
         x = functional.rms_norm(x, body.norm.weight.shape, body.norm.weight, eps)
         hidden = _apart(x, lengths)
-        wanted = [one[-each.count :] for one, each in zip(hidden, passes, strict=True)]
+        wanted = [one[-each.last :] for one, each in zip(hidden, passes, strict=True)]
         logits = _apart(head(_end_to_end(wanted)), [len(one) for one in wanted])
         return list(zip(logits, hidden, strict=True))
 
@@ -197,7 +197,7 @@ def _end_to_end(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _apart(rows: Tensor, lengths: list[int]) -> Sequence[Tensor]:
-    return (rows,) if len(lengths) == 1 else rows.split(lengths)
+    return (rows,) if len(lengths) == 1 else rows.split(lengths)  # type: ignore[no-untyped-call]
 
 
 _joined: WeakKeyDictionary[torch.nn.Module, Product] = WeakKeyDictionary()
