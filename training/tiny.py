@@ -63,8 +63,8 @@ WORDS = (r" ?\p{L}+", r"\p{N}", r' ?[^\s\p{L}\p{N}"{}\[\]]+', r'["{}\[\]]', r"\s
 
 GENTLE = ((0.15, 4), (0.3, 8))
 """Until that share of the budget lists are at most so long, and there are drills in copying."""
-DRILLS, LATER_DRILLS = 700, 300
-"""For every 500 turns, while lists are short and afterwards."""
+DRILLS = 700
+"""For every 500 turns."""
 LOOKED_AT = 24
 """Held-out documents of each sort that are scored while learning."""
 
@@ -167,7 +167,7 @@ class Library:
         seed = int(self.rng.integers(2**32))
         some = self.rng.permutation(len(self.rows))[:500]
         documents = [*answers([self.rows[k] for k in some], seed, longest)]
-        documents += drills(LATER_DRILLS if longest is None else DRILLS, seed)
+        documents += drills(DRILLS, seed)
         first = int(self.rng.integers(len(self.rows)))
         documents += dialogues(self.rows[first : first + 300], seed)
         documents += [self.things[k] for k in self.rng.permutation(len(self.things))[:60]]

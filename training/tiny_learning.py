@@ -25,7 +25,7 @@ FOLLOWED = {'{"id":': NUMBER, '],"say":"': SAY, '"}': FRAME}
 """Single tokens of the frame, and the kind that follows each."""
 TITLE_OPENS = ',"title":"'
 """Ends the token of a number; a title follows."""
-NUMBER_WEIGHT, FIRST_WEIGHT = 1.5, 6.0
+NUMBER_WEIGHT, FIRST_WEIGHT = 12.0, 3.0
 """Of numbers and of the first tokens of titles, which alone are hard."""
 PROMPT_WEIGHT = 0.3
 NOTHING = -100
