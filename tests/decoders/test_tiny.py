@@ -29,8 +29,6 @@ from tasteshift.envs.catalogs.load import load_catalog
 from tasteshift.errors import InputError
 
 FILES = (tiny.TARGET, tiny.DRAFT, tiny.TOKENIZER)
-TITLES = 0.7
-"""Least share of entries that bear their own title: see the model card."""
 FILMS = load_catalog("movielens-100k")
 ASKED = (
     ("I feel like crime today, maybe drama.", (126, 55, 99, 6, 179, 522, 473, 301, 292, 10, 0, 63)),
@@ -118,8 +116,7 @@ def find(needle: list[int], hay: list[int]) -> bool:
 
 
 def test_it_answers_in_json_and_stops(shipped: ModelPair) -> None:
-    """As many different entries as were asked for, nearly all with their own titles."""
-    own = []
+    """As many different entries as were asked for, each with its own title."""
     for utterance, items in ASKED:
         turn = turn_of(utterance, items)
         prompt = encode(shipped.tokenizer, ask(turn), begin(turn))
@@ -132,8 +129,7 @@ def test_it_answers_in_json_and_stops(shipped: ModelPair) -> None:
         assert 0 < len(said["say"].split()) <= 12
         numbers = [entry["id"] for entry in said["slate"]]
         assert len(numbers) == len({*numbers} & {*range(1, len(items) + 1)}) == turn.wanted
-        own += [entry["title"] == turn.titles[entry["id"] - 1] for entry in said["slate"]]
-    assert sum(own) >= TITLES * len(own)
+        assert [entry["title"] for entry in said["slate"]] == [turn.titles[n - 1] for n in numbers]
 
 
 def test_the_draft_knows_most_of_what_the_target_writes(shipped: ModelPair) -> None:
