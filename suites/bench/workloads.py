@@ -173,10 +173,11 @@ def questions(catalog: Catalog) -> list[str]:
 
 
 def beginnings(catalog: str) -> Iterator[str]:
-    """Beginnings of dialogues and of descriptions in turn, none twice."""
+    """Beginnings of dialogues and of descriptions in turn, none twice; first the unread ones."""
     items = load_catalog(catalog)
-    titles = filter(unread, map(items.label, range(len(items))))
-    descriptions = mixed(f"{title} is a" for title in titles)
+    titles = [items.label(item) for item in range(len(items))]
+    descriptions = mixed(f"{title} is a" for title in titles if not unread(title))
+    descriptions += mixed(f"{title} is a" for title in titles if unread(title))
     openings = (turn for life in lives(catalog) for turn in life[::TURNS])
     seen = set()
     for turn in openings:

