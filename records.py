@@ -108,7 +108,10 @@ class Round:
     verified_nodes  tokens that the target pass scored
     accepted        draft tokens accepted, counted before the output is cut at a stop
     emitted         tokens that entered the output
-    *_seconds       wall time spent drafting, in the target pass, and in everything else
+    draft_seconds   wall time spent drafting
+    verify_seconds  in the target pass
+    decide_seconds  in everything else
+    pass_seconds    of all these: in passes of either model, not between them
     sources         where each accepted token came from (such as "draft"), one per token
     """
 
@@ -121,6 +124,7 @@ class Round:
     draft_seconds: float = 0.0
     verify_seconds: float = 0.0
     decide_seconds: float = 0.0
+    pass_seconds: float = 0.0
     sources: tuple[str, ...] = ()
 
 

@@ -101,12 +101,19 @@ def bench_decoders(
         int, typer.Option(help="Texts for the test of each decoder's law.", min=1)
     ] = 300,
     laws: Annotated[bool, typer.Option(help="Test laws at T > 0; it takes long.")] = True,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Instead: whole batches of so many texts, side by side; may be given again.", min=1
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """How fast every decoder writes, and whether it still writes the target's text."""
     from dataclasses import replace
 
     from ..decoders import load_pair
+    from ..decoders.guessing.measuring import with_profile
     from ..decoders.inflation import inflated
     from ..decoders.sampling import Sampling
     from ..suites.bench.contenders import TUNING_PROMPTS
@@ -119,7 +126,7 @@ def bench_decoders(
     for heat in temperature or ():
         Sampling(heat)
     models = load_pair(pair, device=device, dtype=dtype)
-    models = inflated(models, inflate) if inflate else models
+    models = with_profile(inflated(models, inflate)) if inflate else models
     given = {}
     with progress("recording prompts", len(workload or WORKLOADS)) as tick:
         for name in workload or WORKLOADS:
@@ -128,6 +135,25 @@ def bench_decoders(
                 for one in prompts_of(name, models, prompts + TUNING_PROMPTS)
             ]
             tick(name)
+    if batch:
+        from ..suites.bench.batches import bench_batches
+        from ..suites.bench.decoding_table import batch_tables
+
+        rows = bench_batches(
+            models,
+            given,
+            batch,
+            temperatures=temperature or (0.0, 0.7),
+            threads=threads,
+            only=decoder or (),
+            bars=progress,
+        )
+        if as_json:
+            print_json(rows)
+            return
+        for table in batch_tables(rows):
+            out.print(table)
+        return
     rows = bench_all(
         models,
         given,

@@ -21,7 +21,7 @@ class Autoregressive(Decoder):
         token = self.choose(logits, stream, 0)
         text.write([token])
         while not text.done:
-            started = perf_counter()
+            started, passed = perf_counter(), self.target.seconds
             logits = self.target.feed([token])[0]
             self.target.commit([0])
             read = perf_counter()
@@ -37,5 +37,6 @@ class Autoregressive(Decoder):
                     emitted=1,
                     verify_seconds=read - started,
                     decide_seconds=perf_counter() - read,
+                    pass_seconds=self.target.seconds - passed,
                 )
             )

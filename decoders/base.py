@@ -7,10 +7,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,8 +19,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..records import Generation, Round
-from .cache import Reader, context_of
+from .reader import Reader, context_of
 from .sampling import Sampling, Stream, draw, whole
+
+if TYPE_CHECKING:
+    from .guessing.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class ModelPair:
     name           what the pair is called in a run's identity
     fingerprint    SHA-256 of the file and recipe that the weights come from, where the loader
                    knows them; else `hash` reads the weights themselves
+    profile        what its passes cost here, where that was measured (`guessing.measuring`)
 
     Raises InputError where the vocabularies differ or an attention layer sees less than the
     whole context (a tree mask would give it more).
@@ -42,6 +46,7 @@ class ModelPair:
     tokenizer: PreTrainedTokenizerBase | None
     name: str
     fingerprint: str = ""
+    profile: Profile | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         sizes = [model.config.get_text_config().vocab_size for model in (self.target, self.draft)]

@@ -1,47 +1,37 @@
-"""Keys and values of a growing text, with room for guesses that may never belong to it.
+"""Keys and values of texts that grow, with room for guesses that may never belong to them.
 
-A pass appends its rows behind the committed text; `commit` then keeps some of them, in a given
-order, and forgets the rest. A tree of guesses therefore costs one pass, and the accepted path
-stays in the cache without being read again.
+A pass writes its rows to whatever slots are free, and a mask says who sees which. What was
+rejected is therefore forgotten by no longer being seen: keeping the accepted path of a tree moves
+nothing, and costs a GPU nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from threading import Lock
 from typing import Any
+from weakref import ReferenceType
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import PreTrainedModel
 from transformers.cache_utils import StaticLayer
-
-from .forward import Pass, read
-
-CHUNK = 64
-"""Tokens per prefill pass. Chunks start at multiples of it, so a chunk that is read again has
-the same rows before it and gives the same bits, and one that two prompts share is read once."""
 
 GRAIN = 256
 """Caches grow in steps of so many slots."""
 
 
 class TreeLayer(StaticLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of one layer, (1, heads, slots, head size), allocated once.
-
-    filled  slots in use: the committed text, then the guesses
-    """
+    """Keys and values of one layer, (texts, heads, slots, head size), allocated once."""
 
     keys: torch.Tensor
     values: torch.Tensor
 
-    def __init__(self, max_cache_len: int) -> None:
-        super().__init__(max_cache_len=max_cache_len)
-        self.filled = 0
+    def __init__(self, cache: KVCache) -> None:
+        super().__init__(max_cache_len=cache.slots)
+        self.cache = cache
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Allocate the slots, with the type and device of the first keys that arrive."""
-        rows = (*key_states.shape[:2], self.max_cache_len)
+        rows = (*key_states.shape[:2], self.cache.slots)
         self.keys = key_states.new_zeros((*rows, key_states.shape[-1]))
         self.values = value_states.new_zeros((*rows, value_states.shape[-1]))
         self.dtype, self.device = key_states.dtype, key_states.device
@@ -50,164 +40,81 @@ class TreeLayer(StaticLayer):  # type: ignore[no-untyped-call]
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append rows; returns views of every slot in use."""
+        """Write rows where the cache says; returns views of the slots that they may see."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        start, self.filled = self.filled, self.filled + key_states.shape[-2]
-        self.keys[:, :, start : self.filled] = key_states
-        self.values[:, :, start : self.filled] = value_states
-        return self.keys[:, :, : self.filled], self.values[:, :, : self.filled]
+        where, reach = self.cache.where, self.cache.reach
+        for held, states in ((self.keys, key_states), (self.values, value_states)):
+            if isinstance(where, slice):
+                held[:, :, where] = states
+            else:
+                held.scatter_(2, where[:, None, :, None].expand_as(states), states)
+        return self.keys[:, :, :reach], self.values[:, :, :reach]
 
-    def keep(self, start: int, slots: torch.Tensor | None, count: int) -> None:
-        """Move `slots` to `start` onward and forget what lies behind; None: already there."""
-        if slots is not None:
-            for rows in (self.keys, self.values):
-                rows[:, :, start : start + count] = rows.index_select(2, slots)
-        self.filled = start + count
+    def grow(self, slots: int) -> None:
+        """Make room for more; what is held stays where it is."""
+        if self.is_initialized:
+            for name in ("keys", "values"):
+                held = getattr(self, name)
+                larger = held.new_zeros((*held.shape[:2], slots, held.shape[-1]))
+                larger[:, :, : held.shape[2]] = held
+                setattr(self, name, larger)
 
-    def copy(self, other: TreeLayer, count: int) -> None:
-        """Hold the first `count` slots of another layer, and nothing else."""
+    def copy(self, text: int, other: TreeLayer, theirs: int, slots: int) -> None:
+        """Hold for one text the first slots that another layer holds for one of its own."""
         if not self.is_initialized:
-            self.lazy_initialization(other.keys, other.values)
-        self.keys[:, :, :count] = other.keys[:, :, :count]
-        self.values[:, :, :count] = other.values[:, :, :count]
-        self.filled = count
+            shape = (self.cache.texts, *other.keys.shape[1:])
+            self.lazy_initialization(other.keys.new_empty(shape), other.values.new_empty(shape))
+        self.keys[text, :, :slots] = other.keys[theirs, :, :slots]
+        self.values[text, :, :slots] = other.values[theirs, :, :slots]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Columns that the next pass attends to, and where they start."""
-        return self.filled + query_length, 0
+        return self.cache.reach, 0
 
     def get_seq_length(self) -> int:
-        """Slots in use."""
-        return self.filled
+        """Slots in use before the pass, where they are in the text's order."""
+        where = self.cache.where
+        return where.start if isinstance(where, slice) else self.cache.reach - where.shape[-1]
 
 
-class Reader:
-    """One model reading one text: its weights, its cache and its place in the text.
+class KVCache:
+    """What one model holds of one text, or of several that are read together.
 
-    committed  tokens of the text that the cache holds for good
-    hidden     (rows, hidden size) what the last pass handed to the model's head; only where
-               `keep_hidden` asks for it
+    texts   how many
+    slots   of each; the last of them is where passes of a fixed shape write what nobody sees
+    fixed   whether it is read in passes of fixed shapes (see `fixed`)
+    device  where its tensors are
+    where   set for a pass: the slots its rows are written to, next to each other (a slice) or
+            (texts, rows)
+    reach   set for a pass: so many slots may be seen
+    shapes  passes of fixed shape over these very tensors, by shape
+    owners  who wrote each text last
     """
 
-    hidden: NDArray[np.float32]
+    where: slice | torch.Tensor
+    reach: int
 
-    def __init__(self, model: PreTrainedModel, keep_hidden: bool = False) -> None:
-        self.model = model
-        self.keep_hidden = keep_hidden
+    def __init__(self, model: PreTrainedModel, texts: int = 1, fixed: bool = False) -> None:
+        self.texts, self.slots, self.fixed = texts, 0, fixed
         self.device = model.device
-        self.last_position = context_of(model) - 1
-        self.capacity = 0
-        self.committed = 0
-        self._layers: list[TreeLayer] = []
-        self._chunks: tuple[int, ...] = ()
+        count = model.config.get_text_config().num_hidden_layers
+        self.layers = [TreeLayer(self) for _ in range(count)]
+        self.shapes: dict[tuple[int, int], Any] = {}
+        self.owners: list[ReferenceType[Any] | None] = [None] * texts
+        self._lock = Lock()
 
-    def begin(self, prompt: tuple[int, ...], room: int) -> NDArray[np.float32]:
-        """Read a prompt from its start; returns the logits (vocabulary,) after its last token.
+    def reserve(self, slots: int) -> None:
+        """Have room for so many tokens and guesses of each text."""
+        with self._lock:
+            if self.slots <= slots:
+                self.slots = (slots // GRAIN + 1) * GRAIN
+                self.shapes.clear()
+                for layer in self.layers:
+                    layer.grow(self.slots)
 
-        room  slots that this text needs behind the prompt: new tokens and one tree of guesses
-
-        Whole chunks that the last prompt began with too are still in the cache and are not
-        read again; the bits are those of a fresh cache.
-        """
-        self._reserve(len(prompt) + room)
-        shared = shared_chunks(self._chunks, prompt)
-        self._keep(shared)
-        self._chunks = prompt[:shared]
-        while True:
-            chunk = prompt[self.committed : self.committed + CHUNK]
-            last = self.committed + len(chunk) == len(prompt)
-            logits = self.feed(chunk, logits=1)
-            self.commit(range(len(chunk)))
-            if last:
-                break
-        self._chunks = prompt[: len(prompt) // CHUNK * CHUNK]
-        last_row: NDArray[np.float32] = logits[0]
-        return last_row
-
-    def begin_as(self, other: Reader, room: int) -> None:
-        """Take over what `other` has committed, where its first layers are all of this model.
-
-        Such layers have read the same and hold the same keys, so nothing is computed.
-        """
-        self._reserve(other.committed + room)
-        self._chunks = ()
-        for layer, theirs in zip(self._layers, other._layers, strict=False):
-            layer.copy(theirs, other.committed)
-        self.committed = other.committed
-
-    def feed(
-        self,
-        tokens: Sequence[int] | NDArray[np.int64],
-        depths: Sequence[int] | NDArray[np.int64] | None = None,
-        sees: NDArray[np.bool_] | None = None,
-        logits: int = 0,
-    ) -> NDArray[np.float32]:
-        """One pass over `tokens`, which become guesses; returns logits (rows, vocabulary).
-
-        depths  how far behind the committed text each token stands; a chain if None
-        sees    (tokens, guesses so far + tokens): which guesses each token may attend to,
-                itself included; a chain if None
-        logits  only so many of the last rows; 0 for all
-        """
-        before = self._layers[0].filled - self.committed
-        count = len(tokens)
-        if depths is None:
-            depths = range(before, before + count)
-        if sees is None:
-            sees = np.tri(count, before + count, before, dtype=np.bool_)
-        mask = None
-        if not sees.all():
-            visible = np.ones((count, self.committed + before + count), dtype=np.bool_)
-            visible[:, self.committed :] = sees
-            mask = torch.from_numpy(visible).to(self.device)
-        positions = np.minimum(np.asarray(depths) + self.committed, self.last_position)
-        one = Pass(
-            torch.tensor(tokens, dtype=torch.long, device=self.device),
-            torch.from_numpy(positions).to(self.device),
-            mask,
-            self._layers,
-            logits,
-        )
-        scores, hidden = read(self.model, one)
-        if self.keep_hidden:
-            self.hidden = hidden.float().cpu().numpy()
-        rows: NDArray[np.float32] = scores.float().cpu().numpy()
-        return rows
-
-    def commit(self, guesses: Sequence[int]) -> None:
-        """Keep these guesses (rows since the last commit, in the text's order); drop the rest."""
-        ordered = list(guesses)
-        if ordered == list(range(len(ordered))):
-            self._keep(self.committed + len(ordered))
-            return
-        slots = torch.tensor(ordered, device=self.device) + self.committed
-        for layer in self._layers:
-            layer.keep(self.committed, slots, len(ordered))
-        self.committed += len(ordered)
-
-    def _reserve(self, slots: int) -> None:
-        if self.capacity < slots:
-            self.capacity = -(-slots // GRAIN) * GRAIN
-            count = self.model.config.get_text_config().num_hidden_layers
-            self._layers = [TreeLayer(self.capacity) for _ in range(count)]
-            self._chunks = ()
-
-    def _keep(self, count: int) -> None:
-        for layer in self._layers:
-            layer.keep(0, None, count)
-        self.committed = count
-
-
-def context_of(model: PreTrainedModel) -> int:
-    """Positions that a model was built for; a million where it does not say."""
-    return int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 20))
-
-
-def shared_chunks(old: tuple[int, ...], new: tuple[int, ...]) -> int:
-    """Tokens in the whole chunks that both begin with; at least one of `new` is left to read."""
-    shared = 0
-    limit = min(len(old), len(new) - 1)
-    while shared + CHUNK <= limit and old[shared : shared + CHUNK] == new[shared : shared + CHUNK]:
-        shared += CHUNK
-    return shared
+    def copy(self, text: int, other: KVCache, theirs: int, slots: int) -> None:
+        """Hold for one text the first slots of a text of another cache, in as many layers."""
+        with self._lock:
+            for layer, model in zip(self.layers, other.layers, strict=False):
+                layer.copy(text, model, theirs, slots)

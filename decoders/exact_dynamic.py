@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .base import ModelPair, Transcript
-from .cache import CHUNK
 from .guessing.drafting import Drafting
 from .guessing.growth import Growth, Node
 from .guessing.knowledge import ASKED, Knowledge
 from .guessing.planning import best_chain, best_size
 from .guessing.profile import Profile, chosen
+from .passes import host
+from .reader import CHUNK
 from .rounds import Guesses, TreeDecoder
 from .sampling import Stream
 
@@ -42,6 +43,9 @@ class ExactDynamic(TreeDecoder):
     depth    of the deepest guess
     width    guesses per place and source
     profile  what passes cost: a Profile, its `config()`, or None for the pair's own
+
+    planned  tokens that the rounds of the last text were to write, and the milliseconds that they
+             were to take, as the profile has it
     """
 
     name = "exact-dynamic"
@@ -70,8 +74,7 @@ class ExactDynamic(TreeDecoder):
         self.max_depth = depth
         self.width = width
         self.profile = chosen(profile, pair)
-        self._target_cost = self.profile.of_target(self.most_nodes)
-        self._draft_cost = self.profile.of_draft(CHUNK)
+        self.planned = (0.0, 0.0)
 
     def config(self) -> dict[str, Any]:
         """As in Decoder, with what decides the trees; the text does not depend on it."""
@@ -85,6 +88,10 @@ class ExactDynamic(TreeDecoder):
 
     def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
         """As in TreeDecoder; what is learned from this text ends with it."""
+        texts = host().texts
+        self._target_cost = self.profile.of_target(self.most_nodes, texts)
+        self._draft_cost = self.profile.of_draft(CHUNK, texts)
+        self.planned = (0.0, 0.0)
         self._knows = Knowledge(
             self.sampling,
             stream,
@@ -138,7 +145,7 @@ class ExactDynamic(TreeDecoder):
             size, rate = best_size(chances, self._target_cost, spent)
             node = self._to_read(growth) if asks else None
             if node is None:
-                return size
+                return self._plan(size, chances, spent)
             price = self._price(self._drafting.missing(node), rounds)
             among = max(size, growth.nodes.index(node) + 1 if node.depth else 0)
             above = [step.chance for step in node.path()]
@@ -157,9 +164,17 @@ class ExactDynamic(TreeDecoder):
                 for known, chance in ((chances[:among], node.uncovered), (above, node.chance))
             )
             if promise <= rate:
-                return size
+                return self._plan(size, chances, spent)
             spent, asks = spent + price, asks - 1
             self._read(growth, node, spent)
+
+    def _plan(self, size: int, chances: list[float], spent: float) -> int:
+        tokens, cost = self.planned
+        self.planned = (
+            tokens + 1.0 + sum(chances[:size]),
+            cost + self._target_cost[size + 1] + spent,
+        )
+        return size
 
     def _to_read(self, growth: Growth) -> Node | None:
         """The unread node through which the text most likely runs on to no known guess."""

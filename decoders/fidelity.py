@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..records import Generation
 from .base import Decoder, torch_threads
-from .cache import Reader
+from .reader import Reader
 from .sampling import Sampling, Stream, race
 
 WIDTHS = (1, 3)

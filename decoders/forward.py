@@ -8,10 +8,8 @@ is fast at another's expense.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 from weakref import WeakKeyDictionary, ref
 
 import torch
@@ -20,51 +18,38 @@ from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
 from transformers.cache_utils import Cache
 
+from .cache import KVCache
 from .linear import Product, product_with
 
 
 class Pass(NamedTuple):
-    """What one text wants read.
+    """What the texts of one cache want read, the same number of rows each.
 
-    ids, positions  (rows,)
-    mask            (rows, slots in use after the pass), whether a row attends to a slot; None: to
-                    all
-    layers          its cache, one entry per layer; the pass appends its rows to each
-    last            how many of the last rows to give logits of; 0 for all
+    ids, positions  (texts, rows)
+    mask            (texts, rows, reach), whether a row attends to a slot; None: to all
+    cache           where keys and values are held
+    where, reach    as in KVCache: the slots that the rows go to, and how many may be seen
+    last            how many of the last rows of each text to give logits of; 0 for all
     """
 
     ids: Tensor
     positions: Tensor
     mask: Tensor | None
-    layers: Sequence[Any]
+    cache: KVCache
+    where: slice | Tensor
+    reach: int
     last: int
+
+    def aim(self) -> None:
+        """Tell the cache where the rows go."""
+        self.cache.where, self.cache.reach = self.where, self.reach
 
 
 Read = tuple[Tensor, Tensor]
-"""Logits (rows asked for, vocabulary), and what the head read: (rows, hidden size)."""
+"""Logits (texts, rows asked for, vocabulary); what the head read (texts, rows, hidden size)."""
 
 Forward = Callable[[Sequence[Pass]], list[Read]]
-"""One pass of a model for one text or for several, each of which sees its own cache alone."""
-
-_through: ContextVar[Callable[[PreTrainedModel, Pass], Read] | None] = ContextVar(
-    "through", default=None
-)
-
-
-@contextmanager
-def through(reads: Callable[[PreTrainedModel, Pass], Read]) -> Iterator[None]:
-    """Let `reads` make the passes of this thread, such as jointly with those of others."""
-    before = _through.set(reads)
-    try:
-        yield
-    finally:
-        _through.reset(before)
-
-
-def read(model: PreTrainedModel, one: Pass) -> Read:
-    """One text's pass: by itself, or through whoever makes the passes of this thread."""
-    reads = _through.get()
-    return forward_of(model)([one])[0] if reads is None else reads(model, one)
+"""One model over the texts of one cache or of several, each of which sees its own keys alone."""
 
 
 _known: WeakKeyDictionary[PreTrainedModel, Forward] = WeakKeyDictionary()
@@ -87,27 +72,28 @@ def forget(model: PreTrainedModel) -> None:
 def through_transformers(model: PreTrainedModel) -> Forward:
     """The pass as transformers makes it, for any causal model that takes a 4-D mask.
 
-    Several texts are read one after the other.
+    Caches are read one after the other.
     """
     known = ref(model)  # the pass is kept for as long as the model, which it must not keep alive
 
     def forward(one: Pass) -> Read:
+        one.aim()
         mask = one.mask
         if mask is None:
-            slots = one.layers[0].get_seq_length() + len(one.ids)
-            mask = torch.ones((len(one.ids), slots), dtype=torch.bool, device=one.ids.device)
+            shape = (*one.ids.shape, one.reach)
+            mask = torch.ones(shape, dtype=torch.bool, device=one.ids.device)
         reader = known()
         assert reader is not None
         output = reader(
-            input_ids=one.ids[None],
-            attention_mask=mask[None, None],
-            position_ids=one.positions[None],
-            past_key_values=Cache(layers=list(one.layers)),
+            input_ids=one.ids,
+            attention_mask=mask[:, None],
+            position_ids=one.positions,
+            past_key_values=Cache(layers=list(one.cache.layers)),
             use_cache=True,
             logits_to_keep=one.last,
             output_hidden_states=True,
         )
-        return output.logits[0], output.hidden_states[-1][0]
+        return output.logits, output.hidden_states[-1]
 
     return lambda passes: [forward(one) for one in passes]
 
@@ -129,7 +115,7 @@ def is_plain_llama(model: PreTrainedModel) -> bool:
 def straight(model: PreTrainedModel) -> Forward:
     """A plain Llama's pass, with projections that read the same rows joined into one product.
 
-    The rows of all texts go through each product at once; only attention is each text's own.
+    The rows of all texts go through each product at once; only attention is each cache's own.
 
     The model itself stays as it is; the products keep their own copy of its weights, so a model
     that is trained further has to be loaded anew.
@@ -137,6 +123,7 @@ def straight(model: PreTrainedModel) -> Forward:
     config, body = model.config, model.model
     size = config.head_dim
     heads, shared = config.num_attention_heads, config.num_key_value_heads
+    group = heads // shared
     eps, wide = config.rms_norm_eps, config.intermediate_size
     layers_of_weights = [
         (
@@ -152,25 +139,32 @@ def straight(model: PreTrainedModel) -> Forward:
     plain = type(model.lm_head) is torch.nn.Linear
     head = joined(model.lm_head) if plain else model.lm_head
 
-    def attended(one: Pass, layer: int, turned: Tensor, values: Tensor) -> Tensor:
-        """(rows, heads · size): what the rows of one text take from it."""
-        keys, seen = one.layers[layer].update(
-            turned[None, :, heads:].transpose(1, 2), values[None].transpose(1, 2)
-        )
-        taken = functional.scaled_dot_product_attention(
-            turned[None, :, :heads].transpose(1, 2),
-            keys,
-            seen,
-            attn_mask=None if one.mask is None else one.mask[None, None],
-            enable_gqa=shared != heads,
-        )
-        return taken[0].transpose(0, 1).reshape(len(one.ids), heads * size)
+    def attended(
+        one: Pass, mask: Tensor | None, layer: int, turned: Tensor, values: Tensor
+    ) -> Tensor:
+        """(texts · rows, heads · size): what the rows take from the texts of their cache.
+
+        Heads that share keys are read as more rows, which any kernel of attention can do.
+        """
+        texts, rows = one.ids.shape
+        turned = turned.view(texts, rows, heads + shared, size).transpose(1, 2)
+        values = values.view(texts, rows, shared, size).transpose(1, 2)
+        held = one.cache.layers[layer].update(turned[:, heads:], values)
+        asked = turned[:, :heads].reshape(texts, shared, group * rows, size)
+        taken = functional.scaled_dot_product_attention(asked, *held, attn_mask=mask)
+        taken = taken.view(texts, heads, rows, size).transpose(1, 2)
+        return taken.reshape(texts * rows, heads * size)
 
     def forward(passes: Sequence[Pass]) -> list[Read]:
-        lengths = [len(one.ids) for one in passes]
+        for one in passes:
+            one.aim()
+        masks = [
+            None if one.mask is None else one.mask[:, None].repeat(1, 1, group, 1) for one in passes
+        ]
+        lengths = [one.ids.numel() for one in passes]
         rows = sum(lengths)
-        x = body.embed_tokens(_end_to_end([one.ids for one in passes]))
-        positions = _end_to_end([one.positions for one in passes])
+        x = body.embed_tokens(_end_to_end([one.ids.flatten() for one in passes]))
+        positions = _end_to_end([one.positions.flatten() for one in passes])
         cos, sin = (table[0, :, None] for table in body.rotary_emb(x, positions[None]))
         sin = torch.cat((-sin[..., : size // 2], sin[..., size // 2 :]), dim=-1)
         for layer, (before, qkv, out, after, gate_up, down) in enumerate(layers_of_weights):
@@ -179,14 +173,23 @@ def straight(model: PreTrainedModel) -> Forward:
             turned = split[:, : heads + shared]
             turned = turned * cos + turned.roll(size // 2, dims=-1) * sin
             values = split[:, heads + shared :]
-            parts = zip(passes, _apart(turned, lengths), _apart(values, lengths), strict=True)
-            x = x + out(_end_to_end([attended(one, layer, *part) for one, *part in parts]))
+            parts = zip(
+                passes, masks, _apart(turned, lengths), _apart(values, lengths), strict=True
+            )
+            x = x + out(
+                _end_to_end([attended(one, mask, layer, *part) for one, mask, *part in parts])
+            )
             mixed = gate_up(functional.rms_norm(x, after.shape, after, eps))
             x = x + down(functional.silu(mixed[:, :wide]) * mixed[:, wide:])
         x = functional.rms_norm(x, body.norm.weight.shape, body.norm.weight, eps)
-        hidden = _apart(x, lengths)
-        wanted = [one[-each.last :] for one, each in zip(hidden, passes, strict=True)]
-        logits = _apart(head(_end_to_end(wanted)), [len(one) for one in wanted])
+        hidden = [
+            part.view(*one.ids.shape, -1)
+            for one, part in zip(passes, _apart(x, lengths), strict=True)
+        ]
+        wanted = [part[:, -one.last :] for one, part in zip(passes, hidden, strict=True)]
+        scores = head(_end_to_end([part.flatten(0, 1) for part in wanted]))
+        each = _apart(scores, [part.shape[0] * part.shape[1] for part in wanted])
+        logits = [rows.view(*part.shape[:2], -1) for rows, part in zip(each, wanted, strict=True)]
         return list(zip(logits, hidden, strict=True))
 
     return forward

@@ -23,8 +23,9 @@ from transformers.utils import logging
 from ..errors import InputError
 from . import PAIRS, reduced
 from .base import ModelPair
-from .cache import Reader
 from .forward import forget
+from .guessing.measuring import with_profile
+from .reader import Reader
 from .tree import make_tree
 
 HUB = "hf:"
@@ -51,9 +52,10 @@ def load(pair: str | ModelPair, device: str, dtype: str = "float32") -> ModelPai
     key = (pair, place, dtype)
     if key not in _loaded:
         if pair.startswith(HUB):
-            _loaded[key] = from_transformers(pair, place, TYPES[dtype])
+            loaded = from_transformers(pair, place, TYPES[dtype])
         else:
-            _loaded[key] = rounded(PAIRS.get(pair)(place), TYPES[dtype])
+            loaded = rounded(PAIRS.get(pair)(place), TYPES[dtype])
+        _loaded[key] = with_profile(loaded)
     return _loaded[key]
 
 

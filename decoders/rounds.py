@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
-from .cache import Reader
+from .reader import Reader
 from .sampling import Stream
 
 
@@ -76,7 +76,7 @@ class TreeDecoder(Decoder):
         if not text.done:
             self.begin_draft(prompt, text.limit + self.most_nodes)
         while not text.done:
-            started = perf_counter()
+            started, passed = perf_counter(), self.target.seconds + self.draft.seconds
             guesses = self.propose(unread, text, stream)
             drafted = perf_counter()
             logits = self.target.feed(guesses.tokens, guesses.depths, guesses.sees)
@@ -96,6 +96,7 @@ class TreeDecoder(Decoder):
                     draft_seconds=drafted - started,
                     verify_seconds=verified - drafted,
                     decide_seconds=perf_counter() - verified,
+                    pass_seconds=self.target.seconds + self.draft.seconds - passed,
                     sources=tuple(guesses.sources[node] for node in path),
                 )
             )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
-from .cache import Reader
+from .reader import Reader
 from .sampling import COINS, Stream, candidates
 from .tree import make_tree
 from .verification import NONE, recursive_rejection
@@ -70,7 +70,7 @@ class TargetInit(Decoder):
         pending = logits if self.sampling.greedy else self.sampling.law(logits)
         unread = False
         while not text.done:
-            started = perf_counter()
+            started, passed = perf_counter(), self.target.seconds + self.draft.seconds
             last = text.tokens[-1] if text.tokens else prompt[-1]
             noise = None if self.sampling.greedy else stream.at(len(text.tokens))
             size = self.grow(pending, last, unread, noise)
@@ -95,6 +95,7 @@ class TargetInit(Decoder):
                     draft_seconds=drafted - started,
                     verify_seconds=verified - drafted,
                     decide_seconds=perf_counter() - verified,
+                    pass_seconds=self.target.seconds + self.draft.seconds - passed,
                     sources=("draft",) * (len(path) - 1),
                 )
             )

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .base import ModelPair
-from .cache import Reader
 from .decision import KINDS, DecisionModel, load, path_for, taught_on
+from .reader import Reader
 from .sampling import is_number, whole
 from .target_init import TargetInit
 

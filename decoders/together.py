@@ -16,11 +16,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Condition, Thread
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from transformers import PreTrainedModel
 
-from .forward import Pass, Read, forward_of, through
+from .cache import KVCache
+from .fixed import power_of_two
+from .forward import Read
+from .passes import Want, answers, hosted
+from .reader import Reader
 
 T = TypeVar("T")
 
@@ -40,7 +45,7 @@ def together(tasks: Sequence[Callable[[], T]]) -> list[T]:
 
     def work(number: int, task: Callable[[], T]) -> None:
         try:
-            with through(lambda model, one: meeting.read(number, model, one)):
+            with hosted(Seat(meeting, number)):
                 results[number] = task()
         except BaseException as error:  # raised again where the tasks were given
             errors[number] = error
@@ -65,9 +70,34 @@ class Wish:
     """A pass that one text waits for."""
 
     model: PreTrainedModel
-    one: Pass
+    want: Want
     read: Read | None = None
     error: Exception | None = None
+
+
+class Seat:
+    """The host of one text's thread."""
+
+    def __init__(self, meeting: Meeting, number: int) -> None:
+        self._meeting, self._number = meeting, number
+        self.texts = meeting.texts
+        self._readers: dict[int, list[Reader]] = {}
+
+    def home(self, reader: Reader) -> tuple[KVCache, int]:
+        """The reader's own cache, or one that holds a text of each seat and is read at once."""
+        if not reader.own.fixed:
+            return reader.own, 0
+        mine = self._readers.setdefault(id(reader.model), [])
+        if reader not in mine:
+            mine.append(reader)
+        return self._meeting.cache(reader.model, mine.index(reader)), self._number
+
+    def read(self, model: PreTrainedModel, want: Want) -> Read:
+        """A pass once all others wait too."""
+        return self._meeting.read(self._number, model, want)
+
+
+_caches: WeakKeyDictionary[PreTrainedModel, dict[tuple[int, int], KVCache]] = WeakKeyDictionary()
 
 
 class Meeting:
@@ -78,14 +108,27 @@ class Meeting:
     """
 
     def __init__(self, texts: int) -> None:
+        self.texts = texts
         self.working = texts
         self.waiting: dict[int, Wish] = {}
         self._door = Condition()
         self._sizes: dict[int, int] = {}
 
-    def read(self, number: int, model: PreTrainedModel, one: Pass) -> Read:
+    def cache(self, model: PreTrainedModel, turn: int) -> KVCache:
+        """The cache of all texts' readers that are number `turn` of their text on this model.
+
+        It is kept for the next meeting of as many, with the passes that were captured over it.
+        """
+        size = power_of_two(self.texts)
+        with self._door:
+            known = _caches.setdefault(model, {})
+            if (size, turn) not in known:
+                known[size, turn] = KVCache(model, size, fixed=True)
+            return known[size, turn]
+
+    def read(self, number: int, model: PreTrainedModel, want: Want) -> Read:
         """A pass for text `number`, once all others wait too."""
-        wish = Wish(model, one)
+        wish = Wish(model, want)
         with self._door:
             if id(model) not in self._sizes:
                 self._sizes[id(model)] = model.num_parameters()
@@ -118,7 +161,7 @@ class Meeting:
         self.working = len(wishes)
         try:
             with torch.inference_mode():
-                found = forward_of(model)([wish.one for wish in wishes])
+                found = answers(model, [wish.want for wish in wishes])
             for wish, read in zip(wishes, found, strict=True):
                 wish.read = read
         except Exception as error:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-from .storage import folder
+from ..storage import folder
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

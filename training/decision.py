@@ -29,7 +29,6 @@ from torch import Tensor, nn
 
 from tasteshift.decoders import load_pair
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.cache import Reader
 from tasteshift.decoders.decision import (
     KINDS,
     DecisionModel,
@@ -40,6 +39,7 @@ from tasteshift.decoders.decision import (
     perceptron,
     save,
 )
+from tasteshift.decoders.reader import Reader
 from tasteshift.decoders.target_init_dynamic import TargetInitDynamic
 
 HELD_OUT = 10

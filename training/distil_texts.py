@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache
 
-from tasteshift.decoders.cache import TreeLayer
+from tasteshift.decoders.cache import KVCache
+from tasteshift.decoders.forward import Pass, forward_of
 
 TOP = 64
 """Most likely tokens whose log-probabilities are kept at every place."""
@@ -103,28 +103,25 @@ def together(
     ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     real = torch.arange(width) >= torch.tensor([[width - len(prompt)] for prompt in prompts])
     places = (real.cumsum(-1) - 1).clamp(min=0)
-    layers = [TreeLayer(width + limit) for _ in range(model.config.num_hidden_layers)]
+    cache = KVCache(model, len(prompts))
+    cache.reserve(width + limit)
 
     def read(tokens: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
-        output = model(
-            input_ids=tokens,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=Cache(layers=list(layers)),
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return output.logits[:, -1].float()
+        end = mask.shape[-1]
+        slots = slice(end - tokens.shape[1], end)
+        one = Pass(tokens, positions, mask, cache, slots, end, last=1)
+        logits, _ = forward_of(model)([one])[0]
+        return logits[:, -1].float()
 
     def pick(rows: Tensor) -> None:
-        for layer in layers:
+        for layer in cache.layers:
             layer.keys = layer.keys.index_select(0, rows)
             layer.values = layer.values.index_select(0, rows)
 
     for start in range(0, width, CHUNK):
         end = min(start + CHUNK, width)
         row, column = torch.arange(start, end)[:, None], torch.arange(end)
-        mask = (real[:, None, None, :end] & (column <= row)) | (column == row)
+        mask = (real[:, None, :end] & (column <= row)) | (column == row)
         logits = read(ids[:, start:end], mask, places[:, start:end])
     rows = torch.arange(len(prompts)).repeat_interleave(len(HEATS))
     pick(rows)
@@ -147,7 +144,7 @@ def together(
             token, real, place, heat, alive = token[on], real[on], place[on], heat[on], alive[on]
         place = place + 1
         real = torch.cat([real, torch.ones(len(real), 1, dtype=torch.bool)], dim=1)
-        logits = read(token[:, None], real[:, None, None], place[:, None])
+        logits = read(token[:, None], real[:, None], place[:, None])
     return [text_of(prompts[int(row)], told, stops) for row, told in zip(rows, said, strict=True)]
 
 

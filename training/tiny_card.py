@@ -30,7 +30,7 @@ from tasteshift.agents.llm.prompt import ask, begin, limit
 from tasteshift.agents.llm.prompt import encode as encode_prompt
 from tasteshift.decoders import make_decoder, tiny
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.cache import Reader
+from tasteshift.decoders.reader import Reader
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
 from tasteshift.suites.runner.play import play

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cache import Reader
+from ..reader import Reader
 from .growth import Node
 
 

@@ -1,19 +1,18 @@
-"""What a pass costs on this machine: measured once, then a fixed part of a configuration.
+"""What a pass costs: a table that is measured once, then a fixed part of a configuration.
 
 A decoder that looked at the clock while it decodes would give another tree on another day. So
-the cost of a pass over n rows is a table: stored for the pairs that ship, assumed from the sizes
-of the models for others, or measured with `measure`
-(``python -m tasteshift.decoders.guessing.profile``) and handed to the decoder. Only ratios matter.
+the cost of a pass over n rows is a table: stored for the pairs that ship on a CPU, measured when
+another pair is loaded (see `measuring`), or assumed from the sizes of the models. Only ratios
+matter.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ...errors import InputError
 
@@ -32,16 +31,20 @@ class Profile:
     target  cost of a target pass over so many rows, > 0
     draft   cost of a draft pass over so many rows and of ranking what it says next, > 0
     trust   how often the draft's best guess is expected to come true before a text has shown
-            it, in (0, 1); `measure` does not touch it
+            it, in (0, 1); it is not measured
+    steps   whether a pass over any number of rows is one over the next of `rows`, as passes of a
+            fixed shape are
 
-    Between and beyond the given numbers costs are interpolated linearly, and a pass never costs
-    less than one over fewer rows. Raises InputError for a table that says nothing usable.
+    Beyond the given numbers, and without steps between them, costs are interpolated linearly; a
+    pass never costs less than one over fewer rows. Raises InputError for a table that says
+    nothing usable.
     """
 
     rows: tuple[int, ...]
     target: tuple[float, ...]
     draft: tuple[float, ...]
     trust: float = 0.7
+    steps: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rows", "target", "draft"):
@@ -59,25 +62,27 @@ class Profile:
     def config(self) -> dict[str, Any]:
         """The table as JSON values."""
         costs = {name: list(getattr(self, name)) for name in ("rows", "target", "draft")}
-        return {**costs, "trust": self.trust}
+        return {**costs, "trust": self.trust, "steps": self.steps}
 
-    def of_target(self, most: int) -> list[float]:
-        """Cost of a target pass over 0, 1, …, `most` rows; 0 rows cost nothing."""
-        return _filled(self.rows, self.target, most)
+    def of_target(self, most: int, texts: int = 1) -> list[float]:
+        """Cost of a target pass over 0, 1, …, `most` rows of each text; 0 rows cost nothing."""
+        return _filled(self.rows, self.target, most * texts, self.steps)[::texts]
 
-    def of_draft(self, most: int) -> list[float]:
-        """Cost of a draft pass over 0, 1, …, `most` rows; 0 rows cost nothing."""
-        return _filled(self.rows, self.draft, most)
+    def of_draft(self, most: int, texts: int = 1) -> list[float]:
+        """Cost of a draft pass over 0, 1, …, `most` rows of each text; 0 rows cost nothing."""
+        return _filled(self.rows, self.draft, most * texts, self.steps)[::texts]
 
 
-def _filled(rows: Sequence[int], costs: Sequence[float], most: int) -> list[float]:
-    """Costs at 0 … most, by the line between the two given sizes next to each."""
+def _filled(rows: Sequence[int], costs: Sequence[float], most: int, steps: bool) -> list[float]:
+    """Costs at 0 … most: by the line between the two given sizes next to each, or the larger's."""
     table, segment = [0.0], 0
     for count in range(1, most + 1):
         while segment + 2 < len(rows) and rows[segment + 1] < count:
             segment += 1
         left, right = rows[segment], rows[segment + 1]
         share = (count - left) / (right - left)
+        if steps and share < 1:
+            share = float(share > 0)
         cost = costs[segment] + share * (costs[segment + 1] - costs[segment])
         table.append(max(cost, table[-1]))
     return table
@@ -97,18 +102,25 @@ STORED: dict[str, Profile] = {
     ),
 }
 """Profiles of the pairs that ship, by pair and kind of device; measured in fp32 on one thread of a
-quiet machine (AMD EPYC with AVX-512) by ``python -m tasteshift.decoders.guessing.profile PAIR``."""
+quiet machine (AMD EPYC, AVX-512) by ``python -m tasteshift.decoders.guessing.measuring PAIR``."""
 
 _GROWTH = {"cpu": (1.0, 1.2, 1.4, 1.6, 1.9, 2.6, 4.2), "cuda": (1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.2)}
 """Cost of a pass by rows against one row, where nothing was measured."""
 
 
+def stored_profile(pair: ModelPair) -> Profile | None:
+    """The profile of a pair that ships, where it is in fp32 on a device that was measured."""
+    if pair.target.dtype != torch.float32:
+        return None
+    return STORED.get(f"{pair.name} {pair.target.device.type}")
+
+
 def default_profile(pair: ModelPair) -> Profile:
-    """The stored profile of a pair, or one assumed from how many weights and layers it has."""
+    """The stored profile of a pair, or its measured one, or one assumed from its sizes."""
+    known = stored_profile(pair) or pair.profile
+    if known is not None:
+        return known
     device = pair.target.device.type
-    stored = STORED.get(f"{pair.name} {device}")
-    if stored is not None:
-        return stored
     growth = _GROWTH.get(device, _GROWTH["cuda"])
     target, draft = (_weight(model) for model in (pair.target, pair.draft))
     return Profile(
@@ -136,69 +148,3 @@ def chosen(profile: Profile | Mapping[str, Any] | None, pair: ModelPair) -> Prof
         raise InputError(
             f"profile is {profile!r}; give rows, target and draft (milliseconds per pass)"
         ) from None
-
-
-def measure(
-    pair: ModelPair,
-    *,
-    context: int = 512,
-    rows: Sequence[int] = ROWS,
-    repeats: int = 9,
-    threads: int | None = None,
-) -> Profile:
-    """Time passes of a pair on the machine at hand.
-
-    context  tokens of text before each pass
-    rows     numbers of rows to time
-    repeats  passes of each size; sizes take turns, and the median counts
-    threads  torch's intra-op threads; None leaves them
-
-    Measure on a quiet machine: the profile decides what a decoder drafts from then on.
-    """
-    import numpy as np
-    import torch
-
-    from ..base import torch_threads
-    from ..cache import Reader
-    from ..sampling import Sampling
-
-    text = np.random.default_rng(0).integers(0, pair.vocabulary, context + max(rows)).tolist()
-    sampling = Sampling(temperature=1.0)
-    found: dict[tuple[str, int], list[float]] = {}
-    with torch.inference_mode(), torch_threads(threads):
-        readers = {"target": Reader(pair.target), "draft": Reader(pair.draft)}
-        for reader in readers.values():
-            reader.begin(tuple(text[:context]), max(rows))
-        for _ in range(repeats + 1):
-            for count in rows:
-                for name, reader in readers.items():
-                    started = perf_counter()
-                    logits = reader.feed(text[context : context + count])
-                    reader.commit([])
-                    if name == "draft":
-                        torch.from_numpy(sampling.law(logits[-1])).topk(4)
-                    found.setdefault((name, count), []).append(perf_counter() - started)
-    cost = {key: round(1e3 * median(times[1:]), 3) for key, times in found.items()}
-    return Profile(
-        rows=tuple(rows),
-        target=tuple(cost["target", count] for count in rows),
-        draft=tuple(cost["draft", count] for count in rows),
-    )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the profile of a pair, as the table above stores it."""
-    parser = argparse.ArgumentParser(description="measure what a pass of a pair's models costs")
-    parser.add_argument("pair")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--context", type=int, default=512)
-    given = parser.parse_args(arguments)
-    from .. import load_pair
-
-    pair = load_pair(given.pair, device=given.device)
-    print(measure(pair, context=given.context, threads=given.threads))
-
-
-if __name__ == "__main__":
-    main()

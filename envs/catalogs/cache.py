@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ...storage import folder
 from ..latents import CatalogData, Latents
-from ..storage import folder
 from .assemble import data_hash
 from .catalog import Catalog
 from .posters import DrawnPosters

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from ...decoders import DECODERS
 from ...decoders.autoregressive import Autoregressive
 from ...decoders.base import Decoder, ModelPair, torch_threads
-from ...decoders.cache import Reader
+from ...decoders.exact_dynamic import ExactDynamic
 from ...decoders.fidelity import Match, keyed, teacher_forced
 from ...decoders.laws import LawTest, law_tests, next_laws
+from ...decoders.reader import Reader
 from ...errors import InputError
 from .contenders import SWEEPS, TUNING_PROMPTS, Contender, everyone, tuned
 from .decoding_rows import Trial, rows_of
@@ -35,6 +37,9 @@ Bars = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
 """(label, total) -> a progress bar: call what it yields once for each of `total` steps."""
 
 TUNED = "tuned"
+
+READ = 1 << 28
+"""Bytes of the sum that the pace of memory is taken from: more than any cache holds."""
 
 SITE_TOKENS = 24
 """Length of the text after which laws are tested: short, since it is read once a draw."""
@@ -74,6 +79,7 @@ def bench_decoders(
     machine["dtype"] = str(target.dtype).removeprefix("torch.")
     draft, whole = pass_seconds(pair, threads)
     machine |= {"target_parameters": target.num_parameters(), "target_pass_seconds": whole}
+    machine |= {"floor_seconds": floor_seconds(target, threads)}
     machine["draft_cost_ratio"] = draft / whole
     for temperature in temperatures:
         found = []
@@ -138,6 +144,8 @@ def interleaved(
             if not trial.reason:
                 written = trial.contender.generate(prompt.ids, prompt.max_new_tokens, seed)
                 trial.generations.append(written)
+                if isinstance(decoder := trial.contender.decoder, ExactDynamic):
+                    trial.planned.append(decoder.planned)
             tick(trial.contender.label)
     return trials
 
@@ -193,6 +201,36 @@ def law_site(
     entropy = -(p * np.log(np.maximum(p, 1e-300))).sum(-1)
     score = np.minimum(entropy, 2.0) * np.abs(p - q).sum(-1) / 2
     return texts[int(score.argmax())]
+
+
+def floor_seconds(model: PreTrainedModel, threads: int, times: int = 5) -> float:
+    """What reading every weight of a pass once from memory takes, at the pace of one large sum."""
+    device, seconds = model.device, []
+    with torch.inference_mode(), torch_threads(threads):
+        table = torch.ones(READ // 4, device=device)
+        for _ in range(times + 1):
+            started = perf_counter()
+            table.sum().item()
+            seconds.append(perf_counter() - started)
+    return bytes_of_a_pass(model) / READ * median(seconds[1:])
+
+
+def bytes_of_a_pass(model: PreTrainedModel) -> int:
+    """Bytes of the weights that a pass reads whole; of an embedding it looks up few rows.
+
+    An embedding that is the output layer too is read whole.
+    """
+    embedding = model.get_input_embeddings().weight
+    tied = any(
+        weight is embedding
+        for name, weight in model.named_parameters(remove_duplicate=False)
+        if name.startswith("lm_head")
+    )
+    return sum(
+        weight.numel() * weight.element_size()
+        for weight in model.parameters()
+        if tied or weight is not embedding
+    )
 
 
 def pass_seconds(pair: ModelPair, threads: int, passes: int = 30) -> tuple[float, float]:

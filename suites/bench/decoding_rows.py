@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,11 +29,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Trial:
-    """One contender's texts, a prompt each; or the reason why there are none."""
+    """One contender's texts, a prompt each; or the reason why there are none.
+
+    planned  for each text the tokens that its rounds were to write, and in how many milliseconds;
+             empty for contenders that do not plan
+    """
 
     contender: Contender
     generations: list[Generation]
     reason: str = ""
+    planned: list[tuple[float, float]] = field(default_factory=list)
 
 
 def rows_of(
@@ -67,6 +72,7 @@ def rows_of(
         row |= {"decision": one.config.get("decision")}
         row |= counts(trial)
         row |= times(trial.generations)
+        row |= plans(trial)
         for column, base in bases.items():
             row |= speedup(column, paces.get(base), paces[label])
         for column in ("speedup_ar", "speedup_mcsd"):
@@ -157,7 +163,8 @@ def times(generations: Sequence[Generation]) -> dict[str, Any]:
     tokens_per_s_total  all tokens over all seconds, prefill included
     ttft_p50            seconds to the first token
     inter_token_*       quantiles over tokens of their round's seconds by its tokens
-    share_*             of the seconds of all rounds
+    share_*             of the seconds of all rounds; host: between passes of ours, which are in
+                        draft, verify and decide too
     """
     paces = pace(generations)
     there = np.isfinite(paces)
@@ -173,6 +180,7 @@ def times(generations: Sequence[Generation]) -> dict[str, Any]:
         "share_verify": sum(r.verify_seconds for r in rounds),
         "share_decide": sum(r.decide_seconds for r in rounds),
     }
+    passed = sum(r.pass_seconds for r in rounds)
     return {
         "tokens_per_s": speed and speed.value,
         "tokens_per_s_low": speed and speed.low,
@@ -182,6 +190,23 @@ def times(generations: Sequence[Generation]) -> dict[str, Any]:
         "inter_token_p50": float(np.quantile(gaps, 0.5)) if len(gaps) else None,
         "inter_token_p95": float(np.quantile(gaps, 0.95)) if len(gaps) else None,
         **{name: part / spent if spent else None for name, part in parts.items()},
+        "share_host": 1 - passed / spent if passed else None,
+    }
+
+
+def plans(trial: Trial) -> dict[str, Any]:
+    """What a decoder that plans its rounds expected of them, beside what came of them.
+
+    Tokens are counted before a text is cut at its stop, as plans do.
+    """
+    rounds = [r for generation in trial.generations for r in generation.rounds]
+    if not (trial.planned and rounds):
+        return dict.fromkeys(("planned_tokens_per_s", "planned_block_efficiency", "rounds_per_s"))
+    tokens, milliseconds = (sum(part) for part in zip(*trial.planned, strict=True))
+    return {
+        "planned_tokens_per_s": 1e3 * tokens / milliseconds,
+        "planned_block_efficiency": tokens / len(rounds),
+        "rounds_per_s": len(rounds) / sum(map(_seconds, rounds)),
     }
 
 

@@ -29,8 +29,8 @@ def decoding_tables(rows: Sequence[Row]) -> Iterator[Table | str]:
             f"{first['pair']} in {first['dtype']} on {first['device']}, "
             f"{first['threads']} threads, T = {temperature}, {workload}, {most} prompts; "
             f"a target pass of {first['target_parameters'] / 1e6:,.0f} M parameters takes "
-            f"{1e3 * first['target_pass_seconds']:.1f} ms, a draft's "
-            f"{first['draft_cost_ratio']:.2f} of that"
+            f"{1e3 * first['target_pass_seconds']:.1f} ms (to read its weights once takes "
+            f"{1e3 * first['floor_seconds']:.1f}), a draft's {first['draft_cost_ratio']:.2f} of it"
         )
         there = [row for row in group if not row["note"]]
         yield speed_table(group, title)
@@ -60,8 +60,9 @@ def speed_table(rows: Iterable[Row], title: str) -> Table:
 def latency_table(rows: Iterable[Row]) -> Table:
     """How long tokens are waited for, and where the time of the rounds goes."""
     table = _table(
-        "tokens/s, all: prefill included; token ms: a round's time by its tokens",
-        *("tokens/s, all", "first ms", "token ms p50/p95", "draft/verify/decide %"),
+        "tokens/s, all: prefill included; token ms: a round's time by its tokens; host: between "
+        "passes, which is in the other three too",
+        *("tokens/s, all", "first ms", "token ms p50/p95", "draft/verify/decide %", "host %"),
     )
     for row in rows:
         waits = (_number(row[f"inter_token_{end}"], ".1f", 1e3) for end in ("p50", "p95"))
@@ -72,6 +73,7 @@ def latency_table(rows: Iterable[Row]) -> Table:
             _number(row["ttft_p50"], ".1f", 1e3),
             "/".join(waits),
             "/".join(_number(part, ".0f", 100) for part in parts),
+            _number(row["share_host"], ".0f", 100),
         )
     return table
 
@@ -116,6 +118,38 @@ def fidelity_table(rows: Iterable[Row]) -> Table:
     return table
 
 
+def batch_tables(rows: Sequence[Row]) -> Iterator[Table]:
+    """What texts side by side are worth: a table for each temperature and workload."""
+    for (temperature, workload), some in groupby(
+        rows, key=lambda row: (row["temperature"], row["workload"])
+    ):
+        group = list(some)
+        first = group[0]
+        table = _table(
+            "medians over blocks of prompts, prefill included; × alone: over the same decoder, one "
+            "text after the other",
+            *("batch", "tokens/s", "× alone", "× AR", "× mcsd", "tokens/pass", "match"),
+        )
+        table.title, table.title_justify = (
+            escape(
+                f"{first['pair']} in {first['dtype']} on {first['device']}, {first['threads']} "
+                f"threads, T = {temperature}, {workload}, {first['prompts']} prompts"
+            ),
+            "left",
+        )
+        for row in group:
+            ratios = ("speedup_alone", "speedup_ar", "speedup_mcsd")
+            table.add_row(
+                escape(row["decoder"]),
+                str(row["batch"]),
+                escape(_between(row, "tokens_per_s", ".0f")),
+                *(escape(_between(row, column, ".2f")) for column in ratios),
+                _number(row["block_efficiency"], ".2f"),
+                _number(row["token_match"], ".2%"),
+            )
+        yield table
+
+
 def histogram(lengths: Sequence[int]) -> str:
     """A bar for each accepted length from 0 to `LONGEST`; the last one holds all above it too."""
     total = sum(lengths)
@@ -141,6 +175,13 @@ def verdicts(rows: Sequence[Row]) -> Iterator[str]:
             f"{_between(row, column, '.2f')} × {name}" for name, column in against.items() if name
         )
         yield "exact-dynamic: " + ", ".join(found)
+        if row["planned_tokens_per_s"]:
+            made = row["rounds_per_s"] * row["block_efficiency"]
+            yield (
+                f"exact-dynamic planned {row['planned_tokens_per_s']:.0f} tokens/s, "
+                f"{row['planned_block_efficiency']:.2f} a pass; it wrote {made:.0f}, "
+                f"{row['block_efficiency']:.2f} a pass"
+            )
         peer = plain.get(row["best_peer"])
         if peer and peer["speedup_transformers"] and row["speedup_ar"]:
             yield (

@@ -263,8 +263,8 @@ def round_rows(replies: tuple[Reply, ...]) -> Iterator[dict[str, Any]]:
         rounds = list(enumerate(reply.generation.rounds)) or [(-1, Round(0, 0, 0, 0, 0, 0))]
         for number, one in rounds:
             row = asdict(one)
-            for clock in ("draft_seconds", "verify_seconds", "decide_seconds"):
-                del row[clock]
+            for clock in ("draft", "verify", "decide", "pass"):
+                del row[f"{clock}_seconds"]
             yield {
                 "reply": k,
                 "outcome": reply.outcome,

@@ -141,6 +141,7 @@ def test_limit_is_exact_and_every_token_is_accounted_for(
     for r in generation.rounds:
         assert len(r.sources) == r.accepted <= r.drafted_depth <= r.max_depth
         assert min(r.draft_seconds, r.verify_seconds, r.decide_seconds) >= 0
+        assert 0 < r.pass_seconds <= r.draft_seconds + r.verify_seconds + r.decide_seconds
     spent = sum(r.draft_seconds + r.verify_seconds + r.decide_seconds for r in generation.rounds)
     first = 0.0 if name in ROOTED else generation.first_token_seconds
     assert first + spent <= generation.seconds

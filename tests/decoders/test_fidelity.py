@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.cache import Reader
 from tasteshift.decoders.fidelity import Match, judge, keyed, read_back, teacher_forced
+from tasteshift.decoders.reader import Reader
 from tasteshift.decoders.sampling import Sampling, Stream, race
 from tasteshift.errors import InputError
 from tasteshift.records import Generation

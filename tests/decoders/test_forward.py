@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from tasteshift.decoders.cache import TreeLayer
+from tasteshift.decoders.cache import KVCache
 from tasteshift.decoders.forward import (
     Pass,
     forward_of,
@@ -39,7 +39,9 @@ def model_of(**changes) -> LlamaForCausalLM:
 
 def read(forward, model, count: int) -> list[np.ndarray]:
     """Logits and hidden states of a prompt, a tree under its mask, and one token alone."""
-    layers = [TreeLayer(64) for _ in model.model.layers]
+    cache = KVCache(model)
+    cache.reserve(64)
+    start = 0
     rng = np.random.default_rng(0)
     seen = []
     for size, depths, sees in (
@@ -47,11 +49,13 @@ def read(forward, model, count: int) -> list[np.ndarray]:
         (len(TREE), 9 + TREE.depths, np.hstack([np.ones((len(TREE), 9), dtype=bool), TREE.sees])),
         (1, np.array([9 + len(TREE)]), None),
     ):
-        ids = torch.from_numpy(rng.integers(0, 50, size))
-        mask = None if sees is None else torch.from_numpy(sees)
+        ids = torch.from_numpy(rng.integers(0, 50, size))[None]
+        places = torch.from_numpy(depths.copy())[None]
+        mask = None if sees is None else torch.from_numpy(sees)[None]
+        where, start = slice(start, start + size), start + size
         with torch.inference_mode():
-            seen += forward([Pass(ids, torch.from_numpy(depths.copy()), mask, layers, count)])[0]
-    return [table.numpy() for table in seen]
+            seen += forward([Pass(ids, places, mask, cache, where, start, count)])[0]
+    return [table[0].numpy() for table in seen]
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -12,7 +12,7 @@ from transformers import BloomConfig, BloomForCausalLM, PreTrainedModel
 
 from tasteshift.decoders import load_pair, make_decoder, reduced
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.cache import Reader
+from tasteshift.decoders.reader import Reader
 from tasteshift.errors import InputError
 
 IDS = (30, 2, 3, 5, 7, 11, 13, 17, 19)

@@ -10,8 +10,8 @@ import torch
 
 from tasteshift.decoders import load_pair, make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.cache import CHUNK, Reader
 from tasteshift.decoders.decision import KINDS, load, path_for, taught_on
+from tasteshift.decoders.reader import CHUNK, Reader
 from tasteshift.decoders.smollm2 import DRAFT
 
 pytestmark = pytest.mark.skipif(
@@ -90,7 +90,7 @@ def test_a_used_cache_gives_the_bits_of_a_fresh_one(smollm2: ModelPair) -> None:
         used, fresh = Reader(smollm2.target), Reader(smollm2.target)
         used.begin(first, 600)
         assert (used.begin(second, 8) == fresh.begin(second, 8)).all()
-        assert used.capacity > fresh.capacity
+        assert used.own.slots > fresh.own.slots
         assert (used.feed([5]) == fresh.feed([5])).all()
 
 

@@ -6,12 +6,13 @@ from functools import partial
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders import together as module
 from tasteshift.decoders.base import Decoder, ModelPair
-from tasteshift.decoders.forward import Pass, Read, forward_of
+from tasteshift.decoders.forward import Read
+from tasteshift.decoders.passes import Want, answers
 from tasteshift.decoders.together import together
 from tasteshift.records import Generation
 
@@ -39,9 +40,24 @@ def test_every_decoder_writes_what_it_writes_alone(
     alone, joined = (written(twins, names, temperature, side) for side in (False, True))
     for one, other in zip(alone, joined, strict=True):
         assert one.tokens == other.tokens
-        assert [(r.drafted_nodes, r.accepted) for r in one.rounds] == [
-            (r.drafted_nodes, r.accepted) for r in other.rounds
-        ]
+        if name != "exact-dynamic":
+            assert [(r.drafted_nodes, r.accepted) for r in one.rounds] == [
+                (r.drafted_nodes, r.accepted) for r in other.rounds
+            ]
+
+
+def test_whoever_plans_counts_the_rows_of_all(twins: ModelPair) -> None:
+    """Eight texts that submit a tree each pay for eight trees, so each tree is smaller."""
+    profile = {"rows": (1, 64), "target": (10.0, 73.0), "draft": (0.1, 0.2)}
+    decoders = [make_decoder("exact-dynamic", twins, profile=profile) for _ in range(8)]
+    alone = decoders[0].generate((1, 2, 3), 30)
+    tasks = [partial(one.generate, (1, 2, 3), 30) for one in decoders]
+    for text in together(tasks):
+        assert text.tokens == alone.tokens
+        assert len(text.rounds) >= len(alone.rounds)
+        assert max(r.drafted_nodes for r in text.rounds) < max(
+            r.drafted_nodes for r in alone.rounds
+        )
 
 
 def test_different_decoders_and_pairs_may_meet(twins: ModelPair, pair: ModelPair) -> None:
@@ -58,14 +74,11 @@ def test_passes_are_joined(twins: ModelPair, monkeypatch: pytest.MonkeyPatch) ->
     """Five texts of twelve tokens take twelve passes of the target, not sixty."""
     sizes: list[int] = []
 
-    def counting(model: torch.nn.Module):
-        def forward(passes: list[Pass]) -> list[Read]:
-            sizes.append(len(passes))
-            return forward_of(model)(passes)
+    def counting(model: PreTrainedModel, wants: list[Want]) -> list[Read]:
+        sizes.append(len(wants))
+        return answers(model, wants)
 
-        return forward
-
-    monkeypatch.setattr(module, "forward_of", counting)
+    monkeypatch.setattr(module, "answers", counting)
     decoders = [make_decoder("autoregressive", twins) for _ in PROMPTS]
     together([partial(one.generate, (5, seed), 12) for seed, one in enumerate(decoders)])
     assert sizes == [5] * 12
@@ -89,10 +102,10 @@ def test_what_fails_is_told_and_the_others_end(twins: ModelPair) -> None:
 def test_a_pass_that_fails_ends_all_who_waited_for_it(
     twins: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(model: torch.nn.Module):
+    def broken(model: PreTrainedModel, wants: list[Want]) -> list[Read]:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(module, "forward_of", broken)
+    monkeypatch.setattr(module, "answers", broken)
     decoders: list[Decoder] = [make_decoder("autoregressive", twins) for _ in range(3)]
     with pytest.raises(MemoryError, match="no room"):
         together([partial(one.generate, (1,), 3) for one in decoders])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tasteshift.decoders.cache import Reader
 from tasteshift.decoders.guessing.drafting import Drafting
 from tasteshift.decoders.guessing.growth import Node
+from tasteshift.decoders.reader import Reader
 
 PROMPT = (3, 1, 4, 1, 5)
 

@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.guessing.profile import (
-    ROWS,
     STORED,
     Profile,
     chosen,
     default_profile,
-    measure,
 )
 from tasteshift.errors import InputError
 
@@ -26,6 +24,11 @@ TABLE = Profile(rows=(1, 4, 8), target=(10.0, 16.0, 12.0), draft=(1.0, 1.0, 3.0)
 def test_costs_lie_on_the_line_between_their_neighbours_and_never_fall() -> None:
     # by hand: 10 + 2 a row up to 4 rows; then the line falls by 1 a row, which is not believed
     assert TABLE.of_target(8) == [0.0, 10.0, 12.0, 14.0, 16.0, 16.0, 16.0, 16.0, 16.0]
+    # three texts that read as much each: every third of 0 … 9 rows
+    assert TABLE.of_target(3, texts=3) == [0.0, 14.0, 16.0, 16.0]
+    # in steps, any number of rows costs what the next given one does
+    stepped = dataclasses.replace(TABLE, steps=True)
+    assert stepped.of_draft(10) == [0.0, 1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 3.5, 4.0]
     # beyond the last size its slope goes on: 0.5 a row
     assert TABLE.of_draft(10) == [0.0, 1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]
 
@@ -86,10 +89,3 @@ def test_unknown_pairs_get_one_from_their_sizes(llama) -> None:
     assert profile.target[0] > profile.draft[0] > 0
     stored = default_profile(ModelPair(deep, flat, None, "tiny"))
     assert stored == STORED["tiny cpu"]
-
-
-def test_measuring_gives_a_cost_for_every_size(pair) -> None:
-    profile = measure(pair, context=20, rows=(1, 3), repeats=1, threads=1)
-    assert profile.rows == (1, 3)
-    assert min(*profile.target, *profile.draft) > 0
-    assert ROWS[0] == 1

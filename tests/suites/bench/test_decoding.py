@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from tasteshift.decoders import DECODERS
 from tasteshift.decoders.base import ModelPair
@@ -24,7 +23,6 @@ from tasteshift.suites.bench.decoding import bench_decoders, law_site, pass_seco
 from tasteshift.suites.bench.decoding_rows import Trial, pace, rows_of
 from tasteshift.suites.bench.decoding_table import decoding_tables, histogram, verdicts
 from tasteshift.suites.bench.peers import PEERS, peer
-from tasteshift.suites.bench.workloads import Prompt
 
 CONTRACT = (
     "decoder pair device temperature workload exact acceptance_rate acceptance_rate_drafted "
@@ -33,30 +31,8 @@ CONTRACT = (
 SMALL_SWEEPS = {"speculative": ({"depth": 1}, {"depth": 2}), "mcsd": ({"k": (2,)},)}
 
 
-def llama(seed: int, layers: int) -> LlamaForCausalLM:
-    config = LlamaConfig(
-        vocab_size=29, hidden_size=16, intermediate_size=32, num_hidden_layers=layers,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
-        bos_token_id=None, eos_token_id=None, pad_token_id=None, initializer_range=0.4,
-        tie_word_embeddings=False,
-    )  # fmt: skip
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(seed)
-        return LlamaForCausalLM(config).eval()
-
-
 @pytest.fixture(scope="module")
-def pair() -> ModelPair:
-    return ModelPair(llama(1, 2), llama(2, 1), None, "small")
-
-
-def made_prompts(count: int, tokens: int = 8) -> list[Prompt]:
-    rng = np.random.default_rng(0)
-    return [Prompt(tuple(rng.integers(0, 29, 12 + n).tolist()), tokens) for n in range(count)]
-
-
-@pytest.fixture(scope="module")
-def rows(pair: ModelPair) -> list[dict]:
+def rows(pair: ModelPair, made_prompts, counting) -> list[dict]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (contenders, decoding):
             patch.setattr(module, "SWEEPS", SMALL_SWEEPS)
@@ -67,19 +43,6 @@ def rows(pair: ModelPair) -> list[dict]:
         )
     assert ticks
     return found
-
-
-def counting(ticks: list[str]):
-    """Progress bars that must be ticked as often as they say."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def bar(label: str, total: int):
-        before = len(ticks)
-        yield ticks.append
-        assert len(ticks) - before == total, label
-
-    return bar
 
 
 def test_rows_are_complete(rows: list[dict]) -> None:
@@ -97,6 +60,15 @@ def test_rows_are_complete(rows: list[dict]) -> None:
             n * times for n, times in enumerate(row["accepted_lengths"])
         )
         assert row["tokens_per_s"] > 0
+        if row["decoder"] == "exact-dynamic":
+            assert row["planned_block_efficiency"] >= 1
+            assert row["planned_tokens_per_s"] > 0
+            assert row["rounds_per_s"] > 0
+        else:
+            assert row["planned_tokens_per_s"] is None
+        assert (row["share_host"] is None) == row["peer"]
+        assert row["peer"] or 0 < row["share_host"] < 1
+        assert row["floor_seconds"] > 0
         shares = [row[f"share_{part}"] for part in ("draft", "verify", "decide")]
         assert sum(shares) == pytest.approx(1)
         assert row["tokens_per_s_low"] is None, "two prompts give no honest interval"
@@ -216,7 +188,7 @@ def test_first_tokens_are_no_decoding() -> None:
     assert math.isnan(pace([Generation(4, (1,), (), 0.1, 0.1)])[0])
 
 
-def test_a_contender_without_texts_says_why(pair: ModelPair) -> None:
+def test_a_contender_without_texts_says_why(pair: ModelPair, made_prompts) -> None:
     def broken(*_):
         raise ValueError("no such\nthing")
 
@@ -233,7 +205,7 @@ def test_a_contender_without_texts_says_why(pair: ModelPair) -> None:
         decoding.interleaved([ours_broken], prompts[0], prompts, lambda _: None)
 
 
-def test_a_few_alone(pair: ModelPair) -> None:
+def test_a_few_alone(pair: ModelPair, made_prompts) -> None:
     prompts = {"made": made_prompts(5)}
     chosen = ("autoregressive", "transformers generate")
     rows = bench_decoders(pair, prompts, temperatures=[0.0], threads=1, only=chosen)
@@ -243,7 +215,7 @@ def test_a_few_alone(pair: ModelPair) -> None:
         bench_decoders(pair, prompts, only=["mcds"])
 
 
-def test_tuning_takes_the_quickest(pair: ModelPair, monkeypatch) -> None:
+def test_tuning_takes_the_quickest(pair: ModelPair, made_prompts, monkeypatch) -> None:
     """Quickest by the seconds a token that the generations tell."""
     monkeypatch.setattr(contenders, "SWEEPS", SMALL_SWEEPS)
     told = {1: 0.5, 2: 0.25}
@@ -289,7 +261,7 @@ def test_peers_tell_their_rounds(pair: ModelPair, name: str, temperature: float)
         assert write((3, 4, 5, 3, 4, 5), 20, 8).tokens != one.tokens
 
 
-def test_the_site_is_where_models_disagree(pair: ModelPair) -> None:
+def test_the_site_is_where_models_disagree(pair: ModelPair, made_prompts) -> None:
     one = ours("autoregressive", pair, 0.7, 1)
     prompts = made_prompts(3, tokens=16)
     written = [one.generate(prompt.ids, 16, 0) for prompt in prompts]
@@ -302,15 +274,27 @@ def test_the_site_is_where_models_disagree(pair: ModelPair) -> None:
     )
 
 
-def test_cost_of_twins_is_one() -> None:
+def test_cost_of_twins_is_one(llama) -> None:
     """Noise may be large, but one layer against twelve is not one."""
     deep, shallow = llama(1, 12), llama(2, 1)
     draft, target = pass_seconds(ModelPair(deep, shallow, None, "steep"), 1, passes=9)
     assert 0 < draft < 0.7 * target
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_pass_reads_all_but_an_embedding_of_its_own(llama, tied: bool) -> None:
+    # by hand: 2 layers of 4·16² − 2·16·8 for attention, 3·16·32 for the rest, 2·16 for norms, then
+    # the last norm and a head of 29·16; four bytes each
+    weights = 2 * (4 * 256 - 256 + 3 * 512 + 32) + 16 + 29 * 16
+    model = llama(1, 2, tied)
+    assert decoding.bytes_of_a_pass(model) == 4 * weights
+    assert decoding.floor_seconds(model, 1, times=1) > 0
+
+
 def test_verdicts_and_bars() -> None:
     base = {"best_tuned": "mcsd (tuned: k=2)", "best_peer": "", "token_match": 0.5}
+    base |= {"planned_tokens_per_s": 90.4, "planned_block_efficiency": 3.0}
+    base |= {"rounds_per_s": 25.0, "block_efficiency": 4.0}
     for column in ("speedup_ar", "speedup_mcsd", "speedup_tuned", "speedup_peer"):
         base |= {column: 1.5, f"{column}_low": 1.25, f"{column}_high": 1.75}
     rows = [
@@ -318,7 +302,8 @@ def test_verdicts_and_bars() -> None:
         {"decoder": "mcsd", "acceptance_rate": 0.2},
         {"decoder": "target-init-dynamic", "acceptance_rate": 0.5, **base},
     ]
-    first, second = verdicts(rows)
+    first, plan, second = verdicts(rows)
+    assert plan == "exact-dynamic planned 90 tokens/s, 3.00 a pass; it wrote 100, 4.00 a pass"
     assert first.endswith("1.50 [1.25, 1.75] × mcsd (tuned: k=2)")
     assert "acceptance 2.50 × (paper 2.64), speed 1.50 [1.25, 1.75] × (paper 1.75)" in second
     assert "token match 50.00%" in second

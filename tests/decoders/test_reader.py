@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.cache import CHUNK, Reader, shared_chunks
+from tasteshift.decoders.reader import CHUNK, Reader, shared_chunks
 from tasteshift.decoders.smollm2 import early_exit
 from tasteshift.decoders.tree import make_tree
 

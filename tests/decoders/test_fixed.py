@@ -1,0 +1,161 @@
+"""Passes of fixed shapes, on any device, against passes that read just what is asked for."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasteshift.decoders import DECODERS, fixed, make_decoder, reader
+from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.fixed import Shape, power_of_two
+from tasteshift.decoders.reader import CHUNK, Reader
+from tasteshift.decoders.smollm2 import early_exit
+from tasteshift.decoders.together import together
+from tasteshift.decoders.tree import make_tree
+from tasteshift.records import Generation
+
+PROMPTS = ((1, 2, 3), (4,), tuple(range(1, 25)) * 6, (7, 7, 7, 7, 7), (9, 8, 7, 6))
+LIMITS = (20, 7, 40, 0, 31)
+
+
+@pytest.fixture
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read in fixed shapes on the CPU too."""
+    monkeypatch.setattr(reader, "has_fixed_shapes", lambda model: True)
+
+
+@pytest.fixture
+def shapes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
+    """Texts, rows and rows scored of every shape that is laid out."""
+    found: list[tuple[int, int, int]] = []
+    lay_out = Shape.__init__
+
+    def noting(self, forward, cache, rows, last) -> None:
+        found.append((cache.texts, rows, last))
+        lay_out(self, forward, cache, rows, last)
+
+    monkeypatch.setattr(Shape, "__init__", noting)
+    return found
+
+
+def tasks(pair: ModelPair, name: str, temperature: float) -> list[partial[Generation]]:
+    return [
+        partial(make_decoder(name, pair, temperature=temperature).generate, prompt, limit, seed)
+        for seed, (prompt, limit) in enumerate(zip(PROMPTS, LIMITS, strict=True))
+    ]
+
+
+def same(ones: list[Generation], others: list[Generation]) -> None:
+    assert [one.tokens for one in ones] == [other.tokens for other in others]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("name", DECODERS.names())
+def test_every_decoder_writes_the_same_alone_and_together(
+    pair: ModelPair, name: str, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = [task() for task in tasks(pair, name, temperature)]
+    monkeypatch.setattr(reader, "has_fixed_shapes", lambda model: True)
+    same(free, [task() for task in tasks(pair, name, temperature)])
+    side_by_side = tasks(pair, name, temperature)
+    for _ in range(2):  # the second time over caches that are kept
+        same(free, together(side_by_side))
+    same(free, together(side_by_side[::-1])[::-1])
+
+
+def test_a_draft_that_is_part_of_its_target(llama, everywhere: None) -> None:
+    target = llama(5, layers=3)
+    pair = ModelPair(target, early_exit(target, 2), None, "exit")
+    alone = [task() for task in tasks(pair, "exact-dynamic", 0.9)]
+    same(alone, together(tasks(pair, "exact-dynamic", 0.9)))
+
+
+def test_one_model_may_be_target_and_draft(twins: ModelPair, everywhere: None) -> None:
+    alone = [task() for task in tasks(twins, "mcsd", 0.0)]
+    same(alone, together(tasks(twins, "mcsd", 0.0)))
+
+
+def test_shapes_are_few_and_kept(
+    llama, everywhere: None, shapes: list[tuple[int, int, int]]
+) -> None:
+    """Rows are powers of two, whatever is asked for, and a shape is laid out once a cache."""
+    pair = ModelPair(llama(1), llama(2, layers=1), None, "small")
+    decoder = make_decoder("exact-dynamic", pair)
+    for limit in (30, 40, 50):
+        decoder.generate(PROMPTS[0], limit)
+    assert all(count == power_of_two(count) for shape in shapes for count in shape)
+    known = len(shapes)
+    assert 2 < known <= 16
+    decoder.generate(PROMPTS[0], 50)
+    assert len(shapes) == known
+    assert {texts for texts, _, _ in shapes} == {1}
+    del shapes[:]
+    for texts in (5, 8, 6):
+        plain = [make_decoder("autoregressive", pair) for _ in range(texts)]
+        together([partial(one.generate, (5, n), 9) for n, one in enumerate(plain)])
+    assert shapes == [(8, 2, 1), (8, 1, 1)]
+
+
+def test_a_shape_always_runs_over_the_same_tensors(pair: ModelPair, everywhere: None) -> None:
+    """As a captured graph does: nothing that a pass reads or writes may move between passes."""
+    place = Reader(pair.target)
+    with torch.inference_mode():
+        place.begin((1, 2, 3), 40)
+        place.feed([4])
+        shape = place.own.shapes[1, 1]
+        buffers = [*shape.there, *(layer.keys for layer in place.own.layers)]
+        before = [buffer.data_ptr() for buffer in buffers]
+        place.commit([0])
+        place.feed([5])
+        place.begin((9, 9), 40)
+        place.feed([6])
+    assert place.own.shapes[1, 1] is shape
+    after = [*shape.there, *(layer.keys for layer in place.own.layers)]
+    assert [buffer.data_ptr() for buffer in after] == before
+
+
+def test_a_cache_that_grows_keeps_what_it_holds(pair: ModelPair, everywhere: None) -> None:
+    long = tuple(range(1, 31)) * 9
+    with torch.inference_mode():
+        grown, fresh = Reader(pair.target), Reader(pair.target)
+        grown.begin(long[: 2 * CHUNK + 3], 8)
+        slots = grown.own.slots
+        assert (grown.begin(long, 200) == fresh.begin(long, 200)).all()
+        assert grown.own.slots > slots
+        assert (grown.feed([4]) == fresh.feed([4])).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_any_course_of_guessing_reads_the_same(pair: ModelPair, data: st.DataObject) -> None:
+    """Trees, what is kept of them and what is fed next: two readers agree to rounding."""
+    readers = [Reader(pair.target) for _ in range(2)]
+    object.__setattr__(readers[1].own, "fixed", True)
+    with torch.inference_mode():
+        for one in readers:
+            one.begin((3, 1, 4), 60)
+        for _ in range(data.draw(st.integers(1, 4))):
+            tree = make_tree(data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3)))
+            tokens = np.array(
+                data.draw(st.lists(st.integers(0, 30), min_size=len(tree), max_size=len(tree)))
+            )
+            free, padded = (one.feed(tokens, tree.depths, tree.sees) for one in readers)
+            assert np.abs(free - padded).max() <= 1e-5 * np.abs(free).max()
+            node, path = 0, [0]
+            while children := tree.children(node):
+                if not data.draw(st.booleans()):
+                    break
+                node = data.draw(st.sampled_from(list(children)))
+                path.append(node)
+            for one in readers:
+                one.commit(path)
+
+
+def test_only_a_gpu_asks_for_fixed_shapes(pair: ModelPair) -> None:
+    assert not fixed.has_fixed_shapes(pair.target)
+    assert not Reader(pair.target).own.fixed
