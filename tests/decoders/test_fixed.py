@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tasteshift.decoders import DECODERS, fixed, make_decoder, reader
 from tasteshift.decoders.base import ModelPair
@@ -117,6 +118,38 @@ def test_a_shape_always_runs_over_the_same_tensors(pair: ModelPair, everywhere: 
     assert place.own.shapes[1, 1] is shape
     after = [*shape.there, *(layer.keys for layer in place.own.layers)]
     assert [buffer.data_ptr() for buffer in after] == before
+
+
+def test_a_pass_can_be_captured(pair: ModelPair, everywhere: None) -> None:
+    """The same kernels over the same shapes every time, and none whose result the host must see."""
+    place = Reader(pair.target)
+    with torch.inference_mode():
+        place.begin((1, 2, 3), 40)
+        place.feed([4, 5, 6], [0, 1, 1], np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1]], dtype=bool))
+        place.commit([0, 2])
+        run = place.own.shapes[4, 4].run
+        passes = []
+        for _ in range(2):
+            with Kernels() as kernels:
+                run()
+            passes.append(kernels.started)
+    assert passes[0] == passes[1]
+    assert len(passes[0]) > 20
+    asking = {"_local_scalar_dense", "nonzero", "is_nonzero", "item", "masked_select"}
+    assert not asking & {name.split(".")[1] for name, *_ in passes[0]}
+
+
+class Kernels(TorchDispatchMode):
+    """Notes every kernel that is started, with the shapes that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[tuple[object, ...]] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        shapes = [tuple(one.shape) for one in args if isinstance(one, torch.Tensor)]
+        self.started.append((str(func), *shapes))
+        return func(*args, **(kwargs or {}))
 
 
 def test_a_cache_that_grows_keeps_what_it_holds(pair: ModelPair, everywhere: None) -> None:

@@ -1,0 +1,51 @@
+"""On a GPU, where there is one: captured passes write what the CPU writes, and leave no memory."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+
+from tasteshift.decoders import DECODERS, make_decoder
+from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.reader import Reader
+from tasteshift.decoders.together import together
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+PROMPTS = ((1, 2, 3), (4,), tuple(range(1, 25)) * 6, (7, 7, 7, 7, 7), (9, 8, 7, 6))
+
+
+@pytest.fixture(scope="module")
+def there(llama) -> ModelPair:
+    """The pair `pair`, on the GPU."""
+    models = [copy.deepcopy(one).cuda() for one in (llama(1), llama(2, layers=1))]
+    return ModelPair(*models, None, "small")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("name", DECODERS.names())
+def test_every_decoder_writes_what_it_writes_on_a_cpu(
+    pair: ModelPair, there: ModelPair, name: str, temperature: float
+) -> None:
+    assert Reader(there.target).own.fixed
+    texts = []
+    for one in (pair, there):
+        tasks = [
+            partial(make_decoder(name, one, temperature=temperature).generate, prompt, 30, seed)
+            for seed, prompt in enumerate(PROMPTS)
+        ]
+        texts += [[task().tokens for task in tasks], [text.tokens for text in together(tasks)]]
+    assert texts[0] == texts[1] == texts[2] == texts[3]
+
+
+def test_memory_does_not_grow(there: ModelPair) -> None:
+    decoder = make_decoder("exact-dynamic", there, temperature=0.7)
+    for seed in range(20):
+        decoder.generate(PROMPTS[2], 40, seed)
+    held = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
+    for seed in range(20, 1000):
+        decoder.generate(PROMPTS[seed % 5], 10, seed)
+    assert (torch.cuda.memory_allocated(), torch.cuda.memory_reserved()) <= held
