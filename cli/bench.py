@@ -113,7 +113,6 @@ def bench_decoders(
     from dataclasses import replace
 
     from ..decoders import load_pair
-    from ..decoders.guessing.measuring import with_profile
     from ..decoders.inflation import inflated
     from ..decoders.sampling import Sampling
     from ..suites.bench.contenders import TUNING_PROMPTS
@@ -126,7 +125,7 @@ def bench_decoders(
     for heat in temperature or ():
         Sampling(heat)
     models = load_pair(pair, device=device, dtype=dtype)
-    models = with_profile(inflated(models, inflate)) if inflate else models
+    models = inflated(models, inflate) if inflate else models
     given = {}
     with progress("recording prompts", len(workload or WORKLOADS)) as tick:
         for name in workload or WORKLOADS:

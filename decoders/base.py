@@ -7,10 +7,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,9 +22,6 @@ from ..records import Generation, Round
 from .reader import Reader, context_of
 from .sampling import Sampling, Stream, draw, whole
 
-if TYPE_CHECKING:
-    from .guessing.profile import Profile
-
 
 @dataclass(frozen=True)
 class ModelPair:
@@ -35,7 +32,8 @@ class ModelPair:
     name           what the pair is called in a run's identity
     fingerprint    SHA-256 of the file and recipe that the weights come from, where the loader
                    knows them; else `hash` reads the weights themselves
-    profile        what its passes cost here, where that was measured (`guessing.measuring`)
+    timed          whether a decoder that plans may time its passes, where no profile is stored;
+                   loaders say so
 
     Raises InputError where the vocabularies differ or an attention layer sees less than the
     whole context (a tree mask would give it more).
@@ -46,7 +44,7 @@ class ModelPair:
     tokenizer: PreTrainedTokenizerBase | None
     name: str
     fingerprint: str = ""
-    profile: Profile | None = field(default=None, repr=False, compare=False)
+    timed: bool = False
 
     def __post_init__(self) -> None:
         sizes = [model.config.get_text_config().vocab_size for model in (self.target, self.draft)]
@@ -214,6 +212,12 @@ class Decoder(ABC):
             seconds=ended - started,
             first_token_seconds=text.first_token_at - started if text.tokens else 0.0,
         )
+
+    def forget(self) -> None:
+        """Read the next prompt from its start; what is written does not depend on it."""
+        for part in vars(self).values():
+            if isinstance(part, Reader):
+                part.forget()
 
     def choose(self, logits: NDArray[np.float32], stream: Stream, position: int) -> int:
         """The target's own token at `position`: argmax p / E with the noise that belongs there."""

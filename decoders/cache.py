@@ -7,6 +7,7 @@ nothing, and costs a GPU nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 from weakref import ReferenceType
@@ -19,31 +20,47 @@ GRAIN = 256
 """Caches grow in steps of so many slots."""
 
 
+@dataclass
+class Aim:
+    """Where the next pass writes and looks.
+
+    texts  that the cache holds
+    slots  of each
+    where  the slots that rows go to: next to each other (a slice), or (texts, rows)
+    reach  so many slots may be seen
+    """
+
+    texts: int
+    slots: int
+    where: slice | torch.Tensor
+    reach: int
+
+
 class TreeLayer(StaticLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of one layer, (texts, heads, slots, head size), allocated once."""
+    """Keys and values of one layer, (texts, heads, slots, head size)."""
 
     keys: torch.Tensor
     values: torch.Tensor
 
-    def __init__(self, cache: KVCache) -> None:
-        super().__init__(max_cache_len=cache.slots)
-        self.cache = cache
+    def __init__(self, aim: Aim) -> None:
+        super().__init__(max_cache_len=0)
+        self.aim = aim
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Allocate the slots, with the type and device of the first keys that arrive."""
-        rows = (*key_states.shape[:2], self.cache.slots)
-        self.keys = key_states.new_zeros((*rows, key_states.shape[-1]))
-        self.values = value_states.new_zeros((*rows, value_states.shape[-1]))
+        for name, states in (("keys", key_states), ("values", value_states)):
+            _, heads, _, size = states.shape
+            setattr(self, name, states.new_zeros((self.aim.texts, heads, self.aim.slots, size)))
         self.dtype, self.device = key_states.dtype, key_states.device
         self.is_initialized = True
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write rows where the cache says; returns views of the slots that they may see."""
+        """Write rows where the pass aims; returns views of the slots that they may see."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        where, reach = self.cache.where, self.cache.reach
+        where, reach = self.aim.where, self.aim.reach
         for held, states in ((self.keys, key_states), (self.values, value_states)):
             if isinstance(where, slice):
                 held[:, :, where] = states
@@ -53,6 +70,7 @@ class TreeLayer(StaticLayer):  # type: ignore[no-untyped-call]
 
     def grow(self, slots: int) -> None:
         """Make room for more; what is held stays where it is."""
+        self.max_cache_len = slots
         if self.is_initialized:
             for name in ("keys", "values"):
                 held = getattr(self, name)
@@ -63,55 +81,55 @@ class TreeLayer(StaticLayer):  # type: ignore[no-untyped-call]
     def copy(self, text: int, other: TreeLayer, theirs: int, slots: int) -> None:
         """Hold for one text the first slots that another layer holds for one of its own."""
         if not self.is_initialized:
-            shape = (self.cache.texts, *other.keys.shape[1:])
-            self.lazy_initialization(other.keys.new_empty(shape), other.values.new_empty(shape))
+            self.lazy_initialization(other.keys, other.values)
         self.keys[text, :, :slots] = other.keys[theirs, :, :slots]
         self.values[text, :, :slots] = other.values[theirs, :, :slots]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Columns that the next pass attends to, and where they start."""
-        return self.cache.reach, 0
+        return self.aim.reach, 0
 
     def get_seq_length(self) -> int:
         """Slots in use before the pass, where they are in the text's order."""
-        where = self.cache.where
-        return where.start if isinstance(where, slice) else self.cache.reach - where.shape[-1]
+        where = self.aim.where
+        return where.start if isinstance(where, slice) else self.aim.reach - where.shape[-1]
 
 
 class KVCache:
     """What one model holds of one text, or of several that are read together.
 
-    texts   how many
-    slots   of each; the last of them is where passes of a fixed shape write what nobody sees
+    The last slot of each text is where passes of a fixed shape write what nobody sees.
+
     fixed   whether it is read in passes of fixed shapes (see `fixed`)
     device  where its tensors are
-    where   set for a pass: the slots its rows are written to, next to each other (a slice) or
-            (texts, rows)
-    reach   set for a pass: so many slots may be seen
-    shapes  passes of fixed shape over these very tensors, by shape
+    shapes  passes of fixed shape over these very tensors, by rows read and rows scored
     owners  who wrote each text last
     """
 
-    where: slice | torch.Tensor
-    reach: int
-
     def __init__(self, model: PreTrainedModel, texts: int = 1, fixed: bool = False) -> None:
-        self.texts, self.slots, self.fixed = texts, 0, fixed
+        self.fixed = fixed
         self.device = model.device
+        self.aim = Aim(texts, slots=0, where=slice(0), reach=0)
         count = model.config.get_text_config().num_hidden_layers
-        self.layers = [TreeLayer(self) for _ in range(count)]
+        self.layers = [TreeLayer(self.aim) for _ in range(count)]
         self.shapes: dict[tuple[int, int], Any] = {}
         self.owners: list[ReferenceType[Any] | None] = [None] * texts
         self._lock = Lock()
+
+    @property
+    def slots(self) -> int:
+        """Of each text."""
+        return self.aim.slots
 
     def reserve(self, slots: int) -> None:
         """Have room for so many tokens and guesses of each text."""
         with self._lock:
             if self.slots <= slots:
-                self.slots = (slots // GRAIN + 1) * GRAIN
+                enough = (slots // GRAIN + 1) * GRAIN
                 self.shapes.clear()
                 for layer in self.layers:
-                    layer.grow(self.slots)
+                    layer.grow(enough)
+                self.aim.slots = enough
 
     def copy(self, text: int, other: KVCache, theirs: int, slots: int) -> None:
         """Hold for one text the first slots of a text of another cache, in as many layers."""

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .base import ModelPair, Transcript
+from .guessing.costs import chosen
 from .guessing.drafting import Drafting
 from .guessing.growth import Growth, Node
 from .guessing.knowledge import ASKED, Knowledge
 from .guessing.planning import best_chain, best_size
-from .guessing.profile import Profile, chosen
+from .guessing.profile import Profile
 from .passes import host
 from .reader import CHUNK
 from .rounds import Guesses, TreeDecoder

@@ -11,7 +11,8 @@ pass; without a GPU the same pass over the same buffers runs as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +20,12 @@ from transformers import PreTrainedModel
 
 from .cache import KVCache
 from .forward import Forward, Pass, Read, is_plain_llama
-
-if TYPE_CHECKING:
-    from .passes import Want
+from .wants import Told, Want
 
 WARMING = 3
 """Passes before one is captured, in which libraries settle on their kernels."""
+
+_one_at_a_time = Lock()
 
 
 def has_fixed_shapes(model: PreTrainedModel) -> bool:
@@ -32,20 +33,27 @@ def has_fixed_shapes(model: PreTrainedModel) -> bool:
     return model.device.type == "cuda" and is_plain_llama(model)
 
 
-def read_fixed(forward: Forward, cache: KVCache, wants: Sequence[Want]) -> list[Read]:
-    """One pass for all texts of a cache, of which those in `wants` have something to read."""
+def read_fixed(forward: Forward, cache: KVCache, wants: Sequence[Want]) -> list[Told]:
+    """One pass for all texts of a cache, of which those in `wants` have something to read.
+
+    Captured passes share their memory, so what one says is copied before the next begins.
+    """
     rows = power_of_two(max(len(want.tokens) for want in wants))
     last = power_of_two(max(want.last or len(want.tokens) for want in wants))
-    if (rows, last) not in cache.shapes:
-        cache.shapes[rows, last] = Shape(forward, cache, rows, last)
-    logits, hidden = cache.shapes[rows, last].read(wants)
-    return [
-        (
-            logits[want.text, -(want.last or len(want.tokens)) :],
-            hidden[want.text, -len(want.tokens) :],
-        )
-        for want in wants
-    ]
+    with _one_at_a_time:
+        shape = cache.shapes.get((rows, last))
+        if shape is None or shape.forward is not forward:
+            shape = cache.shapes[rows, last] = Shape(forward, cache, rows, last)
+        logits, hidden = shape.read(wants)
+        return [
+            Told(
+                logits[want.text, -(want.last or len(want.tokens)) :].float().cpu().numpy(),
+                hidden[want.text, -len(want.tokens) :].float().cpu().numpy()
+                if want.hidden
+                else None,
+            )
+            for want in wants
+        ]
 
 
 def power_of_two(count: int) -> int:
@@ -56,25 +64,28 @@ def power_of_two(count: int) -> int:
 class Shape:
     """The buffers of one shape, and the pass over them.
 
+    forward  what makes the pass; kept, for its weights are what a captured pass reads
     numbers  (3, texts, rows) tokens, positions and slots to write to
     mask     (texts, rows, slots)
     """
 
     def __init__(self, forward: Forward, cache: KVCache, rows: int, last: int) -> None:
-        self.numbers = np.zeros((3, cache.texts, rows), dtype=np.int64)
-        self.mask = np.zeros((cache.texts, rows, cache.slots), dtype=np.bool_)
+        texts, slots = cache.aim.texts, cache.slots
+        self.forward = forward
+        self.numbers = np.zeros((3, texts, rows), dtype=np.int64)
+        self.mask = np.zeros((texts, rows, slots), dtype=np.bool_)
         self._blank()
         self.there = [
             torch.from_numpy(table).to(cache.device) for table in (self.numbers, self.mask)
         ]
-        numbers, mask = self.there
-        one = Pass(numbers[0], numbers[1], mask, cache, numbers[2], cache.slots, last)
+        (ids, positions, where), mask = self.there
+        one = Pass(ids, positions, mask, cache.layers, cache.aim, where, slots, last)
         self.run = captured(lambda: forward([one])[0], cache.device)
 
     def read(self, wants: Sequence[Want]) -> Read:
         """Logits (texts, last, vocabulary) and hidden states (texts, rows, hidden size).
 
-        They are overwritten by the next pass; of padding they say nothing.
+        Of padding they say nothing.
         """
         self._blank()
         for want in wants:
@@ -93,27 +104,57 @@ class Shape:
         self.mask[:, :, 0] = True
 
 
-_pools: dict[torch.device, Any] = {}
-"""Memory that all graphs of a device work in, one at a time."""
+class Studio(NamedTuple):
+    """What captures on a device share.
+
+    pool    memory that all graphs work in
+    stream  that they are captured on
+    keeper  a graph that is kept for good: a pool of which no graph is left cannot be used again
+    """
+
+    pool: Any
+    stream: torch.cuda.Stream
+    keeper: torch.cuda.CUDAGraph
+
+
+_studios: dict[torch.device, Studio] = {}
 
 
 def captured(work: Callable[[], Read], device: torch.device) -> Callable[[], Read]:
     """What does the same: on a GPU a graph of its kernels, which writes to the same tensors."""
     if device.type != "cuda":
         return work
-    aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(aside):
+    studio = studio_of(device)
+    studio.stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(studio.stream):
         for _ in range(WARMING):
             work()
-    torch.cuda.current_stream(device).wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    pool = _pools.setdefault(device, torch.cuda.graph_pool_handle())
-    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-        read = work()
+    torch.cuda.current_stream(device).wait_stream(studio.stream)
+    graph, read = recorded(work, studio.pool, studio.stream)
 
     def replay() -> Read:
         graph.replay()
         return read
 
     return replay
+
+
+def studio_of(device: torch.device) -> Studio:
+    """The device's, set up when it is first asked for."""
+    if device not in _studios:
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        pool = torch.cuda.graph_pool_handle()
+        speck = torch.zeros(1, device=device)
+        keeper, _ = recorded(lambda: (speck.add_(1), speck), pool, stream)
+        _studios[device] = Studio(pool, stream, keeper)
+    return _studios[device]
+
+
+def recorded(
+    work: Callable[[], Read], pool: Any, stream: torch.cuda.Stream
+) -> tuple[torch.cuda.CUDAGraph, Read]:
+    """The kernels of `work` as a graph, and what it returns, which a replay writes anew."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        read = work()
+    return graph, read

@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
 from transformers.cache_utils import Cache
 
-from .cache import KVCache
+from .cache import Aim, TreeLayer
 from .linear import Product, product_with
 
 
@@ -27,22 +27,23 @@ class Pass(NamedTuple):
 
     ids, positions  (texts, rows)
     mask            (texts, rows, reach), whether a row attends to a slot; None: to all
-    cache           where keys and values are held
-    where, reach    as in KVCache: the slots that the rows go to, and how many may be seen
+    layers, aim     those of the cache
+    where, reach    as in Aim: the slots that the rows go to, and how many may be seen
     last            how many of the last rows of each text to give logits of; 0 for all
     """
 
     ids: Tensor
     positions: Tensor
     mask: Tensor | None
-    cache: KVCache
+    layers: Sequence[TreeLayer]
+    aim: Aim
     where: slice | Tensor
     reach: int
     last: int
 
-    def aim(self) -> None:
-        """Tell the cache where the rows go."""
-        self.cache.where, self.cache.reach = self.where, self.reach
+    def take_aim(self) -> None:
+        """Tell the layers where the rows go."""
+        self.aim.where, self.aim.reach = self.where, self.reach
 
 
 Read = tuple[Tensor, Tensor]
@@ -77,7 +78,7 @@ def through_transformers(model: PreTrainedModel) -> Forward:
     known = ref(model)  # the pass is kept for as long as the model, which it must not keep alive
 
     def forward(one: Pass) -> Read:
-        one.aim()
+        one.take_aim()
         mask = one.mask
         if mask is None:
             shape = (*one.ids.shape, one.reach)
@@ -88,7 +89,7 @@ def through_transformers(model: PreTrainedModel) -> Forward:
             input_ids=one.ids,
             attention_mask=mask[:, None],
             position_ids=one.positions,
-            past_key_values=Cache(layers=list(one.cache.layers)),
+            past_key_values=Cache(layers=list(one.layers)),
             use_cache=True,
             logits_to_keep=one.last,
             output_hidden_states=True,
@@ -149,7 +150,7 @@ def straight(model: PreTrainedModel) -> Forward:
         texts, rows = one.ids.shape
         turned = turned.view(texts, rows, heads + shared, size).transpose(1, 2)
         values = values.view(texts, rows, shared, size).transpose(1, 2)
-        held = one.cache.layers[layer].update(turned[:, heads:], values)
+        held = one.layers[layer].update(turned[:, heads:], values)
         asked = turned[:, :heads].reshape(texts, shared, group * rows, size)
         taken = functional.scaled_dot_product_attention(asked, *held, attn_mask=mask)
         taken = taken.view(texts, heads, rows, size).transpose(1, 2)
@@ -157,7 +158,7 @@ def straight(model: PreTrainedModel) -> Forward:
 
     def forward(passes: Sequence[Pass]) -> list[Read]:
         for one in passes:
-            one.aim()
+            one.take_aim()
         masks = [
             None if one.mask is None else one.mask[:, None].repeat(1, 1, group, 1) for one in passes
         ]
@@ -189,7 +190,7 @@ def straight(model: PreTrainedModel) -> Forward:
         wanted = [part[:, -one.last :] for one, part in zip(passes, hidden, strict=True)]
         scores = head(_end_to_end([part.flatten(0, 1) for part in wanted]))
         each = _apart(scores, [part.shape[0] * part.shape[1] for part in wanted])
-        logits = [rows.view(*part.shape[:2], -1) for rows, part in zip(each, wanted, strict=True)]
+        logits = [one.view(*part.shape[:2], -1) for one, part in zip(each, wanted, strict=True)]
         return list(zip(logits, hidden, strict=True))
 
     return forward

@@ -67,7 +67,7 @@ def inflated(pair: ModelPair, size: str) -> ModelPair:
         target=target,
         name=f"{pair.name} inflated to {billions:.2f} B",
         fingerprint=recipe and hashlib.sha256(recipe.encode()).hexdigest(),
-        profile=None,
+        timed=True,
     )
 
 

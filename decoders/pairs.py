@@ -24,7 +24,6 @@ from ..errors import InputError
 from . import PAIRS, reduced
 from .base import ModelPair
 from .forward import forget
-from .guessing.measuring import with_profile
 from .reader import Reader
 from .tree import make_tree
 
@@ -55,7 +54,7 @@ def load(pair: str | ModelPair, device: str, dtype: str = "float32") -> ModelPai
             loaded = from_transformers(pair, place, TYPES[dtype])
         else:
             loaded = rounded(PAIRS.get(pair)(place), TYPES[dtype])
-        _loaded[key] = with_profile(loaded)
+        _loaded[key] = replace(loaded, timed=True)
     return _loaded[key]
 
 

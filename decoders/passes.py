@@ -1,4 +1,4 @@
-"""What a text wants read, and who reads it: a pass of its own, or one that others share.
+"""Who makes the passes that texts want: each text its own, or one that others share.
 
 Decoders ask for passes and do not know how they are made. By itself a text is read alone;
 `together` gathers what several want.
@@ -9,40 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from .cache import KVCache
 from .fixed import read_fixed
-from .forward import Pass, Read, forward_of
-
-if TYPE_CHECKING:
-    from .reader import Reader
-
-
-class Want(NamedTuple):
-    """Rows of one text to be read.
-
-    cache, text        where its keys are, and which of the cache's texts it is
-    tokens, positions  (rows,)
-    where              (rows,) slots to write to, rising
-    mask               (rows, reach), whether a row attends to a slot; None: to all
-    reach              slots that may be seen
-    last               how many of the last rows to give logits of; 0 for all
-    """
-
-    cache: KVCache
-    text: int
-    tokens: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    where: NDArray[np.int64]
-    mask: NDArray[np.bool_] | None
-    reach: int
-    last: int
+from .forward import Pass, forward_of
+from .wants import Told, Want
 
 
 class Host(Protocol):
@@ -53,11 +28,14 @@ class Host(Protocol):
 
     texts: int
 
-    def home(self, reader: Reader) -> tuple[KVCache, int]:
-        """The cache that a reader's text is to be held in, and which of its texts it is."""
+    def home(self, model: PreTrainedModel, own: KVCache) -> tuple[KVCache, int]:
+        """The cache that a text is to be held in, and which of its texts it is.
 
-    def read(self, model: PreTrainedModel, want: Want) -> Read:
-        """Logits (rows asked for, vocabulary), and what the head read: (rows, hidden size)."""
+        own  the cache of whoever asks, which is this text's alone
+        """
+
+    def read(self, model: PreTrainedModel, want: Want) -> Told:
+        """A pass over what one text wants, once it can be had."""
 
 
 class Alone:
@@ -65,11 +43,11 @@ class Alone:
 
     texts = 1
 
-    def home(self, reader: Reader) -> tuple[KVCache, int]:
-        """The reader's own cache."""
-        return reader.own, 0
+    def home(self, model: PreTrainedModel, own: KVCache) -> tuple[KVCache, int]:
+        """The text's own cache."""
+        return own, 0
 
-    def read(self, model: PreTrainedModel, want: Want) -> Read:
+    def read(self, model: PreTrainedModel, want: Want) -> Told:
         """One pass for one text."""
         return answers(model, [want])[0]
 
@@ -92,15 +70,22 @@ def hosted(by: Host) -> Iterator[None]:
         _host.reset(before)
 
 
-def answers(model: PreTrainedModel, wants: Sequence[Want]) -> list[Read]:
-    """What each of the texts wants of one model; each sees its own keys alone.
+def answers(model: PreTrainedModel, wants: Sequence[Want]) -> list[Told]:
+    """What one model says of what each of the texts wants; each sees its own keys alone.
 
     All rows take one pass; where they have a fixed shape, one for each of the caches.
     """
     forward = forward_of(model)
     if not wants[0].cache.fixed:
-        return [(logits[0], hidden[0]) for logits, hidden in forward([*map(as_it_is, wants)])]
-    found: dict[int, Read] = {}
+        reads = forward([as_it_is(want) for want in wants])
+        return [
+            Told(
+                logits[0].float().cpu().numpy(),
+                hidden[0].float().cpu().numpy() if want.hidden else None,
+            )
+            for want, (logits, hidden) in zip(wants, reads, strict=True)
+        ]
+    found: dict[int, Told] = {}
     for cache in {id(want.cache): want.cache for want in wants}.values():
         mine = [index for index, want in enumerate(wants) if want.cache is cache]
         found.update(zip(mine, read_fixed(forward, cache, [wants[i] for i in mine]), strict=True))
@@ -119,7 +104,8 @@ def as_it_is(want: Want) -> Pass:
         torch.from_numpy(want.tokens)[None].to(device),
         torch.from_numpy(want.positions)[None].to(device),
         None if want.mask is None else torch.from_numpy(want.mask)[None].to(device),
-        want.cache,
+        want.cache.layers,
+        want.cache.aim,
         where,
         want.reach,
         want.last,

@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 
 from .cache import KVCache
 from .fixed import has_fixed_shapes
-from .passes import Want, host
+from .passes import host
+from .wants import Want
 
 CHUNK = 64
 """Tokens per prefill pass. Chunks start at multiples of it, so a chunk that is read again has
@@ -50,7 +51,7 @@ class Reader:
         room  slots that this text needs behind the prompt: new tokens and one tree of guesses
 
         Whole chunks that the last prompt began with too are still in the cache and are not
-        read again; the bits are those of a fresh cache.
+        read again; the bits are those of a fresh cache (of as many slots, in fixed shapes).
         """
         self._settle(len(prompt) + room)
         shared = shared_chunks(self._chunks, prompt)
@@ -74,7 +75,7 @@ class Reader:
         """
         kept = np.flatnonzero(other._seen)
         self._settle(max(other.committed + room, kept[-1] + 1))
-        self._chunks = ()
+        self.forget()
         self._cache.copy(self._text, other._cache, other._text, kept[-1] + 1)
         self._keep(kept)
 
@@ -115,14 +116,14 @@ class Reader:
             mask,
             reach,
             logits,
+            self.keep_hidden,
         )
         started = perf_counter()
-        scores, hidden = host().read(self.model, want)
-        if self.keep_hidden:
-            self.hidden = hidden.float().cpu().numpy()
-        rows: NDArray[np.float32] = scores.float().cpu().numpy()
+        told = host().read(self.model, want)
         self.seconds += perf_counter() - started
-        return rows
+        if told.hidden is not None:
+            self.hidden = told.hidden
+        return told.logits
 
     def commit(self, guesses: Sequence[int]) -> None:
         """Keep these guesses (rows since the last commit, in the text's order); drop the rest."""
@@ -134,14 +135,18 @@ class Reader:
         self._guesses = self._guesses[:0]
         self.committed += len(kept)
 
+    def forget(self) -> None:
+        """Read the next prompt from its start, whatever was read before."""
+        self._chunks = ()
+
     def _settle(self, slots: int) -> None:
         """Move to where this thread's passes find what they read, and have room there."""
-        cache, text = host().home(self)
-        owner = cache.owners[text]
-        if cache is not self._cache or owner is None or owner() is not self:
-            self._chunks = ()
+        cache, text = host().home(self.model, self.own)
+        owner, place = cache.owners[text], (cache, text)
+        if place != (self._cache, self._text) or owner is None or owner() is not self:
+            self.forget()
             cache.owners[text] = ref(self)
-        self._cache, self._text = cache, text
+        self._cache, self._text = place
         cache.reserve(slots)
 
     def _keep(self, kept: NDArray[np.int64]) -> None:

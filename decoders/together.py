@@ -14,18 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from typing import TypeVar
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import torch
 from transformers import PreTrainedModel
 
 from .cache import KVCache
 from .fixed import power_of_two
-from .forward import Read
-from .passes import Want, answers, hosted
-from .reader import Reader
+from .passes import answers, hosted
+from .wants import Told, Want
 
 T = TypeVar("T")
 
@@ -60,6 +59,7 @@ def together(tasks: Sequence[Callable[[], T]]) -> list[T]:
         thread.start()
     for thread in threads:
         thread.join()
+    meeting.give_back()
     for number in sorted(errors):
         raise errors[number]
     return [results[number] for number in range(len(tasks))]
@@ -71,7 +71,7 @@ class Wish:
 
     model: PreTrainedModel
     want: Want
-    read: Read | None = None
+    told: Told | None = None
     error: Exception | None = None
 
 
@@ -79,31 +79,37 @@ class Seat:
     """The host of one text's thread."""
 
     def __init__(self, meeting: Meeting, number: int) -> None:
-        self._meeting, self._number = meeting, number
         self.texts = meeting.texts
-        self._readers: dict[int, list[Reader]] = {}
+        self._meeting, self._number = meeting, number
+        self._known: dict[int, list[ReferenceType[KVCache]]] = {}
 
-    def home(self, reader: Reader) -> tuple[KVCache, int]:
-        """The reader's own cache, or one that holds a text of each seat and is read at once."""
-        if not reader.own.fixed:
-            return reader.own, 0
-        mine = self._readers.setdefault(id(reader.model), [])
-        if reader not in mine:
-            mine.append(reader)
-        return self._meeting.cache(reader.model, mine.index(reader)), self._number
+    def home(self, model: PreTrainedModel, own: KVCache) -> tuple[KVCache, int]:
+        """The text's own cache, or one that holds a text of each seat and is read at once."""
+        if not own.fixed:
+            return own, 0
+        known = [one for one in self._known.get(id(model), []) if one() is not None]
+        if not any(one() is own for one in known):
+            known.append(ref(own))
+        self._known[id(model)] = known
+        turn = next(turn for turn, one in enumerate(known) if one() is own)
+        return self._meeting.cache(model, turn), self._number
 
-    def read(self, model: PreTrainedModel, want: Want) -> Read:
+    def read(self, model: PreTrainedModel, want: Want) -> Told:
         """A pass once all others wait too."""
         return self._meeting.read(self._number, model, want)
 
 
-_caches: WeakKeyDictionary[PreTrainedModel, dict[tuple[int, int], KVCache]] = WeakKeyDictionary()
+_free: WeakKeyDictionary[PreTrainedModel, dict[tuple[int, int], KVCache]] = WeakKeyDictionary()
+"""Caches of the last meeting that read a model, with the passes that were captured over them."""
+
+_desk = Lock()
 
 
 class Meeting:
     """Where texts meet that wait for a pass.
 
-    working  texts that neither wait nor have ended
+    texts    how many there are
+    working  those that neither wait nor have ended
     waiting  the wishes of those that wait, by number of the text
     """
 
@@ -113,20 +119,29 @@ class Meeting:
         self.waiting: dict[int, Wish] = {}
         self._door = Condition()
         self._sizes: dict[int, int] = {}
+        self._caches: WeakKeyDictionary[PreTrainedModel, dict[tuple[int, int], KVCache]] = (
+            WeakKeyDictionary()
+        )
 
     def cache(self, model: PreTrainedModel, turn: int) -> KVCache:
-        """The cache of all texts' readers that are number `turn` of their text on this model.
+        """The cache of all texts that are a text's number `turn` on this model.
 
-        It is kept for the next meeting of as many, with the passes that were captured over it.
+        It is this meeting's alone until it is given back.
         """
-        size = power_of_two(self.texts)
-        with self._door:
-            known = _caches.setdefault(model, {})
-            if (size, turn) not in known:
-                known[size, turn] = KVCache(model, size, fixed=True)
-            return known[size, turn]
+        key = power_of_two(self.texts), turn
+        with _desk:
+            mine = self._caches.setdefault(model, {})
+            if key not in mine:
+                known = _free.get(model, {})
+                mine[key] = known.pop(key) if key in known else KVCache(model, key[0], fixed=True)
+            return mine[key]
 
-    def read(self, number: int, model: PreTrainedModel, want: Want) -> Read:
+    def give_back(self) -> None:
+        """Leave the caches to the next meeting; those of the last one are let go."""
+        with _desk:
+            _free.update(self._caches)
+
+    def read(self, number: int, model: PreTrainedModel, want: Want) -> Told:
         """A pass for text `number`, once all others wait too."""
         wish = Wish(model, want)
         with self._door:
@@ -135,11 +150,11 @@ class Meeting:
             self.waiting[number] = wish
             self.working -= 1
             self._serve()
-            self._door.wait_for(lambda: wish.read is not None or wish.error is not None)
-        if wish.read is None:
+            self._door.wait_for(lambda: wish.told is not None or wish.error is not None)
+        if wish.told is None:
             assert wish.error is not None
             raise wish.error
-        return wish.read
+        return wish.told
 
     def leave(self) -> None:
         """A text has ended."""
@@ -162,8 +177,8 @@ class Meeting:
         try:
             with torch.inference_mode():
                 found = answers(model, [wish.want for wish in wishes])
-            for wish, read in zip(wishes, found, strict=True):
-                wish.read = read
+            for wish, told in zip(wishes, found, strict=True):
+                wish.told = told
         except Exception as error:
             for wish in wishes:
                 wish.error = error

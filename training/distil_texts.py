@@ -109,7 +109,7 @@ def together(
     def read(tokens: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         end = mask.shape[-1]
         slots = slice(end - tokens.shape[1], end)
-        one = Pass(tokens, positions, mask, cache, slots, end, last=1)
+        one = Pass(tokens, positions, mask, cache.layers, cache.aim, slots, end, last=1)
         logits, _ = forward_of(model)([one])[0]
         return logits[:, -1].float()
 

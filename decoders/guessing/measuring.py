@@ -1,6 +1,7 @@
 """Measuring what passes cost on the machine at hand, once for each device and shape of a pair.
 
-What was measured is kept between runs, so that a decoder drafts tomorrow as it does today.
+What was measured is kept between runs, so that a decoder drafts tomorrow as it does today. It is
+part of a run's identity; who wants the same on two machines gives a decoder its `profile`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import argparse
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -26,50 +27,75 @@ from ..base import ModelPair, torch_threads
 from ..fixed import has_fixed_shapes
 from ..reader import Reader
 from ..sampling import Sampling
-from .profile import ROWS, Profile, stored_profile
+from .profile import ROWS, Profile
+
+PASSES = 1
+"""Rises when the passes of the same models come to cost something else."""
 
 LONGEST = 20.0
-"""Seconds after which no further pass is timed, but for the first two of each size."""
+"""Seconds after which no size is timed again."""
 
 
-def with_profile(pair: ModelPair) -> ModelPair:
-    """The pair with a measured profile, found on disk or made now; as it is if one is stored.
+_known: dict[str, Profile] = {}
+
+
+def measured(pair: ModelPair) -> Profile:
+    """What passes of such a pair cost here: as found before in this process, on disk, or now.
 
     On a CPU one thread is timed, whatever a decoder will use: the ratios hardly depend on it.
+    Of several processes that measure at once the first to end is believed by all.
     """
-    if stored_profile(pair) is not None:
-        return pair
     facts = facts_of(pair)
     text = json.dumps(facts, sort_keys=True)
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
     path = folder() / "profiles" / f"{name}.json"
-    with suppress(OSError, ValueError, KeyError, TypeError, InputError):
-        return replace(pair, profile=Profile(**json.loads(path.read_text())["profile"]))
-    found = measure(pair, context=min(512, pair.context // 2), threads=1)
-    with suppress(OSError):
-        _write(path, {"profile": found.config(), "of": facts})
-    return replace(pair, profile=found)
+    if path.name not in _known:
+        found = _read(path)
+        if found is None:
+            found = measure(pair, context=min(256, pair.context // 2), threads=1)
+            _write(path, {"profile": found.config(), "of": facts})
+            found = _read(path) or found
+        _known[path.name] = found
+    return _known[path.name]
 
 
 def facts_of(pair: ModelPair) -> dict[str, Any]:
     """What decides the cost of a pass, as JSON values: shapes, type, device and torch."""
     device = pair.target.device
-    there = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    models = {"target": pair.target, "draft": pair.draft}
-    shapes = {
-        name: [model.config.get_text_config().to_diff_dict(), model.num_parameters()]
-        for name, model in models.items()
-    }
-    facts = {"device": there, "type": str(pair.target.dtype), "torch": torch.__version__}
-    read: dict[str, Any] = json.loads(json.dumps({**facts, **shapes}, default=str))
+    if device.type == "cuda":
+        there = torch.cuda.get_device_name(device)
+    else:
+        there = f"{device.type} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    shapes = [
+        [model.config.get_text_config().to_diff_dict(), model.num_parameters()]
+        for model in (pair.target, pair.draft)
+    ]
+    facts = {"passes": PASSES, "device": there, "type": str(pair.target.dtype), "models": shapes}
+    read: dict[str, Any] = json.loads(
+        json.dumps({**facts, "torch": torch.__version__}, default=str)
+    )
     return read
 
 
+def _read(path: Path) -> Profile | None:
+    with suppress(OSError, ValueError, KeyError, TypeError, InputError):
+        return Profile(**json.loads(path.read_text(encoding="utf-8"))["profile"])
+    return None
+
+
 def _write(path: Path, told: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(told, indent=2), encoding="utf-8")
-    os.replace(temporary, path)
+    """Keep it, where the disk allows that and nobody was quicker; what is broken is replaced."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(told, indent=2), encoding="utf-8")
+        try:
+            if _read(path) is None:
+                path.unlink(missing_ok=True)
+            with suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            temporary.unlink()
 
 
 def measure(
@@ -98,7 +124,7 @@ def measure(
             reader.begin(tuple(text[:context]), max(rows))
         begun = perf_counter()
         for turn in range(repeats + 1):
-            if turn > 1 and perf_counter() - begun > LONGEST:
+            if turn and perf_counter() - begun > LONGEST:
                 break
             for count in rows:
                 for name, reader in readers.items():
@@ -108,7 +134,7 @@ def measure(
                     if name == "draft":
                         torch.from_numpy(sampling.law(logits[-1])).topk(min(4, pair.vocabulary))
                     found.setdefault((name, count), []).append(perf_counter() - started)
-    cost = {key: round(1e3 * median(times[1:]), 3) for key, times in found.items()}
+    cost = {key: round(1e3 * median(times[1:] or times), 3) for key, times in found.items()}
     return Profile(
         rows=tuple(rows),
         target=tuple(max(cost["target", count], 1e-3) for count in rows),
@@ -118,7 +144,7 @@ def measure(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the profile of a pair, as `profile.STORED` has it."""
+    """Print the profile of a pair, as `costs.STORED` has it."""
     parser = argparse.ArgumentParser(description="measure what a pass of a pair's models costs")
     parser.add_argument("pair")
     parser.add_argument("--device", default="cpu")

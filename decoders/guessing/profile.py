@@ -1,23 +1,18 @@
 """What a pass costs: a table that is measured once, then a fixed part of a configuration.
 
 A decoder that looked at the clock while it decodes would give another tree on another day. So
-the cost of a pass over n rows is a table: stored for the pairs that ship on a CPU, measured when
-another pair is loaded (see `measuring`), or assumed from the sizes of the models. Only ratios
-matter.
+the cost of a pass over n rows is a table (see `costs` for whose it is). Only ratios matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import torch
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any
 
 from ...errors import InputError
-
-if TYPE_CHECKING:
-    from ..base import ModelPair
+from ..fixed import power_of_two
 
 ROWS = (1, 2, 4, 8, 16, 32, 64)
 """Rows per pass at which costs are measured."""
@@ -32,12 +27,10 @@ class Profile:
     draft   cost of a draft pass over so many rows and of ranking what it says next, > 0
     trust   how often the draft's best guess is expected to come true before a text has shown
             it, in (0, 1); it is not measured
-    steps   whether a pass over any number of rows is one over the next of `rows`, as passes of a
-            fixed shape are
+    steps   whether rows and texts are padded to powers of two, as in passes of a fixed shape
 
-    Beyond the given numbers, and without steps between them, costs are interpolated linearly; a
-    pass never costs less than one over fewer rows. Raises InputError for a table that says
-    nothing usable.
+    Between and beyond the given numbers costs are interpolated linearly, and a pass never costs
+    less than one over fewer rows. Raises InputError for a table that says nothing usable.
     """
 
     rows: tuple[int, ...]
@@ -66,85 +59,25 @@ class Profile:
 
     def of_target(self, most: int, texts: int = 1) -> list[float]:
         """Cost of a target pass over 0, 1, …, `most` rows of each text; 0 rows cost nothing."""
-        return _filled(self.rows, self.target, most * texts, self.steps)[::texts]
+        return list(_filled(self.rows, self.target, most, texts, self.steps))
 
     def of_draft(self, most: int, texts: int = 1) -> list[float]:
         """Cost of a draft pass over 0, 1, …, `most` rows of each text; 0 rows cost nothing."""
-        return _filled(self.rows, self.draft, most * texts, self.steps)[::texts]
+        return list(_filled(self.rows, self.draft, most, texts, self.steps))
 
 
-def _filled(rows: Sequence[int], costs: Sequence[float], most: int, steps: bool) -> list[float]:
-    """Costs at 0 … most: by the line between the two given sizes next to each, or the larger's."""
+@lru_cache(maxsize=64)
+def _filled(
+    rows: tuple[int, ...], costs: tuple[float, ...], most: int, texts: int, steps: bool
+) -> tuple[float, ...]:
+    """Costs at 0 … most rows of each text."""
+    rising = list(accumulate(costs, max))
     table, segment = [0.0], 0
-    for count in range(1, most + 1):
+    for each in range(1, most + 1):
+        count = power_of_two(each) * power_of_two(texts) if steps else each * texts
         while segment + 2 < len(rows) and rows[segment + 1] < count:
             segment += 1
         left, right = rows[segment], rows[segment + 1]
         share = (count - left) / (right - left)
-        if steps and share < 1:
-            share = float(share > 0)
-        cost = costs[segment] + share * (costs[segment + 1] - costs[segment])
-        table.append(max(cost, table[-1]))
-    return table
-
-
-STORED: dict[str, Profile] = {
-    "smollm2-135m cpu": Profile(
-        rows=ROWS,
-        target=(22.7, 25.1, 27.6, 35.8, 46.6, 72.6, 124.5),
-        draft=(2.42, 2.76, 3.15, 3.77, 4.78, 7.46, 12.4),
-    ),
-    "tiny cpu": Profile(
-        rows=ROWS,
-        target=(3.97, 4.41, 4.66, 5.5, 6.84, 10.0, 16.7),
-        draft=(0.79, 0.81, 0.89, 0.9, 1.05, 1.37, 2.1),
-        trust=0.9,
-    ),
-}
-"""Profiles of the pairs that ship, by pair and kind of device; measured in fp32 on one thread of a
-quiet machine (AMD EPYC, AVX-512) by ``python -m tasteshift.decoders.guessing.measuring PAIR``."""
-
-_GROWTH = {"cpu": (1.0, 1.2, 1.4, 1.6, 1.9, 2.6, 4.2), "cuda": (1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.2)}
-"""Cost of a pass by rows against one row, where nothing was measured."""
-
-
-def stored_profile(pair: ModelPair) -> Profile | None:
-    """The profile of a pair that ships, where it is in fp32 on a device that was measured."""
-    if pair.target.dtype != torch.float32:
-        return None
-    return STORED.get(f"{pair.name} {pair.target.device.type}")
-
-
-def default_profile(pair: ModelPair) -> Profile:
-    """The stored profile of a pair, or its measured one, or one assumed from its sizes."""
-    known = stored_profile(pair) or pair.profile
-    if known is not None:
-        return known
-    device = pair.target.device.type
-    growth = _GROWTH.get(device, _GROWTH["cuda"])
-    target, draft = (_weight(model) for model in (pair.target, pair.draft))
-    return Profile(
-        rows=ROWS,
-        target=tuple(round(target * factor, 4) for factor in growth),
-        draft=tuple(round(draft * factor, 4) for factor in growth),
-    )
-
-
-def _weight(model: Any) -> float:
-    """A pass of one row, in milliseconds: 0.2 to dispatch a layer, 15 GB of weights a second."""
-    layers = model.config.get_text_config().num_hidden_layers
-    return float(0.2 + 0.2 * layers + 4.0 * model.num_parameters() / 15e6)
-
-
-def chosen(profile: Profile | Mapping[str, Any] | None, pair: ModelPair) -> Profile:
-    """The profile that a person's option names; raises InputError where it names none."""
-    if profile is None:
-        return default_profile(pair)
-    if isinstance(profile, Profile):
-        return profile
-    try:
-        return Profile(**profile)
-    except TypeError:
-        raise InputError(
-            f"profile is {profile!r}; give rows, target and draft (milliseconds per pass)"
-        ) from None
+        table.append(rising[segment] + share * (rising[segment + 1] - rising[segment]))
+    return tuple(table)

@@ -108,10 +108,7 @@ def taking_turns(
     threads: int,
     tick: Callable[[str], None],
 ) -> tuple[dict[Key, Trial], dict[Key, Floats]]:
-    """What every team wrote, side by side, and its seconds a token in each block.
-
-    No team reads a prompt twice, so none finds one in its caches.
-    """
+    """What every team wrote, side by side, and its seconds a token in each block."""
     trials = {}
     for (name, size), team in crew.items():
         one = ours(name, team[0].pair, team[0].sampling.temperature, threads)
@@ -141,7 +138,12 @@ def write(
     seed: int,
     threads: int,
 ) -> list[Generation]:
-    """A text for each prompt, side by side; prompt n is written with seed `seed` + n."""
+    """A text for each prompt, side by side; prompt n is written with seed `seed` + n.
+
+    Every prompt is read from its start.
+    """
+    for one in team:
+        one.forget()
     with torch_threads(threads):
         return together(
             [

@@ -221,11 +221,8 @@ def bytes_of_a_pass(model: PreTrainedModel) -> int:
     An embedding that is the output layer too is read whole.
     """
     embedding = model.get_input_embeddings().weight
-    tied = any(
-        weight is embedding
-        for name, weight in model.named_parameters(remove_duplicate=False)
-        if name.startswith("lm_head")
-    )
+    head: Any = getattr(model, "lm_head", None)
+    tied = head is not None and head.weight is embedding
     return sum(
         weight.numel() * weight.element_size()
         for weight in model.parameters()

@@ -9,8 +9,16 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.guessing import measuring
 
 Llama = Callable[..., LlamaForCausalLM]
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is measured in tests out of the user's folder."""
+    kept = tmp_path_factory.getbasetemp()
+    monkeypatch.setattr(measuring, "folder", lambda: kept)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tasteshift.decoders.autoregressive import Autoregressive
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.exact_dynamic import SOURCES, ExactDynamic
-from tasteshift.decoders.guessing.profile import Profile, default_profile
+from tasteshift.decoders.guessing.costs import default_profile
+from tasteshift.decoders.guessing.profile import Profile
 from tasteshift.errors import InputError
 
 FREE = Profile(rows=(1, 64), target=(1.0, 1.2), draft=(0.01, 0.02))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from functools import partial
+from threading import Thread
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tasteshift.decoders import DECODERS, fixed, make_decoder, reader
+from tasteshift.decoders import together as module
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.fixed import Shape, power_of_two
 from tasteshift.decoders.reader import CHUNK, Reader
@@ -37,7 +41,7 @@ def shapes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     lay_out = Shape.__init__
 
     def noting(self, forward, cache, rows, last) -> None:
-        found.append((cache.texts, rows, last))
+        found.append((cache.aim.texts, rows, last))
         lay_out(self, forward, cache, rows, last)
 
     monkeypatch.setattr(Shape, "__init__", noting)
@@ -79,6 +83,81 @@ def test_a_draft_that_is_part_of_its_target(llama, everywhere: None) -> None:
 def test_one_model_may_be_target_and_draft(twins: ModelPair, everywhere: None) -> None:
     alone = [task() for task in tasks(twins, "mcsd", 0.0)]
     same(alone, together(tasks(twins, "mcsd", 0.0)))
+
+
+def test_a_reader_that_changes_its_place_finds_no_keys_of_its_own_there(
+    pair: ModelPair, everywhere: None
+) -> None:
+    """Meetings of four, three and four share a cache; in it one text sits at 3, at 0, at 3."""
+    one, two = (tuple(np.random.default_rng(n).integers(0, 31, 90).tolist()) for n in (1, 2))
+    plain = [make_decoder("autoregressive", pair) for _ in range(4)]
+
+    def meeting(order: list[int], prompt: tuple[int, ...]) -> list[Generation]:
+        return together([partial(plain[number].generate, prompt, 9) for number in order])
+
+    meeting([0, 1, 2, 3], one)
+    meeting([3, 1, 2], two)
+    alone = make_decoder("autoregressive", pair).generate(two, 9)
+    same(meeting([0, 1, 2, 3], two), [alone] * 4)
+
+
+def test_meetings_at_the_same_time_do_not_share(pair: ModelPair, everywhere: None) -> None:
+    free = [task() for task in tasks(pair, "mcsd", 0.9)]
+    found: dict[int, list[Generation]] = {}
+
+    def meet(number: int) -> None:
+        found[number] = together(tasks(pair, "mcsd", 0.9))
+
+    threads = [Thread(target=meet, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(4):
+        same(free, found[number])
+
+
+def test_what_a_meeting_left_behind_is_not_used_when_it_was_broken_off(
+    pair: ModelPair, everywhere: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module._free.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "join", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            together(tasks(pair, "mcsd", 0.0))
+    assert not module._free
+    together(tasks(pair, "mcsd", 0.0))
+    assert {model: len(known) for model, known in module._free.items()} == {
+        pair.target: 1,
+        pair.draft: 1,
+    }
+
+
+def test_a_cache_goes_with_its_reader(pair: ModelPair, everywhere: None) -> None:
+    """At once, for whoever collects garbage does not know how much memory a GPU has left."""
+    place = Reader(pair.target)
+    with torch.inference_mode():
+        place.begin((1, 2, 3), 40)
+    keys = ref(place.own.layers[0].keys)
+    gc.disable()
+    try:
+        del place
+        assert keys() is None
+    finally:
+        gc.enable()
+
+
+def test_a_growth_that_fails_may_be_tried_again(
+    pair: ModelPair, everywhere: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, long = Reader(pair.target), tuple(range(30)) * 9
+    with torch.inference_mode():
+        place.begin((1, 2, 3), 8)
+        with monkeypatch.context() as patch:
+            patch.setattr(place.own.layers[1], "grow", lambda slots: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                place.begin(long, 8)
+        assert (place.begin(long, 8) == Reader(pair.target).begin(long, 8)).all()
 
 
 def test_shapes_are_few_and_kept(
@@ -168,7 +247,7 @@ def test_a_cache_that_grows_keeps_what_it_holds(pair: ModelPair, everywhere: Non
 def test_any_course_of_guessing_reads_the_same(pair: ModelPair, data: st.DataObject) -> None:
     """Trees, what is kept of them and what is fed next: two readers agree to rounding."""
     readers = [Reader(pair.target) for _ in range(2)]
-    object.__setattr__(readers[1].own, "fixed", True)
+    readers[1].own.fixed = True
     with torch.inference_mode():
         for one in readers:
             one.begin((3, 1, 4), 60)

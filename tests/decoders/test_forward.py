@@ -54,7 +54,9 @@ def read(forward, model, count: int) -> list[np.ndarray]:
         mask = None if sees is None else torch.from_numpy(sees)[None]
         where, start = slice(start, start + size), start + size
         with torch.inference_mode():
-            seen += forward([Pass(ids, places, mask, cache, where, start, count)])[0]
+            seen += forward(
+                [Pass(ids, places, mask, cache.layers, cache.aim, where, start, count)]
+            )[0]
     return [table[0].numpy() for table in seen]
 
 

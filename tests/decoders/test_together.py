@@ -11,9 +11,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders import together as module
 from tasteshift.decoders.base import Decoder, ModelPair
-from tasteshift.decoders.forward import Read
-from tasteshift.decoders.passes import Want, answers
+from tasteshift.decoders.passes import answers
 from tasteshift.decoders.together import together
+from tasteshift.decoders.wants import Told, Want
 from tasteshift.records import Generation
 
 PROMPTS = ((1, 2, 3), (4,), tuple(range(1, 25)) * 6, (7, 7, 7, 7, 7), (9, 8, 7, 6))
@@ -74,7 +74,7 @@ def test_passes_are_joined(twins: ModelPair, monkeypatch: pytest.MonkeyPatch) ->
     """Five texts of twelve tokens take twelve passes of the target, not sixty."""
     sizes: list[int] = []
 
-    def counting(model: PreTrainedModel, wants: list[Want]) -> list[Read]:
+    def counting(model: PreTrainedModel, wants: list[Want]) -> list[Told]:
         sizes.append(len(wants))
         return answers(model, wants)
 
@@ -102,7 +102,7 @@ def test_what_fails_is_told_and_the_others_end(twins: ModelPair) -> None:
 def test_a_pass_that_fails_ends_all_who_waited_for_it(
     twins: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(model: PreTrainedModel, wants: list[Want]) -> list[Read]:
+    def broken(model: PreTrainedModel, wants: list[Want]) -> list[Told]:
         raise MemoryError("no room")
 
     monkeypatch.setattr(module, "answers", broken)

@@ -10,12 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.guessing.profile import (
-    STORED,
-    Profile,
-    chosen,
-    default_profile,
-)
+from tasteshift.decoders.guessing.costs import STORED, chosen, default_profile
+from tasteshift.decoders.guessing.profile import Profile
 from tasteshift.errors import InputError
 
 TABLE = Profile(rows=(1, 4, 8), target=(10.0, 16.0, 12.0), draft=(1.0, 1.0, 3.0))
@@ -26,9 +22,10 @@ def test_costs_lie_on_the_line_between_their_neighbours_and_never_fall() -> None
     assert TABLE.of_target(8) == [0.0, 10.0, 12.0, 14.0, 16.0, 16.0, 16.0, 16.0, 16.0]
     # three texts that read as much each: every third of 0 … 9 rows
     assert TABLE.of_target(3, texts=3) == [0.0, 14.0, 16.0, 16.0]
-    # in steps, any number of rows costs what the next given one does
+    # in steps 3 rows cost what 4 do, 5 to 7 what 8 do, 9 what 16 do; of three texts, four are read
     stepped = dataclasses.replace(TABLE, steps=True)
-    assert stepped.of_draft(10) == [0.0, 1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 3.5, 4.0]
+    assert stepped.of_draft(9) == [0.0, 1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 7.0]
+    assert stepped.of_draft(3, texts=3) == [0.0, 1.0, 3.0, 7.0]
     # beyond the last size its slope goes on: 0.5 a row
     assert TABLE.of_draft(10) == [0.0, 1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]
 
