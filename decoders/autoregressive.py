@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from time import perf_counter
-
 from ..records import Round
 from .base import Decoder, Transcript
-from .sampling import Stream
+from .clock import now, seconds
+from .noise import Stream
 
 
 class Autoregressive(Decoder):
@@ -21,10 +20,10 @@ class Autoregressive(Decoder):
         token = self.choose(logits, stream, 0)
         text.write([token])
         while not text.done:
-            started, passed = perf_counter(), self.target.seconds
+            passed, started = self.target.seconds, now(self.place)
             logits = self.target.feed([token])[0]
             self.target.commit([0])
-            read = perf_counter()
+            read = now(self.place)
             token = self.choose(logits, stream, len(text.tokens))
             text.write([token])
             text.rounds.append(
@@ -35,8 +34,8 @@ class Autoregressive(Decoder):
                     verified_nodes=1,
                     accepted=0,
                     emitted=1,
-                    verify_seconds=read - started,
-                    decide_seconds=perf_counter() - read,
+                    verify_seconds=seconds(started, read),
+                    decide_seconds=seconds(read, now(self.place)),
                     pass_seconds=self.target.seconds - passed,
                 )
             )

@@ -12,15 +12,16 @@ from functools import cached_property
 from time import perf_counter
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..records import Generation, Round
+from .noise import Noise, Stream
+from .options import whole
 from .reader import Reader, context_of
-from .sampling import Sampling, Stream, draw, whole
+from .sampling import Sampling, best, draw, place_of_laws
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,7 @@ class Decoder(ABC):
 
     name   in the registry
     exact  whether the output has the target's own law (and, when greedy, its very tokens)
+    place  where laws are worked out and guesses judged
 
     temperature, top_k, top_p, seed, threads: as in `make_decoder`. Raises InputError where one is
     unusable.
@@ -174,6 +176,7 @@ class Decoder(ABC):
         self.seed = Stream(seed).seed
         self.threads = threads
         self.target = Reader(pair.target)
+        self.place = place_of_laws(pair.target.device)
 
     def config(self) -> dict[str, Any]:
         """What decides the output besides the pair and the prompt, as JSON values."""
@@ -200,7 +203,7 @@ class Decoder(ABC):
         prompt = self._check(prompt_ids, max_new_tokens)
         limit = min(int(max_new_tokens), self.pair.context - len(prompt))
         text = Transcript(limit, self.pair.stops)
-        stream = Stream(self.seed if seed is None else seed, prompt)
+        stream = Stream(self.seed if seed is None else seed, prompt, self.place)
         if not text.done:
             with torch.inference_mode(), torch_threads(self.threads):
                 self.decode(prompt, text, stream)
@@ -219,11 +222,15 @@ class Decoder(ABC):
             if isinstance(part, Reader):
                 part.forget()
 
-    def choose(self, logits: NDArray[np.float32], stream: Stream, position: int) -> int:
+    def choose(self, logits: Tensor, stream: Stream, position: int) -> int:
         """The target's own token at `position`: argmax p / E with the noise that belongs there."""
         if self.sampling.greedy:
-            return int(logits.argmax())
-        return draw(self.sampling.law(logits), stream.at(position))
+            return int(best(logits))
+        return int(draw(self.sampling.law(logits), stream.at(position)))
+
+    def pick(self, laws: Tensor, noise: Noise) -> Tensor:
+        """A token of each law (…, vocabulary): drawn, or the likeliest when greedy; (…,)."""
+        return best(laws) if self.sampling.greedy else draw(laws, noise)
 
     @abstractmethod
     def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:

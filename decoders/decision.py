@@ -8,20 +8,20 @@ the target took its best token. ``training/decision.py`` teaches both for a pair
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from ..errors import InputError
 from .base import ModelPair
@@ -46,9 +46,7 @@ class DecisionModel:
     kind: Kind
     network: nn.Sequential
 
-    def __call__(
-        self, logits: NDArray[np.float32], hidden: NDArray[np.float32] | None
-    ) -> NDArray[np.float32]:
+    def __call__(self, logits: Tensor, hidden: Tensor | None) -> Tensor:
         """Chances in 0 … 1, (rows,), that the tokens drawn at these rows are accepted.
 
         logits  (rows, vocabulary) of the draft
@@ -57,9 +55,14 @@ class DecisionModel:
         read = hidden if self.kind == "soft" else law_features(logits)
         assert read is not None
         with torch.inference_mode():
-            chances = self.network(torch.from_numpy(read)).sigmoid().squeeze(-1)
-        scores: NDArray[np.float32] = chances.numpy()
-        return scores
+            chances: Tensor = self.network(read).sigmoid().squeeze(-1)
+        return chances
+
+    def on(self, device: torch.device) -> DecisionModel:
+        """The model, or a copy of it, on a device."""
+        if next(self.network.parameters()).device == device:
+            return self
+        return replace(self, network=copy.deepcopy(self.network).to(device))
 
     @property
     def features(self) -> int:
@@ -72,23 +75,20 @@ class DecisionModel:
         digest = hashlib.sha256(self.kind.encode())
         for name, weight in sorted(self.network.state_dict().items()):
             digest.update(f"{name} {tuple(weight.shape)}\n".encode())
-            digest.update(weight.contiguous().numpy().tobytes())
+            digest.update(weight.contiguous().cpu().numpy().tobytes())
         return digest.hexdigest()
 
 
-def law_features(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def law_features(logits: Tensor) -> Tensor:
     """Entropy in nats and the `TOP` largest probabilities at temperature 1: (rows, 11).
 
     A vocabulary of fewer tokens is filled up with zeros.
     """
-    law = np.exp(logits - logits.max(-1, keepdims=True))
-    law /= law.sum(-1, keepdims=True)
-    surprise = np.log(law, out=np.zeros_like(law), where=law > 0)
-    features = np.zeros((len(law), 1 + TOP), dtype=np.float32)
-    features[:, 0] = -(law * surprise).sum(-1)
-    count = min(TOP, law.shape[-1])
-    features[:, 1 : 1 + count] = np.sort(np.partition(law, -count)[:, -count:])[:, ::-1]
-    return features
+    law = logits.softmax(-1)
+    entropy = -law.xlogy(law).sum(-1, keepdim=True)
+    likeliest = law.topk(min(TOP, law.shape[-1]), dim=-1).values
+    missing = TOP - likeliest.shape[-1]
+    return torch.cat((entropy, functional.pad(likeliest, (0, missing))), dim=-1)
 
 
 def layer_sizes(kind: Kind, hidden: int) -> tuple[int, ...]:

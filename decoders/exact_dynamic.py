@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from ..errors import InputError
 from .base import ModelPair, Transcript
@@ -23,10 +24,11 @@ from .guessing.growth import Growth, Node
 from .guessing.knowledge import ASKED, Knowledge
 from .guessing.planning import best_chain, best_size
 from .guessing.profile import Profile
+from .judging import foreseen
+from .noise import Stream
 from .passes import host
 from .reader import CHUNK
 from .rounds import Guesses, TreeDecoder
-from .sampling import Stream
 
 SOURCES = ("copy", "recycled", "draft")
 
@@ -219,22 +221,28 @@ class ExactDynamic(TreeDecoder):
                 sees[index] |= sees[number[node.parent]]
         depths = np.array([node.depth for node in nodes])
         return Guesses(
-            tokens=np.array([node.token for node in nodes]),
+            tokens=torch.tensor([node.token for node in nodes]),
             depths=depths,
             sees=sees,
             sources=tuple(node.source for node in nodes),
-            drafted_nodes=len(nodes) - 1,
-            drafted_depth=int(depths.max()),
+            drawn=torch.ones(len(nodes), dtype=torch.bool),
         )
 
     def walk(
-        self, guesses: Guesses, logits: NDArray[np.float32], text: Transcript, stream: Stream
+        self, guesses: Guesses, logits: Tensor, text: Transcript, stream: Stream
     ) -> tuple[list[int], int]:
         """Follow the target's own tokens down the tree; learn from every guess they pass."""
         number = {node: index for index, node in enumerate(self._nodes)}
+        places = [self._written + node.depth for node in self._nodes]
+
+        def ask(nodes: range) -> tuple[Tensor]:
+            some = slice(nodes.start, nodes.stop)
+            return (self._knows.decide(logits[some], places[some]),)
+
+        told = foreseen(ask, range(len(places)), self.place)
         node, path = self._nodes[0], []
         while True:
-            token = self._knows.decide(logits[number[node]], self._written + node.depth)
+            (token,) = told(number[node])
             self._knows.learn(node, token, self._told.get(node))
             self._knows.judge(node, [child for child in node.children if child in number], token)
             step = next((child for child in node.children if child.token == token), None)

@@ -17,13 +17,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import InputError
 from ..records import Generation
 from .base import Decoder, torch_threads
+from .noise import Noise, Stream
 from .reader import Reader
-from .sampling import Sampling, Stream, race
+from .sampling import Sampling, race
 
 WIDTHS = (1, 3)
 """Shapes of the passes that are compared with one-token passes: a chain, and a tree whose every
@@ -117,7 +118,7 @@ def teacher_forced(
 
 def read_back(
     target: Reader, prompt: tuple[int, ...], tokens: Sequence[int]
-) -> tuple[NDArray[np.float32], float]:
+) -> tuple[Tensor, float]:
     """The logits before each token, as one-token passes give them, and how others differ.
 
     Returns (tokens, vocabulary) and the largest |Δlogit| to passes shaped like `WIDTHS`.
@@ -127,7 +128,7 @@ def read_back(
     for token in tokens[:-1]:
         table.append(target.feed([token])[0])
         target.commit([0])
-    rows = np.stack(table)
+    rows = torch.stack(table).cpu()
     difference = 0.0
     for width in WIDTHS:
         target.begin(prompt, room)
@@ -137,17 +138,17 @@ def read_back(
             real = np.arange(0, len(levels), width)
             sees = np.eye(len(levels), dtype=np.bool_)
             sees[:, real] |= levels[:, None] > levels[real]
-            logits = target.feed(chain[levels], levels, sees)[real]
+            logits = target.feed(chain[levels], levels, sees).cpu()[real]
             target.commit(real.tolist())
             ours = rows[start + 1 : start + 1 + len(chain)]
-            difference = max(difference, float(np.abs(logits - ours).max()))
+            difference = max(difference, float((logits - ours).abs().max()))
     return rows, difference
 
 
 def judge(
-    logits: NDArray[np.float32],
+    logits: Tensor,
     sampling: Sampling,
-    noise: np.random.Generator,
+    noise: Noise,
     position: int,
     token: int,
     tolerance: float,
@@ -157,14 +158,14 @@ def judge(
     A race is run in units of logits, T · log(p / E), so that its margin compares with
     |Δlogit|. Under top-k or top-p a token may also have just passed or missed the cut.
     """
-    keys = values = logits.astype(np.float64)
+    keys = values = logits.double().numpy()
     rivals = np.ones(len(values), dtype=np.bool_)
     short = 0.0
     if not sampling.greedy:
-        scores = race(replace(sampling, top_k=0, top_p=1.0).law(logits), noise)
+        scores = race(replace(sampling, top_k=0, top_p=1.0).law(logits), noise).numpy()
         with np.errstate(divide="ignore"):
             keys = sampling.temperature * np.log(scores)
-        rivals = sampling.law(logits) > 0
+        rivals = (sampling.law(logits) > 0).numpy()
     expected = int(np.where(rivals, keys, -np.inf).argmax())
     if token == expected:
         return None

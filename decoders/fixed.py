@@ -36,7 +36,8 @@ def has_fixed_shapes(model: PreTrainedModel) -> bool:
 def read_fixed(forward: Forward, cache: KVCache, wants: Sequence[Want]) -> list[Told]:
     """One pass for all texts of a cache, of which those in `wants` have something to read.
 
-    Captured passes share their memory, so what one says is copied before the next begins.
+    Captured passes share their memory, so what one says is copied, on the device, before the next
+    begins.
     """
     rows = power_of_two(max(len(want.tokens) for want in wants))
     last = power_of_two(max(want.last or len(want.tokens) for want in wants))
@@ -47,13 +48,16 @@ def read_fixed(forward: Forward, cache: KVCache, wants: Sequence[Want]) -> list[
         logits, hidden = shape.read(wants)
         return [
             Told(
-                logits[want.text, -(want.last or len(want.tokens)) :].float().cpu().numpy(),
-                hidden[want.text, -len(want.tokens) :].float().cpu().numpy()
-                if want.hidden
-                else None,
+                kept(logits[want.text, -(want.last or len(want.tokens)) :]),
+                kept(hidden[want.text, -len(want.tokens) :]) if want.hidden else None,
             )
             for want in wants
         ]
+
+
+def kept(rows: torch.Tensor) -> torch.Tensor:
+    """A copy in fp32."""
+    return rows.to(torch.float32, copy=True)
 
 
 def power_of_two(count: int) -> int:
@@ -67,6 +71,7 @@ class Shape:
     forward  what makes the pass; kept, for its weights are what a captured pass reads
     numbers  (3, texts, rows) tokens, positions and slots to write to
     mask     (texts, rows, slots)
+    there    both, where the model is
     """
 
     def __init__(self, forward: Forward, cache: KVCache, rows: int, last: int) -> None:
@@ -90,11 +95,14 @@ class Shape:
         self._blank()
         for want in wants:
             count = len(want.tokens)
-            self.numbers[:, want.text, -count:] = want.tokens, want.positions, want.where
+            self.numbers[1:, want.text, -count:] = want.positions, want.where
             seen = True if want.mask is None else want.mask
             self.mask[want.text, -count:, : want.reach] = seen
         for buffer, table in zip(self.there, (self.numbers, self.mask), strict=True):
-            buffer.copy_(torch.from_numpy(table))
+            buffer.copy_(torch.from_numpy(table), non_blocking=True)
+        for want in wants:
+            tokens = self.there[0][0, want.text, -len(want.tokens) :]
+            tokens.copy_(want.tokens, non_blocking=True)
         return self.run()
 
     def _blank(self) -> None:

@@ -23,7 +23,8 @@ from transformers import PreTrainedModel
 from ..records import Generation
 from .base import Decoder, torch_threads
 from .fidelity import keyed
-from .sampling import Stream, draw
+from .noise import Stream
+from .sampling import draw
 
 Floats = NDArray[np.float64]
 Text = tuple[int, ...]
@@ -91,7 +92,8 @@ def law_tests(
     start = len(pilot.tokens) - sum(r.emitted for r in pilot.rounds)
     first = next_laws(decoder, decoder.pair.target, [text])[0, -1]
     forced = int(first.argmax())
-    seeds = (s for s in count() if not start or draw(first, Stream(s, text).at(0)) == forced)
+    law = torch.from_numpy(first)
+    seeds = (s for s in count() if not start or draw(law, Stream(s, text).at(0)) == forced)
     written = []
     for _, seed in zip(range(draws), seeds, strict=False):
         generation = decoder.generate(text, length, seed=seed)
@@ -139,9 +141,10 @@ def next_laws(decoder: Decoder, model: PreTrainedModel, texts: Sequence[Text]) -
     """
     with torch.inference_mode(), torch_threads(decoder.threads):
         ids = torch.tensor(texts, device=model.device)
-        logits = model(input_ids=ids, logits_to_keep=2).logits[:, -2:].float().cpu().numpy()
-    law = decoder.sampling.law(logits).astype(np.float64)
-    return np.asarray(law / law.sum(-1, keepdims=True))
+        logits = model(input_ids=ids, logits_to_keep=2).logits[:, -2:].float().cpu()
+    law = decoder.sampling.law(logits).double()
+    found: Floats = (law / law.sum(-1, keepdim=True)).numpy()
+    return found
 
 
 def _test(site: str, observed: Floats, law: Floats) -> LawTest:

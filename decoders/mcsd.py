@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from .base import ModelPair, Transcript
+from .judging import Drafted, foreseen
+from .noise import COINS, Stream
 from .rounds import Guesses, TreeDecoder
-from .sampling import COINS, Stream, candidates, draw
+from .sampling import best, candidates
 from .tree import make_tree
-from .verification import NONE, recursive_rejection
+from .verification import NONE
 
 
 class Mcsd(TreeDecoder):
@@ -52,19 +54,18 @@ class Mcsd(TreeDecoder):
         """Let the draft read the `unread` end of the text, then draw the tree level by level."""
         tree, greedy = self.tree, self.sampling.greedy
         noise = None if greedy else stream.at(len(text.tokens))
-        tokens = np.full(len(tree), unread[-1], dtype=np.int64)
-        self.alive = np.ones(len(tree), dtype=np.bool_)
+        tokens = torch.full((len(tree),), unread[-1], device=self.place)
+        alive = torch.ones_like(tokens, dtype=torch.bool)
+        self.drafted = Drafted(tree, tokens, alive, [])
         logits = self.draft.feed(unread, logits=1)
         self.draft.commit(range(len(unread)))
-        self.tables = []
-        for depth, width in enumerate(tree.widths):
+        for depth, (width, above) in enumerate(zip(tree.widths, tree.levels, strict=False)):
             table = logits if greedy else self.sampling.law(logits)
-            self.tables.append(table)
+            self.drafted.tables.append(table)
             ids, drawn = candidates(table, width, noise, self.replacement)
-            level = slice(tree.levels[depth + 1].start, tree.levels[depth + 1].stop)
-            parents = np.array(tree.levels[depth])
-            tokens[level] = ids.ravel()
-            self.alive[level] = (drawn & self.alive[parents, None]).ravel()
+            level = tree.below(above)
+            tokens[level] = ids.flatten()
+            alive[level] = (drawn & alive[above.start : above.stop, None]).flatten()
             if depth + 1 < len(tree.widths):
                 sees = tree.sees[level, 1 : level.stop]
                 logits = self.draft.feed(tokens[level], tree.depths[level] - 1, sees)
@@ -73,50 +74,36 @@ class Mcsd(TreeDecoder):
             depths=tree.depths,
             sees=tree.sees,
             sources=("", *["draft"] * (len(tree) - 1)),
-            drafted_nodes=int(self.alive.sum()) - 1,
-            drafted_depth=int(tree.depths[self.alive].max()),
+            drawn=alive,
             read=list(range(1, tree.levels[-1].start)),
         )
 
     def walk(
-        self, guesses: Guesses, logits: NDArray[np.float32], text: Transcript, stream: Stream
+        self, guesses: Guesses, logits: Tensor, text: Transcript, stream: Stream
     ) -> tuple[list[int], int]:
         """Go down from the root for as long as a child is accepted.
 
         The token after the path is drawn from the residual where every child was rejected, and
-        from the target's own law below the last depth.
+        from the target's own law below the last depth; when greedy it is the target's token,
+        and a child is accepted that holds it.
         """
-        coins = stream.at(len(text.tokens), COINS)
+        noise = stream.at(len(text.tokens), COINS)
+        coins = noise.coins(len(self.tree), max(self.tree.widths))
+        times = 1 if self.sampling.greedy else noise.arrivals(logits.shape[-1])
+
+        def ask(nodes: range) -> tuple[Tensor, Tensor]:
+            some = logits[nodes.start : nodes.stop]
+            stands, left = self.drafted.judged(
+                nodes, self.sampling, some, coins, replacement=self.replacement
+            )
+            return stands, best(left / times)
+
+        told = foreseen(ask, range(len(self.tree)), self.place)
         path: list[int] = []
         node = 0
         while True:
-            children = [child for child in self.tree.children(node) if self.alive[child]]
-            drawn = guesses.tokens[children].tolist()
-            accepted, token = self.judge(node, drawn, logits[node], coins)
+            accepted, token = told(node)
             if accepted == NONE:
                 return path, token
-            node = children[accepted]
+            node = self.tree.children(node)[accepted]
             path.append(node)
-
-    def judge(
-        self, node: int, drawn: list[int], logits: NDArray[np.float32], coins: np.random.Generator
-    ) -> tuple[int, int]:
-        """Which of a node's drawn children stands, or NONE and the token to write instead.
-
-        When greedy, that is the child that holds the target's token: all of p lies on it.
-        """
-        if self.sampling.greedy:
-            token = int(logits.argmax())
-            return (drawn.index(token) if token in drawn else NONE), token
-        p = self.sampling.law(logits)
-        if not drawn:
-            return NONE, draw(p, coins)
-        depth = int(self.tree.depths[node])
-        accepted, left = recursive_rejection(
-            p,
-            self.tables[depth][node - self.tree.levels[depth].start],
-            drawn,
-            lambda chance: coins.random() < chance,
-            replacement=self.replacement,
-        )
-        return accepted, draw(left, coins) if accepted == NONE else drawn[accepted]

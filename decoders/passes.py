@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from .cache import KVCache
 from .fixed import read_fixed
 from .forward import Pass, forward_of
+from .sampling import place_of_laws
 from .wants import Told, Want
 
 
@@ -79,10 +80,7 @@ def answers(model: PreTrainedModel, wants: Sequence[Want]) -> list[Told]:
     if not wants[0].cache.fixed:
         reads = forward([as_it_is(want) for want in wants])
         return [
-            Told(
-                logits[0].float().cpu().numpy(),
-                hidden[0].float().cpu().numpy() if want.hidden else None,
-            )
+            Told(there(logits[0]), there(hidden[0]) if want.hidden else None)
             for want, (logits, hidden) in zip(wants, reads, strict=True)
         ]
     found: dict[int, Told] = {}
@@ -92,6 +90,11 @@ def answers(model: PreTrainedModel, wants: Sequence[Want]) -> list[Told]:
     return [found[index] for index in range(len(wants))]
 
 
+def there(rows: torch.Tensor) -> torch.Tensor:
+    """In fp32, where laws are worked out."""
+    return rows.to(place_of_laws(rows.device), torch.float32)
+
+
 def as_it_is(want: Want) -> Pass:
     """The pass that reads just the rows of one text."""
     device = want.cache.device
@@ -99,11 +102,13 @@ def as_it_is(want: Want) -> Pass:
     if want.where[-1] - want.where[0] + 1 == len(want.where):
         where = slice(int(want.where[0]), int(want.where[-1]) + 1)
     else:
-        where = torch.from_numpy(want.where)[None].to(device)
+        where = torch.from_numpy(want.where)[None].to(device, non_blocking=True)
     return Pass(
-        torch.from_numpy(want.tokens)[None].to(device),
-        torch.from_numpy(want.positions)[None].to(device),
-        None if want.mask is None else torch.from_numpy(want.mask)[None].to(device),
+        want.tokens[None].to(device, non_blocking=True),
+        torch.from_numpy(want.positions)[None].to(device, non_blocking=True),
+        None
+        if want.mask is None
+        else torch.from_numpy(want.mask)[None].to(device, non_blocking=True),
         want.cache.layers,
         want.cache.aim,
         where,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import perf_counter
 from weakref import ref
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from .cache import KVCache
+from .clock import Moment, now, seconds
 from .fixed import has_fixed_shapes
 from .passes import host
 from .wants import Want
@@ -26,10 +28,11 @@ class Reader:
     committed  tokens of the text that the cache holds for good
     hidden     (rows, hidden size) what the last pass handed to the model's head; only where
                `keep_hidden` asks for it
-    seconds    spent in passes so far
+
+    What a pass says stays where the model is, and nobody waits for it before it is looked at.
     """
 
-    hidden: NDArray[np.float32]
+    hidden: Tensor
     _seen: NDArray[np.bool_]  # slots of the committed text
     _used: NDArray[np.bool_]  # and those of guesses
     _reach: int  # all slots of the committed text lie below
@@ -40,12 +43,13 @@ class Reader:
         self.keep_hidden = keep_hidden
         self.last_position = context_of(model) - 1
         self.committed = 0
-        self.seconds = 0.0
+        self._seconds = 0.0
+        self._passes: list[tuple[Moment, Moment]] = []
         self.own = self._cache = KVCache(model, fixed=has_fixed_shapes(model))
         self._text = 0
         self._chunks: tuple[int, ...] = ()
 
-    def begin(self, prompt: tuple[int, ...], room: int) -> NDArray[np.float32]:
+    def begin(self, prompt: tuple[int, ...], room: int) -> Tensor:
         """Read a prompt from its start; returns the logits (vocabulary,) after its last token.
 
         room  slots that this text needs behind the prompt: new tokens and one tree of guesses
@@ -65,8 +69,7 @@ class Reader:
             if last:
                 break
         self._chunks = prompt[: len(prompt) // CHUNK * CHUNK]
-        last_row: NDArray[np.float32] = logits[0]
-        return last_row
+        return logits[0]
 
     def begin_as(self, other: Reader, room: int) -> None:
         """Take over what `other` has committed, where its first layers are all of this model.
@@ -81,11 +84,11 @@ class Reader:
 
     def feed(
         self,
-        tokens: Sequence[int] | NDArray[np.int64],
+        tokens: Sequence[int] | NDArray[np.int64] | Tensor,
         depths: Sequence[int] | NDArray[np.int64] | None = None,
         sees: NDArray[np.bool_] | None = None,
         logits: int = 0,
-    ) -> NDArray[np.float32]:
+    ) -> Tensor:
         """One pass over `tokens`, which become guesses; returns logits (rows, vocabulary).
 
         depths  how far behind the committed text each token stands; a chain if None
@@ -110,7 +113,7 @@ class Reader:
         want = Want(
             self._cache,
             self._text,
-            np.asarray(tokens),
+            torch.as_tensor(tokens),
             np.minimum(np.asarray(depths) + self.committed, self.last_position),
             where,
             mask,
@@ -118,12 +121,19 @@ class Reader:
             logits,
             self.keep_hidden,
         )
-        started = perf_counter()
+        started = now(self.own.device)
         told = host().read(self.model, want)
-        self.seconds += perf_counter() - started
+        self._passes.append((started, now(self.own.device)))
         if told.hidden is not None:
             self.hidden = told.hidden
         return told.logits
+
+    @property
+    def seconds(self) -> float:
+        """Spent in passes so far, as the device has it; waits for those that still run."""
+        self._seconds += sum(seconds(*one) for one in self._passes)
+        self._passes.clear()
+        return self._seconds
 
     def commit(self, guesses: Sequence[int]) -> None:
         """Keep these guesses (rows since the last commit, in the text's order); drop the rest."""

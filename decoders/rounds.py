@@ -4,38 +4,37 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
+from .clock import now, seconds
+from .noise import Stream
 from .reader import Reader
-from .sampling import Stream
 
 
 @dataclass
 class Guesses:
     """A drafted tree: node 0 is the text's last token, which the target has not read yet.
 
-    tokens         (nodes,) token id of each node
-    depths         (nodes,) how many nodes lie above it
-    sees           (nodes, nodes) [i, j]: whether j is i or an ancestor of i
-    sources        where each node's token came from; "" for node 0
-    drafted_nodes  tokens proposed (padding, which nobody drew, is not)
-    drafted_depth  depth of the deepest of them
-    read           nodes that the draft has read as guesses, in the order in which it did
-    unread         tokens at the text's end that the draft has not read, node 0's included
+    tokens   (nodes,) token id of each node, on the host or where the draft is
+    depths   (nodes,) how many nodes lie above it
+    sees     (nodes, nodes) [i, j]: whether j is i or an ancestor of i
+    sources  where each node's token came from; "" for node 0
+    drawn    (nodes,) whether anybody proposed it: node 0 counts, padding does not
+    read     nodes that the draft has read as guesses, in the order in which it did
+    unread   tokens at the text's end that the draft has not read, node 0's included
     """
 
-    tokens: NDArray[np.int64]
+    tokens: Tensor
     depths: NDArray[np.int64]
     sees: NDArray[np.bool_]
     sources: tuple[str, ...]
-    drafted_nodes: int
-    drafted_depth: int
+    drawn: Tensor
     read: list[int] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
 
@@ -61,7 +60,7 @@ class TreeDecoder(Decoder):
 
     @abstractmethod
     def walk(
-        self, guesses: Guesses, logits: NDArray[np.float32], text: Transcript, stream: Stream
+        self, guesses: Guesses, logits: Tensor, text: Transcript, stream: Stream
     ) -> tuple[list[int], int]:
         """Judge the guesses by the target's logits (nodes, vocabulary).
 
@@ -76,26 +75,28 @@ class TreeDecoder(Decoder):
         if not text.done:
             self.begin_draft(prompt, text.limit + self.most_nodes)
         while not text.done:
-            started, passed = perf_counter(), self.target.seconds + self.draft.seconds
+            passed = self.target.seconds + self.draft.seconds
+            started = now(self.place)
             guesses = self.propose(unread, text, stream)
-            drafted = perf_counter()
+            drafted = now(self.place)
             logits = self.target.feed(guesses.tokens, guesses.depths, guesses.sees)
-            verified = perf_counter()
+            verified = now(self.place)
             path, token = self.walk(guesses, logits, text, stream)
             self.target.commit([0, *path])
             unread = self.settle(guesses, path, token)
             emitted = text.write([*guesses.tokens[path].tolist(), token])
+            drawn = guesses.drawn.numpy(force=True)
             text.rounds.append(
                 Round(
                     max_depth=self.max_depth,
-                    drafted_depth=guesses.drafted_depth,
-                    drafted_nodes=guesses.drafted_nodes,
+                    drafted_depth=int(guesses.depths[drawn].max()),
+                    drafted_nodes=int(drawn.sum()) - 1,
                     verified_nodes=len(guesses.tokens),
                     accepted=len(path),
                     emitted=emitted,
-                    draft_seconds=drafted - started,
-                    verify_seconds=verified - drafted,
-                    decide_seconds=perf_counter() - verified,
+                    draft_seconds=seconds(started, drafted),
+                    verify_seconds=seconds(drafted, verified),
+                    decide_seconds=seconds(verified, now(self.place)),
                     pass_seconds=self.target.seconds + self.draft.seconds - passed,
                     sources=tuple(guesses.sources[node] for node in path),
                 )

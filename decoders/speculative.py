@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from ..errors import InputError
 from .base import ModelPair, Transcript
+from .noise import COINS, Stream
+from .options import whole
 from .rounds import Guesses, TreeDecoder
-from .sampling import COINS, Stream, draw, whole
 from .tree import MOST_NODES, make_tree
 from .verification import acceptance, residual
 
@@ -46,43 +47,36 @@ class Speculative(TreeDecoder):
     def propose(self, unread: list[int], text: Transcript, stream: Stream) -> Guesses:
         """x_i ~ q_i(· | text, x_1 … x_{i−1}); when greedy, q_i's most likely token."""
         noise = stream.at(len(text.tokens))
-        tokens = [unread[-1]]
         logits = self.draft.feed(unread, logits=1)
         self.draft.commit(range(len(unread)))
-        self.q: list[NDArray[np.float64]] = []
+        tokens, self.q = [torch.full((1,), unread[-1], device=self.place)], []
         for depth in range(self.max_depth):
-            if self.sampling.greedy:
-                tokens.append(int(logits[0].argmax()))
-            else:
-                self.q.append(self.sampling.law(logits[0]).astype(np.float64))
-                tokens.append(draw(self.q[depth], noise))
+            self.q.append(self.sampling.law(logits))
+            tokens.append(self.pick(self.q[depth], noise))
             if depth + 1 < self.max_depth:
-                logits = self.draft.feed(tokens[-1:])
+                logits = self.draft.feed(tokens[-1])
         return Guesses(
-            tokens=np.array(tokens),
+            tokens=torch.cat(tokens),
             depths=self.chain.depths,
             sees=self.chain.sees,
             sources=("", *["draft"] * self.max_depth),
-            drafted_nodes=self.max_depth,
-            drafted_depth=self.max_depth,
+            drawn=torch.ones(self.most_nodes, dtype=torch.bool),
             read=list(range(1, self.max_depth)),
         )
 
     def walk(
-        self, guesses: Guesses, logits: NDArray[np.float32], text: Transcript, stream: Stream
+        self, guesses: Guesses, logits: Tensor, text: Transcript, stream: Stream
     ) -> tuple[list[int], int]:
         """Accept x_i with min(1, p/q); a rejection writes a token of norm(max(p − q, 0)).
 
-        When greedy, that is to accept x_i where it is the target's token, or to write that one.
+        When greedy, p and q lie on one token each: x_i stands where it is the target's.
         """
-        coins = stream.at(len(text.tokens), COINS)
-        drawn = guesses.tokens[1:].tolist()
-        for depth, x in enumerate(drawn):
-            if self.sampling.greedy:
-                if (best := int(logits[depth].argmax())) != x:
-                    return list(range(1, depth + 1)), best
-                continue
-            p, q = self.sampling.law(logits[depth]).astype(np.float64), self.q[depth]
-            if coins.random() >= acceptance(p, q, x):
-                return list(range(1, depth + 1)), draw(residual(p, q), coins)
-        return list(range(1, len(drawn) + 1)), draw(self.sampling.law(logits[-1]), coins)
+        noise = stream.at(len(text.tokens), COINS)
+        p, q = self.sampling.law(logits), torch.cat(self.q)
+        chances = acceptance(p[:-1], q, guesses.tokens[1:])
+        stands = [*(noise.coins(self.max_depth) < chances).tolist(), False]
+        accepted = stands.index(False)
+        left = p[accepted]
+        if accepted < self.max_depth:
+            left = residual(left, q[accepted])
+        return list(range(1, accepted + 1)), int(self.pick(left, noise))

@@ -6,20 +6,22 @@ form, with the tree of Yang et al. 2024, arXiv 2401.06706, below each root.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from time import perf_counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from ..errors import InputError
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
+from .clock import now, seconds
+from .judging import Drafted, foreseen
+from .noise import COINS, Noise, Stream
 from .reader import Reader
-from .sampling import COINS, Stream, candidates
+from .sampling import candidates
 from .tree import make_tree
-from .verification import NONE, recursive_rejection
+from .verification import NONE
 
 
 class TargetInit(Decoder):
@@ -70,43 +72,41 @@ class TargetInit(Decoder):
         pending = logits if self.sampling.greedy else self.sampling.law(logits)
         unread = False
         while not text.done:
-            started, passed = perf_counter(), self.target.seconds + self.draft.seconds
+            passed = self.target.seconds + self.draft.seconds
+            started = now(self.place)
             last = text.tokens[-1] if text.tokens else prompt[-1]
             noise = None if self.sampling.greedy else stream.at(len(text.tokens))
             size = self.grow(pending, last, unread, noise)
-            drafted = perf_counter()
+            drafted = now(self.place)
             below = slice(1, size)
             logits = self.target.feed(
-                self.tokens[below], self.tree.depths[below] - 1, self.tree.sees[below, below]
+                self.drafted.tokens[below],
+                self.tree.depths[below] - 1,
+                self.tree.sees[below, below],
             )
-            verified = perf_counter()
+            verified = now(self.place)
             path, pending = self.judge(logits, stream.at(len(text.tokens), COINS))
             self.target.commit([node - 1 for node in path])
             unread = self.settle(path, unread)
-            emitted = text.write(self.tokens[path].tolist())
+            emitted = text.write(self.drafted.tokens[path].tolist())
+            drawn = self.drafted.drawn.numpy(force=True)
             text.rounds.append(
                 Round(
                     max_depth=self.max_depth,
-                    drafted_depth=int(self.tree.depths[self.alive].max()) - 1,
-                    drafted_nodes=int(self.alive[self.tree.levels[1].stop :].sum()),
+                    drafted_depth=int(self.tree.depths[drawn].max()) - 1,
+                    drafted_nodes=int(drawn[self.tree.levels[1].stop :].sum()),
                     verified_nodes=size - 1,
                     accepted=len(path) - 1,
                     emitted=emitted,
-                    draft_seconds=drafted - started,
-                    verify_seconds=verified - drafted,
-                    decide_seconds=perf_counter() - verified,
+                    draft_seconds=seconds(started, drafted),
+                    verify_seconds=seconds(drafted, verified),
+                    decide_seconds=seconds(verified, now(self.place)),
                     pass_seconds=self.target.seconds + self.draft.seconds - passed,
                     sources=("draft",) * (len(path) - 1),
                 )
             )
 
-    def grow(
-        self,
-        pending: NDArray[Any],
-        last: int,
-        unread: bool,
-        noise: np.random.Generator | None,
-    ) -> int:
+    def grow(self, pending: Tensor, last: int, unread: bool, noise: Noise | None) -> int:
         """Draw the roots, let the draft read them, draw the next level, and so on.
 
         pending  (vocabulary,) the law of the roots, or the scores to be greedy on
@@ -116,73 +116,66 @@ class TargetInit(Decoder):
         Returns the size of the tree, node 0 included; its mask is a corner of the whole one.
         """
         tree, greedy = self.tree, self.sampling.greedy
-        self.tokens = np.full(len(tree), last, dtype=np.int64)
-        self.alive = np.zeros(len(tree), dtype=np.bool_)
-        self.alive[0] = True
-        self.tables = [pending[None]]
+        tokens = torch.full((len(tree),), last, device=self.place)
+        alive = torch.zeros_like(tokens, dtype=torch.bool)
+        alive[0] = True
+        self.drafted = Drafted(tree, tokens, alive, [pending[None]])
         first = start = 0 if unread else 1
         more = True
         for depth, width in enumerate(tree.widths):
             above, level = tree.levels[depth], tree.levels[depth + 1]
-            ids, drawn = candidates(self.tables[depth], width, noise)
-            self.tokens[level] = ids.ravel()
-            self.alive[level] = (drawn & self.alive[above, None]).ravel()
+            ids, drawn = candidates(self.drafted.tables[depth], width, noise)
+            tokens[level.start : level.stop] = ids.flatten()
+            there = drawn & alive[above.start : above.stop, None]
+            alive[level.start : level.stop] = there.flatten()
             if depth == self.max_depth or not more:
                 break
             rows = slice(start, level.stop)
             logits = self.draft.feed(
-                self.tokens[rows], tree.depths[rows] - first, tree.sees[rows, first : level.stop]
+                tokens[rows], tree.depths[rows] - first, tree.sees[rows, first : level.stop]
             )[-len(level) :]
-            self.tables.append(logits if greedy else self.sampling.law(logits))
+            self.drafted.tables.append(logits if greedy else self.sampling.law(logits))
             more = self.goes_on(level, logits)
             start = level.stop
         self.read = range(first, start)
         return level.stop
 
-    def goes_on(self, level: range, logits: NDArray[np.float32]) -> bool:
+    def goes_on(self, level: range, logits: Tensor) -> bool:
         """Whether the level after the next is worth drafting, once the draft has read `level`.
 
         logits  (nodes of the level, vocabulary) what the draft says of their children
         """
         return True
 
-    def judge(
-        self, logits: NDArray[np.float32], coins: np.random.Generator
-    ) -> tuple[list[int], NDArray[Any]]:
+    def judge(self, logits: Tensor, noise: Noise) -> tuple[list[int], Tensor]:
         """The longest path that the target accepts, its root included, and the law after it.
 
         logits  (nodes, vocabulary) the target's, of nodes 1, 2, …
         """
-        paths = [self.walk(root, logits, coins) for root in self.tree.levels[1] if self.alive[root]]
-        return max(paths, key=lambda found: len(found[0]))
+        coins = noise.coins(len(self.tree), max(self.tree.widths))
+        laws: dict[int, Tensor] = {}
 
-    def walk(
-        self, root: int, logits: NDArray[np.float32], coins: np.random.Generator
-    ) -> tuple[list[int], NDArray[Any]]:
+        def ask(nodes: range) -> tuple[Tensor]:
+            some = logits[nodes.start - 1 : nodes.stop - 1]
+            stands, left = self.drafted.judged(nodes, self.sampling, some, coins)
+            laws.update(zip(nodes, left, strict=True))
+            return (stands,)
+
+        def level(node: int) -> range:  # most nodes are walked to, from one root or another
+            return self.tree.levels[int(self.tree.depths[node])]
+
+        told = foreseen(ask, range(1, 1 + len(logits)), self.place, level)
+        drawn = self.drafted.drawn.tolist()
+        paths = [self.walk(root, told) for root in self.tree.levels[1] if drawn[root]]
+        path = max(paths, key=len)
+        return path, laws[path[-1]]
+
+    def walk(self, root: int, told: Callable[[int], list[int]]) -> list[int]:
         """Go down from a root for as long as a child is accepted."""
         path = [root]
-        while True:
-            node = path[-1]
-            children = [child for child in self.tree.children(node) if self.alive[child]]
-            drawn = self.tokens[children].tolist()
-            if self.sampling.greedy:
-                left: NDArray[Any] = logits[node - 1]
-                wanted = int(left.argmax())
-                accepted = drawn.index(wanted) if wanted in drawn else NONE
-            else:
-                p = self.sampling.law(logits[node - 1])
-                accepted, left = recursive_rejection(
-                    p, self.q(node) if drawn else p, drawn, lambda chance: coins.random() < chance
-                )
-            if accepted == NONE:
-                return path, left
-            path.append(children[accepted])
-
-    def q(self, node: int) -> NDArray[Any]:
-        """The law, or the scores, that a node's children were drawn from."""
-        depth = int(self.tree.depths[node])
-        row: NDArray[Any] = self.tables[depth][node - self.tree.levels[depth].start]
-        return row
+        while (accepted := told(path[-1])[0]) != NONE:
+            path.append(self.tree.children(path[-1])[accepted])
+        return path
 
     def settle(self, path: list[int], unread: bool) -> bool:
         """Keep in the draft's cache what it has read of the path; is the last token missing?"""

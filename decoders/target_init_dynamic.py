@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import InputError
 from .base import ModelPair
 from .decision import KINDS, DecisionModel, load, path_for, taught_on
+from .options import is_number, whole
 from .reader import Reader
-from .sampling import is_number, whole
 from .target_init import TargetInit
 
 OFF = "off"
@@ -67,6 +66,8 @@ class TargetInitDynamic(TargetInit):
         super().__init__(pair, k=(w, *[1] * below), **common)
         self.threshold = float(threshold)
         self.decision = decision_model(pair, decision)
+        if self.decision is not None:
+            self.decision = self.decision.on(self.place)
         self.draft = Reader(pair.draft, keep_hidden=self.decision is not None)
 
     def config(self) -> dict[str, Any]:
@@ -77,12 +78,13 @@ class TargetInitDynamic(TargetInit):
             "decision": f"{model.kind} {model.hash}" if model else OFF,
         }
 
-    def goes_on(self, level: range, logits: NDArray[np.float32]) -> bool:
+    def goes_on(self, level: range, logits: Tensor) -> bool:
         """Whether any chain's next guess has a chance above the threshold."""
         if self.decision is None:
             return True
         chances = self.decision(logits, self.draft.hidden[-len(level) :])
-        return bool((chances[self.alive[level]] > self.threshold).any())
+        drawn = self.drafted.drawn[level.start : level.stop]
+        return bool((drawn & (chances > self.threshold)).any())
 
 
 def decision_model(pair: ModelPair, chosen: str | DecisionModel | None) -> DecisionModel | None:

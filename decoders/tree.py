@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .sampling import whole
+from .options import whole
 
 MOST_NODES = 4096
 """Of a tree, whose mask has their square."""
@@ -35,6 +35,17 @@ class Tree:
 
     def __len__(self) -> int:
         return len(self.depths)
+
+    def runs(self, nodes: range) -> Iterator[tuple[int, range]]:
+        """Some nodes in a row, cut where the depth changes: depths and nodes."""
+        for depth, level in enumerate(self.levels):
+            some = range(max(nodes.start, level.start), min(nodes.stop, level.stop))
+            if some:
+                yield depth, some
+
+    def below(self, nodes: range) -> slice:
+        """All children of some nodes in a row of one depth, siblings in drawing order."""
+        return slice(self.children(nodes[0]).start, self.children(nodes[-1]).stop)
 
     def children(self, node: int) -> range:
         """Numbers of a node's children, in drawing order; empty at the last depth."""

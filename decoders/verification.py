@@ -1,9 +1,10 @@
 """Deciding which guess stands, so that what is written has the target's own law.
 
-Pure functions on probability tables: p is the target's law at a place in the text, q the law
-that the draft drew its candidates from, both (vocabulary,). Residuals are float64. Every rule
-returns the index of the candidate that stands and the law that it was tested under, or `NONE`
-and the law of the token to write instead.
+Pure functions on probability tables of any leading shape: p is the target's law at a place in the
+text, q the law that the draft drew its candidates from, both (…, vocabulary). Residuals are
+float64. A rule says two things that no coin decides: the chance of each candidate if all before
+it were rejected, and the law of the token to write instead where none stands. So the places of a
+whole tree are judged in one go, and `standing` flips the coins.
 
 What keeps them exact: whether a candidate is tested may depend only on what was known before it
 was drawn, and siblings are tested in the order in which they were drawn. Sorting them, leaving
@@ -13,123 +14,101 @@ a sibling by what was drawn below it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import torch
+from torch import Tensor
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .sampling import draw
-
-Law = NDArray[np.float64]
+from .sampling import best
 
 NONE = -1
-"""Stands where the index of a candidate would stand: all were rejected."""
+"""Stands where the place of a candidate would stand: all were rejected."""
 
 
 def recursive_rejection(
-    p: NDArray[Any],
-    q: NDArray[Any],
-    candidates: Sequence[int],
-    accepts: Callable[[float], bool],
-    *,
-    replacement: bool = False,
-) -> tuple[int, Law]:
+    p: Tensor, q: Tensor, candidates: Tensor, *, replacement: bool = False
+) -> tuple[Tensor, Tensor]:
     """Test siblings in drawing order (Yang et al. 2024, arXiv 2401.06706, algorithm 2).
 
     Candidate x is accepted with probability min(1, p(x)/q(x)). A rejection leaves
     p ← norm(max(p − q, 0)) to the siblings after it, and for candidates drawn without
-    replacement q(x) ← 0, renormalised.
+    replacement q(x) ← 0, renormalised. Where that leaves nothing of q, nothing more was drawn,
+    and what stands in its place is rejected and changes nothing.
 
-    candidates   token ids in the order in which they were drawn from q
-    accepts      the coin: given a probability, whether it came up
+    candidates   (…, k) token ids in the order in which they were drawn from q
     replacement  whether the candidates were drawn independently
+
+    Returns chances (…, k) and the law after all were rejected (…, vocabulary).
     """
-    p = np.asarray(p, dtype=np.float64)
-    q = np.asarray(q, dtype=np.float64)
-    for index, x in enumerate(candidates):
-        if accepts(acceptance(p, q, x)):
-            return index, p
-        p = residual(p, q)
-        if not replacement:
-            q = without(q, x)
-    return NONE, p
+    p, q = p.double(), q.double()
+    chances: list[Tensor] = []
+    before = None
+    for x in candidates.unbind(-1):
+        if before is not None and not replacement:
+            q = without(q, before)
+        chances.append(acceptance(p, q, x))
+        p, before = residual(p, q), x
+    return torch.stack(chances, dim=-1), p
 
 
-def point_mass(
-    p: NDArray[Any], candidates: Sequence[int], accepts: Callable[[float], bool]
-) -> tuple[int, Law]:
+def point_mass(p: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
     """Test candidates that nobody drew, such as copies of the prompt or a top-k, one by one.
 
     Candidate x is accepted with probability p(x), else p(x) ← 0, renormalised: recursive
     rejection with all of q on x. Each x stands with p(x) in whatever order they are tested, so
     the set and its order may depend on anything but this place's own coins.
 
-    accepts  the coin: given a probability, whether it came up
+    Returns as `recursive_rejection` does.
     """
-    p = np.asarray(p, dtype=np.float64)
-    for index, x in enumerate(candidates):
-        if accepts(min(1.0, float(p[x]))):
-            return index, p
+    p = p.double()
+    chances = []
+    for x in candidates.unbind(-1):
+        chances.append(p.gather(-1, x[..., None])[..., 0].clamp(max=1.0))
         p = without(p, x)
-    return NONE, p
+    return torch.stack(chances, dim=-1), p
 
 
-def naive(
-    p: NDArray[Any], candidates: Sequence[int], draws: Callable[[Law], int]
-) -> tuple[int, Law]:
-    """Draw y from p; the first candidate that is y stands, else y is written.
+def coupled(token: Tensor, candidates: Tensor) -> Tensor:
+    """The first candidate that is the target's own token, or `NONE` where that is written.
 
-    Exact whatever the candidates are and however they came about, for they have no say in y.
-    The authors of arXiv 2401.06706 call it multi-candidate naive sampling.
+    Exact whatever the candidates are and however they came about, for they have no say in the
+    token: argmax p when greedy; a draw that is independent of them (multi-candidate naive
+    sampling, arXiv 2401.06706); or argmax(log p + Gumbel) with the noise of the place, which
+    candidates made with the same noise from a law near p are likely to hold (Gumbel-max list
+    sampling, arXiv 2506.05632).
 
-    draws  a token of a given law, independent of the candidates
+    token       (…,)
+    candidates  (…, k); −1 stands for no candidate
     """
-    p = np.asarray(p, dtype=np.float64)
-    return _found(p, candidates, draws(p))
+    return _first(candidates == token[..., None])
 
 
-def coupled(
-    p: NDArray[Any], candidates: Sequence[int], noise: np.random.Generator
-) -> tuple[int, Law]:
-    """`naive` with y = argmax(log p + Gumbel), from the noise that a plain draw would use.
-
-    What is written is then that draw's very token, with or without candidates; candidates made
-    with the same noise from a law near p are likely to hold it (Gumbel-max list sampling,
-    arXiv 2506.05632).
-
-    noise  as in `sampling.draw`: that of this place in the text, from its beginning
-    """
-    return _found(np.asarray(p, dtype=np.float64), candidates, draw(p, noise))
+def standing(chances: Tensor, coins: Tensor) -> Tensor:
+    """The first candidate whose coin came up, or `NONE`; both (…, k), coins uniform in 0 … 1."""
+    return _first(coins < chances)
 
 
-def acceptance(p: Law, q: Law, x: int) -> float:
-    """min(1, p(x)/q(x)); 0 where q cannot draw x."""
-    return min(1.0, float(p[x] / q[x])) if q[x] > 0 else 0.0
+def acceptance(p: Tensor, q: Tensor, x: Tensor) -> Tensor:
+    """min(1, p(x)/q(x)), (…,); 0 where q cannot draw x."""
+    target, draft = (law.gather(-1, x[..., None]).double() for law in (p, q))
+    return torch.where(draft > 0, (target / draft).clamp_(max=1.0), 0.0)[..., 0]
 
 
-def residual(p: Law, q: Law) -> Law:
+def residual(p: Tensor, q: Tensor) -> Tensor:
     """What of p the draws from q did not cover: norm(max(p − q, 0)).
 
     Where nothing is left, p ≤ q everywhere, so p = q and no draw is ever rejected; p stands.
     """
-    left = np.maximum(p - q, 0.0)
-    mass = left.sum()
-    return left / mass if mass > 0 else p
+    p = p.double()
+    left = (p - q).clamp_(min=0.0)
+    mass = left.sum(-1, keepdim=True)
+    return torch.where(mass > 0, left / mass, p)
 
 
-def without(law: Law, x: int) -> Law:
+def without(law: Tensor, x: Tensor) -> Tensor:
     """A law given that x is not drawn; all zero where x was its whole support."""
-    rest = law.copy()
-    rest[x] = 0.0
-    mass = rest.sum()
-    return rest / mass if mass > 0 else rest
+    rest = law.scatter(-1, x[..., None], 0.0)
+    mass = rest.sum(-1, keepdim=True)
+    return torch.where(mass > 0, rest / mass, rest)
 
 
-def _found(p: Law, candidates: Sequence[int], y: int) -> tuple[int, Law]:
-    for index, x in enumerate(candidates):
-        if x == y:
-            return index, p
-    certain = np.zeros_like(p)
-    certain[y] = 1.0
-    return NONE, certain
+def _first(stands: Tensor) -> Tensor:
+    return torch.where(stands.any(-1), best(stands.byte()), NONE)

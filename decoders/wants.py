@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .cache import KVCache
 
@@ -14,7 +15,8 @@ class Want(NamedTuple):
     """Rows of one text to be read.
 
     cache, text        where its keys are, and which of the cache's texts it is
-    tokens, positions  (rows,)
+    tokens             (rows,), on the host or where the model is
+    positions          (rows,)
     where              (rows,) slots to write to, rising
     mask               (rows, reach), whether a row attends to a slot; None: to all
     reach              slots that may be seen
@@ -24,7 +26,7 @@ class Want(NamedTuple):
 
     cache: KVCache
     text: int
-    tokens: NDArray[np.int64]
+    tokens: Tensor
     positions: NDArray[np.int64]
     where: NDArray[np.int64]
     mask: NDArray[np.bool_] | None
@@ -34,11 +36,11 @@ class Want(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a model says of them.
+    """What a model says of them, in fp32, where the model is.
 
     logits  (rows asked for, vocabulary)
     hidden  (rows, hidden size) what its head read, where that was wanted
     """
 
-    logits: NDArray[np.float32]
-    hidden: NDArray[np.float32] | None
+    logits: Tensor
+    hidden: Tensor | None

@@ -18,7 +18,6 @@ import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -39,8 +38,11 @@ from tasteshift.decoders.decision import (
     perceptron,
     save,
 )
+from tasteshift.decoders.noise import Noise
 from tasteshift.decoders.reader import Reader
+from tasteshift.decoders.sampling import Sampling, best
 from tasteshift.decoders.target_init_dynamic import TargetInitDynamic
+from tasteshift.decoders.verification import acceptance
 
 HELD_OUT = 10
 """Every so many-th prompt is never trained on."""
@@ -66,42 +68,37 @@ class Watched(TargetInitDynamic):
         )
         self.kind = kind
         self.draft = Reader(pair.draft, keep_hidden=True)
-        self.lessons: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        self._known: list[NDArray[np.float32]] = []
+        self.lessons: list[tuple[Tensor, Tensor]] = []
+        self._known: list[Tensor] = []
 
-    def goes_on(self, level: range, logits: NDArray[np.float32]) -> bool:
+    def goes_on(self, level: range, logits: Tensor) -> bool:
         """Note what the draft knows at this level."""
         hidden = self.draft.hidden[-len(level) :]
         self._known.append(hidden if self.kind == "soft" else law_features(logits))
         return True
 
-    def judge(
-        self, logits: NDArray[np.float32], coins: np.random.Generator
-    ) -> tuple[list[int], NDArray[Any]]:
+    def judge(self, logits: Tensor, noise: Noise) -> tuple[list[int], Tensor]:
         """Note what becomes of the guesses drawn there, then judge them as ever."""
         for depth, features in enumerate(self._known, start=1):
-            guesses = np.array(self.tree.levels[depth + 1])
-            drawn = self.alive[guesses]
-            said = logits[np.array(self.tree.levels[depth]) - 1]
-            labels = chances(self.sampling, said, self.tables[depth], self.tokens[guesses])
+            above = self.tree.levels[depth]
+            guesses = self.tree.below(above)
+            drawn, tokens = self.drafted.drawn[guesses], self.drafted.tokens[guesses]
+            said = logits[above.start - 1 : above.stop - 1]
+            labels = chances(self.sampling, said, self.drafted.tables[depth], tokens)
             self.lessons.append((features[drawn], labels[drawn]))
         self._known.clear()
-        return super().judge(logits, coins)
+        return super().judge(logits, noise)
 
 
-def chances(
-    sampling: Any, said: NDArray[np.float32], table: NDArray[Any], tokens: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def chances(sampling: Sampling, said: Tensor, table: Tensor, tokens: Tensor) -> Tensor:
     """Chance that each token x is accepted: min(1, p(x)/q(x)), or 0 or 1 when greedy.
 
     said   (guesses, vocabulary) the target's logits where each guess stands
     table  (guesses, vocabulary) the law that it was drawn from
     """
     if sampling.greedy:
-        return (said.argmax(-1) == tokens).astype(np.float32)
-    rows = np.arange(len(tokens))
-    p, q = sampling.law(said)[rows, tokens], table[rows, tokens]
-    return np.minimum(1.0, p / np.maximum(q, 1e-30)).astype(np.float32)
+        return (best(said) == tokens).float()
+    return acceptance(sampling.law(said), table, tokens).float()
 
 
 def record(watched: Watched, prompts: Sequence[Sequence[int]], limit: int) -> tuple[Tensor, Tensor]:
@@ -109,8 +106,8 @@ def record(watched: Watched, prompts: Sequence[Sequence[int]], limit: int) -> tu
     watched.lessons.clear()
     for prompt in prompts:
         watched.generate(prompt, limit)
-    features, labels = zip(*watched.lessons, strict=True)
-    return torch.from_numpy(np.concatenate(features)), torch.from_numpy(np.concatenate(labels))
+    features, labels = (torch.cat(part).cpu() for part in zip(*watched.lessons, strict=True))
+    return features, labels
 
 
 def teach(

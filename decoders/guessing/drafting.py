@@ -7,7 +7,7 @@ together with the guesses that lead to the node it is asked about.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from torch import Tensor
 
 from ..reader import Reader
 from .growth import Node
@@ -40,7 +40,7 @@ class Drafting:
         """Whether at most so many guesses will have been read once `node` is."""
         return len(self._row) + sum(step not in self._row for step in node.path()) <= most
 
-    def read(self, node: Node) -> list[tuple[Node, NDArray[np.float32]]]:
+    def read(self, node: Node) -> list[tuple[Node, Tensor]]:
         """One pass down to `node`; returns the nodes it reached anew, each with its logits.
 
         The first pass of a round reaches the root too.

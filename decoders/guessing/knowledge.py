@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ..sampling import Sampling, Stream, arrivals
+from ..noise import Stream
+from ..sampling import Sampling, best
 from .calibration import Calibration
 from .copying import Copies
 from .growth import Guess, Kind, Node
@@ -17,6 +19,9 @@ from .sources import copied, family, prior, ranked
 
 PATIENCE = 2.0
 """Guesses, promised and kept, that each source is credited with before a text begins."""
+
+AHEAD = 8
+"""Places whose noise is made at once, for most of a short vector's time goes into starting it."""
 
 ASKED: Kind = ("ask", 0, 0)
 """The kind that stands for the draft's best guess, whatever it may be."""
@@ -53,30 +58,36 @@ class Knowledge:
         self._kept: dict[str, list[float]] = {}
         self._stream = stream
         self._vocabulary = vocabulary
-        self._times: dict[int, NDArray[np.float64]] = {}
+        self._times: dict[int, tuple[Tensor, NDArray[np.float64]]] = {}
 
-    def times(self, place: int) -> NDArray[np.float64]:
-        """E of the token at `place`, (vocabulary,): the very numbers that `draw` would use."""
-        known = self._times.get(place)
-        if known is None:
-            known = self._times[place] = arrivals(self._stream.at(place), self._vocabulary)
-        return known
+    def times(self, place: int) -> tuple[Tensor, NDArray[np.float64]]:
+        """E of the token at `place`, (vocabulary,): the very numbers that `draw` would use.
+
+        As they are where laws are worked out, and on the host.
+        """
+        if place not in self._times:
+            places = range(place, place + AHEAD)
+            there = self._stream.arrivals(places, self._vocabulary)
+            both = zip(there, there.numpy(force=True), strict=True)
+            self._times.update(zip(places, both, strict=True))
+        return self._times[place]
 
     def forget(self, place: int) -> None:
         """Drop the noise of all places before this one: the text has passed them."""
         for passed in [known for known in self._times if known < place]:
             del self._times[passed]
 
-    def decide(self, logits: NDArray[np.float32], place: int) -> int:
-        """The target's token at `place`: argmax p / E."""
+    def decide(self, logits: Tensor, places: Sequence[int]) -> Tensor:
+        """The target's token at each place, (places,): argmax p / E."""
         if self.sampling.greedy:
-            return int(logits.argmax())
-        return int((self.sampling.law(logits) / self.times(place)).argmax())
+            return best(logits)
+        times = torch.stack([self.times(place)[0] for place in places])
+        return best(self.sampling.law(logits) / times)
 
     def free(self, node: Node, place: int) -> list[Guess]:
         """What may stand at `place`, after `node`, as far as that is known without a pass."""
         guesses: list[Guess] = []
-        times = None if self.sampling.greedy else self.times(place)
+        times = None if self.sampling.greedy else self.times(place)[1]
         if "copy" in self.sources:
             guesses += copied(self.copies, node.tail, self.calibration, times, self.width)
         if "recycled" in self.sources and len(node.tail) > 1:
@@ -92,17 +103,14 @@ class Knowledge:
                 guesses += ranked("recycled", best, self.calibration, trust=int(both))
         return self._tempered(guesses)
 
-    def drafted(self, logits: NDArray[np.float32], place: int) -> list[Guess]:
+    def drafted(self, logits: Tensor, place: int) -> list[Guess]:
         """The draft's guesses for `place`, best first, from its logits (vocabulary,)."""
-        if self.sampling.greedy:
-            table = torch.from_numpy(logits)
-            heat = 1.0
-        else:
-            heat = self.sampling.temperature
-            table = torch.from_numpy(self.sampling.law(logits) / self.times(place))
-        best = table.topk(min(self.width, len(table)))
-        scores = best.values if self.sampling.greedy else heat * best.values.log()
-        pairs = zip(best.indices.tolist(), scores.tolist(), strict=True)
+        greedy = self.sampling.greedy
+        table = logits if greedy else self.sampling.law(logits) / self.times(place)[0]
+        scores, tokens = table.topk(min(self.width, len(table)))
+        if not greedy:
+            scores = self.sampling.temperature * scores.log()
+        pairs = zip(tokens.tolist(), scores.tolist(), strict=True)
         kept = [(token, score) for token, score in pairs if score > -np.inf]
         return self._tempered(ranked("draft", kept, self.calibration))
 

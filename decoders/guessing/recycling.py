@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Scores = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Token ids and their logits, best first."""
@@ -30,9 +30,7 @@ class Recycled:
         self.kept = kept
         self._after: dict[int | tuple[int, int], Scores] = {}
 
-    def learn(
-        self, befores: Sequence[int], tokens: Sequence[int], logits: NDArray[np.float32]
-    ) -> None:
+    def learn(self, befores: Sequence[int], tokens: Sequence[int], logits: Tensor) -> None:
         """Keep what the target says comes after each token.
 
         befores  the token before each, (rows,)
@@ -41,8 +39,8 @@ class Recycled:
 
         A later row replaces an earlier one of the same context.
         """
-        best = torch.from_numpy(logits).topk(min(self.kept, logits.shape[-1]), dim=-1)
-        ids, scores = best.indices.numpy(), best.values.numpy()
+        found = logits.topk(min(self.kept, logits.shape[-1]), dim=-1)
+        scores, ids = (part.numpy(force=True) for part in found)
         for row, (before, token) in enumerate(zip(befores, tokens, strict=True)):
             self._after[token] = self._after[before, token] = (ids[row], scores[row])
 

@@ -37,25 +37,25 @@ def seeded(kind: decision.Kind, hidden: int, seed: int = 0) -> DecisionModel:
 
 
 def test_features_of_a_uniform_law() -> None:
-    features = law_features(np.full((2, 20), 3.5, dtype=np.float32))
+    features = law_features(torch.full((2, 20), 3.5))
     assert features.shape == (2, 11)
-    assert features[:, 0] == pytest.approx(math.log(20))
-    assert features[:, 1:] == pytest.approx(np.full((2, 10), 0.05))
+    assert features[:, 0].tolist() == pytest.approx([math.log(20)] * 2)
+    assert features[:, 1:].numpy() == pytest.approx(np.full((2, 10), 0.05))
 
 
 def test_features_by_hand() -> None:
     """Law (1/2, 1/4, 1/4) in some order, one token that the draft never says: 1.5 bits."""
-    logits = np.array([[math.log(0.25), math.log(0.5), -math.inf, math.log(0.25)]])
-    (row,) = law_features(logits.astype(np.float32) + 4)
+    logits = torch.tensor([[math.log(0.25), math.log(0.5), -math.inf, math.log(0.25)]])
+    row = law_features(logits + 4)[0].tolist()
     assert row[0] == pytest.approx(1.5 * math.log(2))
     assert row[1:] == pytest.approx([0.5, 0.25, 0.25] + [0.0] * 7, abs=1e-6)
 
 
 def test_features_ignore_the_decoders_temperature(pair: ModelPair) -> None:
     """The ten largest are sorted, and come from the logits as they are."""
-    logits = np.random.default_rng(0).normal(size=(3, 31)).astype(np.float32)
-    law = torch.from_numpy(logits).double().softmax(-1)
-    features = law_features(logits)
+    logits = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 31))).float()
+    law = logits.double().softmax(-1)
+    features = law_features(logits).numpy()
     assert features[:, 1:] == pytest.approx(law.topk(10).values.numpy())
     entropy = torch.distributions.Categorical(probs=law).entropy().numpy()
     assert features[:, 0] == pytest.approx(entropy)
@@ -69,14 +69,13 @@ def test_layers_are_those_of_the_authors() -> None:
 @pytest.mark.parametrize("kind", decision.KINDS)
 def test_chances_are_the_perceptrons(kind: decision.Kind) -> None:
     model, noise = seeded(kind, 9), np.random.default_rng(1)
-    logits = noise.normal(size=(5, 31)).astype(np.float32)
-    hidden = noise.normal(size=(5, 9)).astype(np.float32)
-    x = (hidden if kind == "soft" else law_features(logits)).astype(np.float64)
+    logits, hidden = (torch.from_numpy(noise.normal(size=(5, n))).float() for n in (31, 9))
+    x = (hidden if kind == "soft" else law_features(logits)).double().numpy()
     weights = [w.double().numpy() for w in model.network.state_dict().values()]
     for weight, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
         x = np.maximum(x @ weight.T + bias, 0)
     expected = 1 / (1 + np.exp(-(x @ weights[-2].T + weights[-1])))
-    assert model(logits, hidden) == pytest.approx(expected[:, 0], abs=1e-6)
+    assert model(logits, hidden).numpy() == pytest.approx(expected[:, 0], abs=1e-6)
 
 
 def test_a_file_holds_one_model_of_each_kind(pair: ModelPair, tmp_path: Path) -> None:
@@ -150,7 +149,7 @@ def test_only_live_chains_are_asked(llama) -> None:
 
         def __call__(self, logits, hidden):
             asked.append(len(logits))
-            return np.array([0.0] + [1.0] * (len(logits) - 1), dtype=np.float32)
+            return torch.tensor([0.0] + [1.0] * (len(logits) - 1))
 
     model = Notes("hard", perceptron((11, 1)))
     decoder = TargetInitDynamic(pair, width=3, depth=4, decision=model, temperature=1.0, top_k=1)
@@ -173,10 +172,10 @@ def training() -> ModuleType:
 
 def test_labels_by_hand(training: ModuleType) -> None:
     """Token 1 with p = 1/4 and q = 1/2, then token 0 with p = 3/4 and q = 1/2."""
-    said = np.log(np.array([[0.75, 0.25], [0.75, 0.25]], dtype=np.float32))
-    table, tokens = np.full((2, 2), 0.5, dtype=np.float32), np.array([1, 0])
+    said = torch.tensor([[0.75, 0.25], [0.75, 0.25]]).log()
+    table, tokens = torch.full((2, 2), 0.5), torch.tensor([1, 0])
     labels = training.chances(Sampling(1.0), said, table, tokens)
-    assert labels == pytest.approx([0.5, 1.0])
+    assert labels.tolist() == pytest.approx([0.5, 1.0])
     assert training.chances(Sampling(0.0), said, table, tokens).tolist() == [0.0, 1.0]
 
 

@@ -195,11 +195,16 @@ def test_options_that_mean_nothing_are_refused(pair, option, value, says) -> Non
 
 def test_the_noise_is_autoregressives_own(pair) -> None:
     from tasteshift.decoders.guessing.knowledge import Knowledge
-    from tasteshift.decoders.sampling import Sampling, Stream, draw
+    from tasteshift.decoders.noise import Stream
+    from tasteshift.decoders.sampling import Sampling, draw
 
     sampling, stream = Sampling(temperature=0.7), Stream(5, (1, 2))
     knows = Knowledge(sampling, stream, 31, SOURCES, 4, 0.7)
     rng = np.random.default_rng(0)
-    for place in (0, 3, 3, 1):
-        logits = rng.normal(size=31).astype(np.float32)
-        assert knows.decide(logits, place) == draw(sampling.law(logits), stream.at(place))
+    places = (0, 3, 3, 1)
+    logits = torch.from_numpy(rng.normal(size=(len(places), 31))).float()
+    drawn = [
+        int(draw(sampling.law(row), stream.at(place)))
+        for row, place in zip(logits, places, strict=True)
+    ]
+    assert knows.decide(logits, places).tolist() == drawn

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.fidelity import Match, judge, keyed, read_back, teacher_forced
+from tasteshift.decoders.noise import Stream
 from tasteshift.decoders.reader import Reader
-from tasteshift.decoders.sampling import Sampling, Stream, race
+from tasteshift.decoders.sampling import Sampling, draw, race
 from tasteshift.errors import InputError
 from tasteshift.records import Generation
 
@@ -98,8 +99,8 @@ def test_rows_are_those_of_a_plain_pass(pair: ModelPair) -> None:
     tokens = np.random.default_rng(5).integers(0, 31, 37).tolist()
     with torch.inference_mode():
         rows, difference = read_back(Reader(pair.target), PROMPTS[0], tokens)
-        plain = pair.target(torch.tensor([[*PROMPTS[0], *tokens]])).logits[0].numpy()
-    assert np.abs(rows - plain[6:-1]).max() < 1e-4
+        plain = pair.target(torch.tensor([[*PROMPTS[0], *tokens]])).logits[0]
+    assert (rows - plain[6:-1]).abs().max() < 1e-4
     assert 0 < difference < 1e-4
 
 
@@ -117,28 +118,27 @@ def test_a_winner_after_rounding_is_never_unexplained(
 ) -> None:
     """Logits that move by at most `difference` may change who wins, by twice it and no more."""
     rng = np.random.default_rng(seed)
-    logits = rng.normal(0, 0.5, 12).astype(np.float32)
-    moved = (logits + rng.uniform(-difference, difference, 12)).astype(np.float32)
+    logits = torch.from_numpy(rng.normal(0, 0.5, 12)).float()
+    moved = (logits + torch.from_numpy(rng.uniform(-difference, difference, 12))).float()
     sampling = Sampling(temperature, top_k=top_k)
-    token = int(race(sampling.law(moved), Stream(seed).at(0)).argmax())
+    token = int(draw(sampling.law(moved), Stream(seed).at(0)))
     miss = judge(logits, sampling, Stream(seed).at(0), 0, token, 2 * difference)
     assert miss is None or miss.margin <= 2 * difference + 1e-5
 
 
 def test_margin_of_a_race_by_hand() -> None:
     """Two tokens, T = 0.5: the loser's key is T · log(p / E), so the margin is a difference."""
-    logits = np.array([1.0, 0.2], dtype=np.float32)
-    noise = Stream(4).at(0).standard_exponential(2)
-    keys = logits.astype(float) - 0.5 * np.log(noise)
+    logits = torch.tensor([1.0, 0.2])
+    keys = logits.double() - 0.5 * Stream(4).at(0).arrivals(2).log()
     miss = judge(logits, Sampling(0.5), Stream(4).at(0), 0, int(keys.argmin()), 0.0)
     assert miss is not None
-    assert miss.margin == pytest.approx(abs(keys[0] - keys[1]), rel=1e-5)
+    assert miss.margin == pytest.approx(float(abs(keys[0] - keys[1])), rel=1e-5)
 
 
 def test_a_token_that_top_k_cuts_is_as_far_off_as_the_cut() -> None:
-    logits = np.array([3.0, 2.0, 1.75], dtype=np.float32)
+    logits = torch.tensor([3.0, 2.0, 1.75])
     sampling = Sampling(1.0, top_k=2)
-    seed = next(s for s in range(500) if race(np.exp(logits), Stream(s).at(0)).argmax() == 2)
+    seed = next(s for s in range(500) if race(logits.exp(), Stream(s).at(0)).argmax() == 2)
     miss = judge(logits, sampling, Stream(seed).at(0), 0, 2, 1e-3)
     assert miss is not None
     assert miss.margin == pytest.approx(0.25)

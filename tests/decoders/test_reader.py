@@ -20,13 +20,13 @@ def no_gradients():
         yield
 
 
-def plain(pair: ModelPair, tokens: tuple[int, ...]) -> np.ndarray:
+def plain(pair: ModelPair, tokens: tuple[int, ...]) -> torch.Tensor:
     """Logits after each token, without a cache."""
-    return pair.target(torch.tensor([tokens]), use_cache=False).logits[0].numpy()
+    return pair.target(torch.tensor([tokens]), use_cache=False).logits[0]
 
 
-def close(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.abs(a - b).max() < 1e-5 * np.abs(b).max())
+def close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return bool((a - b).abs().max() < 1e-5 * b.abs().max())
 
 
 @pytest.mark.parametrize("length", [1, 5, CHUNK, CHUNK + 1, len(PROMPT)])

@@ -26,8 +26,8 @@ def smollm2() -> ModelPair:
 
 def test_its_decision_models_were_taught_on_this_draft(smollm2: ModelPair) -> None:
     assert taught_on(smollm2, path_for(smollm2.name))
-    rows = np.random.default_rng(0).normal(size=(3, smollm2.vocabulary)).astype(np.float32)
-    hidden = np.zeros((3, smollm2.draft.config.hidden_size), dtype=np.float32)
+    rows = torch.from_numpy(np.random.default_rng(0).normal(size=(3, smollm2.vocabulary))).float()
+    hidden = torch.zeros(3, smollm2.draft.config.hidden_size)
     for kind in KINDS:
         chances = load(path_for(smollm2.name), kind)(rows, hidden)
         assert ((chances > 0) & (chances < 1)).all()

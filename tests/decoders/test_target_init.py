@@ -17,6 +17,7 @@ from tasteshift.decoders.smollm2 import early_exit
 from tasteshift.decoders.target_init import TargetInit
 from tasteshift.decoders.target_init_dynamic import TargetInitDynamic
 from tasteshift.decoders.tree import make_tree
+from tasteshift.decoders.verification import residual
 from tasteshift.errors import InputError
 
 Llama = Callable[..., LlamaForCausalLM]
@@ -115,22 +116,22 @@ def test_one_root_is_greedily_exact_and_more_are_not(close: ModelPair, pair: Mod
 class DrawsAgain(TargetInit):
     """Mutant, as in the authors' code: below a root nothing of which stands, p itself."""
 
-    def walk(self, root, logits, coins):
+    def judge(self, logits, noise):
         """Forget the residual where nothing was accepted."""
-        path, left = super().walk(root, logits, coins)
-        return path, left if len(path) > 1 else self.sampling.law(logits[root - 1])
+        path, left = super().judge(logits, noise)
+        return path, left if len(path) > 1 else self.sampling.law(logits[path[0] - 1])
 
 
 class OneLawEarly(TargetInit):
     """Mutant, as in the authors' dynamic code: the residual with the draft's law of one earlier."""
 
-    def walk(self, root, logits, coins):
+    def judge(self, logits, noise):
         """Subtract the wrong law after a rejection."""
-        path, left = super().walk(root, logits, coins)
+        path, left = super().judge(logits, noise)
         if len(path) == 1 or len(path) > self.max_depth:
             return path, left
-        wrong = self.sampling.law(logits[path[-1] - 1]) - self.q(path[-2])
-        return path, np.maximum(wrong, 0) / np.maximum(wrong, 0).sum()
+        p, q = self.sampling.law(logits[path[-1] - 1]), self.drafted.tables[len(path) - 1][0]
+        return path, residual(p, q)
 
 
 @pytest.mark.parametrize(

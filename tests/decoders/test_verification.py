@@ -1,8 +1,8 @@
 """Every rule keeps the target's law: all draws and coins are enumerated, nothing is sampled.
 
 A node of a decoder's tree is played as a program that asks `Chance` for its random choices, and
-`law_of` plays it once for every sequence of answers. So the very code under test draws its
-coins from the enumeration, and a rule is tested by standing in the table `RULES`.
+`law_of` plays it once for every sequence of answers: the draws of candidates, and a coin for every
+chance that the rule under test gives. A rule is tested by standing in the table `RULES`.
 """
 
 from __future__ import annotations
@@ -11,22 +11,44 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from tasteshift.decoders.sampling import Stream, draw
-from tasteshift.decoders.verification import (
-    NONE,
-    coupled,
-    naive,
-    point_mass,
-    recursive_rejection,
-    residual,
-    without,
-)
+from tasteshift.decoders import verification
+from tasteshift.decoders.noise import Stream
+from tasteshift.decoders.sampling import draw
+from tasteshift.decoders.verification import NONE, coupled, point_mass, standing
 
 Law = NDArray[np.float64]
+Verdict = tuple[list[int], list[float], Law]
+"""Candidates in the order in which they are tested, their chances, the law after all of them."""
+
+
+def recursive_rejection(p: Law, q: Law, candidates: list[int], replacement: bool) -> Verdict:
+    """The rule itself, on one node."""
+    chances, left = verification.recursive_rejection(
+        torch.from_numpy(p), torch.from_numpy(q), torch.tensor(candidates), replacement=replacement
+    )
+    return candidates, chances.tolist(), left.numpy()
+
+
+def point_by_point(p: Law, candidates: list[int]) -> Verdict:
+    """Likewise."""
+    chances, left = point_mass(torch.from_numpy(p), torch.tensor(candidates))
+    return candidates, chances.tolist(), left.numpy()
+
+
+def residual(p: Law, q: Law) -> Law:
+    left: Law = verification.residual(torch.from_numpy(p), torch.from_numpy(q)).numpy()
+    return left
+
+
+def without(law: Law, x: int) -> Law:
+    rest: Law = verification.without(torch.from_numpy(law), torch.tensor(x)).numpy()
+    return rest
 
 
 class Chance:
@@ -85,28 +107,43 @@ def best(q: Law, k: int) -> list[int]:
     return np.argsort(-q, kind="stable")[:k].tolist()
 
 
+def flipped(chance: Chance, verdict: Verdict) -> int:
+    """The token that a verdict comes to: the first candidate whose coin comes up, or a draw."""
+    candidates, chances, left = verdict
+    for x, odds in zip(candidates, chances, strict=True):
+        if chance.accepts(odds):
+            return x
+    return chance.draws(left)
+
+
 def without_replacement(chance, p, q, k, rule=recursive_rejection):
     """Node of mcsd."""
-    candidates = drawn(chance, q, k)
-    return candidates, rule(p, q, candidates, chance.accepts)
+    return flipped(chance, rule(p, q, drawn(chance, q, k), False))
 
 
 def with_replacement(chance, p, q, k, rule=recursive_rejection):
     """Node of mcsd, siblings drawn independently."""
-    candidates = drawn(chance, q, k, replacement=True)
-    return candidates, rule(p, q, candidates, chance.accepts, replacement=True)
+    return flipped(chance, rule(p, q, drawn(chance, q, k, replacement=True), True))
 
 
-def naively(chance, p, q, k, rule=naive):
+def first_of(token: int, candidates: list[int]) -> int:
+    """The place of the candidate that stands."""
+    return int(coupled(torch.tensor(token), torch.tensor(candidates)))
+
+
+def naively(chance, p, q, k, draws_again=False):
     """Candidates from anywhere: the most, the least likely of q, and a draw."""
     candidates = [*best(q, k)[:-1], *best(-q, 1), *drawn(chance, q, 1)]
-    return candidates, rule(p, candidates, chance.draws)
+    token = chance.draws(p)
+    index = first_of(token, candidates)
+    if index != NONE:
+        return candidates[index]
+    return chance.draws(p) if draws_again else token
 
 
-def pointwise(chance, p, q, k, rule=point_mass):
+def pointwise(chance, p, q, k, rule=point_by_point):
     """A set that nobody drew, with a repeated token."""
-    candidates = [*best(q, k), *best(q, 1)]
-    return candidates, rule(p, candidates, chance.accepts)
+    return flipped(chance, rule(p, [*best(q, k), *best(q, 1)]))
 
 
 RULES = {
@@ -115,18 +152,12 @@ RULES = {
     "naive": naively,
     "point mass": pointwise,
 }
-"""Name -> (chance, p, q, k) -> (candidates, the rule's verdict)."""
+"""Name -> (chance, p, q, k) -> the token that a node writes."""
 
 
-def node(chance: Chance, play, p: Law, q: Law, k: int, **rule) -> int:
-    """The token that a node writes."""
-    candidates, (index, left) = play(chance, p, q, k, **rule)
-    return chance.draws(left) if index == NONE else candidates[index]
-
-
-def distance(play, p: Law, q: Law, k: int, **rule) -> float:
+def distance(play, p: Law, q: Law, k: int, **mutation) -> float:
     """Total variation between what a node writes and p."""
-    law = law_of(lambda chance: node(chance, play, p, q, k, **rule))
+    law = law_of(lambda chance: play(chance, p, q, k, **mutation))
     return sum(abs(law.get(token, 0.0) - p[token]) for token in range(len(p))) / 2
 
 
@@ -173,144 +204,123 @@ def test_edges(name: str, edge: str) -> None:
         assert distance(RULES[name], p, q, k) < 1e-12
 
 
-class Times:
-    """Noise that hands out one given table of exponential times."""
-
-    def __init__(self, times: Law) -> None:
-        self.times = times
-
-    def standard_exponential(self, shape: tuple[int, ...]) -> Law:
-        """The table."""
-        assert shape == self.times.shape
-        return self.times
-
-
-@settings(deadline=None)
-@given(
-    laws(1),
-    st.lists(st.floats(1e-6, 20.0), min_size=5, max_size=5),
-    st.lists(st.integers(0, 4), max_size=6),
-)
-def test_coupled_writes_the_token_of_the_race(
-    tables: list[Law], times: list[float], proposed: list[int]
+@given(laws(1), st.integers(0, 99), st.integers(0, 50), st.lists(st.integers(0, 4), max_size=6))
+def test_coupled_stands_where_the_plain_draw_is(
+    tables: list[Law], seed: int, place: int, proposed: list[int]
 ) -> None:
     (p,) = tables
-    race = [(mass / time, -token) for token, (mass, time) in enumerate(zip(p, times, strict=False))]
-    winner = -max(race)[1]
-    candidates = [x for x in proposed if x < len(p)]
-    noise = Times(np.array(times[: len(p)]))
-    index, left = coupled(p, candidates, noise)  # type: ignore[arg-type]
-    if winner in candidates:
-        assert index == candidates.index(winner)
-        assert left.tolist() == p.tolist()
-    else:
-        assert index == NONE
-        assert left.tolist() == np.eye(len(p))[winner].tolist()
+    token = int(draw(torch.from_numpy(p), Stream(seed, [1, 2]).at(place)))
+    candidates = [x for x in proposed if x < len(p)] or [0]
+    index = first_of(token, candidates)
+    assert index == (candidates.index(token) if token in candidates else NONE)
 
 
-@given(laws(1), st.integers(0, 99), st.integers(0, 50), st.sets(st.integers(0, 4)))
-def test_coupled_writes_what_a_plain_draw_writes(
-    tables: list[Law], seed: int, place: int, proposed: set[int]
+@given(st.data())
+def test_the_first_coin_that_comes_up_decides(data: st.DataObject) -> None:
+    unit = st.floats(0, 1)
+    chances, coins = (
+        data.draw(hnp.arrays(np.float64, (3, 4), elements=unit), label) for label in ("odds", "up")
+    )
+    found = standing(torch.from_numpy(chances), torch.from_numpy(coins)).tolist()
+    for row, index in enumerate(found):
+        ups = [place for place in range(4) if coins[row, place] < chances[row, place]]
+        assert index == (ups[0] if ups else NONE)
+
+
+@given(laws(4), st.data())
+def test_nodes_are_judged_side_by_side_as_one_by_one(
+    tables: list[Law], data: st.DataObject
 ) -> None:
-    (p,) = tables
-    stream = Stream(seed, [1, 2])
-    candidates = sorted(x for x in proposed if x < len(p))
-    index, left = coupled(p, candidates, stream.at(place))
-    token = int(left.argmax()) if index == NONE else candidates[index]
-    assert token == draw(p, stream.at(place))
+    p, q = (torch.from_numpy(np.stack(some)) for some in (tables[:2], tables[2:]))
+    row = st.lists(st.integers(0, len(tables[0]) - 1), min_size=3, max_size=3)
+    x = torch.tensor([data.draw(row), data.draw(row)])
+    for replacement in (False, True):
+        chances, left = verification.recursive_rejection(p, q, x, replacement=replacement)
+        for node in (0, 1):
+            _, odds, law = recursive_rejection(
+                p[node].numpy(), q[node].numpy(), x[node].tolist(), replacement
+            )
+            assert chances[node].tolist() == odds
+            assert (left[node].numpy() == law).all()
 
 
-def kept(indices, verdict):
-    """Translate a verdict on some of the candidates back."""
-    index, left = verdict
-    return (index if index == NONE else indices[index]), left
+def test_what_was_not_drawn_is_rejected_and_changes_nothing() -> None:
+    """Support of q smaller than k: what fills the row up has no chance and takes no mass."""
+    p, q = P, np.array([0.0, 0.4, 0.6, 0.0])
+    _, chances, left = recursive_rejection(p, q, [1, 2], False)
+    _, more, same = recursive_rejection(p, q, [1, 2, 0, 3], False)
+    assert more == [*chances, 0.0, 0.0]
+    assert same == pytest.approx(left, abs=1e-15)
 
 
-def drops_small(p, q, candidates, accepts, **how):
+def drops_small(p, q, candidates, replacement):
     """Mutant: forgets a drawn candidate because its q is small."""
-    some = [i for i, x in enumerate(candidates) if q[x] > 0.25]
-    return kept(some, recursive_rejection(p, q, [candidates[i] for i in some], accepts, **how))
+    some = [x for x in candidates if q[x] > 0.25]
+    return recursive_rejection(p, q, some, replacement) if some else ([], [], p)
 
 
-def sorts_siblings(p, q, candidates, accepts, **how):
+def sorts_siblings(p, q, candidates, replacement):
     """Mutant: tests siblings by their q instead of as they were drawn."""
-    order = sorted(range(len(candidates)), key=lambda i: -q[candidates[i]])
-    return kept(order, recursive_rejection(p, q, [candidates[i] for i in order], accepts, **how))
+    return recursive_rejection(p, q, sorted(candidates, key=lambda x: -q[x]), replacement)
 
 
-def skips_duplicates(p, q, candidates, accepts, **how):
+def skips_duplicates(p, q, candidates, replacement):
     """Mutant: does not test again what was drawn before."""
-    some = [i for i, x in enumerate(candidates) if x not in candidates[:i]]
-    return kept(some, recursive_rejection(p, q, [candidates[i] for i in some], accepts, **how))
+    return recursive_rejection(p, q, list(dict.fromkeys(candidates)), replacement)
 
 
-def no_residual(p, q, candidates, accepts, **how):
+def no_residual(p, q, candidates, replacement):
     """Mutant: after rejections it writes from the target's law."""
-    index, left = recursive_rejection(p, q, candidates, accepts, **how)
-    return index, (p if index == NONE else left)
+    tested, chances, _ = recursive_rejection(p, q, candidates, replacement)
+    return tested, chances, p
 
 
-def stale_residual(p, q, candidates, accepts, **how):
+def stale_residual(p, q, candidates, replacement):
     """Mutant: every sibling is tested against the first one's laws."""
-    for index, x in enumerate(candidates):
-        if accepts(min(1.0, p[x] / q[x]) if q[x] else 0.0):
-            return index, p
-    return NONE, residual(p, q)
+    chances = [min(1.0, p[x] / q[x]) if q[x] else 0.0 for x in candidates]
+    return candidates, chances, residual(p, q)
 
 
-def not_renormalised(p, candidates, accepts):
+def not_renormalised(p, candidates):
     """Mutant: a rejected point mass is struck out, and its share is given to nobody."""
-    for index, x in enumerate(candidates):
-        if accepts(p[x]):
-            return index, p
-        p = np.where(np.arange(len(p)) == x, 0.0, p)
-    return NONE, p / p.sum()
+    chances = [0.0 if x in candidates[:i] else p[x] for i, x in enumerate(candidates)]
+    left = np.where(np.isin(np.arange(len(p)), candidates), 0.0, p)
+    return candidates, chances, left / left.sum()
 
 
-def still_in_p(p, candidates, accepts):
+def still_in_p(p, candidates):
     """Mutant: a rejected point mass keeps its place in p."""
-    for index, x in enumerate(candidates):
-        if accepts(p[x]):
-            return index, p
-    return NONE, p
+    return candidates, [p[x] for x in candidates], p
 
 
-def likeliest_of_the_accepted(p, candidates, accepts):
+def likeliest_of_the_accepted(chance, p, q, k):
     """Mutant: flips every coin first, then takes the likeliest candidate that came up."""
-    up = [i for i, x in enumerate(candidates) if accepts(p[x])]
-    if up:
-        return max(up, key=lambda i: p[candidates[i]]), p
-    return point_mass(p, candidates, lambda _: False)
-
-
-def draws_again(p, candidates, draws):
-    """Mutant of the naive rule: draws again where no candidate was hit."""
-    index, left = naive(p, candidates, draws)
-    return (index, left) if index != NONE else naive(p, candidates, draws)
+    candidates = best(q, k)
+    up = [x for x in candidates if chance.accepts(p[x])]
+    left = point_by_point(p, candidates)[2]
+    return max(up, key=lambda x: p[x]) if up else chance.draws(left)
 
 
 MUTANTS = [
-    (without_replacement, drops_small, 0.01),
-    (with_replacement, drops_small, 0.01),
-    (without_replacement, sorts_siblings, 0.01),
-    (with_replacement, skips_duplicates, 0.005),
-    (without_replacement, no_residual, 0.01),
-    (with_replacement, no_residual, 0.01),
-    (without_replacement, stale_residual, 0.01),
-    (naively, draws_again, 0.005),
-    (pointwise, not_renormalised, 0.01),
-    (pointwise, still_in_p, 0.01),
-    (pointwise, likeliest_of_the_accepted, 0.01),
+    (without_replacement, {"rule": drops_small}, 0.01),
+    (with_replacement, {"rule": drops_small}, 0.01),
+    (without_replacement, {"rule": sorts_siblings}, 0.01),
+    (with_replacement, {"rule": skips_duplicates}, 0.005),
+    (without_replacement, {"rule": no_residual}, 0.01),
+    (with_replacement, {"rule": no_residual}, 0.01),
+    (without_replacement, {"rule": stale_residual}, 0.01),
+    (naively, {"draws_again": True}, 0.005),
+    (pointwise, {"rule": not_renormalised}, 0.01),
+    (pointwise, {"rule": still_in_p}, 0.01),
+    (likeliest_of_the_accepted, {}, 0.01),
 ]
 
 
-@pytest.mark.parametrize(
-    ("play", "mutant", "least"), MUTANTS, ids=lambda x: getattr(x, "__name__", str(x))
-)
-def test_mutants_are_found_out(play: Callable[..., object], mutant: object, least: float) -> None:
+@pytest.mark.parametrize(("play", "mutation", "least"), MUTANTS)
+def test_mutants_are_found_out(play: Callable[..., int], mutation: dict, least: float) -> None:
     p, q = P, np.array([0.2, 0.15, 0.6, 0.05])
-    assert distance(play, p, q, 2) < 1e-12
-    assert max(distance(play, p, q, k, rule=mutant) for k in (2, 3)) > least
+    assert not mutation or distance(play, p, q, 2) < 1e-12
+    assert max(distance(play, p, q, k, **mutation) for k in (2, 3)) > least
 
 
 # Two levels: x is a sibling below a node, y the one token drafted below x. The joint law of
@@ -326,14 +336,14 @@ def fits(chance: Chance, x: int, y: int) -> bool:
     return chance.accepts(min(1.0, P2[x, y] / Q2[x, y]))
 
 
-def two_levels(chance: Chance, siblings, verdict) -> tuple[int, int]:
+def two_levels(chance: Chance, siblings, verdict: Verdict) -> tuple[int, int]:
     """The sibling that stands, and what is written below it."""
-    index, left = verdict
-    if index == NONE:
-        x = chance.draws(left)
-        return x, chance.draws(P2[x])
-    x, y = siblings[index]
-    return x, y if fits(chance, x, y) else chance.draws(residual(P2[x], Q2[x]))
+    _, chances, left = verdict
+    for (x, y), odds in zip(siblings, chances, strict=True):
+        if chance.accepts(odds):
+            return x, y if fits(chance, x, y) else chance.draws(residual(P2[x], Q2[x]))
+    x = chance.draws(left)
+    return x, chance.draws(P2[x])
 
 
 def drafted(chance: Chance, candidates: list[int], hindsight: bool) -> list[tuple[int, int]]:
@@ -345,15 +355,14 @@ def drafted(chance: Chance, candidates: list[int], hindsight: bool) -> list[tupl
 def sampled(chance: Chance, hindsight: bool) -> tuple[int, int]:
     """Siblings drawn from q."""
     siblings = drafted(chance, drawn(chance, Q1, 2, replacement=True), hindsight)
-    xs = [x for x, _ in siblings]
-    verdict = recursive_rejection(P1, Q1, xs, chance.accepts, replacement=True)
+    verdict = recursive_rejection(P1, Q1, [x for x, _ in siblings], True)
     return two_levels(chance, siblings, verdict)
 
 
 def given_ones(chance: Chance, hindsight: bool) -> tuple[int, int]:
     """Siblings that nobody drew."""
     siblings = drafted(chance, [0, 1], hindsight)
-    return two_levels(chance, siblings, point_mass(P1, [x for x, _ in siblings], chance.accepts))
+    return two_levels(chance, siblings, point_by_point(P1, [x for x, _ in siblings]))
 
 
 def longest_root(chance: Chance, width: int) -> tuple[int, int]:
@@ -387,30 +396,19 @@ def test_choosing_by_what_was_drawn_below(program, argument, exact: bool) -> Non
 
 def test_first_candidate_of_an_equal_law_always_stands() -> None:
     p = np.array([0.2, 0.5, 0.3])
-    chances: list[float] = []
-    for x in range(3):
-        recursive_rejection(p, p, [x], lambda chance: bool(chances.append(chance)) or True)
-    assert chances == [1.0, 1.0, 1.0]
+    assert [recursive_rejection(p, p, [x], False)[1] for x in range(3)] == [[1.0]] * 3
 
 
 def test_recursive_rejection_by_hand() -> None:
     """p = (.6, .4), q = (.9, .1): token 0 stands with 2/3, else token 1 is certain."""
-    chances: list[float] = []
-    index, left = recursive_rejection(
-        np.array([0.6, 0.4]), np.array([0.9, 0.1]), [0], lambda c: bool(chances.append(c))
-    )
-    assert index == NONE
+    _, chances, left = recursive_rejection(np.array([0.6, 0.4]), np.array([0.9, 0.1]), [0], False)
     assert chances == pytest.approx([2 / 3])
     assert left == pytest.approx([0.0, 1.0])
 
 
 def test_point_mass_by_hand() -> None:
     """p = (.5, .3, .2) with candidates 1, 0, 1: .3, then .5/.7, then nothing is left of 1."""
-    chances: list[float] = []
-    index, left = point_mass(
-        np.array([0.5, 0.3, 0.2]), [1, 0, 1], lambda c: bool(chances.append(c))
-    )
-    assert index == NONE
+    _, chances, left = point_by_point(np.array([0.5, 0.3, 0.2]), [1, 0, 1])
     assert chances == pytest.approx([0.3, 5 / 7, 0.0])
     assert left == pytest.approx([0.0, 0.0, 1.0])
 
@@ -418,9 +416,9 @@ def test_point_mass_by_hand() -> None:
 def test_greedy_target_takes_its_token_wherever_it_was_drafted() -> None:
     p = np.eye(5)[3]
     q = np.array([0.4, 0.3, 0.1, 0.1, 0.1])
-    assert recursive_rejection(p, q, [0, 1, 3, 2], lambda c: c >= 1)[0] == 2
-    index, left = recursive_rejection(p, q, [0, 1, 2], lambda c: c >= 1)
-    assert index == NONE
+    assert recursive_rejection(p, q, [0, 1, 3, 2], False)[1][:3] == [0.0, 0.0, 1.0]
+    _, chances, left = recursive_rejection(p, q, [0, 1, 2], False)
+    assert chances == [0.0] * 3
     assert left.tolist() == p.tolist()
 
 
