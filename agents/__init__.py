@@ -38,21 +38,30 @@ AGENTS.register("filtered-oracle", "tasteshift.agents.oracle:FilteredOracle")
 AGENTS.register("charts", "tasteshift.agents.charts:ChartsAgent")
 
 
-def make_agent(name: str, *, decoder: str | None = None, pair: str | None = None) -> AnyAgent:
+def make_agent(
+    name: str,
+    *,
+    decoder: str | None = None,
+    pair: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> AnyAgent:
     """The agent called `name`, not yet prepared.
 
     decoder, pair  for agents that write text; autoregressive and tiny unless given
+    device, dtype  where its models are loaded to, and their type; cpu and float32 unless given
 
-    Raises UnknownName, or InputError where an agent that writes no text is given either.
+    Raises UnknownName, or InputError where an agent that writes no text is given any of them.
     """
     factory = AGENTS.get(name)
+    options = {"decoder": decoder, "pair": pair, "device": device, "dtype": dtype}
+    given = {option: value for option, value in options.items() if value is not None}
     if uses_language_model(factory):
-        agent: AnyAgent = factory(decoder=decoder or DECODER, pair=pair or PAIR)
-        return agent
-    for option, value in (("decoder", decoder), ("pair", pair)):
-        if value is not None:
-            raise InputError(f"agent {name!r} writes no text; leave out {option} {value!r}")
-    agent = factory()
+        given = {"decoder": DECODER, "pair": PAIR, **given}
+    elif given:
+        option, value = next(iter(given.items()))
+        raise InputError(f"agent {name!r} writes no text; leave out {option} {value!r}")
+    agent: AnyAgent = factory(**given)
     return agent
 
 

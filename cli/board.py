@@ -184,6 +184,13 @@ def board_play(
     pair: Annotated[
         str | None, typer.Option(help="Its models: a name, or hf:TARGET,DRAFT (two folders).")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where its models run: cpu, cuda, …  [default: cpu]")
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16 or float16, of its models.  [default: float32]"),
+    ] = None,
     hardware: Annotated[
         str, typer.Option(help="What it runs on; times compare within one class only.")
     ] = "",
@@ -207,7 +214,7 @@ def board_play(
     folder = out_dir or Path("runs") / f"{season}-{agent}"
     try:
         told = play_hidden(
-            make_agent(agent, decoder=decoder, pair=pair),
+            make_agent(agent, decoder=decoder, pair=pair, device=device, dtype=dtype),
             service,
             token_for(service),
             season=season,

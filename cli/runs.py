@@ -40,6 +40,13 @@ def run(
     pair: Annotated[
         str | None, typer.Option(help="Its models: a name, or hf:TARGET,DRAFT (two folders).")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where its models run: cpu, cuda, …  [default: cpu]")
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16 or float16, of its models.  [default: float32]"),
+    ] = None,
     seeds: Annotated[int | None, typer.Option(help="World seeds 0 … N−1.", metavar="N")] = None,
     users: Annotated[int | None, typer.Option(help="Users per seed and task.", metavar="N")] = None,
     track: Annotated[
@@ -83,6 +90,8 @@ def run(
             out=out_dir,
             decoder=decoder,
             pair=pair,
+            device=device,
+            dtype=dtype,
             track=None if track is None else track.value,
             workers=workers,
             executor=executor.value,

@@ -185,6 +185,7 @@ class Decoder(ABC):
             **asdict(self.sampling),
             "seed": self.seed,
             "threads": self.threads,
+            "device": self.pair.target.device.type,
         }
 
     def generate(

@@ -16,6 +16,8 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import StaticLayer
 
+from .clock import now, wait
+
 GRAIN = 256
 """Caches grow in steps of so many slots."""
 
@@ -126,6 +128,7 @@ class KVCache:
         with self._lock:
             if self.slots <= slots:
                 enough = (slots // GRAIN + 1) * GRAIN
+                wait(now(self.device))  # for passes that still run over what is let go
                 self.shapes.clear()
                 for layer in self.layers:
                     layer.grow(enough)

@@ -19,11 +19,17 @@ def now(device: torch.device) -> Moment:
     return event
 
 
+def wait(moment: Moment) -> None:
+    """Until it has come."""
+    if isinstance(moment, torch.cuda.Event):
+        moment.synchronize()
+
+
 def seconds(start: Moment, end: Moment) -> float:
     """Between two moments of one device; waits until the second has come."""
-    if isinstance(start, float):
-        assert isinstance(end, float)
-        return end - start
-    assert isinstance(end, torch.cuda.Event)
-    end.synchronize()
-    return float(start.elapsed_time(end)) / 1e3
+    wait(end)
+    if isinstance(start, torch.cuda.Event):
+        assert isinstance(end, torch.cuda.Event)
+        return float(start.elapsed_time(end)) / 1e3
+    assert isinstance(end, float)
+    return end - start

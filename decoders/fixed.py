@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from .cache import KVCache
+from .clock import now, wait
 from .forward import Forward, Pass, Read, is_plain_llama
 from .wants import Told, Want
 
@@ -40,7 +40,7 @@ def read_fixed(forward: Forward, cache: KVCache, wants: Sequence[Want]) -> list[
     begins.
     """
     rows = power_of_two(max(len(want.tokens) for want in wants))
-    last = power_of_two(max(want.last or len(want.tokens) for want in wants))
+    last = 1 if all(want.last == 1 for want in wants) else rows
     with _one_at_a_time:
         shape = cache.shapes.get((rows, last))
         if shape is None or shape.forward is not forward:
@@ -71,18 +71,22 @@ class Shape:
     forward  what makes the pass; kept, for its weights are what a captured pass reads
     numbers  (3, texts, rows) tokens, positions and slots to write to
     mask     (texts, rows, slots)
+    here     both, on the host, from where a device can fetch them without anybody's waiting
     there    both, where the model is
     """
 
     def __init__(self, forward: Forward, cache: KVCache, rows: int, last: int) -> None:
         texts, slots = cache.aim.texts, cache.slots
         self.forward = forward
-        self.numbers = np.zeros((3, texts, rows), dtype=np.int64)
-        self.mask = np.zeros((texts, rows, slots), dtype=np.bool_)
+        pinned = cache.device.type == "cuda"
+        self.here = (
+            torch.zeros((3, texts, rows), dtype=torch.int64, pin_memory=pinned),
+            torch.zeros((texts, rows, slots), dtype=torch.bool, pin_memory=pinned),
+        )
+        self.numbers, self.mask = (table.numpy() for table in self.here)
         self._blank()
-        self.there = [
-            torch.from_numpy(table).to(cache.device) for table in (self.numbers, self.mask)
-        ]
+        self.there = [table.to(cache.device, copy=True) for table in self.here]
+        self._fetched = now(cache.device)
         (ids, positions, where), mask = self.there
         one = Pass(ids, positions, mask, cache.layers, cache.aim, where, slots, last)
         self.run = captured(lambda: forward([one])[0], cache.device)
@@ -92,14 +96,16 @@ class Shape:
 
         Of padding they say nothing.
         """
+        wait(self._fetched)
         self._blank()
         for want in wants:
             count = len(want.tokens)
             self.numbers[1:, want.text, -count:] = want.positions, want.where
             seen = True if want.mask is None else want.mask
             self.mask[want.text, -count:, : want.reach] = seen
-        for buffer, table in zip(self.there, (self.numbers, self.mask), strict=True):
-            buffer.copy_(torch.from_numpy(table), non_blocking=True)
+        for buffer, table in zip(self.there, self.here, strict=True):
+            buffer.copy_(table, non_blocking=True)
+        self._fetched = now(buffer.device)
         for want in wants:
             tokens = self.there[0][0, want.text, -len(want.tokens) :]
             tokens.copy_(want.tokens, non_blocking=True)

@@ -66,6 +66,8 @@ def evaluate(
     out: str | Path | None = None,
     decoder: str | None = None,
     pair: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
     workers: int = 1,
     executor: Literal["local", "dask"] = "local",
     scheduler: str | None = None,
@@ -83,6 +85,7 @@ def evaluate(
                    users of a seed, day by day); None for the suite's own
     out            the run directory; None for runs/<suite>-<agent>[-<decoder>]
     decoder, pair  for agents that ask a language model
+    device, dtype  likewise: where its models run (cpu, cuda, …), and the type of their weights
     workers        processes that live lives side by side; the scores do not depend on it
     executor       local, or dask: on the cluster at `scheduler`, or on one of `workers` processes
     time_limit     seconds that one decision may take; the agent's process is ended then
@@ -110,7 +113,8 @@ def evaluate(
         raise InputError("--scheduler is for --executor dask; add that or leave it out")
     found = suite if isinstance(suite, Suite) else load_suite(suite)
     chosen = found.overridden(users=users, seeds=seeds, track=track)
-    player = make_agent(agent, decoder=decoder, pair=pair) if isinstance(agent, str) else agent
+    models = {"decoder": decoder, "pair": pair, "device": device, "dtype": dtype}
+    player = make_agent(agent, **models) if isinstance(agent, str) else agent
     check_agent(player)
     manifest = make_manifest(chosen, player, {"workers": workers, "executor": executor})
     path = Path(out) if out is not None else _default_out(manifest.identity)

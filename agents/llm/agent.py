@@ -35,6 +35,8 @@ class LlmAgent:
     memory       how many items shown last stay off the list
     temperature  of the decoder, where it is made here
     threads      of torch while decoding, likewise; a logit's last bits depend on them
+    device       where the models are loaded to, likewise, as torch spells it: cpu, cuda, cuda:1
+    dtype        of their weights, likewise: float32, bfloat16 or float16
 
     Raises InputError where a list or a memory of that length makes no sense.
     """
@@ -51,6 +53,8 @@ class LlmAgent:
         weights: Weights | None = None,
         temperature: float = 0.0,
         threads: int = 1,
+        device: str = "cpu",
+        dtype: str = "float32",
     ) -> None:
         for option, value, least in (("candidates", candidates, 1), ("memory", memory, 0)):
             if type(value) is not int or value < least:
@@ -59,7 +63,12 @@ class LlmAgent:
         self.memory = memory
         self.weights = weights or Weights()
         self._decoder, self._pair = decoder, pair
-        self._temperature, self._threads = temperature, threads
+        self._how: dict[str, Any] = {
+            "temperature": temperature,
+            "threads": threads,
+            "device": device,
+            "dtype": dtype,
+        }
         self._world: PublicWorld | None = None
 
     @cached_property
@@ -72,9 +81,7 @@ class LlmAgent:
             return self._decoder
         from ...decoders import make_decoder
 
-        return make_decoder(
-            self._decoder, self._pair, temperature=self._temperature, threads=self._threads
-        )
+        return make_decoder(self._decoder, self._pair, **self._how)
 
     def __getstate__(self) -> dict[str, Any]:
         """The recipe alone: a copy in another process loads the models for itself."""

@@ -22,7 +22,7 @@ from ...errors import InputError
 from ...metrics.statistics import quantile_interval
 from ...records import Generation
 from .contenders import ours
-from .decoding import Bars, read_back, silent
+from .decoding import LONG, Bars, device_memory, read_back, silent
 from .decoding_rows import Floats, Trial, counts, fidelity, speedup
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def bench_batches(
                 {
                     "decoder": name,
                     **where,
+                    "device_memory": device_memory(pair.target.device),
                     "batch": size,
                     "exact": trial.contender.exact,
                     **speeds((name, size), pace),
@@ -115,8 +116,9 @@ def taking_turns(
         trials[name, size] = Trial(replace(one, label=f"{name} × {size}"), [])
     paces: dict[Key, list[float]] = {key: [] for key in crew}
     keys, most = [*crew], max(size for _, size in crew)
+    warm = LONG if next(iter(crew.values()))[0].place.type == "cuda" else 4
     for team in crew.values():
-        write(team, [replace(warming, max_new_tokens=4)] * len(team), 0, threads)
+        write(team, [replace(warming, max_new_tokens=warm)] * len(team), 0, threads)
     for number, start in enumerate(range(0, len(prompts), most)):
         for index in np.random.default_rng([2, number]).permutation(len(keys)):
             name, size = keys[index]

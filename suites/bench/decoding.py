@@ -41,6 +41,9 @@ TUNED = "tuned"
 READ = 1 << 28
 """Bytes of the sum that the pace of memory is taken from: more than any cache holds."""
 
+LONG = 64
+"""Tokens written before anything is timed on a GPU, where the passes of most sizes are captured."""
+
 SITE_TOKENS = 24
 """Length of the text after which laws are tested: short, since it is read once a draw."""
 
@@ -81,6 +84,7 @@ def bench_decoders(
     machine |= {"target_parameters": target.num_parameters(), "target_pass_seconds": whole}
     machine |= {"floor_seconds": floor_seconds(target, threads)}
     machine["draft_cost_ratio"] = draft / whole
+    warm = LONG if target.device.type == "cuda" else 8
     for temperature in temperatures:
         found = []
         for workload, prompts in workloads.items():
@@ -92,7 +96,7 @@ def bench_decoders(
                 for name in swept:
                     contenders.append(tuned(name, pair, temperature, threads, tuning, tick))
             with bars(f"{label}: writing", len(measured) * len(contenders)) as tick:
-                trials = interleaved(contenders, tuning[0], measured, tick)
+                trials = interleaved(contenders, tuning[0], measured, tick, warm)
             with bars(f"{label}: reading back", len(measured) * len(trials)) as tick:
                 matches = read_back(pair, temperature, threads, trials, measured, tick)
             found.append((workload, measured, trials, matches))
@@ -106,6 +110,7 @@ def bench_decoders(
                     laws[name] = law_tests(decoder, site, draws, partial(tick, name))
         for workload, _, trials, matches in found:
             where = {**machine, "temperature": temperature, "workload": workload}
+            where |= {"device_memory": device_memory(target.device)}
             rows += rows_of(where, trials, matches, laws)
     return rows
 
@@ -118,13 +123,21 @@ def check_names(only: Collection[str]) -> None:
             raise InputError(f"nobody is called {name!r}; take of {', '.join(sorted(known))}")
 
 
+def device_memory(device: torch.device) -> int | None:
+    """Most bytes that tensors held on a GPU so far, caches and captured passes included."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
 def interleaved(
     contenders: Sequence[Contender],
     warming: Prompt,
     prompts: Sequence[Prompt],
     tick: Callable[[str], None],
+    warm: int = 8,
 ) -> list[Trial]:
     """Every contender's texts; prompt n is written with seed n, in an order of its own.
+
+    warm  tokens that each writes after `warming` before anything is timed
 
     A peer that cannot read the pair says why instead.
     """
@@ -132,7 +145,7 @@ def interleaved(
     for one in contenders:
         reason = ""
         try:
-            one.generate(warming.ids, min(warming.max_new_tokens, 8), 0)
+            one.generate(warming.ids, min(warming.max_new_tokens, warm), 0)
         except Exception as error:  # whatever a peer makes of a draft that it does not know
             if one.decoder is not None:
                 raise

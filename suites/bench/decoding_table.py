@@ -31,6 +31,7 @@ def decoding_tables(rows: Sequence[Row]) -> Iterator[Table | str]:
             f"a target pass of {first['target_parameters'] / 1e6:,.0f} M parameters takes "
             f"{1e3 * first['target_pass_seconds']:.1f} ms (to read its weights once takes "
             f"{1e3 * first['floor_seconds']:.1f}), a draft's {first['draft_cost_ratio']:.2f} of it"
+            f"{_memory(first)}"
         )
         there = [row for row in group if not row["note"]]
         yield speed_table(group, title)
@@ -134,6 +135,7 @@ def batch_tables(rows: Sequence[Row]) -> Iterator[Table]:
             escape(
                 f"{first['pair']} in {first['dtype']} on {first['device']}, {first['threads']} "
                 f"threads, T = {temperature}, {workload}, {first['prompts']} prompts"
+                f"{_memory(first)}"
             ),
             "left",
         )
@@ -218,6 +220,11 @@ def _between(row: Row, column: str, form: str, gap: str = " ") -> str:
     if low is None or high is None:
         return f"{value:{form}}"
     return f"{value:{form}}{gap}[{low:{form}}, {high:{form}}]"
+
+
+def _memory(row: Row) -> str:
+    held = row["device_memory"]
+    return "" if held is None else f"; at most {held / 1e9:.1f} GB of its memory held"
 
 
 def _number(value: float | None, form: str, scale: float = 1.0) -> str:

@@ -50,7 +50,7 @@ def test_kinds_are_told_apart_without_an_instance() -> None:
     assert privileged == ["oracle", "frozen-oracle"]
 
 
-@pytest.mark.parametrize("option", ["decoder", "pair"])
+@pytest.mark.parametrize("option", ["decoder", "pair", "device", "dtype"])
 def test_agents_without_text_take_no_decoder(option: str) -> None:
     with pytest.raises(InputError, match=f"'popular' writes no text; leave out {option} 'mcsd'"):
         make_agent("popular", **{option: "mcsd"})

@@ -11,7 +11,7 @@ from rich.console import Console
 from tasteshift.decoders.base import ModelPair
 from tasteshift.errors import InputError
 from tasteshift.registry import UnknownName
-from tasteshift.suites.bench import batches
+from tasteshift.suites.bench import batches, decoding_table
 from tasteshift.suites.bench.batches import BATCHED, bench_batches, speeds
 from tasteshift.suites.bench.decoding_table import batch_tables
 
@@ -49,6 +49,12 @@ def test_every_size_writes_every_prompt_once(
             console.print(table)
         console.file.close()
         assert "T = 0.7, made, 8 prompts" in " ".join(console.export_text().split())
+
+
+def test_a_gpus_memory_stands_above_the_table() -> None:
+    assert decoding_table._memory({"device_memory": None}) == ""
+    said = decoding_table._memory({"device_memory": 14_249_000_000})
+    assert said == "; at most 14.2 GB of its memory held"
 
 
 def test_ratios_are_medians_over_blocks() -> None:
