@@ -89,7 +89,7 @@ def foreseen(
 
     def look(node: int) -> list[int]:
         if node not in told:
-            some = nodes if place.type == "cuda" else along(node)
+            some = along(node) if place.type == "cpu" else nodes
             told.update(zip(some, torch.stack([*ask(some)], dim=-1).tolist(), strict=True))
         return told[node]
 

@@ -1,4 +1,4 @@
-"""A tree judged node by node, level by level and all at once; and what a GPU is waited for."""
+"""A tree judged node by node, level by level and all at once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasteshift.decoders import (
-    DECODERS,
-    base,
-    exact_dynamic,
-    judging,
-    make_decoder,
-    mcsd,
-    sampling,
-    target_init,
-)
+from tasteshift.decoders import DECODERS, exact_dynamic, judging, make_decoder, mcsd, target_init
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.judging import Drafted, foreseen
 from tasteshift.decoders.noise import COINS, Stream
@@ -83,49 +74,6 @@ def test_a_greedy_node_keeps_the_child_that_holds_the_targets_token() -> None:
         logits = torch.eye(6)[token : token + 1]
         stands, left = drafted.judged(range(1), Sampling(), logits, torch.zeros(4, 3))
         assert (stands.tolist(), left.argmax().item()) == ([child], token)
-
-
-@pytest.mark.parametrize("temperature", [0.0, 0.9])
-@pytest.mark.parametrize("name", ["speculative", "mcsd", "target-init"])
-def test_drafting_waits_for_nothing(
-    pair: ModelPair, name: str, temperature: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between a round's first draft pass and its target pass no number is looked at."""
-    for one in (sampling, base):  # as on a GPU
-        monkeypatch.setattr(one, "best", lambda scores: scores.argmax(-1))
-    decoder = make_decoder(name, pair, temperature=temperature)
-    looked: list[str] = []
-    drafting: list[int] = []
-
-    def noting(what: str):
-        plain = getattr(torch.Tensor, what)
-
-        def look(self, *args, **kwargs):
-            if drafting:
-                looked.append(what)
-            return plain(self, *args, **kwargs)
-
-        return look
-
-    for what in ("tolist", "item", "numpy", "cpu", "nonzero", "__bool__", "__int__", "__float__"):
-        monkeypatch.setattr(torch.Tensor, what, noting(what))
-    begin = "grow" if name == "target-init" else "propose"
-    propose, feed = getattr(decoder, begin), decoder.target.feed
-
-    def proposing(*args):
-        drafting.append(1)
-        return propose(*args)
-
-    def feeding(*args, **kwargs):
-        told = feed(*args, **kwargs)
-        drafting.clear()
-        return told
-
-    monkeypatch.setattr(decoder, begin, proposing)
-    monkeypatch.setattr(decoder.target, "feed", feeding)
-    rounds = decoder.generate(PROMPTS[0], 30).rounds
-    assert len(rounds) > 3
-    assert not looked
 
 
 def test_a_gpu_is_asked_once_and_a_cpu_as_often_as_one_comes_by() -> None:
