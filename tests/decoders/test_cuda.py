@@ -42,6 +42,28 @@ def test_every_decoder_writes_what_it_writes_on_a_cpu(
     assert texts[0] == texts[1] == texts[2] == texts[3]
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("name", ["speculative", "mcsd"])
+def test_drafting_waits_for_nothing(
+    there: ModelPair, name: str, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = make_decoder(name, there, temperature=temperature)
+    written = decoder.generate(PROMPTS[0], 30)  # captures the passes
+    propose, rounds = decoder.propose, []
+
+    def proposing(*args):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            rounds.append(1)
+            return propose(*args)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(decoder, "propose", proposing)
+    assert decoder.generate(PROMPTS[0], 30).tokens == written.tokens
+    assert len(rounds) > 3
+
+
 def test_memory_does_not_grow(there: ModelPair) -> None:
     decoder = make_decoder("exact-dynamic", there, temperature=0.7)
     held = []
