@@ -7,7 +7,9 @@ many times over instead: see `laws`.
 
 A pass over many rows rounds differently from a pass over one, so the two best tokens may change
 places where they nearly tie. How far logits of one prefix differ is measured, never assumed, and
-each such place is counted and listed.
+each such place is counted and listed. In bfloat16 that is far enough to explain almost anything;
+there the measure is how often the path itself takes another token when it is read in passes of
+other sizes.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from ..records import Generation
 from .base import Decoder, torch_threads
 from .noise import Noise, Stream
 from .reader import Reader
-from .sampling import Sampling, race
+from .sampling import Sampling, best, race
 
 WIDTHS = (1, 3)
 """Shapes of the passes that are compared with one-token passes: a chain, and a tree whose every
@@ -60,12 +62,15 @@ class Match:
     difference   largest |Δlogit| between one-token and many-row passes over the same prefixes
     near_ties    misses that twice this difference explains
     unexplained  the others: what no rounding accounts for
+    own_flips    positions at which the path itself takes another token in such passes: their
+                 number, as a mean over the shapes of passes
     """
 
     tokens: int
     difference: float
     near_ties: tuple[Miss, ...]
     unexplained: tuple[Miss, ...]
+    own_flips: float = 0.0
 
     @property
     def tolerance(self) -> float:
@@ -104,24 +109,34 @@ def teacher_forced(
     if not tokens:
         return Match(0, 0.0, (), ())
     with torch.inference_mode(), torch_threads(decoder.threads):
-        rows, difference = read_back(Reader(decoder.pair.target), text, tokens)
-    stream = Stream(decoder.seed if seed is None else seed, text)
+        rows, others = read_back(Reader(decoder.pair.target), text, tokens)
+        stream = Stream(decoder.seed if seed is None else seed, text)
+        own, *flipped = (winners(table, decoder.sampling, stream) for table in (rows, *others))
+    difference = max(float((table - rows).abs().max()) for table in others)
     near_ties: list[Miss] = []
     unexplained: list[Miss] = []
-    for position, token in enumerate(tokens):
-        noise = stream.at(position)
+    for position in (own != torch.tensor(tokens)).nonzero().flatten().tolist():
+        noise, token = stream.at(position), tokens[position]
         miss = judge(rows[position], decoder.sampling, noise, position, token, 2 * difference)
         if miss is not None:
             (near_ties if miss.margin <= 2 * difference else unexplained).append(miss)
-    return Match(len(tokens), difference, tuple(near_ties), tuple(unexplained))
+    flips = sum(int((table != own).sum()) for table in flipped) / len(flipped)
+    return Match(len(tokens), difference, tuple(near_ties), tuple(unexplained), flips)
+
+
+def winners(logits: Tensor, sampling: Sampling, stream: Stream) -> Tensor:
+    """The path's token at each place of a text, (tokens,), from (tokens, vocabulary)."""
+    if sampling.greedy:
+        return best(logits)
+    return best(sampling.law(logits) / stream.arrivals(range(len(logits)), logits.shape[-1]))
 
 
 def read_back(
     target: Reader, prompt: tuple[int, ...], tokens: Sequence[int]
-) -> tuple[Tensor, float]:
-    """The logits before each token, as one-token passes give them, and how others differ.
+) -> tuple[Tensor, list[Tensor]]:
+    """The logits before each token, as one-token passes give them, and as passes like `WIDTHS` do.
 
-    Returns (tokens, vocabulary) and the largest |Δlogit| to passes shaped like `WIDTHS`.
+    Tables of (tokens, vocabulary), on the host.
     """
     room = len(tokens) + LEVELS * max(WIDTHS)
     table = [target.begin(prompt, room)]
@@ -129,20 +144,19 @@ def read_back(
         table.append(target.feed([token])[0])
         target.commit([0])
     rows = torch.stack(table).cpu()
-    difference = 0.0
+    others = []
     for width in WIDTHS:
-        target.begin(prompt, room)
+        table = [target.begin(prompt, room)[None]]
         for start in range(0, len(tokens) - 1, LEVELS):
             chain = np.asarray(tokens[start : min(start + LEVELS, len(tokens) - 1)])
             levels = np.repeat(np.arange(len(chain)), width)
             real = np.arange(0, len(levels), width)
             sees = np.eye(len(levels), dtype=np.bool_)
             sees[:, real] |= levels[:, None] > levels[real]
-            logits = target.feed(chain[levels], levels, sees).cpu()[real]
+            table.append(target.feed(chain[levels], levels, sees)[real.tolist()])
             target.commit(real.tolist())
-            ours = rows[start + 1 : start + 1 + len(chain)]
-            difference = max(difference, float((logits - ours).abs().max()))
-    return rows, difference
+        others.append(torch.cat(table).cpu())
+    return rows, others
 
 
 def judge(

@@ -213,7 +213,7 @@ def plans(trial: Trial) -> dict[str, Any]:
 def fidelity(matches: Sequence[Match] | None) -> dict[str, Any]:
     """Share of tokens that are the target's own or nearly tie with it, and what is left over."""
     if not matches:
-        nothing = ("token_match", "near_ties", "unexplained", "logit_difference")
+        nothing = ("token_match", "near_ties", "unexplained", "own_flips", "logit_difference")
         return dict.fromkeys(nothing)
     tokens = sum(match.tokens for match in matches)
     unexplained = sum(len(match.unexplained) for match in matches)
@@ -221,6 +221,7 @@ def fidelity(matches: Sequence[Match] | None) -> dict[str, Any]:
         "token_match": 1 - unexplained / tokens if tokens else 1.0,
         "near_ties": sum(len(match.near_ties) for match in matches),
         "unexplained": unexplained,
+        "own_flips": sum(match.own_flips for match in matches),
         "logit_difference": max(match.difference for match in matches),
     }
 

@@ -101,10 +101,11 @@ def guess_table(rows: Iterable[Row]) -> Table:
 def fidelity_table(rows: Iterable[Row]) -> Table:
     """Whether the text is still the target's."""
     table = _table(
-        "match: tokens that are the target's own or nearly tie with it; distance: total variation "
-        "of two tokens at T > 0, and what an exact decoder shows; p: smallest of a decoder's "
-        "tests, adjusted for all tests (Holm)",
-        *("exact", "match", "near ties", "distance", "p"),
+        "match: tokens that are the target's own or nearly tie with it; own flips: places where "
+        "autoregressive itself takes another token in passes of more rows; distance: total "
+        "variation of two tokens at T > 0, and what an exact decoder shows; p: smallest of a "
+        "decoder's tests, adjusted for all tests (Holm)",
+        *("exact", "match", "near ties", "own flips", "distance", "p"),
     )
     for row in rows:
         distance = None if row["tv"] is None else f"{row['tv']:.3f} ({row['tv_floor']:.3f})"
@@ -113,6 +114,7 @@ def fidelity_table(rows: Iterable[Row]) -> Table:
             {True: "yes", False: "[bold red]NO[/]", None: "–"}[row["exact"]],
             _number(row["token_match"], ".2%"),
             _number(row["near_ties"], "d"),
+            _number(row["own_flips"], ".1f"),
             distance or "–",
             _number(row["law_p"], ".2g"),
         )
