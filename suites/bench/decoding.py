@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from statistics import median
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from transformers import PreTrainedModel
 from ...decoders import DECODERS
 from ...decoders.autoregressive import Autoregressive
 from ...decoders.base import Decoder, ModelPair, torch_threads
+from ...decoders.clock import now, seconds
 from ...decoders.exact_dynamic import ExactDynamic
 from ...decoders.fidelity import Match, keyed, teacher_forced
 from ...decoders.laws import LawTest, law_tests, next_laws
@@ -38,8 +38,9 @@ Bars = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
 
 TUNED = "tuned"
 
-READ = 1 << 28
-"""Bytes of the sum that the pace of memory is taken from: more than any cache holds."""
+READ = {"cpu": 1 << 28, "cuda": 1 << 32}
+"""Bytes of the sum that the pace of memory is taken from: far more than any cache holds, and on a
+GPU so many that starting the sum takes no time to speak of."""
 
 LONG = 64
 """Tokens written before anything is timed on a GPU, where the passes of most sizes are captured."""
@@ -218,14 +219,15 @@ def law_site(
 
 def floor_seconds(model: PreTrainedModel, threads: int, times: int = 5) -> float:
     """What reading every weight of a pass once from memory takes, at the pace of one large sum."""
-    device, seconds = model.device, []
+    device, taken = model.device, []
+    size = READ.get(device.type, READ["cpu"])
     with torch.inference_mode(), torch_threads(threads):
-        table = torch.ones(READ // 4, device=device)
+        table = torch.ones(size // 4, device=device)
         for _ in range(times + 1):
-            started = perf_counter()
-            table.sum().item()
-            seconds.append(perf_counter() - started)
-    return bytes_of_a_pass(model) / READ * median(seconds[1:])
+            started = now(device)
+            table.sum()
+            taken.append(seconds(started, now(device)))
+    return bytes_of_a_pass(model) / size * median(taken[1:])
 
 
 def bytes_of_a_pass(model: PreTrainedModel) -> int:
@@ -245,15 +247,15 @@ def bytes_of_a_pass(model: PreTrainedModel) -> int:
 
 def pass_seconds(pair: ModelPair, threads: int, passes: int = 30) -> tuple[float, float]:
     """T_draft(1) and T_target(1): medians of one-token passes that take turns, on the device."""
-    seconds: tuple[list[float], list[float]] = ([], [])
+    both: tuple[list[float], list[float]] = ([], [])
     readers = (Reader(pair.draft), Reader(pair.target))
     with torch.inference_mode(), torch_threads(threads):
         for reader in readers:
             reader.begin((0,) * min(128, pair.context // 2), room=1)
         for _ in range(passes):
-            for reader, taken in zip(readers, seconds, strict=True):
+            for reader, taken in zip(readers, both, strict=True):
                 before = reader.seconds
                 reader.feed([0])
                 taken.append(reader.seconds - before)
                 reader.commit([])
-    return median(seconds[0]), median(seconds[1])
+    return median(both[0]), median(both[1])
