@@ -36,8 +36,8 @@ class ModelPair:
     timed          whether a decoder that plans may time its passes, where no profile is stored;
                    loaders say so
 
-    Raises InputError where the vocabularies differ or an attention layer sees less than the
-    whole context (a tree mask would give it more).
+    Raises InputError where the devices or the vocabularies differ, or an attention layer sees less
+    than the whole context (a tree mask would give it more).
     """
 
     target: PreTrainedModel
@@ -48,6 +48,11 @@ class ModelPair:
     timed: bool = False
 
     def __post_init__(self) -> None:
+        if self.target.device != self.draft.device:
+            raise InputError(
+                f"pair {self.name!r}: the target is on {self.target.device} and the draft on "
+                f"{self.draft.device}; put both on one device"
+            )
         sizes = [model.config.get_text_config().vocab_size for model in (self.target, self.draft)]
         if sizes[0] != sizes[1]:
             raise InputError(

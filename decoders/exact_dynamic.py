@@ -205,11 +205,12 @@ class ExactDynamic(TreeDecoder):
         if not self._begun:
             super().begin_draft(self._prompt, self._room)
             self._begun = True
-        told = {}
-        for step, logits in self._drafting.read(node):
-            if step is node or step.uncovered > FLOOR:
-                told[step] = self._knows.drafted(logits, self._written + step.depth)
-                self._told[step] = told[step][0].token
+        reached, logits = self._drafting.read(node)
+        rows = [n for n, step in enumerate(reached) if step is node or step.uncovered > FLOOR]
+        places = [self._written + reached[row].depth for row in rows]
+        said = self._knows.drafted(logits[rows], places)
+        told = {reached[row]: guesses for row, guesses in zip(rows, said, strict=True)}
+        self._told.update({step: guesses[0].token for step, guesses in told.items()})
         growth.inform(told, spent)
 
     def _submit(self) -> Guesses:

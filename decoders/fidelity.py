@@ -111,7 +111,10 @@ def teacher_forced(
     with torch.inference_mode(), torch_threads(decoder.threads):
         rows, others = read_back(Reader(decoder.pair.target), text, tokens)
         stream = Stream(decoder.seed if seed is None else seed, text)
-        own, *flipped = (winners(table, decoder.sampling, stream) for table in (rows, *others))
+        times = None
+        if not decoder.sampling.greedy:
+            times = stream.arrivals(range(len(tokens)), rows.shape[-1])
+        own, *flipped = (winners(table, decoder.sampling, times) for table in (rows, *others))
     difference = max(float((table - rows).abs().max()) for table in others)
     near_ties: list[Miss] = []
     unexplained: list[Miss] = []
@@ -124,11 +127,12 @@ def teacher_forced(
     return Match(len(tokens), difference, tuple(near_ties), tuple(unexplained), flips)
 
 
-def winners(logits: Tensor, sampling: Sampling, stream: Stream) -> Tensor:
-    """The path's token at each place of a text, (tokens,), from (tokens, vocabulary)."""
-    if sampling.greedy:
-        return best(logits)
-    return best(sampling.law(logits) / stream.arrivals(range(len(logits)), logits.shape[-1]))
+def winners(logits: Tensor, sampling: Sampling, times: Tensor | None) -> Tensor:
+    """The path's token at each place of a text, (tokens,), from (tokens, vocabulary).
+
+    times  the arrivals of those places; None when greedy
+    """
+    return best(logits if times is None else sampling.law(logits) / times)
 
 
 def read_back(

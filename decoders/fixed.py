@@ -71,7 +71,8 @@ class Shape:
     forward  what makes the pass; kept, for its weights are what a captured pass reads
     numbers  (3, texts, rows) tokens, positions and slots to write to
     mask     (texts, rows, slots)
-    here     both, on the host, from where a device can fetch them without anybody's waiting
+    here     both, on the host, from where a device fetches them while the host goes on; it waits
+             only to lay out a next pass of this shape before the last one's have been fetched
     there    both, where the model is
     """
 
@@ -101,14 +102,16 @@ class Shape:
         for want in wants:
             count = len(want.tokens)
             self.numbers[1:, want.text, -count:] = want.positions, want.where
+            if want.tokens.device.type == "cpu":
+                self.numbers[0, want.text, -count:] = want.tokens
             seen = True if want.mask is None else want.mask
             self.mask[want.text, -count:, : want.reach] = seen
         for buffer, table in zip(self.there, self.here, strict=True):
             buffer.copy_(table, non_blocking=True)
         self._fetched = now(buffer.device)
         for want in wants:
-            tokens = self.there[0][0, want.text, -len(want.tokens) :]
-            tokens.copy_(want.tokens, non_blocking=True)
+            if want.tokens.device.type != "cpu":
+                self.there[0][0, want.text, -len(want.tokens) :] = want.tokens
         return self.run()
 
     def _blank(self) -> None:

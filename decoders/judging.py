@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -29,12 +30,17 @@ class Drafted:
     drawn: Tensor
     tables: list[Tensor]
 
+    @cached_property
+    def told(self) -> tuple[list[int], list[bool]]:
+        """Tokens and what was drawn, on the host, which waits for them once."""
+        return on_the_host(self.tokens, self.drawn)
+
     def judged(
         self,
         nodes: range,
         sampling: Sampling,
         logits: Tensor,
-        coins: Tensor,
+        coins: Tensor | None,
         *,
         replacement: bool = False,
     ) -> tuple[Tensor, Tensor]:
@@ -42,7 +48,7 @@ class Drafted:
 
         nodes        some in a row
         logits       (nodes, vocabulary) the target's, of these
-        coins        (nodes of the tree, widest), uniform in 0 … 1
+        coins        (nodes of the tree, widest), uniform in 0 … 1; None when greedy
         replacement  whether siblings were drawn independently
 
         Returns the places of children among their siblings or `NONE`, and laws, (nodes,
@@ -63,10 +69,17 @@ class Drafted:
             else:
                 first = self.tree.levels[depth].start
                 q = self.tables[depth][some.start - first : some.stop - first]
+                assert coins is not None
                 chances, law = recursive_rejection(law, q, x, replacement=replacement)
                 stands.append(standing(chances, coins[some.start : some.stop, :width]))
             left.append(law)
         return torch.cat(stands), torch.cat(left)
+
+
+def on_the_host(tokens: Tensor, drawn: Tensor) -> tuple[list[int], list[bool]]:
+    """Two tables of a tree in one go."""
+    ids, there = torch.stack((tokens, drawn.long())).tolist()
+    return ids, [bool(one) for one in there]
 
 
 def foreseen(

@@ -87,16 +87,18 @@ class Mcsd(TreeDecoder):
         from the target's own law below the last depth; when greedy it is the target's token,
         and a child is accepted that holds it.
         """
-        noise = stream.at(len(text.tokens), COINS)
-        coins = noise.coins(len(self.tree), max(self.tree.widths))
-        times = 1 if self.sampling.greedy else noise.arrivals(logits.shape[-1])
+        coins = times = None
+        if not self.sampling.greedy:
+            noise = stream.at(len(text.tokens), COINS)
+            coins = noise.coins(len(self.tree), max(self.tree.widths))
+            times = noise.arrivals(logits.shape[-1])
 
         def ask(nodes: range) -> tuple[Tensor, Tensor]:
             some = logits[nodes.start : nodes.stop]
             stands, left = self.drafted.judged(
                 nodes, self.sampling, some, coins, replacement=self.replacement
             )
-            return stands, best(left / times)
+            return stands, best(left if times is None else left / times)
 
         told = foreseen(ask, range(len(self.tree)), self.place)
         path: list[int] = []

@@ -9,7 +9,7 @@ exponential time of it may differ in its last bit. Keys come from SHA-256.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import torch
@@ -25,6 +25,9 @@ GAMMA, FIRST, SECOND = (
     number - (1 << 64) for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
 """SplitMix64's own, as int64, which wraps around as 64 bits without a sign do."""
+
+BLOCK = 1 << 15
+"""Times that a CPU makes at once, so few that they stay in its cache between operations."""
 
 FRACTION = 52
 """Bits of a uniform number: with half a step added it is never 0 and never 1."""
@@ -61,7 +64,7 @@ class Stream:
     def arrivals(self, places: Sequence[int], count: int) -> Tensor:
         """The first `count` arrivals of each place, (places, count) float64: as `at` has them."""
         keys = torch.tensor([self._key(place, 0) for place in places])
-        return _uniform(keys.to(self.device, non_blocking=True), count).log_().neg_()
+        return _exponential(keys.to(self.device, non_blocking=True), count)
 
     def _key(self, place: int, lane: int) -> int:
         digest = hashlib.sha256(self._digest + f"{place} {lane}".encode()).digest()
@@ -78,14 +81,17 @@ class Noise:
 
     def coins(self, *shape: int) -> Tensor:
         """Uniform numbers above 0 and below 1, float64."""
-        start = self._taken
-        self._taken += prod(shape)
-        key = torch.full((), self._key, device=self._device)
-        return _uniform(key, prod(shape), start).view(shape)
+        return self._next(_uniform, shape)
 
     def arrivals(self, *shape: int) -> Tensor:
         """Exponential times of rate 1, all above 0, float64."""
-        return self.coins(*shape).log_().neg_()
+        return self._next(_exponential, shape)
+
+    def _next(self, kind: Callable[[Tensor, int, int], Tensor], shape: tuple[int, ...]) -> Tensor:
+        count, start = prod(shape), self._taken
+        self._taken += count
+        key = torch.full((), self._key, device=self._device)
+        return kind(key, count, start).view(shape)
 
 
 def bits(keys: Tensor, count: int, start: int = 0) -> Tensor:
@@ -100,6 +106,17 @@ def bits(keys: Tensor, count: int, start: int = 0) -> Tensor:
 def _shifted(z: Tensor, places: int) -> Tensor:
     """To the right, filled up with zeros."""
     return (z >> places).bitwise_and_((1 << (64 - places)) - 1)
+
+
+def _exponential(keys: Tensor, count: int, start: int = 0) -> Tensor:
+    block = max(1, BLOCK // keys.numel()) if keys.device.type == "cpu" else count
+    if count <= block:
+        return _uniform(keys, count, start).log_().neg_()
+    made = keys.new_empty((*keys.shape, count), dtype=torch.float64)
+    for first in range(0, count, block):
+        some = min(block, count - first)
+        made[..., first : first + some] = _exponential(keys, some, start + first)
+    return made
 
 
 def _uniform(keys: Tensor, count: int, start: int = 0) -> Tensor:

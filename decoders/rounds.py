@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
 from .clock import now, seconds
+from .judging import on_the_host
 from .noise import Stream
 from .reader import Reader
 
@@ -37,6 +39,11 @@ class Guesses:
     drawn: Tensor
     read: list[int] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
+
+    @cached_property
+    def told(self) -> tuple[list[int], list[bool]]:
+        """Tokens and what was drawn, on the host, which waits for them once."""
+        return on_the_host(self.tokens, self.drawn)
 
 
 class TreeDecoder(Decoder):
@@ -84,13 +91,13 @@ class TreeDecoder(Decoder):
             path, token = self.walk(guesses, logits, text, stream)
             self.target.commit([0, *path])
             unread = self.settle(guesses, path, token)
-            emitted = text.write([*guesses.tokens[path].tolist(), token])
-            drawn = guesses.drawn.numpy(force=True)
+            tokens, drawn = guesses.told
+            emitted = text.write([*(tokens[node] for node in path), token])
             text.rounds.append(
                 Round(
                     max_depth=self.max_depth,
                     drafted_depth=int(guesses.depths[drawn].max()),
-                    drafted_nodes=int(drawn.sum()) - 1,
+                    drafted_nodes=sum(drawn) - 1,
                     verified_nodes=len(guesses.tokens),
                     accepted=len(path),
                     emitted=emitted,
@@ -116,4 +123,5 @@ class TreeDecoder(Decoder):
         while kept < len(path) and path[kept] in row:
             kept += 1
         self.draft.commit([row[node] for node in path[:kept]])
-        return [*guesses.unread, *guesses.tokens[path[kept:]].tolist(), token]
+        tokens = guesses.told[0]
+        return [*guesses.unread, *(tokens[node] for node in path[kept:]), token]

@@ -55,12 +55,13 @@ class Speculative(TreeDecoder):
             tokens.append(self.pick(self.q[depth], noise))
             if depth + 1 < self.max_depth:
                 logits = self.draft.feed(tokens[-1])
+        chain = torch.cat(tokens)
         return Guesses(
-            tokens=torch.cat(tokens),
+            tokens=chain,
             depths=self.chain.depths,
             sees=self.chain.sees,
             sources=("", *["draft"] * self.max_depth),
-            drawn=torch.ones(self.most_nodes, dtype=torch.bool),
+            drawn=torch.ones_like(chain, dtype=torch.bool),
             read=list(range(1, self.max_depth)),
         )
 

@@ -88,13 +88,13 @@ class TargetInit(Decoder):
             path, pending = self.judge(logits, stream.at(len(text.tokens), COINS))
             self.target.commit([node - 1 for node in path])
             unread = self.settle(path, unread)
-            emitted = text.write(self.drafted.tokens[path].tolist())
-            drawn = self.drafted.drawn.numpy(force=True)
+            tokens, drawn = self.drafted.told
+            emitted = text.write([tokens[node] for node in path])
             text.rounds.append(
                 Round(
                     max_depth=self.max_depth,
                     drafted_depth=int(self.tree.depths[drawn].max()) - 1,
-                    drafted_nodes=int(drawn[self.tree.levels[1].stop :].sum()),
+                    drafted_nodes=sum(drawn[self.tree.levels[1].stop :]),
                     verified_nodes=size - 1,
                     accepted=len(path) - 1,
                     emitted=emitted,
@@ -118,7 +118,7 @@ class TargetInit(Decoder):
         tree, greedy = self.tree, self.sampling.greedy
         tokens = torch.full((len(tree),), last, device=self.place)
         alive = torch.zeros_like(tokens, dtype=torch.bool)
-        alive[0] = True
+        alive[:1] = True
         self.drafted = Drafted(tree, tokens, alive, [pending[None]])
         first = start = 0 if unread else 1
         more = True
@@ -152,7 +152,8 @@ class TargetInit(Decoder):
 
         logits  (nodes, vocabulary) the target's, of nodes 1, 2, …
         """
-        coins = noise.coins(len(self.tree), max(self.tree.widths))
+        shape = len(self.tree), max(self.tree.widths)
+        coins = None if self.sampling.greedy else noise.coins(*shape)
         laws: dict[int, Tensor] = {}
 
         def ask(nodes: range) -> tuple[Tensor]:
@@ -161,11 +162,13 @@ class TargetInit(Decoder):
             laws.update(zip(nodes, left, strict=True))
             return (stands,)
 
-        def level(node: int) -> range:  # most nodes are walked to, from one root or another
-            return self.tree.levels[int(self.tree.depths[node])]
+        def along(node: int) -> range:
+            """Of chains nearly every node is walked to, of trees one below each root."""
+            level = self.tree.levels[int(self.tree.depths[node])]
+            return level if len(level) == len(self.tree.levels[1]) else range(node, node + 1)
 
-        told = foreseen(ask, range(1, 1 + len(logits)), self.place, level)
-        drawn = self.drafted.drawn.tolist()
+        told = foreseen(ask, range(1, 1 + len(logits)), self.place, along)
+        drawn = self.drafted.told[1]
         paths = [self.walk(root, told) for root in self.tree.levels[1] if drawn[root]]
         path = max(paths, key=len)
         return path, laws[path[-1]]

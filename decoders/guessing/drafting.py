@@ -40,8 +40,8 @@ class Drafting:
         """Whether at most so many guesses will have been read once `node` is."""
         return len(self._row) + sum(step not in self._row for step in node.path()) <= most
 
-    def read(self, node: Node) -> list[tuple[Node, Tensor]]:
-        """One pass down to `node`; returns the nodes it reached anew, each with its logits.
+    def read(self, node: Node) -> tuple[list[Node], Tensor]:
+        """One pass down to `node`; returns the nodes it reached anew and their logits.
 
         The first pass of a round reaches the root too.
         """
@@ -61,9 +61,12 @@ class Drafting:
             sees[self._row[step] - before, above[: step.depth]] = True
         depths = [*range(len(text)), *(lead - 1 + step.depth for step in fresh)]
         tokens = [*text, *(step.token for step in fresh)]
-        reached = ([path[0].parent if path else node] if text else []) + fresh
-        logits = self._draft.feed(tokens, depths, sees, logits=len(reached))
-        return [(step, row) for step, row in zip(reached, logits, strict=True) if step is not None]
+        reached = fresh
+        if text:
+            root = path[0].parent if path else node
+            assert root is not None
+            reached = [root, *fresh]
+        return reached, self._draft.feed(tokens, depths, sees, logits=len(reached))
 
     def keep(self, path: list[Node]) -> list[int]:
         """End the round: keep what was read of the accepted path; returns what was not of it."""

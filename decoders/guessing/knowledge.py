@@ -58,36 +58,37 @@ class Knowledge:
         self._kept: dict[str, list[float]] = {}
         self._stream = stream
         self._vocabulary = vocabulary
-        self._times: dict[int, tuple[Tensor, NDArray[np.float64]]] = {}
+        self._times: dict[int, Tensor] = {}
+        self._here: dict[int, NDArray[np.float64]] = {}
 
-    def times(self, place: int) -> tuple[Tensor, NDArray[np.float64]]:
-        """E of the token at `place`, (vocabulary,): the very numbers that `draw` would use.
-
-        As they are where laws are worked out, and on the host.
-        """
+    def times(self, place: int) -> Tensor:
+        """E of the token at `place`, (vocabulary,): the very numbers that `draw` would use."""
         if place not in self._times:
             places = range(place, place + AHEAD)
-            there = self._stream.arrivals(places, self._vocabulary)
-            both = zip(there, there.numpy(force=True), strict=True)
-            self._times.update(zip(places, both, strict=True))
+            table = self._stream.arrivals(places, self._vocabulary)
+            self._times.update(zip(places, table, strict=True))
         return self._times[place]
+
+    def times_here(self, place: int) -> NDArray[np.float64]:
+        """The same on the host."""
+        if place not in self._here:
+            self._here[place] = self.times(place).numpy(force=True)
+        return self._here[place]
 
     def forget(self, place: int) -> None:
         """Drop the noise of all places before this one: the text has passed them."""
-        for passed in [known for known in self._times if known < place]:
-            del self._times[passed]
+        for table in (self._times, self._here):
+            for passed in [known for known in table if known < place]:
+                del table[passed]
 
     def decide(self, logits: Tensor, places: Sequence[int]) -> Tensor:
         """The target's token at each place, (places,): argmax p / E."""
-        if self.sampling.greedy:
-            return best(logits)
-        times = torch.stack([self.times(place)[0] for place in places])
-        return best(self.sampling.law(logits) / times)
+        return best(logits if self.sampling.greedy else self._raced(logits, places))
 
     def free(self, node: Node, place: int) -> list[Guess]:
         """What may stand at `place`, after `node`, as far as that is known without a pass."""
         guesses: list[Guess] = []
-        times = None if self.sampling.greedy else self.times(place)[1]
+        times = None if self.sampling.greedy else self.times_here(place)
         if "copy" in self.sources:
             guesses += copied(self.copies, node.tail, self.calibration, times, self.width)
         if "recycled" in self.sources and len(node.tail) > 1:
@@ -103,16 +104,22 @@ class Knowledge:
                 guesses += ranked("recycled", best, self.calibration, trust=int(both))
         return self._tempered(guesses)
 
-    def drafted(self, logits: Tensor, place: int) -> list[Guess]:
-        """The draft's guesses for `place`, best first, from its logits (vocabulary,)."""
-        greedy = self.sampling.greedy
-        table = logits if greedy else self.sampling.law(logits) / self.times(place)[0]
-        scores, tokens = table.topk(min(self.width, len(table)))
-        if not greedy:
+    def drafted(self, logits: Tensor, places: Sequence[int]) -> list[list[Guess]]:
+        """The draft's guesses for each place, best first, from its logits (places, vocabulary)."""
+        table = logits.double() if self.sampling.greedy else self._raced(logits, places)
+        scores, tokens = table.topk(min(self.width, table.shape[-1]), dim=-1)
+        if not self.sampling.greedy:
             scores = self.sampling.temperature * scores.log()
-        pairs = zip(tokens.tolist(), scores.tolist(), strict=True)
-        kept = [(token, score) for token, score in pairs if score > -np.inf]
-        return self._tempered(ranked("draft", kept, self.calibration))
+        found = []
+        for best_scores, best_tokens in torch.stack((scores, tokens.double()), dim=1).tolist():
+            pairs = zip(best_tokens, best_scores, strict=True)
+            kept = [(int(token), score) for token, score in pairs if score > -np.inf]
+            found.append(self._tempered(ranked("draft", kept, self.calibration)))
+        return found
+
+    def _raced(self, logits: Tensor, places: Sequence[int]) -> Tensor:
+        times = [self.times(place) for place in places]
+        return self.sampling.law(logits) / (times[0] if len(times) == 1 else torch.stack(times))
 
     def _tempered(self, guesses: list[Guess]) -> list[Guess]:
         honesty = {source: self.honesty(source) for source in self.sources}

@@ -29,7 +29,7 @@ from ..reader import Reader
 from ..sampling import Sampling
 from .profile import ROWS, Profile
 
-PASSES = 1
+PASSES = 2
 """Rises when the passes of the same models come to cost something else."""
 
 LONGEST = 20.0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from tasteshift.decoders.noise import COINS, Stream, bits
+from tasteshift.decoders.noise import BLOCK, COINS, Stream, bits
 from tasteshift.errors import InputError
 
 MASK = (1 << 64) - 1
@@ -91,6 +91,13 @@ def test_many_places_at_once_are_those_places() -> None:
     table = stream.arrivals([0, 7, 2], 40)
     for row, place in zip(table, (0, 7, 2), strict=True):
         assert (row == stream.at(place).arrivals(40)).all()
+
+
+def test_long_runs_are_made_in_blocks_that_nobody_sees() -> None:
+    stream, count = Stream(7), 3 * BLOCK + 5
+    long, parts = stream.at(0).arrivals(count), stream.at(0)
+    assert (long == torch.cat([parts.arrivals(some) for some in (5, BLOCK, 2 * BLOCK)])).all()
+    assert (stream.arrivals([2, 0], BLOCK)[1] == long[:BLOCK]).all()
 
 
 def test_places_do_not_run_into_each_other() -> None:

@@ -34,6 +34,11 @@ def save(model: PreTrainedModel, folder: Path, words: int = 31) -> Path:
     return folder
 
 
+def test_a_pair_is_on_one_device(llama) -> None:
+    with pytest.raises(InputError, match="the target is on cpu and the draft on meta"):
+        ModelPair(llama(1), llama(2).to("meta"), None, "apart")
+
+
 def test_folders_make_a_pair(llama, tmp_path: Path) -> None:
     target, draft = llama(1), llama(2, layers=1)
     folders = save(target, tmp_path / "target"), save(draft, tmp_path / "draft")

@@ -42,7 +42,7 @@ def test_every_node_is_read_after_its_own_path_only(reader) -> None:
     for node, rows in ((root, 3), (aa, 2), (b, 1), (ab, 1), (aab, 1)):
         assert not drafting.has_read(node)
         assert drafting.missing(node) == rows
-        for step, logits in drafting.read(node):
+        for step, logits in zip(*drafting.read(node), strict=True):
             expected = plain(reader, [*PROMPT, 2, 6, 7, *texts[step]])
             np.testing.assert_allclose(logits, expected, atol=1e-4)
             assert drafting.has_read(step)
@@ -62,10 +62,11 @@ def test_the_first_pass_may_go_straight_to_a_guess(reader) -> None:
     leaf = below(below(root, 10), 12)
     drafting = Drafting(reader, [7])
     assert drafting.missing(leaf) == 3
-    reached = drafting.read(leaf)
-    assert [step for step, _ in reached] == [root, *leaf.path()]
-    for (_, logits), text in zip(reached, ([], [10], [10, 12]), strict=True):
-        np.testing.assert_allclose(logits, plain(reader, [*PROMPT, 7, *text]), atol=1e-4)
+    reached, logits = drafting.read(leaf)
+    assert len(logits) == 3
+    assert reached == [root, *leaf.path()]
+    for row, text in zip(logits, ([], [10], [10, 12]), strict=True):
+        np.testing.assert_allclose(row, plain(reader, [*PROMPT, 7, *text]), atol=1e-4)
     assert drafting.keep([]) == []
     assert reader.committed == len(PROMPT) + 1
 
