@@ -13,6 +13,7 @@ import typer
 
 from ..errors import InputError
 from .app import app, board
+from .models import DecoderName, DeviceName, PairName, TypeName
 from .screen import Json, err, fail, out, print_json, progress
 
 if TYPE_CHECKING:
@@ -178,19 +179,10 @@ def board_play(
             help="Whether the agent was trained on this simulator; the board says so.",
         ),
     ],
-    decoder: Annotated[
-        str | None, typer.Option(help="How a language-model agent writes its text.")
-    ] = None,
-    pair: Annotated[
-        str | None, typer.Option(help="Its models: a name, or hf:TARGET,DRAFT (two folders).")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Where its models run: cpu, cuda, …  [default: cpu]")
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(help="float32, bfloat16 or float16, of its models.  [default: float32]"),
-    ] = None,
+    decoder: DecoderName = None,
+    pair: PairName = None,
+    device: DeviceName = None,
+    dtype: TypeName = None,
     hardware: Annotated[
         str, typer.Option(help="What it runs on; times compare within one class only.")
     ] = "",

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from .app import app
+from .models import DecoderName, DeviceName, PairName, TypeName
 from .screen import Json, err, fail, out, print_json, print_path, progress, score_table
 
 
@@ -34,19 +35,10 @@ def run(
         typer.Argument(help="What to run: a name (tasteshift list suites), or a file of your own."),
     ],
     agent: Annotated[str, typer.Option(help="Who recommends; see: tasteshift list agents")],
-    decoder: Annotated[
-        str | None, typer.Option(help="How a language-model agent writes its text.")
-    ] = None,
-    pair: Annotated[
-        str | None, typer.Option(help="Its models: a name, or hf:TARGET,DRAFT (two folders).")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Where its models run: cpu, cuda, …  [default: cpu]")
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(help="float32, bfloat16 or float16, of its models.  [default: float32]"),
-    ] = None,
+    decoder: DecoderName = None,
+    pair: PairName = None,
+    device: DeviceName = None,
+    dtype: TypeName = None,
     seeds: Annotated[int | None, typer.Option(help="World seeds 0 … N−1.", metavar="N")] = None,
     users: Annotated[int | None, typer.Option(help="Users per seed and task.", metavar="N")] = None,
     track: Annotated[

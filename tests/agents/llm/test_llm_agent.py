@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+import torch
 
 from tasteshift.agents.llm.agent import LlmAgent, LlmSession
 from tasteshift.agents.llm.listing import listing
@@ -267,3 +268,10 @@ def test_tiny_answers_with_entries(films: PublicWorld) -> None:
     assert re.match(r'\d+,"title":"[^"]+"\},\{"id":\d+,"title":"', text)
     for number, title in re.findall(r'(\d+),"title":"([^"]+)"\}', text):
         assert turn.titles[int(number) - 1] == title
+
+
+def test_its_models_are_where_and_what_they_are_asked_to_be() -> None:
+    agent = LlmAgent("exact-dynamic", device="cpu", dtype="bfloat16")
+    assert agent.decoder.pair.target.dtype == torch.bfloat16
+    assert agent.config()["decoder"]["device"] == "cpu"
+    assert agent.decoder.pair.hash != LlmAgent("exact-dynamic").decoder.pair.hash
