@@ -100,8 +100,8 @@ class Knowledge:
                     scores = logits - self.sampling.temperature * np.log(times[tokens])
                     order = (-scores).argsort(kind="stable")
                     tokens, scores = tokens[order], scores[order]
-                best = list(zip(tokens.tolist(), scores.tolist(), strict=True))[: self.width]
-                guesses += ranked("recycled", best, self.calibration, trust=int(both))
+                first = list(zip(tokens.tolist(), scores.tolist(), strict=True))[: self.width]
+                guesses += ranked("recycled", first, self.calibration, trust=int(both))
         return self._tempered(guesses)
 
     def drafted(self, logits: Tensor, places: Sequence[int]) -> list[list[Guess]]:
@@ -111,9 +111,8 @@ class Knowledge:
         if not self.sampling.greedy:
             scores = self.sampling.temperature * scores.log()
         found = []
-        for best_scores, best_tokens in torch.stack((scores, tokens.double()), dim=1).tolist():
-            pairs = zip(best_tokens, best_scores, strict=True)
-            kept = [(int(token), score) for token, score in pairs if score > -np.inf]
+        for row in torch.stack((tokens.double(), scores), dim=-1).tolist():
+            kept = [(int(token), score) for token, score in row if score > -np.inf]
             found.append(self._tempered(ranked("draft", kept, self.calibration)))
         return found
 
