@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,25 +15,34 @@ from .verification import NONE, coupled, recursive_rejection, standing
 
 
 @dataclass
-class Drafted:
-    """What was drawn of a tree.
+class Drawn:
+    """The nodes of a tree.
+
+    tokens  (nodes,) token id of each, on the host or where the draft is
+    drawn   (nodes,) whether anybody proposed it: node 0 counts, padding does not
+    """
+
+    tokens: Tensor
+    drawn: Tensor
+
+    @cached_property
+    def told(self) -> tuple[list[int], list[bool]]:
+        """Both on the host, which waits for them once."""
+        tokens, drawn = torch.stack((self.tokens, self.drawn.long())).tolist()
+        return tokens, [bool(one) for one in drawn]
+
+
+@dataclass
+class Drafted(Drawn):
+    """What a draft drew of a tree.
 
     tree    its shape
-    tokens  (nodes,) of each node
-    drawn   (nodes,) whether anybody proposed it
     tables  for each depth from 0 whose children were drafted: the laws that they were drawn
             from or, when greedy, the scores; (nodes of the depth, vocabulary)
     """
 
     tree: Tree
-    tokens: Tensor
-    drawn: Tensor
     tables: list[Tensor]
-
-    @cached_property
-    def told(self) -> tuple[list[int], list[bool]]:
-        """Tokens and what was drawn, on the host, which waits for them once."""
-        return on_the_host(self.tokens, self.drawn)
 
     def judged(
         self,
@@ -76,14 +85,8 @@ class Drafted:
         return torch.cat(stands), torch.cat(left)
 
 
-def on_the_host(tokens: Tensor, drawn: Tensor) -> tuple[list[int], list[bool]]:
-    """Two tables of a tree in one go."""
-    ids, there = torch.stack((tokens, drawn.long())).tolist()
-    return ids, [bool(one) for one in there]
-
-
 def foreseen(
-    ask: Callable[[range], Sequence[Tensor]],
+    ask: Callable[[range], tuple[Tensor, ...]],
     nodes: range,
     place: torch.device,
     along: Callable[[int], range] = lambda node: range(node, node + 1),
@@ -103,7 +106,7 @@ def foreseen(
     def look(node: int) -> list[int]:
         if node not in told:
             some = along(node) if place.type == "cpu" else nodes
-            told.update(zip(some, torch.stack([*ask(some)], dim=-1).tolist(), strict=True))
+            told.update(zip(some, torch.stack(ask(some), dim=-1).tolist(), strict=True))
         return told[node]
 
     return look

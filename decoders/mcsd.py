@@ -56,7 +56,7 @@ class Mcsd(TreeDecoder):
         noise = None if greedy else stream.at(len(text.tokens))
         tokens = torch.full((len(tree),), unread[-1], device=self.place)
         alive = torch.ones_like(tokens, dtype=torch.bool)
-        self.drafted = Drafted(tree, tokens, alive, [])
+        self.drafted = Drafted(tokens, alive, tree, [])
         logits = self.draft.feed(unread, logits=1)
         self.draft.commit(range(len(unread)))
         for depth, (width, above) in enumerate(zip(tree.widths, tree.levels, strict=False)):

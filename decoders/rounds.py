@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,36 +13,27 @@ from torch import Tensor
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
 from .clock import now, seconds
-from .judging import on_the_host
+from .judging import Drawn
 from .noise import Stream
 from .reader import Reader
 
 
 @dataclass
-class Guesses:
+class Guesses(Drawn):
     """A drafted tree: node 0 is the text's last token, which the target has not read yet.
 
-    tokens   (nodes,) token id of each node, on the host or where the draft is
     depths   (nodes,) how many nodes lie above it
     sees     (nodes, nodes) [i, j]: whether j is i or an ancestor of i
     sources  where each node's token came from; "" for node 0
-    drawn    (nodes,) whether anybody proposed it: node 0 counts, padding does not
     read     nodes that the draft has read as guesses, in the order in which it did
     unread   tokens at the text's end that the draft has not read, node 0's included
     """
 
-    tokens: Tensor
     depths: NDArray[np.int64]
     sees: NDArray[np.bool_]
     sources: tuple[str, ...]
-    drawn: Tensor
     read: list[int] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
-
-    @cached_property
-    def told(self) -> tuple[list[int], list[bool]]:
-        """Tokens and what was drawn, on the host, which waits for them once."""
-        return on_the_host(self.tokens, self.drawn)
 
 
 class TreeDecoder(Decoder):

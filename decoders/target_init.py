@@ -119,7 +119,7 @@ class TargetInit(Decoder):
         tokens = torch.full((len(tree),), last, device=self.place)
         alive = torch.zeros_like(tokens, dtype=torch.bool)
         alive[:1] = True
-        self.drafted = Drafted(tree, tokens, alive, [pending[None]])
+        self.drafted = Drafted(tokens, alive, tree, [pending[None]])
         first = start = 0 if unread else 1
         more = True
         for depth, width in enumerate(tree.widths):

@@ -51,7 +51,7 @@ def test_any_run_of_nodes(nodes: range, temperature: float) -> None:
     tokens = torch.tensor([0, 1, 2, 3, 4, 5, 0, 1, 2, 3])
     drawn = torch.ones(10, dtype=torch.bool)
     drawn[5] = False
-    drafted = Drafted(tree, tokens, drawn, tables)
+    drafted = Drafted(tokens, drawn, tree, tables)
     logits = torch.from_numpy(rng.normal(size=(10, 6))).float()
     judge = partial(
         drafted.judged, sampling=Sampling(temperature), coins=Stream(1).at(0, COINS).coins(10, 3)
@@ -69,7 +69,7 @@ def test_any_run_of_nodes(nodes: range, temperature: float) -> None:
 def test_a_greedy_node_keeps_the_child_that_holds_the_targets_token() -> None:
     tree = make_tree((3,))
     drawn = torch.tensor([True, True, False, True])
-    drafted = Drafted(tree, torch.tensor([9, 4, 2, 5]), drawn, [torch.zeros(1, 6)])
+    drafted = Drafted(torch.tensor([9, 4, 2, 5]), drawn, tree, [torch.zeros(1, 6)])
     for token, child in ((4, 0), (5, 2), (2, NONE), (0, NONE)):
         logits = torch.eye(6)[token : token + 1]
         stands, left = drafted.judged(range(1), Sampling(), logits, torch.zeros(4, 3))
