@@ -66,9 +66,14 @@ def test_exact_decoders_have_the_law(quarrel: ModelPair, name: str, options) -> 
     assert all(test.detects < 0.6 for test in tests if test.draws > 200)
 
 
+SUBTLE = {"target-init": 3 * DRAWS}
+"""Of few roots the first is often the longest; so little is found in more texts only."""
+
+
 @pytest.mark.parametrize("name", [n for n in DECODERS.names() if not DECODERS.get(n).exact])
 def test_lossy_decoders_do_not(quarrel: ModelPair, name: str) -> None:
-    tests = law_tests(make_decoder(name, quarrel, temperature=1.0), PROMPT, 3 * DRAWS)
+    draws = SUBTLE.get(name, DRAWS)
+    tests = law_tests(make_decoder(name, quarrel, temperature=1.0), PROMPT, draws)
     assert smallest(tests) < 1e-6
     assert max(test.tv - test.floor for test in tests) > 0.05
 

@@ -16,8 +16,8 @@ name: short
 version: 1
 summary: a run of a few seconds
 tasks:
-  - {name: turn, catalog: "synthetic:200", scenario: abrupt-shift, users: 12, twin: [shift]}
-  - {name: drift, catalog: "synthetic:200", scenario: gradual-drift, users: 12}
+  - {name: turn, catalog: "synthetic:200", scenario: abrupt-shift, users: 5, twin: [shift]}
+  - {name: drift, catalog: "synthetic:200", scenario: gradual-drift, users: 5}
 """
 
 

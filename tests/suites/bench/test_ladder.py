@@ -15,7 +15,7 @@ from tasteshift.suites.bench.ladder import (
 from tasteshift.suites.bench.speed import interleaved
 from tasteshift.suites.bench.tables import ladder_table, speed_table
 
-USERS = 20
+USERS = 12
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.names())
