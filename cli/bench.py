@@ -113,7 +113,7 @@ def bench_decoders(
     from dataclasses import replace
 
     from ..decoders import load_pair
-    from ..decoders.inflation import inflated
+    from ..decoders.pairs.inflation import inflated
     from ..decoders.sampling import Sampling
     from ..suites.bench.contenders import TUNING_PROMPTS
     from ..suites.bench.decoding import bench_decoders as bench_all

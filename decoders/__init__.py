@@ -37,8 +37,8 @@ PAIR = "tiny"
 
 PAIRS: Registry[Callable[[str], ModelPair]] = Registry("pair")
 """Name -> function of a torch device that loads the pair; call `load_pair`, which caches."""
-PAIRS.register("tiny", "tasteshift.decoders.tiny:load")
-PAIRS.register("smollm2-135m", "tasteshift.decoders.smollm2:load")
+PAIRS.register("tiny", "tasteshift.decoders.pairs.tiny:load")
+PAIRS.register("smollm2-135m", "tasteshift.decoders.pairs.smollm2:load")
 
 __all__ = ["DECODERS", "PAIRS", "load_pair", "make_decoder"]
 
@@ -57,9 +57,9 @@ def load_pair(
     Raises InputError where the name, the device, the type or the models cannot be used.
     """
     _yield_cores()
-    from . import pairs
+    from .pairs.load import load
 
-    return pairs.load(pair, device, dtype)
+    return load(pair, device, dtype)
 
 
 def make_decoder(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..records import Round
 from .base import Decoder, Transcript
-from .clock import now, seconds
 from .noise import Stream
+from .reading.clock import now, seconds
 
 
 class Autoregressive(Decoder):

@@ -20,8 +20,9 @@ from ..errors import InputError
 from ..records import Generation, Round
 from .noise import Noise, Stream
 from .options import whole
-from .reader import Reader, context_of
-from .sampling import Sampling, best, draw, place_of_laws
+from .reading.reader import Reader, context_of
+from .reading.wants import place_of_laws
+from .sampling import Sampling, best, draw
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from .guessing.planning import best_chain, best_size
 from .guessing.profile import Profile
 from .judging import foreseen
 from .noise import Stream
-from .passes import host
-from .reader import CHUNK
+from .reading.passes import host
+from .reading.reader import CHUNK
 from .rounds import Guesses, TreeDecoder
 
 SOURCES = ("copy", "recycled", "draft")

@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..records import Generation
 from .base import Decoder, torch_threads
 from .noise import Noise, Stream
-from .reader import Reader
+from .reading.reader import Reader
 from .sampling import Sampling, best, race
 
 WIDTHS = (1, 3)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
-from .clock import now, seconds
 from .judging import Drawn
 from .noise import Stream
-from .reader import Reader
+from .reading.clock import now, seconds
+from .reading.reader import Reader
 
 
 @dataclass

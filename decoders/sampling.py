@@ -70,11 +70,6 @@ class Sampling:
         return torch.zeros_like(keep).scatter_(-1, order, keep)
 
 
-def place_of_laws(device: torch.device) -> torch.device:
-    """Where the laws of a model on `device` are worked out: there, if it knows float64."""
-    return device if device.type in ("cpu", "cuda") else torch.device("cpu")
-
-
 def best(scores: Tensor) -> Tensor:
     """Ids of the largest scores over the last axis, the lowest of equals: (…,).
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from ..errors import InputError
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
-from .clock import now, seconds
 from .judging import Drafted, foreseen
 from .noise import COINS, Noise, Stream
-from .reader import Reader
+from .reading.clock import now, seconds
+from .reading.reader import Reader
 from .sampling import candidates
 from .tree import make_tree
 from .verification import NONE

@@ -15,7 +15,7 @@ from ..errors import InputError
 from .base import ModelPair
 from .decision import KINDS, DecisionModel, load, path_for, taught_on
 from .options import is_number, whole
-from .reader import Reader
+from .reading.reader import Reader
 from .target_init import TargetInit
 
 OFF = "off"

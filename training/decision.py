@@ -39,7 +39,7 @@ from tasteshift.decoders.decision import (
     save,
 )
 from tasteshift.decoders.noise import Noise
-from tasteshift.decoders.reader import Reader
+from tasteshift.decoders.reading.reader import Reader
 from tasteshift.decoders.sampling import Sampling, best
 from tasteshift.decoders.target_init_dynamic import TargetInitDynamic
 from tasteshift.decoders.verification import acceptance

@@ -6,8 +6,8 @@
 
 `texts` continues prompts at temperatures 1, 0.7 and 0 and keeps, at every token, the 64 most
 likely and their log-probabilities; `train` fits a draft with a reduced vocabulary
-(`tasteshift.decoders.reduced`) to those laws and writes it whenever it is better than before on
-prompts held out; `judge` prints how well a draft file agrees with the target. The target is the
+(`tasteshift.decoders.pairs.reduced`) to those laws and writes it whenever it is better than before
+on prompts held out; `judge` prints how well a draft file agrees with the target. The target is the
 pair's that --target names, or ``hf:NAME`` for any model built like Llama; its draft is then
 loaded as the pair ``hf:NAME,draft.safetensors``. Everything follows from --seed, but for which
 texts are in time.
@@ -33,8 +33,9 @@ from distil_texts import Text, recall, write
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tasteshift.decoders import load_pair, pairs, reduced
+from tasteshift.decoders import load_pair
 from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.pairs import load, reduced
 
 HELD_OUT = 16
 """Every so many-th prompt is never trained on."""
@@ -45,10 +46,10 @@ WARM_UP, LOOK, EXAM = 40, 25, 200
 
 def target_of(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and tokenizer that --target names, in fp32 on the CPU."""
-    if name.startswith(pairs.HUB):
-        with pairs.quiet():
-            name = name.removeprefix(pairs.HUB)
-            return pairs.read_model(name, "cpu"), pairs.read_tokenizer(name)
+    if name.startswith(load.HUB):
+        with load.quiet():
+            name = name.removeprefix(load.HUB)
+            return load.read_model(name, "cpu"), load.read_tokenizer(name)
     pair = load_pair(name)
     return pair.target, pair.tokenizer
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tasteshift.decoders.cache import KVCache
-from tasteshift.decoders.forward import Pass, forward_of
+from tasteshift.decoders.reading.cache import KVCache
+from tasteshift.decoders.reading.forward import Pass, forward_of
 
 TOP = 64
 """Most likely tokens whose log-probabilities are kept at every place."""

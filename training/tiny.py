@@ -43,7 +43,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tasteshift.agents.llm.prompt import prompts_hash
-from tasteshift.decoders import tiny
+from tasteshift.decoders.pairs import tiny
 
 ENTRIES, CONTEXT = 4096, 1024
 SHAPES = {

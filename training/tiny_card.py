@@ -28,9 +28,10 @@ from tasteshift.agents.llm.agent import LlmAgent
 from tasteshift.agents.llm.parse import parse
 from tasteshift.agents.llm.prompt import ask, begin, limit
 from tasteshift.agents.llm.prompt import encode as encode_prompt
-from tasteshift.decoders import make_decoder, tiny
+from tasteshift.decoders import make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.reader import Reader
+from tasteshift.decoders.pairs import tiny
+from tasteshift.decoders.reading.reader import Reader
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.log import public_world
 from tasteshift.suites.runner.play import play

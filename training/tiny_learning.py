@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface, LlamaForCausalLM
 
-from tasteshift.decoders.tiny import END
+from tasteshift.decoders.pairs.tiny import END
 
 PROSE, PROMPT, FRAME, NUMBER, TITLE, SAY = range(6)
 MUTE = -1

@@ -14,9 +14,9 @@ class LlmBatchAgent(LlmAgent):
     """As `LlmAgent`, but passes of one model are joined over the users who are asked for together.
 
     More texts a second, each of them later: a pass over the tokens of many users costs little
-    more than one over a single user's (see `decoders.together`). Each session has a decoder, and
-    so a cache, of its own. What is written is what `llm` writes, but for near-ties: the last
-    bits of a logit depend on the size of a pass.
+    more than one over a single user's (see `decoders.reading.together`). Each session has a
+    decoder, and so a cache, of its own. What is written is what `llm` writes, but for near-ties:
+    the last bits of a logit depend on the size of a pass.
     """
 
     name = "llm-batch"
@@ -31,7 +31,7 @@ class LlmBatchAgent(LlmAgent):
         self, sessions: Sequence[LlmSession], observations: Sequence[Observation]
     ) -> list[Action]:
         """What `act` of each session would return."""
-        from ...decoders.together import together
+        from ...decoders.reading.together import together
 
         return together(
             [

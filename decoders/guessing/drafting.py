@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from ..reader import Reader
+from ..reading.reader import Reader
 from .growth import Node
 
 

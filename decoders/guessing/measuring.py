@@ -24,8 +24,8 @@ import torch
 from ...errors import InputError
 from ...storage import folder
 from ..base import ModelPair, torch_threads
-from ..fixed import has_fixed_shapes
-from ..reader import Reader
+from ..reading.fixed import has_fixed_shapes
+from ..reading.reader import Reader
 from ..sampling import Sampling
 from .profile import ROWS, Profile
 

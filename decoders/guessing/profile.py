@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 from ...errors import InputError
-from ..fixed import power_of_two
+from ..reading.fixed import power_of_two
 
 ROWS = (1, 2, 4, 8, 16, 32, 64)
 """Rows per pass at which costs are measured."""

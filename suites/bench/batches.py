@@ -17,7 +17,7 @@ import numpy as np
 
 from ...decoders import DECODERS, make_decoder
 from ...decoders.base import Decoder, ModelPair, torch_threads
-from ...decoders.together import together
+from ...decoders.reading.together import together
 from ...errors import InputError
 from ...metrics.statistics import quantile_interval
 from ...records import Generation

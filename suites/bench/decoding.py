@@ -20,11 +20,11 @@ from transformers import PreTrainedModel
 from ...decoders import DECODERS
 from ...decoders.autoregressive import Autoregressive
 from ...decoders.base import Decoder, ModelPair, torch_threads
-from ...decoders.clock import now, seconds
 from ...decoders.exact_dynamic import ExactDynamic
 from ...decoders.fidelity import Match, keyed, teacher_forced
 from ...decoders.laws import LawTest, law_tests, next_laws
-from ...decoders.reader import Reader
+from ...decoders.reading.clock import now, seconds
+from ...decoders.reading.reader import Reader
 from ...errors import InputError
 from .contenders import SWEEPS, TUNING_PROMPTS, Contender, everyone, tuned
 from .decoding_rows import Trial, rows_of

@@ -16,7 +16,7 @@ import torch
 from transformers.generation.streamers import BaseStreamer
 
 from ...decoders.base import ModelPair, torch_threads
-from ...decoders.pairs import quiet
+from ...decoders.pairs.load import quiet
 from ...records import Generation, Round
 
 Generate = Callable[[tuple[int, ...], int, int], Generation]

@@ -11,8 +11,8 @@ import torch
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.reader import Reader
-from tasteshift.decoders.together import together
+from tasteshift.decoders.reading.reader import Reader
+from tasteshift.decoders.reading.together import together
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

@@ -41,7 +41,7 @@ def pairs(llama, pair, twins) -> list[ModelPair]:
 
 
 def early_exit(target) -> ModelPair:
-    from tasteshift.decoders.smollm2 import early_exit
+    from tasteshift.decoders.pairs.smollm2 import early_exit
 
     return ModelPair(target, early_exit(target, 2), None, "early")
 

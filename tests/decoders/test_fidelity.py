@@ -14,7 +14,7 @@ from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.fidelity import Match, judge, keyed, read_back, teacher_forced
 from tasteshift.decoders.noise import Stream
-from tasteshift.decoders.reader import Reader
+from tasteshift.decoders.reading.reader import Reader
 from tasteshift.decoders.sampling import Sampling, draw, race
 from tasteshift.errors import InputError
 from tasteshift.records import Generation

@@ -13,7 +13,7 @@ from tasteshift.decoders.autoregressive import Autoregressive
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.decision import DecisionModel, perceptron
 from tasteshift.decoders.laws import g_test
-from tasteshift.decoders.smollm2 import early_exit
+from tasteshift.decoders.pairs.smollm2 import early_exit
 from tasteshift.decoders.target_init import TargetInit
 from tasteshift.decoders.target_init_dynamic import TargetInitDynamic
 from tasteshift.decoders.tree import make_tree

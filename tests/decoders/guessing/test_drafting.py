@@ -8,7 +8,7 @@ import torch
 
 from tasteshift.decoders.guessing.drafting import Drafting
 from tasteshift.decoders.guessing.growth import Node
-from tasteshift.decoders.reader import Reader
+from tasteshift.decoders.reading.reader import Reader
 
 PROMPT = (3, 1, 4, 1, 5)
 

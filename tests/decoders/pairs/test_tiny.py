@@ -22,9 +22,10 @@ from tasteshift.agents.llm.prompt import (
     limit,
     prompts_hash,
 )
-from tasteshift.decoders import make_decoder, tiny
+from tasteshift.decoders import make_decoder
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.decision import KINDS, load, path_for, taught_on
+from tasteshift.decoders.pairs import tiny
 from tasteshift.envs.catalogs.load import load_catalog
 from tasteshift.errors import InputError
 

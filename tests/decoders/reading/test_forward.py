@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from tasteshift.decoders.cache import KVCache
-from tasteshift.decoders.forward import (
+from tasteshift.decoders.pairs.smollm2 import early_exit
+from tasteshift.decoders.reading.cache import KVCache
+from tasteshift.decoders.reading.forward import (
     Pass,
     forward_of,
     is_plain_llama,
@@ -16,7 +17,6 @@ from tasteshift.decoders.forward import (
     straight,
     through_transformers,
 )
-from tasteshift.decoders.smollm2 import early_exit
 from tasteshift.decoders.tree import make_tree
 
 TREE = make_tree((3, 2, 1))

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tasteshift.decoders import inflation, make_decoder
+from tasteshift.decoders import make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.inflation import SIZES, Size, enlarged, inflated, shape_of
+from tasteshift.decoders.pairs import inflation
+from tasteshift.decoders.pairs.inflation import SIZES, Size, enlarged, inflated, shape_of
 from tasteshift.errors import InputError
 
 TEXT = torch.arange(24)[None] % 19

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.reader import CHUNK, Reader, shared_chunks
-from tasteshift.decoders.smollm2 import early_exit
+from tasteshift.decoders.pairs.smollm2 import early_exit
+from tasteshift.decoders.reading.reader import CHUNK, Reader, shared_chunks
 from tasteshift.decoders.tree import make_tree
 
 PROMPT = tuple(np.random.default_rng(0).integers(0, 31, 2 * CHUNK + 9).tolist())

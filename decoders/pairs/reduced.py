@@ -22,8 +22,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from ..errors import InputError
-from .linear import Product, product_with
+from ...errors import InputError
+from ..reading.linear import Product, product_with
 
 
 class ReducedHead(nn.Module):

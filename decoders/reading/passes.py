@@ -17,8 +17,7 @@ from transformers import PreTrainedModel
 from .cache import KVCache
 from .fixed import read_fixed
 from .forward import Pass, forward_of
-from .sampling import place_of_laws
-from .wants import Told, Want
+from .wants import Told, Want, full
 
 
 class Host(Protocol):
@@ -80,7 +79,7 @@ def answers(model: PreTrainedModel, wants: Sequence[Want]) -> list[Told]:
     if not wants[0].cache.fixed:
         reads = forward([as_it_is(want) for want in wants])
         return [
-            Told(there(logits[0]), there(hidden[0]) if want.hidden else None)
+            Told(full(logits[0]), full(hidden[0]) if want.hidden else None)
             for want, (logits, hidden) in zip(wants, reads, strict=True)
         ]
     found: dict[int, Told] = {}
@@ -88,11 +87,6 @@ def answers(model: PreTrainedModel, wants: Sequence[Want]) -> list[Told]:
         mine = [index for index, want in enumerate(wants) if want.cache is cache]
         found.update(zip(mine, read_fixed(forward, cache, [wants[i] for i in mine]), strict=True))
     return [found[index] for index in range(len(wants))]
-
-
-def there(rows: torch.Tensor) -> torch.Tensor:
-    """In fp32, where laws are worked out."""
-    return rows.to(place_of_laws(rows.device), torch.float32)
 
 
 def as_it_is(want: Want) -> Pass:

@@ -9,11 +9,11 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from tasteshift.decoders import DECODERS, make_decoder
-from tasteshift.decoders import together as module
 from tasteshift.decoders.base import Decoder, ModelPair
-from tasteshift.decoders.passes import answers
-from tasteshift.decoders.together import together
-from tasteshift.decoders.wants import Told, Want
+from tasteshift.decoders.reading import together as module
+from tasteshift.decoders.reading.passes import answers
+from tasteshift.decoders.reading.together import together
+from tasteshift.decoders.reading.wants import Told, Want
 from tasteshift.records import Generation
 
 PROMPTS = ((1, 2, 3), (4,), tuple(range(1, 25)) * 6, (7, 7, 7, 7, 7), (9, 8, 7, 6))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tasteshift.decoders.linear import product_with
+from tasteshift.decoders.reading.linear import product_with
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])

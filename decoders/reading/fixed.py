@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from .cache import KVCache
 from .clock import now, wait
 from .forward import Forward, Pass, Read, is_plain_llama
-from .wants import Told, Want
+from .wants import Told, Want, full
 
 WARMING = 3
 """Passes before one is captured, in which libraries settle on their kernels."""
@@ -48,16 +48,11 @@ def read_fixed(forward: Forward, cache: KVCache, wants: Sequence[Want]) -> list[
         logits, hidden = shape.read(wants)
         return [
             Told(
-                kept(logits[want.text, -(want.last or len(want.tokens)) :]),
-                kept(hidden[want.text, -len(want.tokens) :]) if want.hidden else None,
+                full(logits[want.text, -(want.last or len(want.tokens)) :], copied=True),
+                full(hidden[want.text, -len(want.tokens) :], copied=True) if want.hidden else None,
             )
             for want in wants
         ]
-
-
-def kept(rows: torch.Tensor) -> torch.Tensor:
-    """A copy in fp32."""
-    return rows.to(torch.float32, copy=True)
 
 
 def power_of_two(count: int) -> int:

@@ -1,8 +1,8 @@
 """Pair tiny: our own small recommender's model and its draft, which come with the package.
 
 Both were trained by ``training/tiny.py`` on the prompts of the `llm` agent with the answers of
-a teacher who knows the users' minds; ``weights/tiny.md`` is their model card. Each file holds
-bfloat16 weights and, as its metadata, the configuration of the Llama that they are of.
+a teacher who knows the users' minds; ``decoders/weights/tiny.md`` is their model card. Each file
+holds bfloat16 weights and, as its metadata, the configuration of the Llama that they are of.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ..errors import InputError
-from .base import ModelPair
+from ...errors import InputError
+from ..base import ModelPair
 
-FOLDER = Path(__file__).parent / "weights"
+FOLDER = Path(__file__).parents[1] / "weights"
 TARGET, DRAFT, TOKENIZER = (
     "tiny-target.safetensors",
     "tiny-draft.safetensors",

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tasteshift.decoders import DECODERS, fixed, make_decoder, reader
-from tasteshift.decoders import together as module
+from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.fixed import Shape, power_of_two
-from tasteshift.decoders.reader import CHUNK, Reader
-from tasteshift.decoders.smollm2 import early_exit
-from tasteshift.decoders.together import together
+from tasteshift.decoders.pairs.smollm2 import early_exit
+from tasteshift.decoders.reading import fixed, reader
+from tasteshift.decoders.reading import together as module
+from tasteshift.decoders.reading.fixed import Shape, power_of_two
+from tasteshift.decoders.reading.reader import CHUNK, Reader
+from tasteshift.decoders.reading.together import together
 from tasteshift.decoders.tree import make_tree
 from tasteshift.records import Generation
 

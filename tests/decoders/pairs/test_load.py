@@ -20,8 +20,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tasteshift.decoders import PAIRS, load_pair, make_decoder, pairs, reduced, smollm2
+from tasteshift.decoders import PAIRS, load_pair, make_decoder
 from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.pairs import load, reduced, smollm2
 from tasteshift.errors import InputError
 
 
@@ -105,12 +106,12 @@ def test_rounding_keeps_what_is_shared_and_what_is_no_weight(llama) -> None:
     target = llama(1)
     draft = reduced.reduced(target, range(9), (0,))
     places = target.model.rotary_emb.inv_freq.clone()
-    small = pairs.rounded(ModelPair(target, draft, None, "p", "name"), torch.bfloat16)
+    small = load.rounded(ModelPair(target, draft, None, "p", "name"), torch.bfloat16)
     assert {weight.dtype for weight in small.draft.parameters()} == {torch.bfloat16}
     assert small.draft.get_input_embeddings().weight is target.get_input_embeddings().weight
     assert torch.equal(small.target.model.rotary_emb.inv_freq, places)
     assert small.hash != "name"
-    assert pairs.rounded(small, torch.float32) is small
+    assert load.rounded(small, torch.float32) is small
     decoder = make_decoder("speculative", small)
     plain = make_decoder("autoregressive", small)
     assert decoder.generate((1, 2), 9).tokens == plain.generate((1, 2), 9).tokens

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -44,3 +45,16 @@ class Told(NamedTuple):
 
     logits: Tensor
     hidden: Tensor | None
+
+
+def full(rows: Tensor, copied: bool = False) -> Tensor:
+    """Rows of a pass in fp32, where laws are worked out.
+
+    copied  whether in memory of their own, for the next pass will use what they are in
+    """
+    return rows.to(place_of_laws(rows.device), torch.float32, copy=copied)
+
+
+def place_of_laws(device: torch.device) -> torch.device:
+    """Where the laws of a model on `device` are worked out: there, if it knows float64."""
+    return device if device.type in ("cpu", "cuda") else torch.device("cpu")

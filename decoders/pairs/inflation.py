@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ..errors import InputError
-from .base import ModelPair
-from .forward import is_plain_llama
+from ...errors import InputError
+from ..base import ModelPair
+from ..reading.forward import is_plain_llama
 
 
 @dataclass(frozen=True)

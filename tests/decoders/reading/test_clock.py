@@ -6,9 +6,9 @@ from time import perf_counter, sleep
 
 import torch
 
-from tasteshift.decoders import clock, reader
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.reader import Reader
+from tasteshift.decoders.reading import clock, reader
+from tasteshift.decoders.reading.reader import Reader
 
 
 def test_on_a_host_time_is_the_hosts() -> None:

@@ -20,12 +20,13 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from ..errors import InputError
-from . import PAIRS, reduced
-from .base import ModelPair
-from .forward import forget
-from .reader import Reader
-from .tree import make_tree
+from ...errors import InputError
+from .. import PAIRS
+from ..base import ModelPair
+from ..reading.forward import forget
+from ..reading.reader import Reader
+from ..tree import make_tree
+from . import reduced
 
 HUB = "hf:"
 """Begins the name of a pair of any two models of transformers."""

@@ -21,11 +21,11 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from ..errors import InputError
+from ...errors import InputError
+from ..base import ModelPair
 from . import reduced
-from .base import ModelPair
 
-DRAFT = Path(__file__).parent / "weights" / "smollm2-135m-draft.safetensors"
+DRAFT = Path(__file__).parents[1] / "weights" / "smollm2-135m-draft.safetensors"
 """Two layers, a norm and the ids of 8,192 tokens, for `reduced.load`."""
 
 
