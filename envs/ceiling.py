@@ -37,7 +37,7 @@ def best_slate(utility: Floats, reward: Floats, nothing: float, size: int) -> tu
     """
     order = np.empty(min(size, len(utility)), dtype=np.int64)
     discount = exact.exp(position(size))
-    count, value = _best(exact.exp(utility), reward, exp_of(nothing), discount, order)
+    count, value = best_order(exact.exp(utility), reward, exp_of(nothing), discount, order)
     return order[:count], float(value)
 
 
@@ -84,7 +84,7 @@ def _ratio(mass: Floats, reward: Floats, outside: float) -> float:
 
 
 @compiled
-def _best(
+def best_order(
     weight: Floats, reward: Floats, outside: float, discount: Floats, order: Ints
 ) -> tuple[int, float]:
     """Fill `order` with the best slate; its length and its value. `discount` is by position."""

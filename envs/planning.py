@@ -19,8 +19,10 @@ import numpy as np
 
 from ..records import NOTHING
 from . import exact
-from .ceiling import allowed, appraise, best_slate, expected_reward
+from .ceiling import allowed, appraise, best_order, best_slate
 from .choice import Floats, Ints, Units, appraise_rows, expected_enjoyment, position
+from .compiled import compiled
+from .exact import exp_of
 from .foresight import foresee, goes_on, sessions_beyond
 from .population import Population, rows
 from .turn import Response
@@ -180,27 +182,68 @@ def _rollout(
 ) -> Floats:
     """(B) expected reward over some turns of users who are shown slates in their `manners` (B)."""
     total, alive = np.zeros(len(now)), np.arange(len(now))
+    price, bonus = (np.array([getattr(m, part) for m in manners]) for part in ("price", "bonus"))
     for _ in range(turns):
         utility, reward = _survey(world, view, now)
-        slates, gain = [], np.zeros(len(now))
+        wanted = reward + bonus[alive, None]
+        if now.satiation.size:
+            tired = (view.share * now.satiation[:, None]).sum(axis=2)
+            wanted -= price[alive, None] * tired
+        slates = np.full((len(now), world.slate_size), NOTHING)
         chosen, earned = np.full(len(now), NOTHING), np.zeros(len(now))
-        for k, row in enumerate(alive):
-            slate = _optimum(world, view, utility[k], reward[k], now.satiation[k], manners[row])
-            at = view.place[list(slate)]
-            placed = utility[k, at] + position(len(at))
-            gain[k] = expected_reward(placed, reward[k, at], world.nothing)
-            first = int(placed.argmax()) if len(at) else 0
-            if len(at) and placed[first] >= world.nothing:
-                chosen[k], earned[k] = slate[first], reward[k, at[first]]
-            slates.append(slate)
-        response = Response(chosen, earned)
-        later = foresee(world, now, _padded(world, slates), response)
+        gain = np.empty(len(now))
+        lean = position(world.slate_size)
+        _likeliest(utility, reward, wanted, world.nothing, lean, slates, chosen, earned, gain)
+        shown, taken = (np.where(n == NOTHING, NOTHING, view.items[n]) for n in (slates, chosen))
+        response = Response(taken, earned)
+        later = foresee(world, now, shown, response)
         total[alive] += gain + _beyond(world, view, now, later, response)
         on = np.flatnonzero(goes_on(world, now, later))
         if not len(on):
             break
         alive, now = alive[on], rows(later, on)
     return total
+
+
+@compiled
+def _likeliest(
+    utility: Floats,
+    reward: Floats,
+    wanted: Floats,
+    nothing: float,
+    lean: Floats,
+    slates: Ints,
+    chosen: Ints,
+    earned: Floats,
+    gain: Floats,
+) -> None:
+    """The best slate of every state (B) and what is likeliest to come of it.
+
+    utility, reward  (B, n) of all items
+    wanted           (B, n) the rewards that slates are the best for
+    lean             (K) utility that a position adds
+    slates           (B, K), filled up to each slate's length
+    chosen, earned   (B) the likeliest item, left as they are where that is nothing; its reward
+    gain             (B) expected reward
+    """
+    discount, weight = np.empty(lean.size), np.empty(utility.shape[1])
+    outside = exp_of(nothing)
+    for k in range(lean.size):
+        discount[k] = exp_of(lean[k])
+    for state in range(len(utility)):
+        for item in range(weight.size):
+            weight[item] = exp_of(utility[state, item])
+        count, _ = best_order(weight, wanted[state], outside, discount, slates[state])
+        above, below, first = 0.0, outside, nothing
+        for k in range(count):
+            item = slates[state, k]
+            placed = utility[state, item] + lean[k]
+            mass = exp_of(placed)
+            above += mass * reward[state, item]
+            below += mass
+            if placed > first or (placed == nothing and chosen[state] == NOTHING):
+                first, chosen[state], earned[state] = placed, item, reward[state, item]
+        gain[state] = above / below
 
 
 def _optimum(

@@ -18,7 +18,7 @@ from ..store.results import result_of
 from ..store.schema import Result
 from ..verification.refusal import Refused
 from ..verification.verdict import VerifiedRun, verify_archive
-from .verifier import FAULTS, WAITING
+from .jobs import FAULTS, WAITING
 
 NEWS_S = 0.5
 """The least time between two pieces of news."""

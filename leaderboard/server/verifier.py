@@ -7,7 +7,6 @@ what it says is read as JSON, never unpickled: it has read files that strangers 
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import multiprocessing
@@ -15,20 +14,16 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from threading import Thread
 from typing import Any
+
+from .jobs import Outcome
 
 GIB = 2**30
 BEAT_S = 0.5
 START_S = 300.0
-FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
-"""Errors of the machine that no submission is to be blamed for."""
-
-WAITING = "waiting"
 DIED = "verification died (memory?)"
 
 
@@ -38,20 +33,6 @@ class Died(Exception):
 
 class Overtime(Exception):
     """Verification took longer than it may."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a verification.
-
-    state    accepted, refused, or waiting: the machine cannot verify it now, and is to blame
-    message  one line
-    columns  those of the `Result`; None where it is refused
-    """
-
-    state: str
-    message: str
-    columns: dict[str, Any] | None
 
 
 class Verifier:
@@ -132,26 +113,6 @@ class Verifier:
             process.join()
             process.close()
             pipe.close()
-
-
-def run_job(id: int, archive: Path, folder: Path) -> dict[str, Any]:
-    """A run to verify; `folder` is for what is unpacked, and must not exist."""
-    return {"kind": "run", "id": id, "archive": str(archive), "folder": str(folder)}
-
-
-def attempt_job(
-    id: int,
-    suite: str,
-    key: bytes,
-    name: str,
-    about: dict[str, Any],
-    turns: dict[int, list[dict[str, Any]]],
-    folder: Path,
-) -> dict[str, Any]:
-    """An attempt to conclude from its answers (see `Attempt`); its run is written to `folder`."""
-    answers = list(turns.items())
-    attempt = {"suite": suite, "key": key.hex(), "name": name, "about": about, "turns": answers}
-    return {"kind": "attempt", "id": id, "folder": str(folder), **attempt}
 
 
 def _live(pipe: Connection, limit_s: float, memory: int) -> None:

@@ -28,18 +28,8 @@ from ..store.schema import Result, Submission
 from ..store.seasons import season, secret
 from ..store.submissions import latest, tell
 from ..store.turns import turns
-from .verifier import (
-    DIED,
-    FAULTS,
-    GIB,
-    WAITING,
-    Died,
-    Outcome,
-    Overtime,
-    Verifier,
-    attempt_job,
-    run_job,
-)
+from .jobs import FAULTS, WAITING, Outcome, attempt_job, run_job
+from .verifier import DIED, GIB, Died, Overtime, Verifier
 
 IDLE_S = 0.2
 LEASE_S = 15.0

@@ -135,7 +135,7 @@ def test_a_million_steps(benchmark, tmp_path, tasks):
 
 
 def test_the_bootstrap_of_a_hundred_thousand_clusters(benchmark):
-    """Quicker than to draw every resample as a list of indices; in turns, on one core."""
+    """Quicker than drawing every resample as a list of indices: the best of a few, in turns."""
     rng = np.random.default_rng(0)
     bottom = rng.uniform(1, 2, 100_000)
     top = bottom * rng.normal(0.4, 0.1, 100_000)
@@ -155,7 +155,7 @@ def test_the_bootstrap_of_a_hundred_thousand_clusters(benchmark):
             seconds[who].append(time.process_time() - start)
 
     benchmark.pedantic(in_turns, rounds=5)
-    ours, indices = (np.median(those) for those in seconds.values())
+    ours, indices = (min(those) for those in seconds.values())
     benchmark.extra_info.update(ours=ours, indices=PART * indices)
     assert ours < PART * indices
     found = ratio_interval(top, bottom)

@@ -18,7 +18,7 @@ from tasteshift.leaderboard.archive import pack
 from tasteshift.leaderboard.hidden.wire import checked_turn
 from tasteshift.leaderboard.server import worker
 from tasteshift.leaderboard.server.examination import examine
-from tasteshift.leaderboard.server.verifier import WAITING, Outcome, run_job
+from tasteshift.leaderboard.server.jobs import WAITING, Outcome, run_job
 from tasteshift.leaderboard.server.worker import work
 from tasteshift.leaderboard.store.database import Board, open_board
 from tasteshift.leaderboard.store.files import (
