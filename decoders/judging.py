@@ -1,15 +1,16 @@
-"""Judging a drafted tree: all of it at once, or only the nodes that a walk comes to."""
+"""A drafted tree, drawn level by level, and judged: all of it, or where a walk comes to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from .sampling import Sampling, best
+from .noise import Noise
+from .sampling import Sampling, best, candidates
 from .tree import Tree
 from .verification import NONE, coupled, recursive_rejection, standing
 
@@ -32,6 +33,14 @@ class Drawn:
         return tokens, [bool(one) for one in drawn]
 
 
+def rooted(tree: Tree, token: int, place: torch.device) -> Drafted:
+    """A tree of which only node 0 is there, the text's last token."""
+    tokens = torch.full((len(tree),), token, device=place)
+    drawn = torch.zeros_like(tokens, dtype=torch.bool)
+    drawn[:1] = True
+    return Drafted(tokens, drawn, tree)
+
+
 @dataclass
 class Drafted(Drawn):
     """What a draft drew of a tree.
@@ -42,7 +51,21 @@ class Drafted(Drawn):
     """
 
     tree: Tree
-    tables: list[Tensor]
+    tables: list[Tensor] = field(default_factory=list)
+
+    def draw(self, table: Tensor, noise: Noise | None, replacement: bool = False) -> slice:
+        """Draw one level more, the children of the last; returns its nodes.
+
+        table  as in `tables`; the other arguments as in `candidates`
+        """
+        depth = len(self.tables)
+        above, width = self.tree.levels[depth], self.tree.widths[depth]
+        self.tables.append(table)
+        ids, some = candidates(table, width, noise, replacement)
+        level = self.tree.below(above)
+        self.tokens[level] = ids.flatten()
+        self.drawn[level] = (some & self.drawn[above.start : above.stop, None]).flatten()
+        return level
 
     def judged(
         self,

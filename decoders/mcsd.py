@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .base import ModelPair, Transcript
-from .judging import Drafted, foreseen
+from .judging import foreseen, rooted
 from .noise import COINS, Stream
 from .rounds import Guesses, TreeDecoder
-from .sampling import best, candidates
+from .sampling import best
 from .tree import make_tree
 from .verification import NONE
 
@@ -54,27 +53,21 @@ class Mcsd(TreeDecoder):
         """Let the draft read the `unread` end of the text, then draw the tree level by level."""
         tree, greedy = self.tree, self.sampling.greedy
         noise = None if greedy else stream.at(len(text.tokens))
-        tokens = torch.full((len(tree),), unread[-1], device=self.place)
-        alive = torch.ones_like(tokens, dtype=torch.bool)
-        self.drafted = Drafted(tokens, alive, tree, [])
+        drafted = self.drafted = rooted(tree, unread[-1], self.place)
         logits = self.draft.feed(unread, logits=1)
         self.draft.commit(range(len(unread)))
-        for depth, (width, above) in enumerate(zip(tree.widths, tree.levels, strict=False)):
+        for depth in range(self.max_depth):
             table = logits if greedy else self.sampling.law(logits)
-            self.drafted.tables.append(table)
-            ids, drawn = candidates(table, width, noise, self.replacement)
-            level = tree.below(above)
-            tokens[level] = ids.flatten()
-            alive[level] = (drawn & alive[above.start : above.stop, None]).flatten()
-            if depth + 1 < len(tree.widths):
+            level = drafted.draw(table, noise, self.replacement)
+            if depth + 1 < self.max_depth:
                 sees = tree.sees[level, 1 : level.stop]
-                logits = self.draft.feed(tokens[level], tree.depths[level] - 1, sees)
+                logits = self.draft.feed(drafted.tokens[level], tree.depths[level] - 1, sees)
         return Guesses(
-            tokens=tokens,
+            tokens=drafted.tokens,
             depths=tree.depths,
             sees=tree.sees,
             sources=("", *["draft"] * (len(tree) - 1)),
-            drawn=alive,
+            drawn=drafted.drawn,
             read=list(range(1, tree.levels[-1].start)),
         )
 

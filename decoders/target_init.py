@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
-from .judging import Drafted, foreseen
+from .judging import foreseen, rooted
 from .noise import COINS, Noise, Stream
 from .reading.clock import now, seconds
 from .reading.reader import Reader
-from .sampling import candidates
 from .tree import make_tree
 from .verification import NONE
 
@@ -116,31 +114,23 @@ class TargetInit(Decoder):
         Returns the size of the tree, node 0 included; its mask is a corner of the whole one.
         """
         tree, greedy = self.tree, self.sampling.greedy
-        tokens = torch.full((len(tree),), last, device=self.place)
-        alive = torch.zeros_like(tokens, dtype=torch.bool)
-        alive[:1] = True
-        self.drafted = Drafted(tokens, alive, tree, [pending[None]])
+        drafted = self.drafted = rooted(tree, last, self.place)
         first = start = 0 if unread else 1
+        level = drafted.draw(pending[None], noise)
         more = True
-        for depth, width in enumerate(tree.widths):
-            above, level = tree.levels[depth], tree.levels[depth + 1]
-            ids, drawn = candidates(self.drafted.tables[depth], width, noise)
-            tokens[level.start : level.stop] = ids.flatten()
-            there = drawn & alive[above.start : above.stop, None]
-            alive[level.start : level.stop] = there.flatten()
-            if depth == self.max_depth or not more:
-                break
+        while more:
             rows = slice(start, level.stop)
             logits = self.draft.feed(
-                tokens[rows], tree.depths[rows] - first, tree.sees[rows, first : level.stop]
-            )[-len(level) :]
-            self.drafted.tables.append(logits if greedy else self.sampling.law(logits))
-            more = self.goes_on(level, logits)
+                drafted.tokens[rows], tree.depths[rows] - first, tree.sees[rows, first : level.stop]
+            )[level.start - level.stop :]
             start = level.stop
+            more = self.goes_on(level, logits)
+            level = drafted.draw(logits if greedy else self.sampling.law(logits), noise)
+            more = more and level.stop < len(tree)
         self.read = range(first, start)
-        return level.stop
+        return int(level.stop)
 
-    def goes_on(self, level: range, logits: Tensor) -> bool:
+    def goes_on(self, level: slice, logits: Tensor) -> bool:
         """Whether the level after the next is worth drafting, once the draft has read `level`.
 
         logits  (nodes of the level, vocabulary) what the draft says of their children

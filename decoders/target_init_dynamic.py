@@ -78,13 +78,12 @@ class TargetInitDynamic(TargetInit):
             "decision": f"{model.kind} {model.hash}" if model else OFF,
         }
 
-    def goes_on(self, level: range, logits: Tensor) -> bool:
+    def goes_on(self, level: slice, logits: Tensor) -> bool:
         """Whether any chain's next guess has a chance above the threshold."""
         if self.decision is None:
             return True
-        chances = self.decision(logits, self.draft.hidden[-len(level) :])
-        drawn = self.drafted.drawn[level.start : level.stop]
-        return bool((drawn & (chances > self.threshold)).any())
+        chances = self.decision(logits, self.draft.hidden[-len(logits) :])
+        return bool((self.drafted.drawn[level] & (chances > self.threshold)).any())
 
 
 def decision_model(pair: ModelPair, chosen: str | DecisionModel | None) -> DecisionModel | None:

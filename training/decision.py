@@ -71,9 +71,9 @@ class Watched(TargetInitDynamic):
         self.lessons: list[tuple[Tensor, Tensor]] = []
         self._known: list[Tensor] = []
 
-    def goes_on(self, level: range, logits: Tensor) -> bool:
+    def goes_on(self, level: slice, logits: Tensor) -> bool:
         """Note what the draft knows at this level."""
-        hidden = self.draft.hidden[-len(level) :]
+        hidden = self.draft.hidden[-len(logits) :]
         self._known.append(hidden if self.kind == "soft" else law_features(logits))
         return True
 

@@ -245,7 +245,7 @@ class StopsAt(TargetInitDynamic):
 
         self.target.feed = noting  # type: ignore[method-assign]
 
-    def goes_on(self, level: range, logits: object) -> bool:
+    def goes_on(self, level: slice, logits: object) -> bool:
         """Until the level before the last one wanted has been read."""
         return level.stop < self.tree.levels[self.stop].stop
 
