@@ -208,7 +208,8 @@ class ExactDynamic(TreeDecoder):
         reached, logits = self._drafting.read(node)
         rows = [n for n, step in enumerate(reached) if step is node or step.uncovered > FLOOR]
         places = [self._written + reached[row].depth for row in rows]
-        said = self._knows.drafted(logits[rows], places)
+        where = torch.tensor(rows).to(logits.device, non_blocking=True)
+        said = self._knows.drafted(logits[where], places)
         told = {reached[row]: guesses for row, guesses in zip(rows, said, strict=True)}
         self._told.update({step: guesses[0].token for step, guesses in told.items()})
         growth.inform(told, spent)
@@ -241,6 +242,8 @@ class ExactDynamic(TreeDecoder):
             return (self._knows.decide(logits[some], places[some]),)
 
         told = foreseen(ask, range(len(places)), self.place)
+        recycles = "recycled" in self.sources
+        best = self._knows.recycled.best(logits) if recycles else None
         node, path = self._nodes[0], []
         while True:
             (token,) = told(number[node])
@@ -251,9 +254,9 @@ class ExactDynamic(TreeDecoder):
                 break
             node = step
             path.append(number[node])
-        if "recycled" in self.sources:
+        if best is not None:
             before = [node.tail[-2] for node in self._nodes]
-            self._knows.recycled.learn(before, guesses.tokens.tolist(), logits)
+            self._knows.recycled.learn(before, guesses.tokens.tolist(), best)
         return path, token
 
     def settle(self, guesses: Guesses, path: list[int], token: int) -> list[int]:

@@ -67,12 +67,12 @@ class Knowledge:
             places = range(place, place + AHEAD)
             table = self._stream.arrivals(places, self._vocabulary)
             self._times.update(zip(places, table, strict=True))
+            self._here.update(zip(places, table.numpy(force=True), strict=True))
         return self._times[place]
 
     def times_here(self, place: int) -> NDArray[np.float64]:
         """The same on the host."""
-        if place not in self._here:
-            self._here[place] = self.times(place).numpy(force=True)
+        self.times(place)
         return self._here[place]
 
     def forget(self, place: int) -> None:

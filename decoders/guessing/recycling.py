@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Scores = tuple[NDArray[np.int64], NDArray[np.float32]]
+Scores = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Token ids and their logits, best first."""
 
 KEPT = 8
@@ -30,17 +31,25 @@ class Recycled:
         self.kept = kept
         self._after: dict[int | tuple[int, int], Scores] = {}
 
-    def learn(self, befores: Sequence[int], tokens: Sequence[int], logits: Tensor) -> None:
+    def best(self, logits: Tensor) -> Tensor:
+        """Scores and ids of what the target likes best, (2, rows, kept), where the logits are.
+
+        logits  the target's: (rows, vocabulary)
+        """
+        scores, ids = logits.topk(min(self.kept, logits.shape[-1]), dim=-1)
+        return torch.stack((scores.double(), ids.double()))
+
+    def learn(self, befores: Sequence[int], tokens: Sequence[int], best: Tensor) -> None:
         """Keep what the target says comes after each token.
 
         befores  the token before each, (rows,)
         tokens   the tokens read, (rows,)
-        logits   the target's, after each: (rows, vocabulary)
+        best     what follows each, see `best`
 
         A later row replaces an earlier one of the same context.
         """
-        found = logits.topk(min(self.kept, logits.shape[-1]), dim=-1)
-        scores, ids = (part.numpy(force=True) for part in found)
+        scores, ids = best.numpy(force=True)
+        ids = ids.astype(np.int64)
         for row, (before, token) in enumerate(zip(befores, tokens, strict=True)):
             self._after[token] = self._after[before, token] = (ids[row], scores[row])
 

@@ -147,6 +147,8 @@ def reads_trees(model: PreTrainedModel) -> bool:
             reader = Reader(model)
             reader.begin(prompt, room=len(tree))
             logits = reader.feed(tokens, tree.depths, tree.sees)
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
+            raise
         except Exception:  # whatever a foreign architecture makes of an unknown argument
             return False
         for node in range(len(tree)):

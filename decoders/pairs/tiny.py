@@ -58,7 +58,7 @@ def read_model(path: Path, device: str) -> LlamaForCausalLM:
             config = LlamaConfig(**json.loads(file.metadata()["config"]))
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([]):
             model = LlamaForCausalLM(config)
         model.load_state_dict(weights)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

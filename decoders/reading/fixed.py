@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from .cache import KVCache
@@ -24,6 +25,10 @@ from .wants import Told, Want, full
 
 WARMING = 3
 """Passes before one is captured, in which libraries settle on their kernels."""
+
+ATTENTION = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""Kernels that take a mask of any tree. cuDNN's, which torch prefers on some cards, makes a plan
+for every size of a pass and may find none."""
 
 _one_at_a_time = Lock()
 
@@ -137,12 +142,13 @@ def captured(work: Callable[[], Read], device: torch.device) -> Callable[[], Rea
     if device.type != "cuda":
         return work
     studio = studio_of(device)
-    studio.stream.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(studio.stream):
-        for _ in range(WARMING):
-            work()
-    torch.cuda.current_stream(device).wait_stream(studio.stream)
-    graph, read = recorded(work, studio.pool, studio.stream)
+    with sdpa_kernel(ATTENTION):
+        studio.stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(studio.stream):
+            for _ in range(WARMING):
+                work()
+        torch.cuda.current_stream(device).wait_stream(studio.stream)
+        graph, read = recorded(work, studio.pool, studio.stream)
 
     def replay() -> Read:
         graph.replay()
@@ -165,8 +171,16 @@ def studio_of(device: torch.device) -> Studio:
 def recorded(
     work: Callable[[], Read], pool: Any, stream: torch.cuda.Stream
 ) -> tuple[torch.cuda.CUDAGraph, Read]:
-    """The kernels of `work` as a graph, and what it returns, which a replay writes anew."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-        read = work()
+    """The kernels of `work` as a graph, and what it returns, which a replay writes anew.
+
+    A capture that fails leaves the thread on its own stream, and the next begins in another pool.
+    """
+    graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream(stream.device)
+    try:
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+            read = work()
+    except BaseException:
+        torch.cuda.set_stream(before)
+        _studios.pop(stream.device, None)
+        raise
     return graph, read

@@ -9,6 +9,7 @@ is fast at another's expense.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import NamedTuple
 from weakref import WeakKeyDictionary, ref
 
@@ -54,13 +55,16 @@ Forward = Callable[[Sequence[Pass]], list[Read]]
 
 
 _known: WeakKeyDictionary[PreTrainedModel, Forward] = WeakKeyDictionary()
+_desk = Lock()
 
 
 def forward_of(model: PreTrainedModel) -> Forward:
     """The quickest pass that is known for a model; the same one for everybody who asks."""
-    if model not in _known:
-        _known[model] = straight(model) if is_plain_llama(model) else through_transformers(model)
-    return _known[model]
+    with _desk:
+        if model not in _known:
+            way = straight if is_plain_llama(model) else through_transformers
+            _known[model] = way(model)
+        return _known[model]
 
 
 def forget(model: PreTrainedModel) -> None:
@@ -118,8 +122,8 @@ def straight(model: PreTrainedModel) -> Forward:
 
     The rows of all texts go through each product at once; only attention is each cache's own.
 
-    The model itself stays as it is; the products keep their own copy of its weights, so a model
-    that is trained further has to be loaded anew.
+    On a CPU the products keep their own copy of the weights, so a model that is trained further has
+    to be loaded anew.
     """
     config, body = model.config, model.model
     size = config.head_dim
@@ -159,12 +163,10 @@ def straight(model: PreTrainedModel) -> Forward:
     def forward(passes: Sequence[Pass]) -> list[Read]:
         for one in passes:
             one.take_aim()
-        masks = [
-            None if one.mask is None else one.mask[:, None].repeat(1, 1, group, 1) for one in passes
-        ]
         lengths = [one.ids.numel() for one in passes]
         rows = sum(lengths)
         x = body.embed_tokens(_end_to_end([one.ids.flatten() for one in passes]))
+        masks = [None if one.mask is None else added(one.mask, group, x.dtype) for one in passes]
         positions = _end_to_end([one.positions.flatten() for one in passes])
         cos, sin = (table[0, :, None] for table in body.rotary_emb(x, positions[None]))
         sin = torch.cat((-sin[..., : size // 2], sin[..., size // 2 :]), dim=-1)
@@ -196,6 +198,15 @@ def straight(model: PreTrainedModel) -> Forward:
     return forward
 
 
+def added(mask: Tensor, group: int, dtype: torch.dtype) -> Tensor:
+    """What attention adds to its scores, (texts, 1, group · rows, reach): 0, or −∞ where unseen.
+
+    Worked out once for all layers; each would do it for itself.
+    """
+    shown = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, -torch.inf)
+    return shown[:, None].repeat(1, 1, group, 1)
+
+
 def _end_to_end(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
@@ -211,5 +222,16 @@ def joined(*projections: torch.nn.Linear) -> Product:
     """One product for several projections; layers that two models share are joined once."""
     first = projections[0]
     if first not in _joined:
-        _joined[first] = product_with(torch.cat([one.weight.detach() for one in projections]))
+        _joined[first] = product_with(end_to_end(projections))
     return _joined[first]
+
+
+def end_to_end(projections: Sequence[torch.nn.Linear]) -> Tensor:
+    """Their weights as one, of which the model's own become views where memory is a GPU's."""
+    weights = [one.weight.detach() for one in projections]
+    whole = weights[0] if len(weights) == 1 else torch.cat(weights)
+    if whole.device.type != "cpu":
+        rows = [len(weight) for weight in weights]
+        for one, part in zip(projections, whole.split(rows), strict=True):  # type: ignore[no-untyped-call]
+            one.weight.data = part
+    return whole

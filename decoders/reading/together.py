@@ -100,7 +100,7 @@ class Seat:
 
 
 _free: WeakKeyDictionary[PreTrainedModel, dict[tuple[int, int], KVCache]] = WeakKeyDictionary()
-"""Caches of the last meeting that read a model, with the passes that were captured over them."""
+"""Caches that meetings left behind, by texts and turn, with the passes captured over them."""
 
 _desk = Lock()
 
@@ -137,9 +137,10 @@ class Meeting:
             return mine[key]
 
     def give_back(self) -> None:
-        """Leave the caches to the next meeting; those of the last one are let go."""
+        """Leave the caches to the next meeting of as many texts."""
         with _desk:
-            _free.update(self._caches)
+            for model, mine in self._caches.items():
+                _free.setdefault(model, {}).update(mine)
 
     def read(self, number: int, model: PreTrainedModel, want: Want) -> Told:
         """A pass for text `number`, once all others wait too."""

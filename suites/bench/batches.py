@@ -21,8 +21,8 @@ from ...decoders.reading.together import together
 from ...errors import InputError
 from ...metrics.statistics import quantile_interval
 from ...records import Generation
-from .contenders import ours
-from .decoding import LONG, Bars, device_memory, read_back, silent
+from .contenders import ours, to_warm
+from .decoding import Bars, device_memory, read_back, silent
 from .decoding_rows import Floats, Trial, counts, fidelity, speedup
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def bench_batches(
             measured = prompts[1 : 1 + blocks * block]
             label = f"{workload}, T = {temperature}"
             with bars(f"{label}: writing", blocks * len(names) * len(every)) as tick:
-                trials, pace = taking_turns(crew, prompts[0], measured, threads, tick)
+                warming = to_warm(prompts, pair.target.device)
+                trials, pace = taking_turns(crew, warming, measured, threads, tick)
             with bars(f"{label}: reading back", len(measured) * len(trials)) as tick:
                 each = [*trials.values()]
                 matches = read_back(pair, temperature, threads, each, measured, tick)
@@ -116,9 +117,10 @@ def taking_turns(
         trials[name, size] = Trial(replace(one, label=f"{name} × {size}"), [])
     paces: dict[Key, list[float]] = {key: [] for key in crew}
     keys, most = [*crew], max(size for _, size in crew)
-    warm = LONG if next(iter(crew.values()))[0].place.type == "cuda" else 4
     for team in crew.values():
-        write(team, [replace(warming, max_new_tokens=warm)] * len(team), 0, threads)
+        write(team, [warming] * len(team), 0, threads)
+        for decoder in team:
+            decoder.forget()
     for number, start in enumerate(range(0, len(prompts), most)):
         for index in np.random.default_rng([2, number]).permutation(len(keys)):
             name, size = keys[index]

@@ -7,11 +7,12 @@ that a sweep finds. The sweep runs on prompts of its own, and only its winners a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from ...decoders import DECODERS, make_decoder
 from ...decoders.base import Decoder, ModelPair
@@ -41,6 +42,18 @@ SWEEPS: dict[str, tuple[dict[str, Any], ...]] = {
 
 TUNING_PROMPTS, TUNING_TOKENS = 8, 32
 
+WARMING = {"cpu": 8, "cuda": 1 << 20}
+"""Tokens, at most, that are written before anything is timed; on a GPU all that are asked for."""
+
+
+def to_warm(prompts: Sequence[Prompt], device: torch.device) -> Prompt:
+    """The longest of some prompts: on a GPU it has passes of every size captured, on caches that
+    need not grow any more.
+    """
+    one = max(prompts, key=lambda prompt: len(prompt.ids) + prompt.max_new_tokens)
+    most = WARMING.get(device.type, WARMING["cpu"])
+    return replace(one, max_new_tokens=min(one.max_new_tokens, most))
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -66,6 +79,12 @@ class Contender:
     def config(self) -> dict[str, Any]:
         """What decides the text besides pair and prompt; empty for a peer."""
         return {} if self.decoder is None else self.decoder.config()
+
+    def warm(self, prompt: Prompt) -> None:
+        """Write once, so that what is slow only at first is past, and forget it."""
+        self.generate(prompt.ids, prompt.max_new_tokens, 0)
+        if self.decoder is not None:
+            self.decoder.forget()
 
 
 def ours(
@@ -124,12 +143,13 @@ def tuned(
         ours(name, pair, temperature, threads, tuned=True, **options) for options in SWEEPS[name]
     ]
     paces: list[list[float]] = [[] for _ in tried]
+    warming = to_warm(prompts, pair.target.device)
+    for one in tried:
+        one.warm(warming)
     for seed, prompt in enumerate(prompts):
         limit = min(prompt.max_new_tokens, TUNING_TOKENS)
         for index in np.random.default_rng([1, seed]).permutation(len(tried)):
             pace, one = paces[index], tried[index]
-            if not seed:
-                one.generate(prompt.ids, min(limit, 4), seed)
             tokens, seconds = decoding(one.generate(prompt.ids, limit, seed))
             pace.append(seconds / tokens if tokens else float("inf"))
             tick(one.label)

@@ -26,7 +26,7 @@ from ...decoders.laws import LawTest, law_tests, next_laws
 from ...decoders.reading.clock import now, seconds
 from ...decoders.reading.reader import Reader
 from ...errors import InputError
-from .contenders import SWEEPS, TUNING_PROMPTS, Contender, everyone, tuned
+from .contenders import SWEEPS, TUNING_PROMPTS, Contender, everyone, to_warm, tuned
 from .decoding_rows import Trial, rows_of
 from .peers import PEERS
 
@@ -41,9 +41,6 @@ TUNED = "tuned"
 READ = {"cpu": 1 << 28, "cuda": 1 << 32}
 """Bytes of the sum that the pace of memory is taken from: far more than any cache holds, and on a
 GPU so many that starting the sum takes no time to speak of."""
-
-LONG = 64
-"""Tokens written before anything is timed on a GPU, where the passes of most sizes are captured."""
 
 SITE_TOKENS = 24
 """Length of the text after which laws are tested: short, since it is read once a draw."""
@@ -85,7 +82,6 @@ def bench_decoders(
     machine |= {"target_parameters": target.num_parameters(), "target_pass_seconds": whole}
     machine |= {"floor_seconds": floor_seconds(target, threads)}
     machine["draft_cost_ratio"] = draft / whole
-    warm = LONG if target.device.type == "cuda" else 8
     for temperature in temperatures:
         found = []
         for workload, prompts in workloads.items():
@@ -97,7 +93,8 @@ def bench_decoders(
                 for name in swept:
                     contenders.append(tuned(name, pair, temperature, threads, tuning, tick))
             with bars(f"{label}: writing", len(measured) * len(contenders)) as tick:
-                trials = interleaved(contenders, tuning[0], measured, tick, warm)
+                warming = to_warm(prompts, target.device)
+                trials = interleaved(contenders, warming, measured, tick)
             with bars(f"{label}: reading back", len(measured) * len(trials)) as tick:
                 matches = read_back(pair, temperature, threads, trials, measured, tick)
             found.append((workload, measured, trials, matches))
@@ -134,11 +131,10 @@ def interleaved(
     warming: Prompt,
     prompts: Sequence[Prompt],
     tick: Callable[[str], None],
-    warm: int = 8,
 ) -> list[Trial]:
     """Every contender's texts; prompt n is written with seed n, in an order of its own.
 
-    warm  tokens that each writes after `warming` before anything is timed
+    warming  what each writes, and forgets, before anything is timed
 
     A peer that cannot read the pair says why instead.
     """
@@ -146,7 +142,7 @@ def interleaved(
     for one in contenders:
         reason = ""
         try:
-            one.generate(warming.ids, min(warming.max_new_tokens, warm), 0)
+            one.warm(warming)
         except Exception as error:  # whatever a peer makes of a draft that it does not know
             if one.decoder is not None:
                 raise
@@ -221,12 +217,17 @@ def floor_seconds(model: PreTrainedModel, threads: int, times: int = 5) -> float
     """What reading every weight of a pass once from memory takes, at the pace of one large sum."""
     device, taken = model.device, []
     size = READ.get(device.type, READ["cpu"])
+    if device.type == "cuda":
+        size = min(size, torch.cuda.mem_get_info(device)[0] // 8 * 4)
     with torch.inference_mode(), torch_threads(threads):
         table = torch.ones(size // 4, device=device)
         for _ in range(times + 1):
             started = now(device)
             table.sum()
             taken.append(seconds(started, now(device)))
+    del table
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     return bytes_of_a_pass(model) / size * median(taken[1:])
 
 

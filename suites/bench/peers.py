@@ -13,10 +13,13 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from torch.random import fork_rng
+from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
 from ...decoders.base import ModelPair, torch_threads
 from ...decoders.pairs.load import quiet
+from ...decoders.reading.clock import Moment, now, seconds
 from ...records import Generation, Round
 
 Generate = Callable[[tuple[int, ...], int, int], Generation]
@@ -34,19 +37,20 @@ class _Watch(BaseStreamer):
     """Notes what every target pass read, when, and how many tokens it gave."""
 
     def __init__(self) -> None:
-        self.passes: list[tuple[float, float, int]] = []
+        self.passes: list[tuple[float, Moment, Moment, int]] = []
         self.emitted: list[tuple[float, int]] = []
 
     @contextmanager
-    def watching(self, model: torch.nn.Module) -> Iterator[None]:
-        """Notes the passes of `model`: start, end, rows."""
-        started: list[float] = []
+    def watching(self, model: PreTrainedModel) -> Iterator[None]:
+        """Notes the passes of `model`: when they were asked for, start, end, rows."""
+        started: list[tuple[float, Moment]] = []
 
         def before(*_: Any) -> None:
-            started.append(perf_counter())
+            started.append((perf_counter(), now(model.device)))
 
         def after(_: Any, __: Any, given: dict[str, Any], ___: Any) -> None:
-            self.passes.append((started.pop(), perf_counter(), given["input_ids"].shape[1]))
+            rows = given["input_ids"].shape[1]
+            self.passes.append((*started.pop(), now(model.device), rows))
 
         hooks = [
             model.register_forward_pre_hook(before),
@@ -73,10 +77,14 @@ def peer(name: str, pair: ModelPair, temperature: float, threads: int) -> Genera
     options |= sampled if temperature else {"do_sample": False}
 
     def generate(prompt: tuple[int, ...], limit: int, seed: int) -> Generation:
-        ids = torch.tensor([prompt], device=pair.target.device)
+        device = pair.target.device
+        ids, there = (
+            torch.tensor([prompt], device=device),
+            [device] if device.type == "cuda" else [],
+        )
         watch = _Watch()
         started = perf_counter()
-        with torch_threads(threads), torch.random.fork_rng(), quiet(), watch.watching(pair.target):
+        with torch_threads(threads), fork_rng(there), quiet(), watch.watching(pair.target):
             torch.manual_seed(seed)
             written = pair.target.generate(  # type: ignore[operator]
                 ids,
@@ -101,14 +109,14 @@ def peer(name: str, pair: ModelPair, temperature: float, threads: int) -> Genera
 
 def _rounds(watch: _Watch) -> tuple[float, tuple[Round, ...]]:
     """When the first pass had given its tokens, and a round for each pass after it."""
-    moments = [time for time, _ in watch.emitted[1:]] or [watch.passes[0][1]]
-    bounds = [start for start, _, _ in watch.passes[1:]] + [float("inf")]
+    moments = [time for time, _ in watch.emitted[1:]] or [watch.passes[0][0]]
+    bounds = [asked for asked, _, _, _ in watch.passes[1:]] + [float("inf")]
     given = [0] * len(bounds)
     for time, count in watch.emitted[1:]:
         given[next(index for index, bound in enumerate(bounds) if time < bound)] += count
     rounds = []
-    before = watch.passes[0][1]
-    for (start, end, rows), emitted in zip(watch.passes[1:], given[1:], strict=True):
+    before = watch.passes[0][2]
+    for (_, start, end, rows), emitted in zip(watch.passes[1:], given[1:], strict=True):
         rounds.append(
             Round(
                 max_depth=rows - 1,
@@ -117,8 +125,8 @@ def _rounds(watch: _Watch) -> tuple[float, tuple[Round, ...]]:
                 verified_nodes=rows,
                 accepted=max(emitted - 1, 0),
                 emitted=emitted,
-                draft_seconds=start - before,
-                verify_seconds=end - start,
+                draft_seconds=seconds(before, start),
+                verify_seconds=seconds(start, end),
                 sources=("draft",) * max(emitted - 1, 0),
             )
         )

@@ -55,7 +55,7 @@ def small_llama(
         initializer_range=0.4,
         tie_word_embeddings=False,
     )
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config).eval()
         model.lm_head.weight *= sharpness / 16

@@ -31,7 +31,7 @@ from tasteshift.errors import InputError
 
 def seeded(kind: decision.Kind, hidden: int, seed: int = 0) -> DecisionModel:
     """A model with random weights."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         return DecisionModel(kind, perceptron(layer_sizes(kind, hidden)).eval())
 
@@ -203,7 +203,7 @@ def test_what_can_be_learned_is_learned(
     """Whether the first feature is above 1."""
     features = torch.from_numpy(np.random.default_rng(0).normal(1, 1, (600, 11))).float()
     labels = (features[:, 0] > 1).float()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([]):
         model = training.teach(
             "hard",
             11,

@@ -33,7 +33,7 @@ PROMPTS = ([5], [1, 2, 3, 4] * 6, [7, 8, 9, 20, 7, 8, 9, 21, 7, 8], list(range(3
 def pairs(llama, pair, twins) -> list[ModelPair]:
     target = llama(11, layers=3)
     draft = llama(11, layers=3)
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(0)
         for weight in draft.parameters():
             weight += 0.05 * weight.std() * torch.randn_like(weight)

@@ -33,7 +33,7 @@ def small_model(heads: int = 4, shared: int = 2, tied: bool = False) -> LlamaFor
         initializer_range=0.3,
         tie_word_embeddings=tied,
     )
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(5)
         model = LlamaForCausalLM(config).eval()
         for weight in model.parameters():

@@ -130,7 +130,7 @@ def test_missing_weights_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_models_that_place_tokens_by_their_cache_slot_are_refused(tmp_path: Path) -> None:
     """BLOOM has no position ids: siblings in a tree would stand one behind the other."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([]):
         torch.manual_seed(1)
         model = BloomForCausalLM(BloomConfig(vocab_size=31, hidden_size=16, n_layer=1, n_head=2))
     folder = save(model, tmp_path / "bloom")
@@ -140,7 +140,7 @@ def test_models_that_place_tokens_by_their_cache_slot_are_refused(tmp_path: Path
 
 def test_other_architectures_are_read(tmp_path: Path) -> None:
     """GPT-2 learns its positions; greedy text is still that of transformers."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([]):
         torch.manual_seed(1)
         config = GPT2Config(
             vocab_size=31,

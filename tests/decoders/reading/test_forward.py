@@ -32,7 +32,7 @@ def model_of(**changes) -> LlamaForCausalLM:
         "num_key_value_heads": 2,
         "initializer_range": 0.3,
     }
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return LlamaForCausalLM(LlamaConfig(**shape | changes)).eval()
 

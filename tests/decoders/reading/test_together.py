@@ -113,7 +113,7 @@ def test_a_pass_that_fails_ends_all_who_waited_for_it(
 
 def test_models_of_transformers_are_read_one_after_the_other() -> None:
     shape = {"n_embd": 16, "n_layer": 2, "n_head": 2, "vocab_size": 31, "n_positions": 64}
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([]):
         torch.manual_seed(0)
         models = [GPT2LMHeadModel(GPT2Config(**shape)).eval() for _ in range(2)]
     pair = ModelPair(*models, None, "gpt2")

@@ -21,7 +21,7 @@ def small_llama(seed: int, layers: int, tied: bool = False) -> LlamaForCausalLM:
         bos_token_id=None, eos_token_id=None, pad_token_id=None, initializer_range=0.4,
         tie_word_embeddings=tied,
     )  # fmt: skip
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(seed)
         return LlamaForCausalLM(config).eval()
 
