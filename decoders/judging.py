@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .noise import Noise
+from .reading.graphs import graphed
 from .sampling import Sampling, best, candidates
 from .tree import Tree
 from .verification import NONE, coupled, recursive_rejection, standing
@@ -53,15 +54,28 @@ class Drafted(Drawn):
     tree: Tree
     tables: list[Tensor] = field(default_factory=list)
 
-    def draw(self, table: Tensor, noise: Noise | None, replacement: bool = False) -> slice:
+    def draw(
+        self,
+        scores: Tensor,
+        noise: Noise | None,
+        sampling: Sampling | None = None,
+        replacement: bool = False,
+    ) -> slice:
         """Draw one level more, the children of the last; returns its nodes.
 
-        table  as in `tables`; the other arguments as in `candidates`
+        scores       (nodes of the last level, vocabulary) a draft's logits
+        noise        None where all is greedy
+        sampling     how logits become laws; None where `scores` are what to draw from
+        replacement  whether siblings are drawn independently
         """
         depth = len(self.tables)
         above, width = self.tree.levels[depth], self.tree.widths[depth]
+        key, start = None, 0
+        if noise is not None:
+            key, start = noise.key, noise.take(scores.numel() * (width if replacement else 1))
+        how = {"sampling": sampling, "width": width, "replacement": replacement, "start": start}
+        table, ids, some = children(scores, key, **how)
         self.tables.append(table)
-        ids, some = candidates(table, width, noise, replacement)
         level = self.tree.below(above)
         self.tokens[level] = ids.flatten()
         self.drawn[level] = (some & self.drawn[above.start : above.stop, None]).flatten()
@@ -86,26 +100,60 @@ class Drafted(Drawn):
         Returns the places of children among their siblings or `NONE`, and laws, (nodes,
         vocabulary): when greedy the logits themselves, whose largest says the token.
         """
-        p = logits if sampling.greedy else sampling.law(logits)
-        stands, left = [], []
-        for depth, some in self.tree.runs(nodes):
-            law = p[some.start - nodes.start : some.stop - nodes.start]
-            if depth == len(self.tables):
-                stands.append(torch.full_like(law[:, 0], NONE, dtype=torch.int64))
-                left.append(law if sampling.greedy else law.double())
-                continue
-            width, below = self.tree.widths[depth], self.tree.below(some)
-            x, drawn = (of[below].view(-1, width) for of in (self.tokens, self.drawn))
-            if sampling.greedy:
-                stands.append(coupled(best(law), torch.where(drawn, x, NONE)))
-            else:
-                first = self.tree.levels[depth].start
-                q = self.tables[depth][some.start - first : some.stop - first]
-                assert coins is not None
-                chances, law = recursive_rejection(law, q, x, replacement=replacement)
-                stands.append(standing(chances, coins[some.start : some.stop, :width]))
-            left.append(law)
-        return torch.cat(stands), torch.cat(left)
+        how = {"tree": self.tree, "nodes": nodes, "sampling": sampling, "replacement": replacement}
+        stands, left = verdicts(logits, coins, self.tokens, self.drawn, *self.tables, **how)
+        return stands, left
+
+
+@graphed
+def children(
+    scores: Tensor,
+    key: Tensor | None,
+    *,
+    sampling: Sampling | None,
+    width: int,
+    replacement: bool,
+    start: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The table that each node's children are drawn from, and as `candidates` gives them."""
+    table = scores if sampling is None else sampling.law(scores)
+    noise = None if key is None else Noise(key, start)
+    return table, *candidates(table, width, noise, replacement)
+
+
+@graphed
+def verdicts(
+    logits: Tensor,
+    coins: Tensor | None,
+    tokens: Tensor,
+    drawn: Tensor,
+    *tables: Tensor,
+    tree: Tree,
+    nodes: range,
+    sampling: Sampling,
+    replacement: bool,
+) -> tuple[Tensor, Tensor]:
+    """As `Drafted.judged`."""
+    p = logits if sampling.greedy else sampling.law(logits)
+    stands, left = [], []
+    for depth, some in tree.runs(nodes):
+        law = p[some.start - nodes.start : some.stop - nodes.start]
+        if depth == len(tables):
+            stands.append(torch.full_like(law[:, 0], NONE, dtype=torch.int64))
+            left.append(law if sampling.greedy else law.double())
+            continue
+        width, below = tree.widths[depth], tree.below(some)
+        x, proposed = (of[below].view(-1, width) for of in (tokens, drawn))
+        if sampling.greedy:
+            stands.append(coupled(best(law), torch.where(proposed, x, NONE)))
+        else:
+            first = tree.levels[depth].start
+            q = tables[depth][some.start - first : some.stop - first]
+            assert coins is not None
+            chances, law = recursive_rejection(law, q, x, replacement=replacement)
+            stands.append(standing(chances, coins[some.start : some.stop, :width]))
+        left.append(law)
+    return torch.cat(stands), torch.cat(left)
 
 
 def foreseen(

@@ -52,13 +52,12 @@ class Mcsd(TreeDecoder):
     def propose(self, unread: list[int], text: Transcript, stream: Stream) -> Guesses:
         """Let the draft read the `unread` end of the text, then draw the tree level by level."""
         tree, greedy = self.tree, self.sampling.greedy
-        noise = None if greedy else stream.at(len(text.tokens))
+        noise, sampling = (None, None) if greedy else (stream.at(len(text.tokens)), self.sampling)
         drafted = self.drafted = rooted(tree, unread[-1], self.place)
         logits = self.draft.feed(unread, logits=1)
         self.draft.commit(range(len(unread)))
         for depth in range(self.max_depth):
-            table = logits if greedy else self.sampling.law(logits)
-            level = drafted.draw(table, noise, self.replacement)
+            level = drafted.draw(logits, noise, sampling, self.replacement)
             if depth + 1 < self.max_depth:
                 sees = tree.sees[level, 1 : level.stop]
                 logits = self.draft.feed(drafted.tokens[level], tree.depths[level] - 1, sees)

@@ -9,7 +9,7 @@ exponential time of it may differ in its last bit. Keys come from SHA-256.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .options import whole
+from .reading.graphs import graphed
 
 COINS = 1
 """Lane of the noise that decides on guesses; tokens, guessed or not, are drawn in lane 0."""
@@ -59,12 +60,12 @@ class Stream:
 
         lane  independent noises for one place: 0 for tokens, others for coins
         """
-        return Noise(self._key(place, lane), self.device)
+        return Noise(torch.full((), self._key(place, lane), device=self.device))
 
     def arrivals(self, places: Sequence[int], count: int) -> Tensor:
         """The first `count` arrivals of each place, (places, count) float64: as `at` has them."""
         keys = torch.tensor([self._key(place, 0) for place in places])
-        return _exponential(keys.to(self.device, non_blocking=True), count)
+        return _arrivals(keys.to(self.device, non_blocking=True), count=count, start=0)[0]
 
     def _key(self, place: int, lane: int) -> int:
         digest = hashlib.sha256(self._digest + f"{place} {lane}".encode()).digest()
@@ -72,26 +73,41 @@ class Stream:
 
 
 class Noise:
-    """Numbers of one place in their order; each call takes up where the last one ended."""
+    """Numbers of one place in their order; each call takes up where the last one ended.
 
-    def __init__(self, key: int, device: torch.device) -> None:
-        self._key = key
-        self._device = device
-        self._taken = 0
+    key    () int64, on the device where the numbers are wanted
+    taken  how many there were before
+    """
+
+    def __init__(self, key: Tensor, taken: int = 0) -> None:
+        self.key = key
+        self.taken = taken
+
+    def take(self, count: int) -> int:
+        """Leave so many numbers to somebody else; returns where they begin."""
+        start = self.taken
+        self.taken += count
+        return start
 
     def coins(self, *shape: int) -> Tensor:
         """Uniform numbers above 0 and below 1, float64."""
-        return self._next(_uniform, shape)
+        count = prod(shape)
+        return _coins(self.key, count=count, start=self.take(count))[0].view(shape)
 
     def arrivals(self, *shape: int) -> Tensor:
         """Exponential times of rate 1, all above 0, float64."""
-        return self._next(_exponential, shape)
+        count = prod(shape)
+        return _arrivals(self.key, count=count, start=self.take(count))[0].view(shape)
 
-    def _next(self, kind: Callable[[Tensor, int, int], Tensor], shape: tuple[int, ...]) -> Tensor:
-        count, start = prod(shape), self._taken
-        self._taken += count
-        key = torch.full((), self._key, device=self._device)
-        return kind(key, count, start).view(shape)
+
+@graphed
+def _coins(keys: Tensor, *, count: int, start: int) -> tuple[Tensor]:
+    return (_uniform(keys, count, start),)
+
+
+@graphed
+def _arrivals(keys: Tensor, *, count: int, start: int) -> tuple[Tensor]:
+    return (_exponential(keys, count, start),)
 
 
 def bits(keys: Tensor, count: int, start: int = 0) -> Tensor:

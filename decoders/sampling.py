@@ -12,6 +12,7 @@ from torch.nn import functional
 from ..errors import InputError
 from .noise import Noise
 from .options import is_number
+from .reading.graphs import graphed
 
 GREEDY_BELOW = 1e-4
 """Temperatures below this are zero: all mass on the most likely token."""
@@ -94,6 +95,15 @@ def race(table: Tensor, noise: Noise) -> Tensor:
 def draw(table: Tensor, noise: Noise) -> Tensor:
     """A token from each law (…, vocabulary): (…,)."""
     return best(race(table, noise))
+
+
+@graphed
+def chosen(
+    logits: Tensor, key: Tensor, *, sampling: Sampling, start: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Laws (…, vocabulary) and a token drawn from each (…,), by the noise of `key` from `start`."""
+    law = sampling.law(logits)
+    return law, draw(law, Noise(key, start))
 
 
 def candidates(

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from ..errors import InputError
 from .base import ModelPair, Transcript
-from .noise import COINS, Stream
+from .noise import COINS, Noise, Stream
 from .options import whole
 from .rounds import Guesses, TreeDecoder
+from .sampling import best, chosen
 from .tree import MOST_NODES, make_tree
 from .verification import acceptance, residual
 
@@ -51,8 +52,9 @@ class Speculative(TreeDecoder):
         self.draft.commit(range(len(unread)))
         tokens, self.q = [torch.full((1,), unread[-1], device=self.place)], []
         for depth in range(self.max_depth):
-            self.q.append(self.sampling.law(logits))
-            tokens.append(self.pick(self.q[depth], noise))
+            law, token = self.guessed(logits, noise)
+            self.q.append(law)
+            tokens.append(token)
             if depth + 1 < self.max_depth:
                 logits = self.draft.feed(tokens[-1])
         chain = torch.cat(tokens)
@@ -64,6 +66,14 @@ class Speculative(TreeDecoder):
             drawn=torch.ones_like(chain, dtype=torch.bool),
             read=list(range(1, self.max_depth)),
         )
+
+    def guessed(self, logits: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """The draft's law and a token of it, (1, vocabulary) and (1,)."""
+        if self.sampling.greedy:
+            return self.sampling.law(logits), best(logits)
+        start = noise.take(logits.numel())
+        law, token = chosen(logits, noise.key, sampling=self.sampling, start=start)
+        return law, token
 
     def walk(
         self, guesses: Guesses, logits: Tensor, text: Transcript, stream: Stream

@@ -125,7 +125,7 @@ class TargetInit(Decoder):
             )[level.start - level.stop :]
             start = level.stop
             more = self.goes_on(level, logits)
-            level = drafted.draw(logits if greedy else self.sampling.law(logits), noise)
+            level = drafted.draw(logits, noise, None if greedy else self.sampling)
             more = more and level.stop < len(tree)
         self.read = range(first, start)
         return int(level.stop)

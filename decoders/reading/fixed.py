@@ -1,41 +1,29 @@
 """Passes of a few fixed shapes, for devices where starting a kernel costs more than running it.
 
 On a GPU a pass over one token and one over sixty-four cost much the same, but each of their
-hundreds of kernels has to be started by the host. A CUDA graph starts all of them at once and
-asks for one thing: that shapes and addresses never change. So rows are padded to a power of two,
-all slots of a cache are attended to under a mask, and all texts of a cache take part in each of
-its passes. Padding writes to a slot that nobody sees. What is captured is the model's ordinary
-pass; without a GPU the same pass over the same buffers runs as it is.
+hundreds of kernels has to be started by the host, unless all are one graph (see `graphs`). So rows
+are padded to a power of two, all slots of a cache are attended to under a mask, and all texts of a
+cache take part in each of its passes. Padding writes to a slot that nobody sees. What is captured
+is the model's ordinary pass; without a GPU the same pass over the same buffers runs as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from threading import Lock
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from .cache import KVCache
 from .clock import now, wait
 from .forward import Forward, Pass, Read, is_plain_llama
+from .graphs import captured, has_graphs, one_at_a_time
 from .wants import Told, Want, full
-
-WARMING = 3
-"""Passes before one is captured, in which libraries settle on their kernels."""
-
-ATTENTION = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""Kernels that take a mask of any tree. cuDNN's, which torch prefers on some cards, makes a plan
-for every size of a pass and may find none."""
-
-_one_at_a_time = Lock()
 
 
 def has_fixed_shapes(model: PreTrainedModel) -> bool:
     """Whether a model is read in fixed shapes: on a GPU, where its pass is ours to capture."""
-    return model.device.type == "cuda" and is_plain_llama(model)
+    return has_graphs(model.device) and is_plain_llama(model)
 
 
 def read_fixed(forward: Forward, cache: KVCache, wants: Sequence[Want]) -> list[Told]:
@@ -46,7 +34,7 @@ def read_fixed(forward: Forward, cache: KVCache, wants: Sequence[Want]) -> list[
     """
     rows = power_of_two(max(len(want.tokens) for want in wants))
     last = 1 if all(want.last == 1 for want in wants) else rows
-    with _one_at_a_time:
+    with one_at_a_time:
         shape = cache.shapes.get((rows, last))
         if shape is None or shape.forward is not forward:
             shape = cache.shapes[rows, last] = Shape(forward, cache, rows, last)
@@ -112,75 +100,11 @@ class Shape:
         for want in wants:
             if want.tokens.device.type != "cpu":
                 self.there[0][0, want.text, -len(want.tokens) :] = want.tokens
-        return self.run()
+        logits, hidden = self.run()
+        return logits, hidden
 
     def _blank(self) -> None:
         """All rows padding: they write to the last slot, and see the first so as to see one."""
         self.numbers[:2], self.numbers[2] = 0, self.mask.shape[-1] - 1
         self.mask[:] = False
         self.mask[:, :, 0] = True
-
-
-class Studio(NamedTuple):
-    """What captures on a device share.
-
-    pool    memory that all graphs work in
-    stream  that they are captured on
-    keeper  a graph that is kept for good: a pool of which no graph is left cannot be used again
-    """
-
-    pool: Any
-    stream: torch.cuda.Stream
-    keeper: torch.cuda.CUDAGraph
-
-
-_studios: dict[torch.device, Studio] = {}
-
-
-def captured(work: Callable[[], Read], device: torch.device) -> Callable[[], Read]:
-    """What does the same: on a GPU a graph of its kernels, which writes to the same tensors."""
-    if device.type != "cuda":
-        return work
-    studio = studio_of(device)
-    with sdpa_kernel(ATTENTION):
-        studio.stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(studio.stream):
-            for _ in range(WARMING):
-                work()
-        torch.cuda.current_stream(device).wait_stream(studio.stream)
-        graph, read = recorded(work, studio.pool, studio.stream)
-
-    def replay() -> Read:
-        graph.replay()
-        return read
-
-    return replay
-
-
-def studio_of(device: torch.device) -> Studio:
-    """The device's, set up when it is first asked for."""
-    if device not in _studios:
-        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        pool = torch.cuda.graph_pool_handle()
-        speck = torch.zeros(1, device=device)
-        keeper, _ = recorded(lambda: (speck.add_(1), speck), pool, stream)
-        _studios[device] = Studio(pool, stream, keeper)
-    return _studios[device]
-
-
-def recorded(
-    work: Callable[[], Read], pool: Any, stream: torch.cuda.Stream
-) -> tuple[torch.cuda.CUDAGraph, Read]:
-    """The kernels of `work` as a graph, and what it returns, which a replay writes anew.
-
-    A capture that fails leaves the thread on its own stream, and the next begins in another pool.
-    """
-    graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream(stream.device)
-    try:
-        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-            read = work()
-    except BaseException:
-        torch.cuda.set_stream(before)
-        _studios.pop(stream.device, None)
-        raise
-    return graph, read

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from functools import partial
 from threading import Thread
-from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -14,7 +13,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
@@ -219,74 +217,6 @@ def test_a_pass_can_be_captured(pair: ModelPair, everywhere: None) -> None:
     assert len(passes[0]) > 20
     asking = {"_local_scalar_dense", "nonzero", "is_nonzero", "item", "masked_select"}
     assert not asking & {name.split(".")[1] for name, *_ in passes[0]}
-
-
-class Tape(TorchDispatchMode):
-    """A captured graph as a CPU can have one: kernels, and the very tensors that they run over.
-
-    Played, it starts the same kernels over the same addresses and asks nobody for anything: a
-    number that the host had worked out stays as it was, and a result lands where it first did.
-    Graphs share their memory, so what the last one said is gone once another is played.
-    """
-
-    said: tuple[torch.Tensor, ...] = ()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kernels: list[tuple[Any, ...]] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        self.kernels.append((func, args, kwargs or {}, tree_leaves(made)))
-        return made
-
-    def play(self) -> None:
-        for one in Tape.said:
-            one.fill_(torch.nan)
-        for func, args, kwargs, made in self.kernels:
-            for old, new in zip(made, tree_leaves(func(*args, **kwargs)), strict=True):
-                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
-                    old.copy_(new)
-
-
-def taped(work, device):
-    work()  # as before a capture: what is allocated at the first pass is allocated now
-    tape = Tape()
-    with tape:
-        read = work()
-
-    def replay():
-        tape.play()
-        Tape.said = read
-        return read
-
-    return replay
-
-
-@pytest.mark.parametrize("temperature", [0.0, 0.9])
-@pytest.mark.parametrize("name", DECODERS.names())
-def test_every_decoder_writes_the_same_where_passes_are_captured(
-    pair: ModelPair, name: str, temperature: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free = [task() for task in tasks(pair, name, temperature)]
-    monkeypatch.setattr(reader, "has_fixed_shapes", lambda model: True)
-    monkeypatch.setattr(fixed, "captured", taped)
-    monkeypatch.setattr(Tape, "said", ())
-    same(free, [task() for task in tasks(pair, name, temperature)])
-    same(free, together(tasks(pair, name, temperature)))
-
-
-def test_a_tape_does_not_hear_what_the_host_thinks_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So a pass that kept a number of its first round to itself would be found out."""
-    monkeypatch.setattr(Tape, "said", ())
-    buffer, number = torch.ones(2), 3.0
-    run = taped(lambda: (buffer * number,), None)
-    buffer += 1
-    number = 5.0
-    (told,) = run()
-    assert told.tolist() == [6.0, 6.0]
-    taped(lambda: (buffer + 1,), None)()
-    assert told.isnan().all()
 
 
 class Kernels(TorchDispatchMode):

@@ -1,0 +1,145 @@
+"""Kernels that a GPU starts all at once: work that runs over the same tensors every time.
+
+Starting a kernel takes the host some microseconds, as long as a small one runs. A CUDA graph starts
+all that were captured in it, and asks that shapes and addresses never change. What is captured is
+what a CPU runs; without a GPU it runs as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from threading import Lock
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+Said = tuple[Tensor, ...]
+Work = Callable[[], Said]
+
+WARMING = 3
+"""Passes before one is captured, in which libraries settle on their kernels."""
+
+ATTENTION = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""Kernels that take a mask of any tree. cuDNN's, which torch prefers on some cards, makes a plan
+for every size of a pass and may find none."""
+
+one_at_a_time = Lock()
+"""Held from laying out what a graph reads until what it said has been copied: all share memory."""
+
+
+class Studio(NamedTuple):
+    """What captures on a device share.
+
+    pool    memory that all graphs work in
+    stream  that they are captured on
+    keeper  a graph that is kept for good: a pool of which no graph is left cannot be used again
+    """
+
+    pool: Any
+    stream: torch.cuda.Stream
+    keeper: torch.cuda.CUDAGraph
+
+
+_studios: dict[torch.device, Studio] = {}
+
+
+def has_graphs(device: torch.device) -> bool:
+    """Whether work on a device can be captured."""
+    return device.type == "cuda"
+
+
+_capturing: ContextVar[bool] = ContextVar("capturing", default=False)
+
+
+def graphed(work: Callable[..., Said]) -> Callable[..., Said]:
+    """`work`, whose kernels a GPU starts all at once.
+
+    work  takes tensors, or None for some, and by name settings that can be hashed, and follows from
+          nothing else
+
+    One graph is captured for each set of shapes and settings, and kept.
+    """
+    known: dict[Hashable, tuple[list[Tensor], Work]] = {}
+
+    @wraps(work)
+    def run(*given: Tensor | None, **settings: Hashable) -> Said:
+        tensors = [one for one in given if one is not None]
+        device = tensors[0].device
+        if _capturing.get() or not has_graphs(device):
+            return work(*given, **settings)
+        shapes = [one if one is None else (one.shape, one.dtype) for one in given]
+        key = (device, *sorted(settings.items()), *shapes)
+        with one_at_a_time, torch.inference_mode():
+            if key not in known:
+                own = [one.clone() for one in tensors]
+                left = iter(own)
+                laid = [one if one is None else next(left) for one in given]
+                known[key] = own, captured(lambda: work(*laid, **settings), device)
+            own, replay = known[key]
+            for mine, theirs in zip(own, tensors, strict=True):
+                mine.copy_(theirs)
+            return tuple(one.clone() for one in replay())
+
+    return run
+
+
+def captured(work: Work, device: torch.device) -> Work:
+    """What does the same: on a GPU a graph of its kernels, which writes to the same tensors."""
+    if not has_graphs(device):
+        return work
+    studio = studio_of(device)
+    with sdpa_kernel(ATTENTION), _capturing_here():
+        studio.stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(studio.stream):
+            for _ in range(WARMING):
+                work()
+        torch.cuda.current_stream(device).wait_stream(studio.stream)
+        graph, said = recorded(work, studio.pool, studio.stream)
+
+    def replay() -> Said:
+        graph.replay()
+        return said
+
+    return replay
+
+
+def studio_of(device: torch.device) -> Studio:
+    """The device's, set up when it is first asked for."""
+    if device not in _studios:
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        pool = torch.cuda.graph_pool_handle()
+        speck = torch.zeros(1, device=device)
+        keeper, _ = recorded(lambda: (speck.add_(1), speck), pool, stream)
+        _studios[device] = Studio(pool, stream, keeper)
+    return _studios[device]
+
+
+def recorded(work: Work, pool: Any, stream: torch.cuda.Stream) -> tuple[torch.cuda.CUDAGraph, Said]:
+    """The kernels of `work` as a graph, and what it returns, which a replay writes anew.
+
+    A capture that fails leaves the thread on its own stream, and the next begins in another pool.
+    """
+    graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream(stream.device)
+    try:
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+            said = work()
+    except BaseException:
+        torch.cuda.set_stream(before)
+        _studios.pop(stream.device, None)
+        raise
+    return graph, said
+
+
+@contextmanager
+def _capturing_here() -> Iterator[None]:
+    """What is graphed itself joins the graph that is being captured."""
+    before = _capturing.set(True)
+    try:
+        yield
+    finally:
+        _capturing.reset(before)
