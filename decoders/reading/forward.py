@@ -222,16 +222,23 @@ def joined(*projections: torch.nn.Linear) -> Product:
     """One product for several projections; layers that two models share are joined once."""
     first = projections[0]
     if first not in _joined:
-        _joined[first] = product_with(end_to_end(projections))
+        shared = first.weight.device.type != "cpu"
+        _joined[first] = product_with(end_to_end(projections, shared))
     return _joined[first]
 
 
-def end_to_end(projections: Sequence[torch.nn.Linear]) -> Tensor:
-    """Their weights as one, of which the model's own become views where memory is a GPU's."""
-    weights = [one.weight.detach() for one in projections]
-    whole = weights[0] if len(weights) == 1 else torch.cat(weights)
-    if whole.device.type != "cpu":
-        rows = [len(weight) for weight in weights]
-        for one, part in zip(projections, whole.split(rows), strict=True):  # type: ignore[no-untyped-call]
-            one.weight.data = part
+def end_to_end(projections: Sequence[torch.nn.Linear], shared: bool) -> Tensor:
+    """The weights of several projections as one.
+
+    shared  whether they become views of it: on a GPU they need not be there twice, while a CPU
+            lays them out anew in any case
+    """
+    with torch.inference_mode(False):
+        weights = [one.weight.detach() for one in projections]
+        whole = weights[0] if len(weights) == 1 else torch.cat(weights)
+        if shared:
+            start = 0
+            for one in projections:
+                one.weight.data = whole[start : start + one.out_features]
+                start += one.out_features
     return whole

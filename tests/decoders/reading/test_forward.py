@@ -11,6 +11,8 @@ from tasteshift.decoders.pairs.smollm2 import early_exit
 from tasteshift.decoders.reading.cache import KVCache
 from tasteshift.decoders.reading.forward import (
     Pass,
+    added,
+    end_to_end,
     forward_of,
     is_plain_llama,
     joined,
@@ -112,3 +114,28 @@ def test_shared_layers_are_joined_once() -> None:
     draft = early_exit(target, 2)
     for whole, part in zip(target.model.layers, draft.model.layers, strict=False):
         assert joined(whole.mlp.down_proj) is joined(part.mlp.down_proj)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_weights_end_to_end(shared: bool) -> None:
+    """The same numbers; where they are shared, in the same memory, and still to be trained."""
+    with torch.random.fork_rng([]):
+        layers = [torch.nn.Linear(4, out, bias=False) for out in (3, 2)]
+    before = [layer.weight.detach().clone() for layer in layers]
+    with torch.inference_mode():
+        whole = end_to_end(layers, shared)
+    assert (whole == torch.cat(before)).all()
+    for layer, weight in zip(layers, before, strict=True):
+        assert (layer.weight == weight).all()
+        assert layer.weight.requires_grad
+        assert not layer.weight.is_inference()
+        mine = layer.weight.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
+        assert mine == shared
+    assert end_to_end(layers[:1], shared).data_ptr() == layers[0].weight.data_ptr()
+
+
+def test_what_is_added_to_scores_hides_what_a_mask_hides() -> None:
+    mask = torch.tensor([[[True, False], [True, True]]])
+    shown = added(mask, 2, torch.float32)
+    rows = [[0.0, -torch.inf], [0.0, 0.0]]
+    assert shown.tolist() == [[[*rows, *rows]]]
