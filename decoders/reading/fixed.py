@@ -43,6 +43,7 @@ def read_fixed(forward: Forward, cache: KVCache, wants: Sequence[Want]) -> list[
             Told(
                 full(logits[want.text, -(want.last or len(want.tokens)) :], copied=True),
                 full(hidden[want.text, -len(want.tokens) :], copied=True) if want.hidden else None,
+                shape.fetched,
             )
             for want in wants
         ]
@@ -62,6 +63,7 @@ class Shape:
     here     both, on the host, from where a device fetches them while the host goes on; it waits
              only to lay out a next pass of this shape before the last one's have been fetched
     there    both, where the model is
+    fetched  when they last were
     """
 
     def __init__(self, forward: Forward, cache: KVCache, rows: int, last: int) -> None:
@@ -75,7 +77,7 @@ class Shape:
         self.numbers, self.mask = (table.numpy() for table in self.here)
         self._blank()
         self.there = [table.to(cache.device, copy=True) for table in self.here]
-        self._fetched = now(cache.device)
+        self.fetched = now(cache.device)
         (ids, positions, where), mask = self.there
         one = Pass(ids, positions, mask, cache.layers, cache.aim, where, slots, last)
         self.run = captured(lambda: forward([one])[0], cache.device)
@@ -85,7 +87,7 @@ class Shape:
 
         Of padding they say nothing.
         """
-        wait(self._fetched)
+        wait(self.fetched)
         self._blank()
         for want in wants:
             count = len(want.tokens)
@@ -96,7 +98,7 @@ class Shape:
             self.mask[want.text, -count:, : want.reach] = seen
         for buffer, table in zip(self.there, self.here, strict=True):
             buffer.copy_(table, non_blocking=True)
-        self._fetched = now(buffer.device)
+        self.fetched = now(buffer.device)
         for want in wants:
             if want.tokens.device.type != "cpu":
                 self.there[0][0, want.text, -len(want.tokens) :] = want.tokens

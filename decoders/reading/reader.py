@@ -123,7 +123,8 @@ class Reader:
         )
         started = now(self.own.device)
         told = host().read(self.model, want)
-        self._passes.append((started, now(self.own.device)))
+        began = started if told.began is None else told.began
+        self._passes.append((began, now(self.own.device)))
         if told.hidden is not None:
             self.hidden = told.hidden
         return told.logits

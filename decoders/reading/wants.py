@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .cache import KVCache
+from .clock import Moment
 
 
 class Want(NamedTuple):
@@ -41,10 +42,12 @@ class Told(NamedTuple):
 
     logits  (rows asked for, vocabulary)
     hidden  (rows, hidden size) what its head read, where that was wanted
+    began   when the device had all that it was to read, where that is known
     """
 
     logits: Tensor
     hidden: Tensor | None
+    began: Moment | None = None
 
 
 def full(rows: Tensor, copied: bool = False) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from functools import partial
+from itertools import count
 from threading import Thread
 from weakref import ref
 
@@ -198,6 +199,22 @@ def test_a_shape_always_runs_over_the_same_tensors(pair: ModelPair, everywhere: 
     assert place.own.shapes[1, 1] is shape
     after = [*shape.there, *(layer.keys for layer in place.own.layers)]
     assert [buffer.data_ptr() for buffer in after] == before
+
+
+def test_a_pass_begins_when_it_has_what_it_reads(
+    pair: ModelPair, everywhere: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a device waits for while a host lays that out is the host's time, not the pass's."""
+    place, ticks = Reader(pair.target), count(1)
+    with torch.inference_mode():
+        place.begin((1, 2, 3), 40)
+        place.feed([4])
+        place.commit([0])
+        before = place.seconds
+        for module in (reader, fixed):
+            monkeypatch.setattr(module, "now", lambda device: float(next(ticks)))
+        place.feed([5])  # asked for at 1, fetched at 2, over at 3
+    assert place.seconds - before == pytest.approx(1.0)
 
 
 def test_a_pass_can_be_captured(pair: ModelPair, everywhere: None) -> None:
