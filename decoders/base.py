@@ -22,7 +22,7 @@ from .noise import Noise, Stream
 from .options import whole
 from .reading.reader import Reader, context_of
 from .reading.wants import place_of_laws
-from .sampling import Sampling, best, chosen, draw
+from .sampling import Sampling, best, draw, sampled
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class Decoder(ABC):
         """The target's own token at `position`: argmax p / E with the noise that belongs there."""
         if self.sampling.greedy:
             return int(best(logits))
-        return int(chosen(logits, stream.at(position).key, sampling=self.sampling)[1])
+        return int(sampled(logits, stream.at(position).key, sampling=self.sampling)[1])
 
     def pick(self, laws: Tensor, noise: Noise) -> Tensor:
         """A token of each law (…, vocabulary): drawn, or the likeliest when greedy; (…,)."""

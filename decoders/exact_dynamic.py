@@ -242,8 +242,7 @@ class ExactDynamic(TreeDecoder):
             return (self._knows.decide(logits[some], places[some]),)
 
         told = foreseen(ask, range(len(places)), self.place)
-        recycles = "recycled" in self.sources
-        best = self._knows.recycled.best(logits) if recycles else None
+        best = self._knows.recycled.best(logits) if "recycled" in self.sources else None
         node, path = self._nodes[0], []
         while True:
             (token,) = told(number[node])

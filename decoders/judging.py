@@ -65,7 +65,7 @@ class Drafted(Drawn):
 
         scores       (nodes of the last level, vocabulary) a draft's logits
         noise        None where all is greedy
-        sampling     how logits become laws; None where `scores` are what to draw from
+        sampling     how logits become laws; None where `scores` are laws already
         replacement  whether siblings are drawn independently
         """
         depth = len(self.tables)
@@ -73,8 +73,9 @@ class Drafted(Drawn):
         key, start = None, 0
         if noise is not None:
             key, start = noise.key, noise.take(scores.numel() * (width if replacement else 1))
-        how = {"sampling": sampling, "width": width, "replacement": replacement, "start": start}
-        table, ids, some = children(scores, key, **how)
+        table, ids, some = children(
+            scores, key, sampling=sampling, width=width, replacement=replacement, start=start
+        )
         self.tables.append(table)
         level = self.tree.below(above)
         self.tokens[level] = ids.flatten()
@@ -100,9 +101,17 @@ class Drafted(Drawn):
         Returns the places of children among their siblings or `NONE`, and laws, (nodes,
         vocabulary): when greedy the logits themselves, whose largest says the token.
         """
-        how = {"tree": self.tree, "nodes": nodes, "sampling": sampling, "replacement": replacement}
-        stands, left = verdicts(logits, coins, self.tokens, self.drawn, *self.tables, **how)
-        return stands, left
+        return verdicts(
+            logits,
+            coins,
+            self.tokens,
+            self.drawn,
+            *self.tables,
+            tree=self.tree,
+            nodes=nodes,
+            sampling=sampling,
+            replacement=replacement,
+        )
 
 
 @graphed
@@ -116,8 +125,8 @@ def children(
     start: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The table that each node's children are drawn from, and as `candidates` gives them."""
-    table = scores if sampling is None else sampling.law(scores)
     noise = None if key is None else Noise(key, start)
+    table = scores if noise is None or sampling is None else sampling.law(scores)
     return table, *candidates(table, width, noise, replacement)
 
 

@@ -51,13 +51,13 @@ class Mcsd(TreeDecoder):
 
     def propose(self, unread: list[int], text: Transcript, stream: Stream) -> Guesses:
         """Let the draft read the `unread` end of the text, then draw the tree level by level."""
-        tree, greedy = self.tree, self.sampling.greedy
-        noise, sampling = (None, None) if greedy else (stream.at(len(text.tokens)), self.sampling)
+        tree = self.tree
+        noise = None if self.sampling.greedy else stream.at(len(text.tokens))
         drafted = self.drafted = rooted(tree, unread[-1], self.place)
         logits = self.draft.feed(unread, logits=1)
         self.draft.commit(range(len(unread)))
         for depth in range(self.max_depth):
-            level = drafted.draw(logits, noise, sampling, self.replacement)
+            level = drafted.draw(logits, noise, self.sampling, self.replacement)
             if depth + 1 < self.max_depth:
                 sees = tree.sees[level, 1 : level.stop]
                 logits = self.draft.feed(drafted.tokens[level], tree.depths[level] - 1, sees)

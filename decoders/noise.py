@@ -9,7 +9,7 @@ exponential time of it may differ in its last bit. Keys come from SHA-256.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import torch
@@ -65,7 +65,8 @@ class Stream:
     def arrivals(self, places: Sequence[int], count: int) -> Tensor:
         """The first `count` arrivals of each place, (places, count) float64: as `at` has them."""
         keys = torch.tensor([self._key(place, 0) for place in places])
-        return _arrivals(keys.to(self.device, non_blocking=True), count=count, start=0)[0]
+        keys = keys.to(self.device, non_blocking=True)
+        return _numbers(keys, kind=_exponential, count=count)[0]
 
     def _key(self, place: int, lane: int) -> int:
         digest = hashlib.sha256(self._digest + f"{place} {lane}".encode()).digest()
@@ -91,23 +92,24 @@ class Noise:
 
     def coins(self, *shape: int) -> Tensor:
         """Uniform numbers above 0 and below 1, float64."""
-        count = prod(shape)
-        return _coins(self.key, count=count, start=self.take(count))[0].view(shape)
+        return self._next(_uniform, shape)
 
     def arrivals(self, *shape: int) -> Tensor:
         """Exponential times of rate 1, all above 0, float64."""
+        return self._next(_exponential, shape)
+
+    def _next(self, kind: Kind, shape: tuple[int, ...]) -> Tensor:
         count = prod(shape)
-        return _arrivals(self.key, count=count, start=self.take(count))[0].view(shape)
+        return _numbers(self.key, kind=kind, count=count, start=self.take(count))[0].view(shape)
+
+
+Kind = Callable[[Tensor, int, int], Tensor]
+"""Keys, how many numbers of each, and how many to leave out before them."""
 
 
 @graphed
-def _coins(keys: Tensor, *, count: int, start: int) -> tuple[Tensor]:
-    return (_uniform(keys, count, start),)
-
-
-@graphed
-def _arrivals(keys: Tensor, *, count: int, start: int) -> tuple[Tensor]:
-    return (_exponential(keys, count, start),)
+def _numbers(keys: Tensor, *, kind: Kind, count: int, start: int = 0) -> tuple[Tensor]:
+    return (kind(keys, count, start),)
 
 
 def bits(keys: Tensor, count: int, start: int = 0) -> Tensor:

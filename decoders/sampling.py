@@ -98,7 +98,7 @@ def draw(table: Tensor, noise: Noise) -> Tensor:
 
 
 @graphed
-def chosen(
+def sampled(
     logits: Tensor, key: Tensor, *, sampling: Sampling, start: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Laws (…, vocabulary) and a token drawn from each (…,), by the noise of `key` from `start`."""

@@ -16,7 +16,7 @@ from .base import ModelPair, Transcript
 from .noise import COINS, Noise, Stream
 from .options import whole
 from .rounds import Guesses, TreeDecoder
-from .sampling import best, chosen
+from .sampling import best, sampled
 from .tree import MOST_NODES, make_tree
 from .verification import acceptance, residual
 
@@ -72,8 +72,7 @@ class Speculative(TreeDecoder):
         if self.sampling.greedy:
             return self.sampling.law(logits), best(logits)
         start = noise.take(logits.numel())
-        law, token = chosen(logits, noise.key, sampling=self.sampling, start=start)
-        return law, token
+        return sampled(logits, noise.key, sampling=self.sampling, start=start)
 
     def walk(
         self, guesses: Guesses, logits: Tensor, text: Transcript, stream: Stream

@@ -113,7 +113,7 @@ class TargetInit(Decoder):
 
         Returns the size of the tree, node 0 included; its mask is a corner of the whole one.
         """
-        tree, greedy = self.tree, self.sampling.greedy
+        tree = self.tree
         drafted = self.drafted = rooted(tree, last, self.place)
         first = start = 0 if unread else 1
         level = drafted.draw(pending[None], noise)
@@ -125,7 +125,7 @@ class TargetInit(Decoder):
             )[level.start - level.stop :]
             start = level.stop
             more = self.goes_on(level, logits)
-            level = drafted.draw(logits, noise, None if greedy else self.sampling)
+            level = drafted.draw(logits, noise, self.sampling)
             more = more and level.stop < len(tree)
         self.read = range(first, start)
         return int(level.stop)

@@ -182,17 +182,14 @@ def _rollout(
 ) -> Floats:
     """(B) expected reward over some turns of users who are shown slates in their `manners` (B)."""
     total, alive = np.zeros(len(now)), np.arange(len(now))
+    lean = position(world.slate_size)
     price, bonus = (np.array([getattr(m, part) for m in manners]) for part in ("price", "bonus"))
     for _ in range(turns):
         utility, reward = _survey(world, view, now)
-        wanted = reward + bonus[alive, None]
-        if now.satiation.size:
-            tired = (view.share * now.satiation[:, None]).sum(axis=2)
-            wanted -= price[alive, None] * tired
+        wanted = _wanted(view, reward, now.satiation, price[alive, None], bonus[alive, None])
         slates = np.full((len(now), world.slate_size), NOTHING)
         chosen, earned = np.full(len(now), NOTHING), np.zeros(len(now))
         gain = np.empty(len(now))
-        lean = position(world.slate_size)
         _likeliest(utility, reward, wanted, world.nothing, lean, slates, chosen, earned, gain)
         shown, taken = (np.where(n == NOTHING, NOTHING, view.items[n]) for n in (slates, chosen))
         response = Response(taken, earned)
@@ -254,11 +251,20 @@ def _optimum(
     satiation: Floats,
     manner: Manner,
 ) -> tuple[int, ...]:
-    wanted = reward + manner.bonus
-    if satiation.size:
-        wanted = wanted - manner.price * (view.share * satiation).sum(axis=1)
+    wanted = _wanted(view, reward, satiation, manner.price, manner.bonus)
     slate, _ = best_slate(utility, wanted, world.nothing, world.slate_size)
     return tuple(view.items[slate].tolist())
+
+
+def _wanted(
+    view: View, reward: Floats, satiation: Floats, price: float | Floats, bonus: float | Floats
+) -> Floats:
+    """(…, n') the rewards that a `Manner` chooses by: reward (…, n'), satiation (…, T or 0)."""
+    if not satiation.size:
+        return reward + bonus
+    tired: Floats = (view.share * satiation[..., None, :]).sum(axis=-1)
+    wanted: Floats = reward + bonus - price * tired
+    return wanted
 
 
 def _survey(world: World, view: View, now: Population) -> tuple[Floats, Floats]:

@@ -58,28 +58,28 @@ class Knowledge:
         self._kept: dict[str, list[float]] = {}
         self._stream = stream
         self._vocabulary = vocabulary
-        self._times: dict[int, Tensor] = {}
-        self._here: dict[int, NDArray[np.float64]] = {}
+        self._times: dict[int, tuple[Tensor, NDArray[np.float64]]] = {}
 
     def times(self, place: int) -> Tensor:
         """E of the token at `place`, (vocabulary,): the very numbers that `draw` would use."""
-        if place not in self._times:
-            places = range(place, place + AHEAD)
-            table = self._stream.arrivals(places, self._vocabulary)
-            self._times.update(zip(places, table, strict=True))
-            self._here.update(zip(places, table.numpy(force=True), strict=True))
-        return self._times[place]
+        return self._made(place)[0]
 
     def times_here(self, place: int) -> NDArray[np.float64]:
         """The same on the host."""
-        self.times(place)
-        return self._here[place]
+        return self._made(place)[1]
+
+    def _made(self, place: int) -> tuple[Tensor, NDArray[np.float64]]:
+        if place not in self._times:
+            places = range(place, place + AHEAD)
+            table = self._stream.arrivals(places, self._vocabulary)
+            both = zip(table, table.numpy(force=True), strict=True)
+            self._times.update(zip(places, both, strict=True))
+        return self._times[place]
 
     def forget(self, place: int) -> None:
         """Drop the noise of all places before this one: the text has passed them."""
-        for table in (self._times, self._here):
-            for passed in [known for known in table if known < place]:
-                del table[passed]
+        for passed in [known for known in self._times if known < place]:
+            del self._times[passed]
 
     def decide(self, logits: Tensor, places: Sequence[int]) -> Tensor:
         """The target's token at each place, (places,): argmax p / E."""

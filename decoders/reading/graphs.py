@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -21,8 +21,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 Said = tuple[Tensor, ...]
 Work = Callable[[], Said]
 
+P = ParamSpec("P")
+T = TypeVar("T", bound=Said)
+
 WARMING = 3
-"""Passes before one is captured, in which libraries settle on their kernels."""
+"""Runs before work is captured, in which libraries settle on their kernels."""
 
 ATTENTION = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 """Kernels that take a mask of any tree. cuDNN's, which torch prefers on some cards, makes a plan
@@ -53,10 +56,10 @@ def has_graphs(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-_capturing: ContextVar[bool] = ContextVar("capturing", default=False)
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
-def graphed(work: Callable[..., Said]) -> Callable[..., Said]:
+def graphed(work: Callable[P, T]) -> Callable[P, T]:
     """`work`, whose kernels a GPU starts all at once.
 
     work  takes tensors, or None for some, and by name settings that can be hashed, and follows from
@@ -64,28 +67,27 @@ def graphed(work: Callable[..., Said]) -> Callable[..., Said]:
 
     One graph is captured for each set of shapes and settings, and kept.
     """
-    known: dict[Hashable, tuple[list[Tensor], Work]] = {}
+    known: dict[Hashable, tuple[list[Tensor | None], Work]] = {}
+    plain = cast(Callable[..., Said], work)
 
-    @wraps(work)
+    @wraps(plain)
     def run(*given: Tensor | None, **settings: Hashable) -> Said:
-        tensors = [one for one in given if one is not None]
-        device = tensors[0].device
-        if _capturing.get() or not has_graphs(device):
-            return work(*given, **settings)
+        device = next(one.device for one in given if one is not None)
+        if _inside.get() or not has_graphs(device):
+            return plain(*given, **settings)
         shapes = [one if one is None else (one.shape, one.dtype) for one in given]
         key = (device, *sorted(settings.items()), *shapes)
         with one_at_a_time, torch.inference_mode():
             if key not in known:
-                own = [one.clone() for one in tensors]
-                left = iter(own)
-                laid = [one if one is None else next(left) for one in given]
-                known[key] = own, captured(lambda: work(*laid, **settings), device)
+                laid = [one if one is None else one.clone() for one in given]
+                known[key] = laid, captured(lambda: plain(*laid, **settings), device)
             own, replay = known[key]
-            for mine, theirs in zip(own, tensors, strict=True):
-                mine.copy_(theirs)
+            for mine, theirs in zip(own, given, strict=True):
+                if mine is not None and theirs is not None:
+                    mine.copy_(theirs)
             return tuple(one.clone() for one in replay())
 
-    return run
+    return cast(Callable[P, T], run)
 
 
 def captured(work: Work, device: torch.device) -> Work:
@@ -93,7 +95,7 @@ def captured(work: Work, device: torch.device) -> Work:
     if not has_graphs(device):
         return work
     studio = studio_of(device)
-    with sdpa_kernel(ATTENTION), _capturing_here():
+    with sdpa_kernel(ATTENTION), capturing():
         studio.stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(studio.stream):
             for _ in range(WARMING):
@@ -136,10 +138,10 @@ def recorded(work: Work, pool: Any, stream: torch.cuda.Stream) -> tuple[torch.cu
 
 
 @contextmanager
-def _capturing_here() -> Iterator[None]:
+def capturing() -> Iterator[None]:
     """What is graphed itself joins the graph that is being captured."""
-    before = _capturing.set(True)
+    before = _inside.set(True)
     try:
         yield
     finally:
-        _capturing.reset(before)
+        _inside.reset(before)

@@ -47,8 +47,8 @@ def bench_batches(
 ) -> list[dict[str, Any]]:
     """One flat row per temperature, workload, decoder and size of a batch, of JSON values.
 
-    workloads  name -> prompts; the first warms up, and whole blocks of the rest are measured, of
-               the largest size each
+    workloads  name -> prompts; the longest warms up, and whole blocks behind the first are
+               measured, of the largest size each
     sizes      texts written side by side, each ≥ 1; 1 is always measured
 
     Raises InputError where prompts do not fill a block, a size does not divide the largest or a

@@ -82,6 +82,8 @@ def bench_decoders(
     machine |= {"target_parameters": target.num_parameters(), "target_pass_seconds": whole}
     machine |= {"floor_seconds": floor_seconds(target, threads)}
     machine["draft_cost_ratio"] = draft / whole
+    if target.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(target.device)
     for temperature in temperatures:
         found = []
         for workload, prompts in workloads.items():
@@ -225,9 +227,6 @@ def floor_seconds(model: PreTrainedModel, threads: int, times: int = 5) -> float
             started = now(device)
             table.sum()
             taken.append(seconds(started, now(device)))
-    del table
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
     return bytes_of_a_pass(model) / size * median(taken[1:])
 
 

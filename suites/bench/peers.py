@@ -78,10 +78,8 @@ def peer(name: str, pair: ModelPair, temperature: float, threads: int) -> Genera
 
     def generate(prompt: tuple[int, ...], limit: int, seed: int) -> Generation:
         device = pair.target.device
-        ids, there = (
-            torch.tensor([prompt], device=device),
-            [device] if device.type == "cuda" else [],
-        )
+        ids = torch.tensor([prompt], device=device)
+        there = [device] if device.type == "cuda" else []
         watch = _Watch()
         started = perf_counter()
         with torch_threads(threads), fork_rng(there), quiet(), watch.watching(pair.target):

@@ -68,7 +68,7 @@ class Tape(TorchDispatchMode):
 
 
 def taped(work, device):
-    with graphs._capturing_here():
+    with graphs.capturing():
         work()  # as before a capture: what is allocated at first is allocated now
         tape = Tape()
         with tape:
