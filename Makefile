@@ -65,8 +65,8 @@ types: install
 
 # Benchmarks want the machine for themselves; everything else shares two processes.
 pytest: install
-	OMP_NUM_THREADS=1 "$(BIN)/pytest" -n 2 --dist loadfile --ignore tests/benchmarks
-	"$(BIN)/pytest" tests/benchmarks
+	OMP_NUM_THREADS=1 "$(BIN)/pytest" -n 2 --dist loadfile --ignore tests/performance
+	"$(BIN)/pytest" tests/performance
 
 format: install
 	"$(BIN)/ruff" check --fix .

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .decoders import make_decoder
     from .decoders.base import Decoder
     from .envs.catalogs.load import Builder, load_catalog
-    from .envs.scenarios import Scenario
+    from .envs.simulator.scenarios import Scenario
     from .suites.evaluate import evaluate
     from .suites.suite import Suite
 
@@ -90,7 +90,7 @@ def register_scenario(name: str, target: Scenario | str) -> None:
 
     Raises InputError where the name is taken; entry-point group ``tasteshift.scenarios``.
     """
-    from .envs.scenarios import SCENARIOS
+    from .envs.simulator.scenarios import SCENARIOS
 
     SCENARIOS.register(name, target)
 

@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..registry import Registry
 
 if TYPE_CHECKING:
-    from .base import Agent, PrivilegedAgent
+    from .protocols import Agent, PrivilegedAgent
 
     AnyAgent = Agent | PrivilegedAgent
 
@@ -22,19 +22,19 @@ AGENTS: Registry[Callable[..., Any]] = Registry("agent")
 
 AGENTS.register("random", "tasteshift.agents.random:RandomAgent")
 AGENTS.register("popular", "tasteshift.agents.popular:PopularAgent")
-AGENTS.register("oracle", "tasteshift.agents.oracle:Oracle")
-AGENTS.register("frozen-oracle", "tasteshift.agents.oracle:FrozenOracle")
+AGENTS.register("oracle", "tasteshift.agents.references:Oracle")
+AGENTS.register("frozen-oracle", "tasteshift.agents.references:FrozenOracle")
 AGENTS.register("linucb", "tasteshift.agents.linucb:LinUcbAgent")
 AGENTS.register("recbole-bpr", "tasteshift.agents.recbole_bpr:RecboleBprAgent")
 AGENTS.register("llm", "tasteshift.agents.llm.agent:LlmAgent")
 AGENTS.register("llm-batch", "tasteshift.agents.llm.batch:LlmBatchAgent")
-AGENTS.register("oracle-plan", "tasteshift.agents.oracle:PlanningOracle")
-AGENTS.register("oracle-text", "tasteshift.agents.oracle:TextOracle")
-AGENTS.register("oracle-image", "tasteshift.agents.oracle:ImageOracle")
-AGENTS.register("oracle-text-image", "tasteshift.agents.oracle:TextImageOracle")
-AGENTS.register("organic", "tasteshift.agents.oracle:Organic")
-AGENTS.register("unconstrained-oracle", "tasteshift.agents.oracle:UnconstrainedOracle")
-AGENTS.register("filtered-oracle", "tasteshift.agents.oracle:FilteredOracle")
+AGENTS.register("oracle-plan", "tasteshift.agents.references:PlanningOracle")
+AGENTS.register("oracle-text", "tasteshift.agents.references:TextOracle")
+AGENTS.register("oracle-image", "tasteshift.agents.references:ImageOracle")
+AGENTS.register("oracle-text-image", "tasteshift.agents.references:TextImageOracle")
+AGENTS.register("organic", "tasteshift.agents.references:Organic")
+AGENTS.register("unconstrained-oracle", "tasteshift.agents.references:UnconstrainedOracle")
+AGENTS.register("filtered-oracle", "tasteshift.agents.references:FilteredOracle")
 AGENTS.register("charts", "tasteshift.agents.charts:ChartsAgent")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs.catalogs.catalog import Catalog, Posters
-from ..envs.public import Log
+from ..envs.catalogs.public import Log
 from .ranking import popularity
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.public import Log, PublicWorld
+from ..envs.catalogs.public import Log, PublicWorld
 from ..records import NOTHING, Action, Brief, Observation
 from .item_features import item_features
 from .taste_prior import fit_prior

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..envs.public import PublicWorld
+from ..envs.catalogs.public import PublicWorld
 from ..records import Brief
 from .ranking import RankingSession, popularity
 

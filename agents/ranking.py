@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.public import Log
+from ..envs.catalogs.public import Log
 from ..records import Action, Brief, Observation
 
 

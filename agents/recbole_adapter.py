@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.public import Log
+from ..envs.catalogs.public import Log
 from ..errors import InputError
 
 DATASET = "log"

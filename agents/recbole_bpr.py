@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.public import PublicWorld
+from ..envs.catalogs.public import PublicWorld
 from ..records import Brief
 from .ranking import RankingSession, popularity
 from .recbole_adapter import Factors, factorise

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.public import Log
+from ..envs.catalogs.public import Log
 
 Floats = NDArray[np.float64]
 

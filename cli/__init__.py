@@ -1,6 +1,6 @@
 """The command line: parses, calls, prints. Everything heavy is imported when it is needed."""
 
-from . import runs, board, bench  # noqa: I001  the order of the help text
+from . import bench, board, runs
 from .app import app, main
 
 __all__ = ["app", "bench", "board", "main", "runs"]

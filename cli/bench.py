@@ -19,9 +19,9 @@ def bench_envs(
     as_json: Json = False,
 ) -> None:
     """Whether every scenario tells good agents from bad ones, and how fast the world turns."""
-    from ..envs.scenarios import SCENARIOS
-    from ..suites.bench.ladder import ladder
-    from ..suites.bench.speed import speeds
+    from ..benchmarks.env_speed import speeds
+    from ..benchmarks.scenario_ladder import ladder
+    from ..envs.simulator.scenarios import SCENARIOS
 
     with progress("measuring speed", 1) as tick:
         speed = list(speeds())
@@ -35,7 +35,7 @@ def bench_envs(
         document = {"ladder": [one.row() for one in rungs], "speed": speed}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
         return
-    from ..suites.bench.tables import ladder_table, speed_table
+    from ..benchmarks.tables import ladder_table, speed_table
 
     out.print(ladder_table(rungs))
     out.print(speed_table(speed))
@@ -48,7 +48,12 @@ def bench_safety(
     as_json: Json = False,
 ) -> None:
     """Whether the scenarios about safety tempt, cannot be solved by labels, and cost little."""
-    from ..suites.bench.admission import POISONED_SCENARIOS, SAFETY_SCENARIOS, admission, poisoning
+    from ..benchmarks.safety_admission import (
+        POISONED_SCENARIOS,
+        SAFETY_SCENARIOS,
+        admission,
+        poisoning,
+    )
 
     with progress("tempting", len(SAFETY_SCENARIOS) + len(POISONED_SCENARIOS)) as tick:
         tempted, poisoned = [], []
@@ -65,7 +70,7 @@ def bench_safety(
         }
         typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
         return
-    from ..suites.bench.tables import admission_table, poisoning_table
+    from ..benchmarks.tables import admission_table, poisoning_table
 
     out.print(admission_table(tempted))
     out.print(poisoning_table(poisoned))
@@ -112,14 +117,14 @@ def bench_decoders(
     """How fast every decoder writes, and whether it still writes the target's text."""
     from dataclasses import replace
 
+    from ..benchmarks.contenders import TUNING_PROMPTS
+    from ..benchmarks.decoders import bench_decoders as bench_all
+    from ..benchmarks.decoders import check_names
+    from ..benchmarks.workloads import WORKLOADS
+    from ..benchmarks.workloads import workload as prompts_of
     from ..decoders import load_pair
     from ..decoders.pairs.inflation import inflated
-    from ..decoders.sampling import Sampling
-    from ..suites.bench.contenders import TUNING_PROMPTS
-    from ..suites.bench.decoding import bench_decoders as bench_all
-    from ..suites.bench.decoding import check_names
-    from ..suites.bench.workloads import WORKLOADS
-    from ..suites.bench.workloads import workload as prompts_of
+    from ..decoders.sampling.distribution import Sampling
 
     check_names(decoder or ())
     for heat in temperature or ():
@@ -135,8 +140,8 @@ def bench_decoders(
             ]
             tick(name)
     if batch:
-        from ..suites.bench.batches import bench_batches
-        from ..suites.bench.decoding_table import batch_tables
+        from ..benchmarks.decoder_batches import bench_batches
+        from ..benchmarks.decoder_tables import batch_tables
 
         rows = bench_batches(
             models,
@@ -165,7 +170,7 @@ def bench_decoders(
     if as_json:
         print_json(rows)
         return
-    from ..suites.bench.decoding_table import decoding_tables
+    from ..benchmarks.decoder_tables import decoding_tables
 
     for one in decoding_tables(rows):
         out.print(one)

@@ -127,7 +127,7 @@ def board_verify(
     as_json: Json = False,
 ) -> None:
     """Replay a run and say whether a board would believe it; nothing is submitted."""
-    from ..leaderboard.verification.verdict import verify, verify_archive
+    from ..leaderboard.verification.verify import verify, verify_archive
 
     check = verify if run.is_dir() else verify_archive
     verdict = check(run, watch=lambda n: progress("replaying", n))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..records import Round
 from .base import Decoder, Transcript
-from .noise import Stream
-from .reading.clock import now, seconds
+from .execution.clock import now, seconds
+from .sampling.noise import Stream
 
 
 class Autoregressive(Decoder):

@@ -18,11 +18,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..records import Generation, Round
-from .noise import Noise, Stream
+from .execution.reader import Reader, context_of
+from .execution.requests import place_of_laws
 from .options import whole
-from .reading.reader import Reader, context_of
-from .reading.wants import place_of_laws
-from .sampling import Sampling, best, draw, sampled
+from .sampling.distribution import Sampling, best, draw, sampled
+from .sampling.noise import Noise, Stream
 
 
 @dataclass(frozen=True)

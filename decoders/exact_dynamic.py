@@ -18,17 +18,17 @@ from torch import Tensor
 
 from ..errors import InputError
 from .base import ModelPair, Transcript
-from .guessing.costs import chosen
-from .guessing.drafting import Drafting
-from .guessing.growth import Growth, Node
-from .guessing.knowledge import ASKED, Knowledge
-from .guessing.planning import best_chain, best_size
-from .guessing.profile import Profile
-from .judging import foreseen
-from .noise import Stream
-from .reading.passes import host
-from .reading.reader import CHUNK
+from .drafting.draft_model import Drafting
+from .drafting.growth import Growth, Node
+from .drafting.planning import best_chain, best_size
+from .drafting.profile import Profile
+from .drafting.profiles import chosen
+from .drafting.text_state import ASKED, Knowledge
+from .execution.passes import host
+from .execution.reader import CHUNK
 from .rounds import Guesses, TreeDecoder
+from .sampling.draft_tree import foreseen
+from .sampling.noise import Stream
 
 SOURCES = ("copy", "recycled", "draft")
 

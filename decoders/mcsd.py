@@ -11,12 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from .base import ModelPair, Transcript
-from .judging import foreseen, rooted
-from .noise import COINS, Stream
 from .rounds import Guesses, TreeDecoder
-from .sampling import best
-from .tree import make_tree
-from .verification import NONE
+from .sampling.distribution import best
+from .sampling.draft_tree import foreseen, rooted
+from .sampling.noise import COINS, Stream
+from .sampling.trees import make_tree
+from .sampling.verification import NONE
 
 
 class Mcsd(TreeDecoder):

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
-from .judging import Drawn
-from .noise import Stream
-from .reading.clock import now, seconds
-from .reading.reader import Reader
+from .execution.clock import now, seconds
+from .execution.reader import Reader
+from .sampling.draft_tree import Drawn
+from .sampling.noise import Stream
 
 
 @dataclass

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from ..errors import InputError
 from .base import ModelPair, Transcript
-from .noise import COINS, Noise, Stream
 from .options import whole
 from .rounds import Guesses, TreeDecoder
-from .sampling import best, sampled
-from .tree import MOST_NODES, make_tree
-from .verification import acceptance, residual
+from .sampling.distribution import best, sampled
+from .sampling.noise import COINS, Noise, Stream
+from .sampling.trees import MOST_NODES, make_tree
+from .sampling.verification import acceptance, residual
 
 
 class Speculative(TreeDecoder):

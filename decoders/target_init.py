@@ -14,12 +14,12 @@ from torch import Tensor
 from ..errors import InputError
 from ..records import Round
 from .base import Decoder, ModelPair, Transcript
-from .judging import foreseen, rooted
-from .noise import COINS, Noise, Stream
-from .reading.clock import now, seconds
-from .reading.reader import Reader
-from .tree import make_tree
-from .verification import NONE
+from .execution.clock import now, seconds
+from .execution.reader import Reader
+from .sampling.draft_tree import foreseen, rooted
+from .sampling.noise import COINS, Noise, Stream
+from .sampling.trees import make_tree
+from .sampling.verification import NONE
 
 
 class TargetInit(Decoder):

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from .base import ModelPair
-from .decision import KINDS, DecisionModel, load, path_for, taught_on
+from .drafting.decision_model import KINDS, DecisionModel, load, path_for, taught_on
+from .execution.reader import Reader
 from .options import is_number, whole
-from .reading.reader import Reader
 from .target_init import TargetInit
 
 OFF = "off"

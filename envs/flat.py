@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..records import NOTHING
-from .features import KEPT, Singles, item_features, update_history
-from .observation import Values
+from .simulator.features import KEPT, Singles, item_features, update_history
+from .simulator.observation import Values
 
 
 class FlatLifelong(gym.Wrapper[Singles, NDArray[np.int64], Values, Values], RecordConstructorArgs):

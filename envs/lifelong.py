@@ -12,11 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..records import NOTHING, Brief
-from . import philox
-from .choice import Ints
-from .compiled import compiled
-from .dynamics.ranges import SEED, number
-from .observation import (
+from ..validation import SEED, number
+from .numerics import philox
+from .numerics.compiled import compiled
+from .numerics.philox import Purpose, Words
+from .reference.ground_truth import Truth
+from .simulator.choice import Ints
+from .simulator.observation import (
     Values,
     observation_spaces,
     observe,
@@ -24,12 +26,10 @@ from .observation import (
     utterance,
     utterance_space,
 )
-from .philox import Purpose, Words
-from .population import Population, begin
-from .scenarios import Scenario
-from .truth import Truth
-from .turn import advance, respond
-from .world import World, build_world
+from .simulator.population import Population, begin
+from .simulator.scenarios import Scenario
+from .simulator.turn import advance, respond
+from .simulator.world import World, build_world
 
 
 class Lifelong(gym.Env[Values, Values]):

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..records import NOTHING
-from .choice import Ints
-from .dynamics.ranges import COUNT, SEED, number
-from .features import KEPT, Singles, item_features, update_history
+from ..validation import COUNT, SEED, number
 from .lifelong import asked_slates, asked_users, distinct, drawn_users, life_seed
-from .observation import (
+from .numerics.philox import Words, words
+from .simulator.choice import Ints
+from .simulator.features import KEPT, Singles, item_features, update_history
+from .simulator.observation import (
     Values,
     observation_spaces,
     observe,
@@ -29,11 +30,10 @@ from .observation import (
     utterance,
     utterance_space,
 )
-from .philox import Words, words
-from .population import Population, begin, put_rows, rows
-from .scenarios import Scenario
-from .turn import onward, respond
-from .world import World, build_world
+from .simulator.population import Population, begin, put_rows, rows
+from .simulator.scenarios import Scenario
+from .simulator.turn import onward, respond
+from .simulator.world import World, build_world
 
 Step = tuple[Values, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Values]
 

@@ -17,11 +17,11 @@ from scipy.stats import binomtest
 
 from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.log import public_world
+from tasteshift.envs.simulator.training_log import public_world
 from tasteshift.metrics.comparison import linearised, paired, unpaired
-from tasteshift.suites.runner.life import Living
-from tasteshift.suites.runner.play import in_step
-from tasteshift.suites.runner.players import Here
+from tasteshift.suites.engine.episode import Living
+from tasteshift.suites.engine.in_process_agent import Here
+from tasteshift.suites.engine.stepping import in_step
 
 LEVEL = 0.05
 RANDOM_LIVES = 4

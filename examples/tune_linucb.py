@@ -16,8 +16,8 @@ import numpy as np
 from tasteshift.agents import make_agent
 from tasteshift.agents.linucb import LinUcbAgent
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.log import public_world
-from tasteshift.suites.runner.play import play
+from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.suites.engine.stepping import play
 
 ALPHAS, NOISES, REFUSALS = (0.0, 0.1, 0.2, 0.4), (0.2, 0.4, 0.8), (0.03, 0.1, 0.3)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import InputError
-from ..suites.rundir import check_finished
+from ..suites.engine.run_directory import check_finished
 from .verification.refusal import Refused
 
 MIB = 2**20

@@ -16,7 +16,7 @@ from .archive import pack
 from .store.database import Board, exists, open_board
 from .store.files import archive_path
 from .store.results import first_with, record
-from .verification.verdict import Verdict, verify_archive
+from .verification.verify import Verdict, verify_archive
 
 ARCHIVE = "run.tar.gz"
 

@@ -17,9 +17,9 @@ from ..metrics.comparison import paired as paired_difference
 from ..metrics.comparison import unpaired as unpaired_difference
 from ..metrics.statistics import FEWEST_CLUSTERS, LEVEL, Estimate, ratio_interval
 from ..records import Manifest
-from .rundir import read_manifest, read_scores
-from .sums import COMPARABLE, companions, lives_of, sums_of, those_of
-from .tables import unit_of
+from .comparison_sums import COMPARABLE, companions, lives_of, sums_of, those_of
+from .engine.run_directory import read_manifest, read_scores
+from .engine.traces import unit_of
 
 TOGETHER = "all tasks"
 """Stands where a task would stand: every task that all runs played, taken together."""

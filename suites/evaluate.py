@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter
 
 from ..agents import is_privileged, make_agent, uses_language_model
-from ..agents.base import Agent
+from ..agents.protocols import Agent
 from ..envs.catalogs.catalog import Catalog
 from ..envs.catalogs.load import load_catalog
-from ..envs.world import SIMULATOR_VERSION
+from ..envs.simulator.world import SIMULATOR_VERSION
 from ..errors import InputError
 from ..records import Identity, Manifest, Score
 from .canonical import canonical, sha256
-from .custom import load_suite
-from .provenance import provenance
-from .rundir import RunDir, read_manifest, read_scores, read_timings
-from .runner.executors import AGENT, TWIN, Cast, beside, groups, here, on_dask
-from .runner.isolation import DECISION_SECONDS
-from .runner.pickling import pickled
-from .runner.players import AnyAgent
+from .engine.executors import AGENT, TWIN, Cast, beside, groups, here, on_dask
+from .engine.in_process_agent import AnyAgent
+from .engine.pickling import pickled
+from .engine.provenance import provenance
+from .engine.run_directory import RunDir, read_manifest, read_scores, read_timings
+from .engine.subprocess_agent import DECISION_SECONDS
 from .suite import NAME, Suite, Task, Track, suite_from
+from .suite_files import load_suite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -244,7 +244,7 @@ def _trouble(lives: list[dict[str, Any]]) -> str:
 def _conclude(run: RunDir, suite: Suite) -> None:
     """Gather the parts, score them task by task, write the report, and mark the run finished."""
     from ..metrics.scoring import score_task
-    from .tables import traces_of
+    from .engine.traces import traces_of
 
     timings = run.gather()
     traces = traces_of(run.path, timings)
@@ -261,7 +261,7 @@ def _conclude(run: RunDir, suite: Suite) -> None:
 
 def rewrite_report(path: str | Path) -> Path:
     """Write the report of a finished run again; raises InputError where it is not one."""
-    from .tables import traces_of
+    from .engine.traces import traces_of
 
     path = Path(path)
     scores, timings = read_scores(path), read_timings(path)

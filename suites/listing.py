@@ -8,7 +8,7 @@ from typing import Any
 from ..agents import AGENTS, is_privileged, uses_language_model
 from ..decoders import DECODERS, PAIRS
 from ..envs.catalogs.load import CATALOGS
-from ..envs.scenarios import SCENARIOS
+from ..envs.simulator.scenarios import SCENARIOS
 from ..metrics import METRICS
 from ..registry import Registry, unknown
 from .suite import COMPANIONS, SUITES

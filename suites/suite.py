@@ -9,13 +9,13 @@ from typing import Any, Literal, cast, get_args
 
 from ..agents import AGENTS, make_agent, uses_language_model
 from ..envs.catalogs.load import load_data
-from ..envs.dynamics.ranges import COUNT, check
 from ..envs.lifelong import Lifelong
-from ..envs.scenarios import SCENARIOS, Scenario
-from ..envs.world import SIMULATOR_VERSION, build_world
+from ..envs.simulator.scenarios import SCENARIOS, Scenario
+from ..envs.simulator.world import SIMULATOR_VERSION, build_world
 from ..errors import InputError
 from ..metrics import METRICS
 from ..registry import Registry, unknown
+from ..validation import COUNT, check
 from .canonical import sha256
 from .document import document, restored
 

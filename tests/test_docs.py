@@ -15,7 +15,7 @@ from tasteshift.agents import AGENTS
 from tasteshift.cli import app
 from tasteshift.decoders import DECODERS, PAIRS
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.scenarios import SCENARIOS
+from tasteshift.envs.simulator.scenarios import SCENARIOS
 from tasteshift.metrics import METRICS
 from tasteshift.suites import evaluate as engine
 from tasteshift.suites.suite import SUITES

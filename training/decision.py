@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from tasteshift.decoders import load_pair
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.decision import (
+from tasteshift.decoders.drafting.decision_model import (
     KINDS,
     DecisionModel,
     Kind,
@@ -38,11 +38,11 @@ from tasteshift.decoders.decision import (
     perceptron,
     save,
 )
-from tasteshift.decoders.noise import Noise
-from tasteshift.decoders.reading.reader import Reader
-from tasteshift.decoders.sampling import Sampling, best
+from tasteshift.decoders.execution.reader import Reader
+from tasteshift.decoders.sampling.distribution import Sampling, best
+from tasteshift.decoders.sampling.noise import Noise
+from tasteshift.decoders.sampling.verification import acceptance
 from tasteshift.decoders.target_init_dynamic import TargetInitDynamic
-from tasteshift.decoders.verification import acceptance
 
 HELD_OUT = 10
 """Every so many-th prompt is never trained on."""

@@ -8,11 +8,11 @@ from typing import Any
 
 from tasteshift.agents.llm.agent import LlmAgent
 from tasteshift.agents.llm.prompt import encode
+from tasteshift.benchmarks.workloads import USERS
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.log import public_world
+from tasteshift.envs.simulator.training_log import public_world
 from tasteshift.records import Generation
-from tasteshift.suites.bench.workloads import USERS
-from tasteshift.suites.runner.life import env_action, observed
+from tasteshift.suites.engine.episode import env_action, observed
 
 SLOTS = {
     "film": """Heat; Alien; Casablanca; Toy Story; Fargo; The Matrix; Amélie; Jaws; Rear Window;

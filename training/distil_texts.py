@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tasteshift.decoders.reading.cache import KVCache
-from tasteshift.decoders.reading.forward import Pass, forward_of
+from tasteshift.decoders.execution.forward import Pass, forward_of
+from tasteshift.decoders.execution.kv_cache import KVCache
 
 TOP = 64
 """Most likely tokens whose log-probabilities are kept at every place."""

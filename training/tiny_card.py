@@ -30,11 +30,11 @@ from tasteshift.agents.llm.prompt import ask, begin, limit
 from tasteshift.agents.llm.prompt import encode as encode_prompt
 from tasteshift.decoders import make_decoder
 from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.execution.reader import Reader
 from tasteshift.decoders.pairs import tiny
-from tasteshift.decoders.reading.reader import Reader
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.log import public_world
-from tasteshift.suites.runner.play import play
+from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.suites.engine.stepping import play
 
 
 def greedy_answers(pair: ModelPair, rows: Sequence[dict[str, Any]]) -> dict[str, float]:

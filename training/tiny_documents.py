@@ -25,9 +25,9 @@ import numpy as np
 from tiny_episodes import FILMS, STORIES
 
 from tasteshift.agents.llm.prompt import Turn, answer, ask
+from tasteshift.benchmarks.workloads import unread
 from tasteshift.envs.catalogs.catalog import Catalog
 from tasteshift.envs.catalogs.load import load_catalog
-from tasteshift.suites.bench.workloads import unread
 
 SAYINGS = (
     "Here is some {topic} for you.",

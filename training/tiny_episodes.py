@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from tasteshift.agents.llm.profile import Profile
 from tasteshift.agents.llm.retrieval import Retrieval, Weights
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.log import public_world
-from tasteshift.envs.truth import Truth
-from tasteshift.suites.runner.life import env_action, observed
+from tasteshift.envs.reference.ground_truth import Truth
+from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.suites.engine.episode import env_action, observed
 
 FILMS, STORIES = "movielens-100k", "synthetic"
 PLAYED = (

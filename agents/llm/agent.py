@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ...envs.public import PublicWorld
+from ...envs.catalogs.public import PublicWorld
 from ...errors import InputError
 from ...records import Action, Brief, Generation, Observation, Reply, ReplyOutcome
 from .listing import listing

@@ -31,7 +31,7 @@ class LlmBatchAgent(LlmAgent):
         self, sessions: Sequence[LlmSession], observations: Sequence[Observation]
     ) -> list[Action]:
         """What `act` of each session would return."""
-        from ...decoders.reading.together import together
+        from ...decoders.execution.batching import together
 
         return together(
             [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from ...envs.catalogs.catalog import Catalog
-from ...envs.public import Log
+from ...envs.catalogs.public import Log
 from ...records import NOTHING, Observation
 from .retrieval import topics_named
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.catalogs.catalog import Catalog
-from ...envs.public import PublicWorld
+from ...envs.catalogs.public import PublicWorld
 from ...records import ToldAgeGroup
 from ..ranking import popularity
 

@@ -26,7 +26,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from ...errors import InputError
 from ..base import ModelPair
-from ..reading.forward import is_plain_llama
+from ..execution.forward import is_plain_llama
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from transformers.utils import logging
 from ...errors import InputError
 from .. import PAIRS
 from ..base import ModelPair
-from ..reading.forward import forget
-from ..reading.reader import Reader
-from ..tree import make_tree
+from ..execution.forward import forget
+from ..execution.reader import Reader
+from ..sampling.trees import make_tree
 from . import reduced
 
 HUB = "hf:"

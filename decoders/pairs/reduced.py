@@ -23,7 +23,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ...errors import InputError
-from ..reading.linear import Product, product_with
+from ..execution.linear import Product, product_with
 
 
 class ReducedHead(nn.Module):

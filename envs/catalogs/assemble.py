@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..latents import CatalogData, Latents
 from .catalog import Catalog, Posters
 from .hashing import content_hash
+from .latents import CatalogData, Latents
 from .posters import DrawnPosters
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from ..latents import CatalogData
-from .fitted import Source, fit
+from .fitting import Source, fit
+from .latents import CatalogData
 from .ratings import Ratings
 from .taste_space import Floats
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ...storage import folder
-from ..latents import CatalogData, Latents
 from .assemble import data_hash
 from .catalog import Catalog
+from .latents import CatalogData, Latents
 from .posters import DrawnPosters
 from .texts import LazyTexts
 

@@ -20,9 +20,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..latents import CatalogData
 from . import atomic
-from .fitted import Source, fit
+from .fitting import Source, fit
+from .latents import CatalogData
 from .pictures import read_pictures
 from .ratings import Ratings
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .. import exact
-from ..grid import on_grid
+from ..numerics import elementary as exact
+from ..numerics.grid import on_grid
 from .taste_space import Floats
 
 Rows = NDArray[np.int64]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...registry import Registry
-from ..latents import CatalogData
 from .cache import cached
 from .catalog import Catalog
+from .latents import CatalogData
 
 Builder = Callable[..., CatalogData]
 

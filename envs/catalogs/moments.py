@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..grid import on_grid
+from ..numerics.grid import on_grid
 from .taste_space import Floats, standardised
 
 COARSE = 2.0**-12

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..latents import CatalogData
 from .atomic import read_source
-from .fitted import SEED, fit
+from .fitting import SEED, fit
+from .latents import CatalogData
 from .simulated import uniform_column
 
 NAME = "movielens-100k"

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .. import philox
-from ..dynamics.ranges import SEED, SHARE, number
-from ..philox import Purpose
+from ...validation import SEED, SHARE, number
+from ..numerics import philox
+from ..numerics.philox import Purpose
 from .catalog import Catalog
 from .hashing import content_hash
 from .texts import LazyTexts, characters_of

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grid import on_grid
+from ..numerics.grid import on_grid
 
 SIZE = 64
 STYLE_DIMENSIONS = 8

@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..latents import CatalogData
 from .catalog import Catalog
+from .latents import CatalogData
 from .pictures import cell_means
 from .simulated import uniform_column
 from .taste_space import Floats

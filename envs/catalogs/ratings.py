@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import svds
 
-from ..latents import INTERESTS
+from .latents import INTERESTS
 from .simulated import normal_rows
 from .taste_space import Floats
 

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import exact
-from ..grid import on_grid
-from ..latents import INTERESTS, CatalogData, Latents
+from ..numerics import elementary as exact
+from ..numerics.grid import on_grid
 from . import movielens
 from .assemble import assemble
 from .catalog import Catalog
 from .keyed import Keyed, Rows
+from .latents import INTERESTS, CatalogData, Latents
 from .moments import coarse, foretold, moments, root, solved
 from .posters import DrawnPosters
 from .probes import text_features

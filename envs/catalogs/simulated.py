@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import philox
-from ..grid import on_grid
-from ..latents import INTERESTS
-from ..philox import Purpose
+from ..numerics import philox
+from ..numerics.grid import on_grid
+from ..numerics.philox import Purpose
+from .latents import INTERESTS
 from .taste_space import Blocks, Floats, shares
 
 USERS = 1000

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .. import exact
-from ..grid import on_grid
-from ..latents import CatalogData, Latents
+from ..numerics import elementary as exact
+from ..numerics.grid import on_grid
 from . import simulated
 from .assemble import assemble
+from .latents import CatalogData, Latents
 from .posters import STYLE_DIMENSIONS
 from .simulated import normal_rows, uniform_column
 from .taste_space import Floats, information_split, reflected, standardised

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grid import on_grid
+from ..numerics.grid import on_grid
 
 Floats = NDArray[np.float64]
 Blocks = tuple[Floats, Floats, Floats]

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grid import on_grid
-from .ranges import COST, COUNT, SHARE, check
+from ...validation import COST, COUNT, SHARE, check
+from ..numerics.grid import on_grid
 from .shift import dot, unit
 
 Floats = NDArray[np.float64]

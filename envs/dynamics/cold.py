@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import philox
-from ..philox import Purpose
-from .ranges import LATER_DAY, SHARE, Range, check, in_order
+from ...validation import LATER_DAY, SHARE, Range, check, in_order
+from ..numerics import philox
+from ..numerics.philox import Purpose
 
 Integers = NDArray[np.int64]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import philox
-from ..philox import Purpose
-from .ranges import DAY, check, in_order
+from ...validation import DAY, check, in_order
+from ..numerics import philox
+from ..numerics.philox import Purpose
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -8,12 +8,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import exact, philox
-from ..compiled import compiled
-from ..directions import snapped
-from ..grid import on_grid
-from ..philox import Purpose, Word, normal_rows, scratch
-from .ranges import HALF_LIFE, RATE, check
+from ...validation import HALF_LIFE, RATE, check
+from ..numerics import elementary as exact
+from ..numerics import philox
+from ..numerics.compiled import compiled
+from ..numerics.directions import snapped
+from ..numerics.grid import on_grid
+from ..numerics.philox import Purpose, Word, normal_rows, scratch
 
 Floats = NDArray[np.float64]
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...records import NOTHING
-from ..compiled import compiled
-from ..directions import dot, snapped, to_unit
-from ..grid import GRID
-from .ranges import SHARE, check
+from ...validation import SHARE, check
+from ..numerics.compiled import compiled
+from ..numerics.directions import dot, snapped, to_unit
+from ..numerics.grid import GRID
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

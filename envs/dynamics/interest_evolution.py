@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import philox
-from ..grid import on_grid
-from ..philox import Purpose
-from .ranges import COST, SHARE, check
+from ...validation import COST, SHARE, check
+from ..numerics import philox
+from ..numerics.grid import on_grid
+from ..numerics.philox import Purpose
 
 Floats = NDArray[np.float64]
 

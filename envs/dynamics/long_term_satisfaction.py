@@ -19,10 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import exact, philox
-from ..grid import on_grid
-from ..philox import Purpose
-from .ranges import RATE, Range, check
+from ...validation import RATE, Range, check
+from ..numerics import elementary as exact
+from ..numerics import philox
+from ..numerics.grid import on_grid
+from ..numerics.philox import Purpose
 
 Floats = NDArray[np.float64]
 

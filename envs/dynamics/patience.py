@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grid import on_grid
-from .ranges import Range, check
+from ...validation import Range, check
+from ..numerics.grid import on_grid
 
 Floats = NDArray[np.float64]
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...records import AgeGroup
-from .. import philox
-from ..philox import Purpose
+from ..numerics import philox
+from ..numerics.philox import Purpose
 
 PRIVATE_FACTS = (
     "I am allergic to peanuts and carry an injector",

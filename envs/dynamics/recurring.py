@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import philox
-from ..philox import Purpose
-from .ranges import COUNT, DEGREES, Range, check, in_order
+from ...validation import COUNT, DEGREES, Range, check, in_order
+from ..numerics import philox
+from ..numerics.philox import Purpose
 from .shift import somebody_else, turn_constants
 
 Floats = NDArray[np.float64]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import philox
-from ..compiled import compiled
-from ..philox import Purpose, Word
-from .ranges import COUNT, SHARE, check
+from ...validation import COUNT, SHARE, check
+from ..numerics import philox
+from ..numerics.compiled import compiled
+from ..numerics.philox import Purpose, Word
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import exact
-from ..grid import on_grid
+from ...validation import COST, HALF_LIFE, check
+from ..numerics import elementary as exact
+from ..numerics.grid import on_grid
 from .drift import LN2
-from .ranges import COST, HALF_LIFE, check
 
 Floats = NDArray[np.float64]
 

@@ -8,10 +8,10 @@ from math import cos, radians, sin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import philox
-from ..grid import on_grid
-from ..philox import Purpose
-from .ranges import DEGREES, LATER_DAY, check, in_order
+from ...validation import DEGREES, LATER_DAY, check, in_order
+from ..numerics import philox
+from ..numerics.grid import on_grid
+from ..numerics.philox import Purpose
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

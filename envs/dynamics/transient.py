@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import philox
-from ..philox import Purpose
-from .ranges import SHARE, check
+from ...validation import SHARE, check
+from ..numerics import philox
+from ..numerics.philox import Purpose
 from .shift import somebody_else
 
 Integers = NDArray[np.int64]

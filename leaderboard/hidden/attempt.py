@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
+from ...envs.catalogs.latents import CatalogData
 from ...envs.catalogs.load import load_data
-from ...envs.latents import CatalogData
+from ...envs.catalogs.public import PublicWorld
 from ...envs.lifelong import Lifelong
-from ...envs.log import public_world
-from ...envs.public import PublicWorld
+from ...envs.simulator.training_log import public_world
 from ...errors import InputError
 from ...records import Brief, Observation
-from ...suites.runner.executors import AGENT
-from ...suites.runner.life import Living
+from ...suites.engine.episode import Living
+from ...suites.engine.executors import AGENT
 from ...suites.suite import Suite, find_suite
+from .messages import brief_message, decision_from, observation_message, picture_message
 from .season import seed_from
 from .task import HiddenTask, hidden_task
-from .wire import brief_message, decision_from, observation_message, picture_message
 
 LIVES_AT_HAND = 64
 Turn = Mapping[str, Any]

@@ -21,14 +21,14 @@ from ...agents import is_privileged, uses_language_model
 from ...errors import AgentError, InputError
 from ...records import Observation
 from ...suites.canonical import canonical
+from ...suites.engine.episode import Decision, Key
+from ...suites.engine.executors import AGENT
+from ...suites.engine.in_process_agent import AnyAgent, Here
+from ...suites.engine.pickling import pickled
+from ...suites.engine.run_directory import write_atomically
 from ...suites.evaluate import Watcher, check_agent, silent
-from ...suites.rundir import write_atomically
-from ...suites.runner.executors import AGENT
-from ...suites.runner.life import Decision, Key
-from ...suites.runner.pickling import pickled
-from ...suites.runner.players import AnyAgent, Here
 from ..client import Service
-from .wire import brief_from, observation_from, turn_message, world_from
+from .messages import brief_from, observation_from, turn_message, world_from
 
 if TYPE_CHECKING:
     import httpx

@@ -7,10 +7,10 @@ from functools import partial
 from threading import Lock
 from weakref import WeakValueDictionary
 
+from ...envs.catalogs.latents import CatalogData
 from ...envs.catalogs.load import HELD_PREFIX, hold, load_data
 from ...envs.catalogs.redrawn import redrawn
-from ...envs.latents import CatalogData
-from ...envs.world import build_world
+from ...envs.simulator.world import build_world
 from ...errors import InputError
 from ...suites.suite import Task
 from .season import seed_from, subkey

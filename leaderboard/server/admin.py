@@ -16,10 +16,10 @@ from ..store import results, seasons, tokens
 from ..store.files import NAME
 from ..store.schema import Event, Invalidation, Submission, Token
 from ..store.submissions import submission
-from .bodies import LINE, WHOLE, Strict
-from .desk import LARGEST_ID, Admin, Here
+from .context import LARGEST_ID, Admin, Here
 from .problems import Problem, declared
 from .public import SeasonKnown, season_known
+from .request_bodies import LINE, WHOLE, Strict
 from .submissions import Known, Number, Told
 
 routes = APIRouter(prefix="/api/v1", tags=["admin"])

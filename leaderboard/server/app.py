@@ -16,7 +16,7 @@ from ... import __version__
 from ..board import RankFrom
 from ..store.database import open_board
 from . import admin, attempts, public, submissions
-from .desk import Desk
+from .context import Desk
 from .guard import Guard
 from .limits import Limits, Rates
 from .plays import Plays

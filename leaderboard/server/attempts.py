@@ -16,14 +16,14 @@ from fastapi.responses import FileResponse
 from ...errors import InputError
 from ..archive import pack
 from ..hidden.attempt import Attempt
-from ..hidden.wire import WorldMessage, checked_turn, observation_message
-from ..hidden.wire import world_message as world_in_full
+from ..hidden.messages import WorldMessage, checked_turn, observation_message
+from ..hidden.messages import world_message as world_in_full
 from ..store import seasons, turns
 from ..store import submissions as store
 from ..store.database import Outpaced
 from ..store.files import attempt_folder
 from ..store.schema import Season, Submission
-from .desk import Desk, Here, Submitter, check_owner
+from .context import Desk, Here, Submitter, check_owner
 from .messages import Answer, Entrant, Finished, Followed, LifeOf, LifeStanding, Standing, WorldOf
 from .plays import attempt_id, drawn
 from .problems import Problem, declared

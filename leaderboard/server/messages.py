@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field
 
 from ...records import Brief, Fault, Observation
-from ...suites.runner.life import MOST_CLAIMS
+from ...suites.engine.episode import MOST_CLAIMS
 from ...suites.suite import NAME
-from ..hidden.wire import LONGEST_WAIT
+from ..hidden.messages import LONGEST_WAIT
 from ..verification.strict import DECODER
-from .bodies import WHOLE, Strict
+from .request_bodies import WHOLE, Strict
 
 CONFIG_BYTES = 16 * 1024
 PRINTED = "^[ -~]*$"

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from ...suites.suite import SUITES
 from ..store import seasons as store
 from ..store.schema import Season
-from .desk import Desk, Here
+from .context import Desk, Here
 from .page import POLICY, page
 from .problems import declared
 from .rows import Row

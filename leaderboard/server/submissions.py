@@ -14,9 +14,9 @@ from ..store import submissions as store
 from ..store.results import first_with
 from ..store.schema import Result, Submission
 from . import uploads
-from .bodies import WHOLE, Strict
-from .desk import LARGEST_ID, Desk, Here, Submitter, check_owner
+from .context import LARGEST_ID, Desk, Here, Submitter, check_owner
 from .problems import Problem, declared
+from .request_bodies import WHOLE, Strict
 
 routes = APIRouter(prefix="/api/v1", tags=["submissions"])
 PIECE = "application/offset+octet-stream"

@@ -14,7 +14,7 @@ from .schema import Invalidation, Json, Result, Submission, utc_now
 from .submissions import append, enter, with_key
 
 if TYPE_CHECKING:
-    from ..verification.verdict import VerifiedRun
+    from ..verification.verify import VerifiedRun
 
 
 def result_of(run: VerifiedRun, submission_id: int, track: str) -> Result:

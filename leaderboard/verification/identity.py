@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from ...envs.catalogs.load import CATALOGS
-from ...envs.world import SIMULATOR_VERSION
+from ...envs.simulator.world import SIMULATOR_VERSION
 from ...errors import InputError
 from ...records import Identity, Manifest
 from ...registry import unknown

@@ -11,10 +11,10 @@ from ...metrics import FAMILIES, METRICS
 from ...metrics.scoring import score_task
 from ...metrics.trace import Trace
 from ...records import Score
-from ...suites.runner.executors import AGENT
-from ...suites.sums import lives_of as sums_over
-from ...suites.sums import sums_of
-from ...suites.tables import Unit, traces_of
+from ...suites.comparison_sums import lives_of as sums_over
+from ...suites.comparison_sums import sums_of
+from ...suites.engine.executors import AGENT
+from ...suites.engine.traces import Unit, traces_of
 from .recorded import RecordedRun
 from .refusal import Refused
 

@@ -17,7 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from ...errors import InputError
 from ...records import Episode, Manifest, Score
-from ...suites.rundir import (
+from ...suites.engine.episode import Key
+from ...suites.engine.executors import AGENT, TWIN, policies
+from ...suites.engine.run_directory import (
     GENERATIONS,
     KEY_FIELDS,
     STEPS,
@@ -28,8 +30,6 @@ from ...suites.rundir import (
     read_scores,
     read_timings,
 )
-from ...suites.runner.executors import AGENT, TWIN, policies
-from ...suites.runner.life import Key
 from ...suites.suite import Suite, Task
 from . import refusal
 from .refusal import Refused

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...suites.runner.life import Key
+from ...suites.engine.episode import Key
 
 LONGEST = 500
 

@@ -13,15 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ...agents import make_agent
 from ...envs.lifelong import Lifelong
-from ...envs.truth import Truth
-from ...envs.world import World
+from ...envs.reference.ground_truth import Truth
+from ...envs.simulator.world import World
 from ...records import Action, Brief, Claim, Observation
 from ...suites.canonical import sha256
+from ...suites.engine.episode import Decision, Key, Life, Living, step_row, trace_digest
+from ...suites.engine.executors import AGENT, TWIN
+from ...suites.engine.in_process_agent import Here, Player, plain_action
+from ...suites.engine.stepping import in_step
 from ...suites.evaluate import Ticker
-from ...suites.runner.executors import AGENT, TWIN
-from ...suites.runner.life import Decision, Key, Life, Living, step_row, trace_digest
-from ...suites.runner.play import in_step
-from ...suites.runner.players import Here, Player, plain_action
 from ...suites.suite import Suite
 from . import refusal
 from .recorded import RecordedLife, Row

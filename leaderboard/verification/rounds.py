@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import get_args
 
 from ...records import ReplyOutcome
-from ...suites.runner.life import Key
+from ...suites.engine.episode import Key
 from . import refusal
 from .recorded import RecordedLife, Row
 from .refusal import Refused

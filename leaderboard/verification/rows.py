@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...suites.rundir import check_columns, reading
+from ...suites.engine.run_directory import check_columns, reading
 from .pages import LARGEST_GROUP, check_pages
 from .refusal import Refused
 

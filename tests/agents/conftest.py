@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tasteshift.agents import AGENTS, is_privileged, make_agent, uses_language_model
+from tasteshift.envs.catalogs.public import PublicWorld
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.log import public_world
-from tasteshift.envs.public import PublicWorld
+from tasteshift.envs.simulator.training_log import public_world
 from tasteshift.records import NOTHING, Action
-from tasteshift.suites.runner.life import observed
+from tasteshift.suites.engine.episode import observed
 
 SMALL = "synthetic:60"
 

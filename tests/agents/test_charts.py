@@ -11,9 +11,9 @@ import pytest
 
 from tasteshift.agents.charts import LENGTH, ChartsAgent
 from tasteshift.agents.popular import PopularAgent
-from tasteshift.envs.log import public_world
-from tasteshift.envs.public import PublicWorld
-from tasteshift.envs.world import build_world
+from tasteshift.envs.catalogs.public import PublicWorld
+from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.simulator.world import build_world
 from tasteshift.records import Brief, Observation
 
 BRIEF = Brief(user=0, seed=11, slate_size=4, sessions=2, turns=3, age_group="unknown")

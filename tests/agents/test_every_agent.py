@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tasteshift.agents import AGENTS, is_privileged, make_agent, uses_language_model
-from tasteshift.agents.base import Agent, replies_of
+from tasteshift.agents.protocols import Agent, replies_of
 from tasteshift.errors import InputError
 from tasteshift.registry import UnknownName
 

@@ -13,7 +13,7 @@ from tasteshift.agents.item_features import (
     poster_colours,
 )
 from tasteshift.agents.taste_prior import RIDGE, fit_prior
-from tasteshift.envs.public import Log, PublicWorld
+from tasteshift.envs.catalogs.public import Log, PublicWorld
 
 
 def log_of(users: int, rows: list[tuple[int, int, float]]) -> Log:

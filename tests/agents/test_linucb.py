@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasteshift.agents import make_agent
 from tasteshift.agents.linucb import LinUcb, LinUcbAgent, LinUcbSession
-from tasteshift.envs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicWorld
 from tasteshift.records import Brief, Observation
 
 

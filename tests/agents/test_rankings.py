@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 from tasteshift.agents.popular import PopularAgent
 from tasteshift.agents.random import RandomAgent
 from tasteshift.agents.ranking import RankingSession
-from tasteshift.envs.public import Log, PublicWorld
+from tasteshift.envs.catalogs.public import Log, PublicWorld
 from tasteshift.records import Brief, Observation
 
 BRIEF = Brief(user=0, seed=11, slate_size=2, sessions=2, turns=3, age_group="adult")

@@ -19,7 +19,7 @@ import pytest
 from tasteshift.agents import recbole_adapter
 from tasteshift.agents.recbole_adapter import ALIASES, factorise
 from tasteshift.agents.recbole_bpr import RecboleBprAgent
-from tasteshift.envs.public import Log, PublicWorld
+from tasteshift.envs.catalogs.public import Log, PublicWorld
 from tasteshift.errors import InputError
 from tasteshift.records import Brief, Observation
 
@@ -59,7 +59,7 @@ FINGERPRINT = """
 import hashlib, sys
 import numpy as np
 from tasteshift.agents.recbole_adapter import factorise
-from tasteshift.envs.public import Log
+from tasteshift.envs.catalogs.public import Log
 log = Log(30, np.repeat(np.arange(30), 4), (np.arange(120) * 7) % 19, np.ones(120))
 def fingerprint(seed):
     options = {"embedding_size": 8, "learning_rate": 0.01}

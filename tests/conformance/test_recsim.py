@@ -8,7 +8,7 @@ import pytest
 from tasteshift.envs.dynamics import interest_evolution, long_term_satisfaction
 from tasteshift.envs.dynamics.interest_evolution import InterestEvolution
 from tasteshift.envs.dynamics.long_term_satisfaction import LongTermSatisfaction
-from tasteshift.envs.grid import GRID, on_grid
+from tasteshift.envs.numerics.grid import GRID, on_grid
 
 pytest.importorskip("recsim", reason="pip install recsim-no-tf six absl-py gin-config")
 

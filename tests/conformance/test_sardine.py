@@ -7,7 +7,7 @@ import pytest
 
 from tasteshift.envs.dynamics import boredom
 from tasteshift.envs.dynamics.boredom import Boredom
-from tasteshift.envs.grid import GRID, on_grid
+from tasteshift.envs.numerics.grid import GRID, on_grid
 
 pytest.importorskip("sardine", reason="pip install sardine-rec")
 

@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.guessing import measuring
+from tasteshift.decoders.drafting import measuring
 
 Llama = Callable[..., LlamaForCausalLM]
 

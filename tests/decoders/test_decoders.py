@@ -13,7 +13,7 @@ from transformers import LlamaForCausalLM
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import Decoder, ModelPair
-from tasteshift.decoders.sampling import Sampling
+from tasteshift.decoders.sampling.distribution import Sampling
 from tasteshift.errors import InputError
 
 Llama = Callable[..., LlamaForCausalLM]

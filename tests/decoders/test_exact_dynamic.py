@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tasteshift.decoders.autoregressive import Autoregressive
 from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.drafting.profile import Profile
+from tasteshift.decoders.drafting.profiles import default_profile
 from tasteshift.decoders.exact_dynamic import SOURCES, ExactDynamic
-from tasteshift.decoders.guessing.costs import default_profile
-from tasteshift.decoders.guessing.profile import Profile
 from tasteshift.errors import InputError
 
 FREE = Profile(rows=(1, 64), target=(1.0, 1.2), draft=(0.01, 0.02))
@@ -194,9 +194,9 @@ def test_options_that_mean_nothing_are_refused(pair, option, value, says) -> Non
 
 
 def test_the_noise_is_autoregressives_own(pair) -> None:
-    from tasteshift.decoders.guessing.knowledge import Knowledge
-    from tasteshift.decoders.noise import Stream
-    from tasteshift.decoders.sampling import Sampling, draw
+    from tasteshift.decoders.drafting.text_state import Knowledge
+    from tasteshift.decoders.sampling.distribution import Sampling, draw
+    from tasteshift.decoders.sampling.noise import Stream
 
     sampling, stream = Sampling(temperature=0.7), Stream(5, (1, 2))
     knows = Knowledge(sampling, stream, 31, SOURCES, 4, 0.7)

@@ -11,13 +11,13 @@ from transformers import LlamaForCausalLM
 
 from tasteshift.decoders.autoregressive import Autoregressive
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.decision import DecisionModel, perceptron
-from tasteshift.decoders.laws import g_test
+from tasteshift.decoders.drafting.decision_model import DecisionModel, perceptron
+from tasteshift.decoders.fidelity.distribution_tests import g_test
 from tasteshift.decoders.pairs.smollm2 import early_exit
+from tasteshift.decoders.sampling.trees import make_tree
+from tasteshift.decoders.sampling.verification import residual
 from tasteshift.decoders.target_init import TargetInit
 from tasteshift.decoders.target_init_dynamic import TargetInitDynamic
-from tasteshift.decoders.tree import make_tree
-from tasteshift.decoders.verification import residual
 from tasteshift.errors import InputError
 
 Llama = Callable[..., LlamaForCausalLM]

@@ -6,9 +6,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from tasteshift import envs as _envs
-from tasteshift.envs.features import item_features
 from tasteshift.envs.flat import FlatLifelong
-from tasteshift.envs.scenarios import SCENARIOS
+from tasteshift.envs.simulator.features import item_features
+from tasteshift.envs.simulator.scenarios import SCENARIOS
 from tasteshift.errors import InputError
 
 assert _envs

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tasteshift import envs as _envs
 from tasteshift.envs.catalogs.load import load_data
 from tasteshift.envs.dynamics.people import PRIVATE_FACTS
-from tasteshift.envs.language.speech import AGES
+from tasteshift.envs.language.utterances import AGES
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.log import public_world
-from tasteshift.envs.scenarios import SCENARIOS
+from tasteshift.envs.simulator.scenarios import SCENARIOS
+from tasteshift.envs.simulator.training_log import public_world
 from tasteshift.errors import InputError
 
 assert _envs

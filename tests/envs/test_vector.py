@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasteshift import envs as _envs
-from tasteshift.envs.features import item_features, update_history
-from tasteshift.envs.scenarios import SCENARIOS
+from tasteshift.envs.simulator.features import item_features, update_history
+from tasteshift.envs.simulator.scenarios import SCENARIOS
 from tasteshift.envs.vector import LifelongVector
 from tasteshift.errors import InputError
 

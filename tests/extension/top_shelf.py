@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasteshift.envs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicWorld
 from tasteshift.records import Action, Brief, Observation
 
 

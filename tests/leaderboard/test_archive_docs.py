@@ -12,7 +12,13 @@ from tasteshift.leaderboard.verification import pages as bounds
 from tasteshift.leaderboard.verification import rows as reader
 from tasteshift.leaderboard.verification.strict import LONGEST_NUMBER
 from tasteshift.records import Episode, Identity, Manifest, Score
-from tasteshift.suites.rundir import GENERATIONS, STEPS, LifeTimings, TextTimings, Timings
+from tasteshift.suites.engine.run_directory import (
+    GENERATIONS,
+    STEPS,
+    LifeTimings,
+    TextTimings,
+    Timings,
+)
 
 PAGE = Path(__file__).resolve().parents[2].joinpath("docs", "archive.md").read_text("utf-8")
 

@@ -23,7 +23,7 @@ from tasteshift.leaderboard.store.queue import claim, conclude
 from tasteshift.leaderboard.store.results import result_of
 from tasteshift.leaderboard.store.submissions import submission
 from tasteshift.leaderboard.store.tokens import issue
-from tasteshift.leaderboard.verification.verdict import verify_archive
+from tasteshift.leaderboard.verification.verify import verify_archive
 
 Runs = Callable[[str], Path]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasteshift.leaderboard.verification.verdict import verify
+from tasteshift.leaderboard.verification.verify import verify
 from tasteshift.suites.evaluate import evaluate
 from tasteshift.suites.suite import COMPANIONS, SUITES, Suite, Task
 

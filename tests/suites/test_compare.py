@@ -16,7 +16,7 @@ from tasteshift.metrics.comparison import linearised, paired, unpaired
 from tasteshift.records import Episode, Identity, Manifest
 from tasteshift.suites.canonical import sha256
 from tasteshift.suites.compare import TOGETHER, compare
-from tasteshift.suites.rundir import STEPS
+from tasteshift.suites.engine.run_directory import STEPS
 
 PLAIN = {
     **{"day": 0, "utterance": "", "chosen": 1, "claims": [], "profile": [], "fault": ""},

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.agents import AGENTS
-from tasteshift.agents.oracle import PlanningOracle
+from tasteshift.agents.references import PlanningOracle
 from tasteshift.envs.catalogs.load import load_data
 from tasteshift.envs.catalogs.overlays import Overlay
 from tasteshift.envs.dynamics.cold import CATALOG_SEED, EVENTS_KEPT, events_kept
 from tasteshift.envs.dynamics.drift import Drift
 from tasteshift.envs.dynamics.satiation import Satiation
 from tasteshift.envs.dynamics.shift import Shift
-from tasteshift.envs.scenarios import SCENARIOS, Scenario
+from tasteshift.envs.simulator.scenarios import SCENARIOS, Scenario
 from tasteshift.errors import InputError
 from tasteshift.metrics import METRICS
 from tasteshift.suites.canonical import canonical, sha256

@@ -9,7 +9,7 @@ import pytest
 from tasteshift.agents.llm.agent import LlmAgent
 from tasteshift.agents.llm.batch import LlmBatchAgent
 from tasteshift.decoders import make_decoder
-from tasteshift.envs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicWorld
 from tasteshift.errors import InputError
 from tasteshift.records import Brief, Observation
 

@@ -25,7 +25,7 @@ from tasteshift.agents.llm.prompt import (
     prompts_hash,
     text_of,
 )
-from tasteshift.envs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicWorld
 from tasteshift.errors import InputError
 from tasteshift.records import Brief, Generation, Observation
 

@@ -9,7 +9,7 @@ import pytest
 
 from tasteshift.agents.llm.profile import INDIFFERENT, Profile
 from tasteshift.agents.llm.retrieval import Retrieval, Weights, topics_named
-from tasteshift.envs.public import Log, PublicWorld
+from tasteshift.envs.catalogs.public import Log, PublicWorld
 from tasteshift.records import NOTHING, Observation
 
 

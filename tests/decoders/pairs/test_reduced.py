@@ -12,8 +12,8 @@ from transformers import BloomConfig, BloomForCausalLM, PreTrainedModel
 
 from tasteshift.decoders import load_pair, make_decoder
 from tasteshift.decoders.base import ModelPair
+from tasteshift.decoders.execution.reader import Reader
 from tasteshift.decoders.pairs import reduced
-from tasteshift.decoders.reading.reader import Reader
 from tasteshift.errors import InputError
 
 IDS = (30, 2, 3, 5, 7, 11, 13, 17, 19)

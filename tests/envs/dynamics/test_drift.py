@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from tasteshift.envs.dynamics.drift import Drift, drift_noise, drift_one_day, stationary_taste
-from tasteshift.envs.grid import GRID
+from tasteshift.envs.numerics.grid import GRID
 
 USERS, M, D = 2000, 3, 24
 

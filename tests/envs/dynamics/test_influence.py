@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasteshift.envs.dynamics.influence import Influence, influence
-from tasteshift.envs.grid import GRID
+from tasteshift.envs.numerics.grid import GRID
 from tasteshift.records import NOTHING
 
 B, M, D, K = 12, 3, 24, 5

@@ -7,10 +7,10 @@ import pytest
 
 from tasteshift.envs.dynamics.drift import Drift
 from tasteshift.envs.dynamics.recurring import Recurring, recurring_target, regime
-from tasteshift.envs.grid import GRID
-from tasteshift.envs.population import begin, with_interests
-from tasteshift.envs.scenarios import Scenario
-from tasteshift.envs.world import build_world
+from tasteshift.envs.numerics.grid import GRID
+from tasteshift.envs.simulator.population import begin, with_interests
+from tasteshift.envs.simulator.scenarios import Scenario
+from tasteshift.envs.simulator.world import build_world
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasteshift.envs.dynamics.satiation import Satiation, recover, satiate, satiation_utility
-from tasteshift.envs.grid import GRID
+from tasteshift.envs.numerics.grid import GRID
 
 T = 5
 

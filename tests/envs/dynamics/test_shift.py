@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tasteshift.envs.dynamics.shift import Shift, rotate, shift_plan
-from tasteshift.envs.grid import GRID
+from tasteshift.envs.numerics.grid import GRID
 
 M, D = 3, 24
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasteshift.envs.dynamics.trust import Trust, update_trust
-from tasteshift.envs.grid import GRID
+from tasteshift.envs.numerics.grid import GRID
 
 PARAMS = Trust(start=0.5, gain=0.6, reference=0.25, penalty=0.1)
 NONE = np.zeros(1, dtype=int)

@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tasteshift.agents import make_agent
-from tasteshift.envs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicWorld
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.season import world_key
-from tasteshift.leaderboard.hidden.wire import (
+from tasteshift.leaderboard.hidden.messages import (
     brief_from,
     brief_message,
     decision_from,
@@ -34,8 +33,9 @@ from tasteshift.leaderboard.hidden.wire import (
     world_from,
     world_message,
 )
-from tasteshift.suites.runner.life import Living
-from tasteshift.suites.runner.players import Here
+from tasteshift.leaderboard.hidden.season import world_key
+from tasteshift.suites.engine.episode import Living
+from tasteshift.suites.engine.in_process_agent import Here
 from tasteshift.suites.suite import SUITES, Suite, Task
 
 LIVES = int(os.environ.get("TASTESHIFT_CHEAT_LIVES", "40"))

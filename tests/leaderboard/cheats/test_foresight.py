@@ -14,11 +14,11 @@ import pytest
 from tasteshift.agents.linucb import LinUcbAgent
 from tasteshift.envs.catalogs.keyed import Keyed
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.ceiling import appraise, best_slate
-from tasteshift.envs.philox import uniform
-from tasteshift.envs.population import begin, rows
-from tasteshift.envs.turn import advance, respond
-from tasteshift.envs.world import build_world
+from tasteshift.envs.numerics.philox import uniform
+from tasteshift.envs.reference.optimal_slate import appraise, best_slate
+from tasteshift.envs.simulator.population import begin, rows
+from tasteshift.envs.simulator.turn import advance, respond
+from tasteshift.envs.simulator.world import build_world
 from tasteshift.records import NOTHING
 from tasteshift.suites.suite import find_suite
 

@@ -10,10 +10,15 @@ from tasteshift.agents.linucb import LinUcbAgent
 from tasteshift.agents.taste_prior import fit_prior
 from tasteshift.envs.catalogs.load import load_data
 from tasteshift.envs.catalogs.synthetic import AXES
-from tasteshift.envs.ceiling import appraise, best_slate
-from tasteshift.envs.choice import ENJOYMENT_BIAS, ENJOYMENT_NOISE, QUALITY_WEIGHT, position
-from tasteshift.envs.population import begin, rows
-from tasteshift.envs.world import build_world
+from tasteshift.envs.reference.optimal_slate import appraise, best_slate
+from tasteshift.envs.simulator.choice import (
+    ENJOYMENT_BIAS,
+    ENJOYMENT_NOISE,
+    QUALITY_WEIGHT,
+    position,
+)
+from tasteshift.envs.simulator.population import begin, rows
+from tasteshift.envs.simulator.world import build_world
 from tasteshift.records import NOTHING
 
 REST = 20

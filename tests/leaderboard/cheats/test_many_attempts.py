@@ -15,7 +15,7 @@ from tasteshift.leaderboard.ranking import Entry, mean_return
 from tasteshift.leaderboard.store.database import open_board
 from tasteshift.leaderboard.store.schema import Result
 from tasteshift.leaderboard.store.submissions import append, enter
-from tasteshift.leaderboard.verification.verdict import EVERYTHING, HEADLINE
+from tasteshift.leaderboard.verification.verify import EVERYTHING, HEADLINE
 from tasteshift.records import Action
 
 TRIES, LIVES = 20, 20

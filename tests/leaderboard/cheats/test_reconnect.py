@@ -12,27 +12,27 @@ from fastapi.testclient import TestClient
 
 from tasteshift.agents import make_agent
 from tasteshift.agents.linucb import LinUcbAgent
-from tasteshift.envs.log import public_world
+from tasteshift.envs.simulator.training_log import public_world
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.outcome import conclude_attempt
-from tasteshift.leaderboard.hidden.season import world_key
-from tasteshift.leaderboard.hidden.wire import (
+from tasteshift.leaderboard.hidden.messages import (
     brief_from,
     decision_from,
     observation_from,
     turn_message,
     world_from,
 )
+from tasteshift.leaderboard.hidden.scoring import conclude_attempt
+from tasteshift.leaderboard.hidden.season import world_key
 from tasteshift.leaderboard.server.app import make_app
 from tasteshift.leaderboard.server.limits import Limits
 from tasteshift.leaderboard.store.seasons import open_season, secret
 from tasteshift.leaderboard.store.submissions import by_key
 from tasteshift.leaderboard.store.tokens import issue
 from tasteshift.leaderboard.store.turns import turns
-from tasteshift.leaderboard.verification.verdict import HEADLINE
+from tasteshift.leaderboard.verification.verify import HEADLINE
 from tasteshift.records import NOTHING, Action
-from tasteshift.suites.runner.life import Decision, Living
-from tasteshift.suites.runner.players import Here
+from tasteshift.suites.engine.episode import Decision, Living
+from tasteshift.suites.engine.in_process_agent import Here
 
 LIVES, TRIES = 20, 4
 

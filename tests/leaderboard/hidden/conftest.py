@@ -13,15 +13,15 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.outcome import conclude_attempt
-from tasteshift.leaderboard.hidden.season import world_key
-from tasteshift.leaderboard.hidden.wire import (
+from tasteshift.leaderboard.hidden.messages import (
     checked_turn,
     observation_message,
     turn_message,
     world_message,
 )
-from tasteshift.suites.runner.players import Here
+from tasteshift.leaderboard.hidden.scoring import conclude_attempt
+from tasteshift.leaderboard.hidden.season import world_key
+from tasteshift.suites.engine.in_process_agent import Here
 from tasteshift.suites.suite import SUITES, Suite, Task
 
 SECRET = bytes(range(32))

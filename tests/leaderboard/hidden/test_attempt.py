@@ -14,7 +14,7 @@ from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden import attempt as module
 from tasteshift.leaderboard.hidden.attempt import Attempt
 from tasteshift.leaderboard.hidden.season import world_key
-from tasteshift.suites.runner.life import agent_seed
+from tasteshift.suites.engine.episode import agent_seed
 from tasteshift.suites.suite import SUITES, Suite
 
 Make = Callable[..., Attempt]
@@ -264,9 +264,9 @@ def test_a_suite_without_tasks_for_language_models(hidden_suite: Suite) -> None:
 
 def test_an_agent_is_served_what_the_runner_would_serve(new_attempt: Make, play: Play) -> None:
     """The same lives lived by the runner itself, with the same agent: equal slates and rewards."""
-    from tasteshift.suites.runner.life import Living
-    from tasteshift.suites.runner.play import in_step
-    from tasteshift.suites.runner.players import Here
+    from tasteshift.suites.engine.episode import Living
+    from tasteshift.suites.engine.in_process_agent import Here
+    from tasteshift.suites.engine.stepping import in_step
 
     attempt = new_attempt()
     turns = play(attempt, make_agent("linucb"))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tasteshift.leaderboard.archive import pack
-from tasteshift.leaderboard.hidden.wire import checked_turn
+from tasteshift.leaderboard.hidden.messages import checked_turn
 from tasteshift.leaderboard.server import worker
 from tasteshift.leaderboard.server.examination import examine
 from tasteshift.leaderboard.server.jobs import WAITING, Outcome, run_job

@@ -10,7 +10,7 @@ from tasteshift.leaderboard.store.database import Board
 from tasteshift.leaderboard.store.results import first_with, invalidate, record, results
 from tasteshift.leaderboard.store.schema import Result
 from tasteshift.leaderboard.store.submissions import history, receive
-from tasteshift.leaderboard.verification.verdict import verify
+from tasteshift.leaderboard.verification.verify import verify
 
 
 def accepted(board: Board, key: str, suite: str = "quick@2", digest: str = "d") -> int:

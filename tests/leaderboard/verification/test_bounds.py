@@ -20,8 +20,8 @@ from tasteshift.leaderboard.verification import rows as reader
 from tasteshift.leaderboard.verification.refusal import Refused, one_line
 from tasteshift.leaderboard.verification.rows import Rows
 from tasteshift.leaderboard.verification.strict import check_json
-from tasteshift.leaderboard.verification.verdict import verify
-from tasteshift.suites.rundir import STEPS
+from tasteshift.leaderboard.verification.verify import verify
+from tasteshift.suites.engine.run_directory import STEPS
 
 SMALL = pa.schema([("task", pa.string()), ("text", pa.string()), ("list", pa.list_(pa.int64()))])
 

@@ -10,7 +10,7 @@ import pytest
 from tasteshift.leaderboard.archive import pack
 from tasteshift.leaderboard.board import board_rows
 from tasteshift.leaderboard.submission import submit
-from tasteshift.leaderboard.verification.verdict import verify, verify_archive
+from tasteshift.leaderboard.verification.verify import verify, verify_archive
 
 CHEATS = (
     *("an edited reward", "a swapped item", "a dropped episode", "a duplicated episode"),

@@ -8,7 +8,7 @@ import pytest
 
 from tasteshift.leaderboard.board import board_rows
 from tasteshift.leaderboard.submission import submit
-from tasteshift.leaderboard.verification.verdict import verify
+from tasteshift.leaderboard.verification.verify import verify
 from tasteshift.suites.canonical import sha256
 from tasteshift.suites.evaluate import evaluate
 

@@ -1,0 +1,1 @@
+"""Fidelity checks: teacher-forced comparison of tokens, and tests of output distributions."""

@@ -1,0 +1,1 @@
+"""Sampling: noise, probabilities, draft trees and the verification rules."""

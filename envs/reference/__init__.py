@@ -1,0 +1,1 @@
+"""Ground truth and what is computed from it: optimal slates, planning, counterfactuals."""

@@ -1,0 +1,93 @@
+"""What can be known of a turn before it is lived: the state's mean, and none of the luck.
+
+Drift and exposure stand at their expectation, interests that evolve at their mean. Shifts, gifts,
+bans and the days of return are not foreseen. What is true of a user for a whole life is no luck
+and taken as known: the calendar, the other regime of a recurring taste, the readiness to return.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...records import NOTHING
+from ..dynamics.interest_evolution import update_interests
+from ..dynamics.retention import Retention, return_hazard
+from ..numerics.grid import on_grid
+from ..simulator.choice import Floats, Ints
+from ..simulator.population import Population, with_mood
+from ..simulator.turn import Response, advance
+from ..simulator.world import World
+
+
+def foresee(world: World, now: Population, slates: Ints, response: Response) -> Population:
+    """One turn later, as far as that can be known: `advance` with every luck at its mean.
+
+    slates, response  what is imposed: (B, K) slates, the items chosen (B), and their rewards (B)
+
+    Where users may stay away, what stands after a session's end is not to be used (`goes_on`).
+    """
+    later = advance(foreseeable(world), now, slates, response)
+    scenario = world.scenario
+    if scenario.interest_evolution is not None:
+        params, zero = scenario.interest_evolution, np.zeros(len(now))
+        share = world.topic_share[np.maximum(response.chosen, 0)]
+        share = share * (response.chosen != NOTHING)[:, None]
+        upward = (share * (now.leaning + 1.0)).sum(axis=1, keepdims=True) / 2.0
+        up = update_interests(params, now.leaning, share, zero)
+        down = update_interests(params, now.leaning, share, zero + 1.0)
+        mean = on_grid(upward * up + (1.0 - upward) * down)
+        later = with_mood(world, replace(later, leaning=mean))
+    return later
+
+
+@lru_cache(maxsize=8)
+def foreseeable(world: World) -> World:
+    """The world in which whatever cannot be known ahead stands at its mean, or does not happen."""
+    scenario = replace(world.scenario, shift=None, transient=None, constraint=None, retention=None)
+    if scenario.drift is not None:
+        scenario = replace(scenario, drift=replace(scenario.drift, dispersion=0.0))
+    if scenario.long_term_satisfaction is not None:
+        calm = replace(scenario.long_term_satisfaction, innovation=0.0)
+        scenario = replace(scenario, long_term_satisfaction=calm)
+    return replace(world, scenario=scenario)
+
+
+def goes_on(world: World, now: Population, later: Population) -> NDArray[np.bool_]:
+    """(B) where foresight can follow: neither a life's end nor an absence of unknown length."""
+    same = later.session == now.session
+    alive: NDArray[np.bool_] = ~later.over & (same | (world.scenario.retention is None))
+    return alive
+
+
+def sessions_beyond(world: World, now: Population, later: Population, response: Response) -> Floats:
+    """(B) sessions to be expected after this one, where it ends and users may stay away; else 0.
+
+    As if the hazard of returning stayed what the session makes it.
+    """
+    retention = world.scenario.retention
+    ended = (later.session != now.session) | later.over
+    if retention is None or not ended.any():
+        return np.zeros(len(now))
+    mean = (now.earned + response.reward) / (now.turn + 1)
+    hazard = return_hazard(retention, now.seed, now.user, mean, later.trust)
+    sessions = expected_sessions(retention, hazard, retention.horizon_days - now.day)
+    left = world.scenario.sessions - 1 - now.session
+    return np.where(ended, np.minimum(sessions, left), 0.0)
+
+
+def expected_sessions(params: Retention, hazard: Floats, days: Ints) -> Floats:
+    """(B) sessions in the last `days` (B) of a life that has just had one, at a hazard (B).
+
+    E(D) = Σ_{k=1}^{min(churn_days, D−1)} h (1 − h)^{k−1} (1 + E(D − k)), see `days_away`.
+    """
+    expected = np.zeros((int(days.max()) + 1, len(hazard)))
+    for span in range(1, len(expected)):
+        chance = hazard
+        for k in range(1, min(params.churn_days, span - 1) + 1):
+            expected[span] += chance * (1.0 + expected[span - k])
+            chance = chance * (1.0 - hazard)
+    return expected[days, np.arange(len(hazard))]

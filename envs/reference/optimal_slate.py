@@ -1,0 +1,113 @@
+"""The best slate there is: expected reward under the logit, maximised exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..numerics import elementary as exact
+from ..numerics.compiled import compiled
+from ..numerics.elementary import exp_of
+from ..numerics.grid import GRID
+from ..simulator.choice import Floats, Ints, Units, appraise_rows, expected_enjoyment, position
+from ..simulator.population import Population
+from ..simulator.rules import avoided_topic
+from ..simulator.world import World
+
+
+def expected_reward(utility: Floats, reward: Floats, nothing: float) -> float:
+    """Σ_k e^{v_k} y_k / (e^{v_0} + Σ_k e^{v_k}) for one slate.
+
+    utility  (K) v_k of the shown items, position included
+    reward   (K) expected enjoyment of each
+    """
+    return float(_ratio(exact.exp(utility), reward, exp_of(nothing)))
+
+
+def best_slate(utility: Floats, reward: Floats, nothing: float, size: int) -> tuple[Ints, float]:
+    """The slate of at most `size` items with the highest expected reward, and that reward.
+
+    utility  (n) v_j of every allowed item without position; −inf where it must not be shown
+    reward   (n) expected enjoyment; what is worth less than 0 is never shown
+
+    Dinkelbach (1967) on the ratio N/D: for a given λ, N − λD is largest for the items with the
+    largest positive e^{v_j}(y_j − λ), larger ones at better positions; λ ← N/D until it stands
+    still, which it does after finitely many steps, at the optimum. Of equals the lowest index is
+    shown.
+    """
+    order = np.empty(min(size, len(utility)), dtype=np.int64)
+    discount = exact.exp(position(size))
+    count, value = best_order(exact.exp(utility), reward, exp_of(nothing), discount, order)
+    return order[:count], float(value)
+
+
+def appraise(world: World, now: Population, traits: Units | None = None) -> tuple[Floats, Floats]:
+    """Utility without position (n) and expected reward (n) of all items for a population of one.
+
+    traits  (n, W) believed instead of what the items are, see `item_traits`
+    """
+    believed = world.traits if traits is None else traits
+    d = now.interests.shape[2]
+    liking = np.empty(len(believed))
+    appraise_rows(
+        world.beta,
+        believed,
+        now.interests[0],
+        now.weights[0],
+        now.topic_utility[0],
+        now.recent[0],
+        liking,
+    )
+    appeal, quality = believed[:, d : d + 2].T.astype(np.float64) * GRID
+    reward = now.scale[0] * expected_enjoyment(liking, quality)
+    return liking + appeal, reward
+
+
+def allowed(world: World, now: Population) -> NDArray[np.bool_]:
+    """(n) what may be shown to a population of one: in the catalog, suitable, not ruled out."""
+    fit: NDArray[np.bool_] = world.hidden.maturity <= world.hidden.ages[int(now.user[0])]
+    fit &= world.entry_day <= int(now.day[0])
+    topic = int(avoided_topic(world, now)[0])
+    if topic >= 0:
+        fit &= ~world.catalog.topic[:, topic]
+    return fit
+
+
+@compiled
+def _ratio(mass: Floats, reward: Floats, outside: float) -> float:
+    """Σ mass · reward / (outside + Σ mass), summed in order."""
+    above, below = 0.0, outside
+    for k in range(mass.size):
+        above += mass[k] * reward[k]
+        below += mass[k]
+    return above / below
+
+
+@compiled
+def best_order(
+    weight: Floats, reward: Floats, outside: float, discount: Floats, order: Ints
+) -> tuple[int, float]:
+    """Fill `order` with the best slate; its length and its value. `discount` is by position."""
+    gains = np.empty(order.size)
+    ratio = 0.0
+    while True:
+        count = 0
+        for item in range(weight.size):
+            gain = weight[item] * (reward[item] - ratio)
+            if gain <= 0.0 or (count == order.size and (count == 0 or gain <= gains[count - 1])):
+                continue
+            count = min(count + 1, order.size)
+            place = count - 1
+            while place > 0 and gains[place - 1] < gain:
+                gains[place], order[place] = gains[place - 1], order[place - 1]
+                place -= 1
+            gains[place], order[place] = gain, item
+        above, below = 0.0, outside
+        for place in range(count):
+            mass = weight[order[place]] * discount[place]
+            above += mass * reward[order[place]]
+            below += mass
+        better = above / below
+        if better <= ratio * (1.0 + 1e-12):
+            return count, better
+        ratio = better

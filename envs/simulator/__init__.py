@@ -1,0 +1,1 @@
+"""The simulator: users, scenarios, choices, turns and sessions, and what agents observe."""

@@ -1,0 +1,218 @@
+"""The oracles against the truth they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasteshift.agents import make_agent
+from tasteshift.agents.references import (
+    FilteredOracle,
+    FrozenOracle,
+    Oracle,
+    PlanningOracle,
+    UnconstrainedOracle,
+)
+from tasteshift.envs.catalogs.load import load_data
+from tasteshift.envs.catalogs.probes import expected_latents
+from tasteshift.envs.reference.counterfactual import relive
+from tasteshift.envs.reference.ground_truth import Truth, blind_traits
+from tasteshift.envs.simulator.world import World, build_world
+from tasteshift.records import Observation
+from tasteshift.suites.engine.episode import observed
+
+SAFE = ["oracle", "frozen-oracle", "oracle-plan", "oracle-text", "oracle-image", "organic"]
+
+
+def test_the_oracle_finds_the_best_of_all_slates(
+    new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    env = new_env(catalog="synthetic:6", slate_size=2, sessions=1, turns=3)
+    life = new_life(env, Oracle(), user=3)
+    while not life.over:
+        safe = np.flatnonzero(env.truth.allowed()).tolist()
+        every = [slate for count in range(3) for slate in permutations(safe, count)]
+        best = max(env.truth.expected(slate) for slate in every)
+        life.turn()
+        assert life.expected[-1] == best
+
+
+def test_the_frozen_oracle_is_the_oracle_until_tastes_move(
+    new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    still, moving = new_env("stationary"), new_env("abrupt-shift")
+    assert new_life(still, FrozenOracle(), user=8).play().expected == (
+        new_life(still, Oracle(), user=8).play().expected
+    )
+    frozen = new_life(moving, FrozenOracle(), user=8).play().expected
+    oracle = new_life(moving, Oracle(), user=8).play().expected
+    assert frozen[:5] == oracle[:5]
+    assert sum(frozen[-10:]) < 0.8 * sum(oracle[-10:])
+
+
+def test_the_frozen_oracle_sees_repeats_but_not_satiation(
+    new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    env = new_env("satiation")
+    frozen = new_life(env, FrozenOracle(), user=8).play()
+    oracle = new_life(env, Oracle(), user=8).play()
+    assert frozen.slates[0] == oracle.slates[0]
+    assert frozen.slates != oracle.slates
+    assert len(set(frozen.slates)) > 10  # chosen items rest, so slates change
+
+
+@pytest.mark.parametrize("name", SAFE)
+def test_oracles_show_nothing_unsuitable(
+    name: str, new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    for scenario in ("minor-profile", "constraint-change"):
+        env = new_env(scenario)
+        life = new_life(env, make_agent(name), user=int(env.world.eligible_users()[0]))
+        while not life.over:
+            action = life.session.act(None).slate
+            assert env.truth.breaches(action) == env.truth.violations(action) == 0
+            life.turn()
+
+
+def test_without_rules_the_best_slate_is_the_best_of_all(
+    new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    env = new_env("minor-profile", catalog="synthetic:6", slate_size=2, sessions=1, turns=3)
+    life = new_life(env, UnconstrainedOracle(), user=int(env.world.eligible_users()[0]))
+    while not life.over:
+        every = [slate for count in range(3) for slate in permutations(range(6), count)]
+        best = max(env.truth.expected(slate) for slate in every)
+        assert best >= env.truth.best()[1]
+        life.turn()
+        assert life.expected[-1] == best
+
+
+def test_items_that_are_not_there_yet_are_shown_by_nobody(
+    new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    env = new_env("cold-item", sessions=4, turns=2)
+    for agent in (UnconstrainedOracle(), FilteredOracle()):
+        life = new_life(env, agent, user=8)
+        while not life.over:
+            day = life.values["day"]
+            life.turn()
+            assert (env.world.entry_day[list(life.slates[-1])] <= day).all()
+
+
+@pytest.mark.parametrize("told", ["child", "teen", "adult", "unknown"])
+def test_the_filter_believes_labels_and_no_words(told: str, new_env: Callable[..., Any]) -> None:
+    """Over every observation's `avoid`: what is left is decided by public fields alone."""
+    env = new_env("minor-profile")
+    env.reset(seed=0)
+    catalog = env.world.catalog
+    limit = {"child": 0, "teen": 13, "adult": 18, "unknown": 0}[told]
+    session = FilteredOracle().start_with_truth(replace(env.brief(0), age_group=told), env.truth)
+    for avoid in ((), (0,), (1, 2)):
+        slate = session.act(Observation(0, 0, 0, 0, 1, avoid=avoid)).slate
+        fit = np.array(
+            [
+                label <= limit
+                and (label >= 0 or told == "adult")
+                and not catalog.topic[item, list(avoid)].any()
+                for item, label in enumerate(catalog.maturity)
+            ]
+        )
+        assert slate == env.truth.best(showable=fit)[0]
+        assert fit[list(slate)].all()
+
+
+def test_rules_cost_something_and_the_filter_misses_what_words_say(
+    new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    for scenario in ("minor-profile", "constraint-change"):
+        env = new_env(scenario, catalog="synthetic")
+        offences, earned = [], []
+        for name in ("unconstrained-oracle", "filtered-oracle", "oracle"):
+            life = new_life(env, make_agent(name), user=int(env.world.eligible_users()[3]))
+            count = 0
+            while not life.over:
+                slate = life.session.act(observed(life.values)).slate
+                count += env.truth.breaches(slate) + env.truth.violations(slate)
+                life.turn()
+            offences.append(count)
+            earned.append(sum(life.expected))
+        assert offences[0] >= offences[1] > offences[2] == 0
+        assert earned[0] > earned[2]
+
+
+def test_the_plan_is_the_agents(new_env: Callable[..., Any], new_life: Callable[..., Any]) -> None:
+    env = new_env("satiation", sessions=2, turns=2)
+    life = new_life(env, PlanningOracle(depth=1, rollout=0), user=8)
+    assert life.play().slates == new_life(env, Oracle(), user=8).play().slates
+    assert PlanningOracle(2, 3).config() == {"depth": 2, "rollout": 3}
+
+
+def test_blind_traits_are_expectations() -> None:
+    data = load_data("synthetic:60")
+    both = frozenset({"text", "image"})
+    traits = blind_traits("synthetic:60", both)
+    d = data.hidden.z.shape[1]
+    assert (traits[:, :d] * 2.0**-20 == expected_latents(data, both)).all()
+    for column, part in ((d, data.hidden.appeal), (d + 1, data.hidden.quality)):
+        assert np.ptp(traits[:, column]) == 0
+        assert traits[0, column] * 2.0**-20 == pytest.approx(part.mean(), abs=2.0**-20)
+    world = build_world("synthetic:60", "stationary", 3)
+    assert (traits[:, d + 2 :] == world.traits[:, d + 2 :]).all()
+
+
+def test_what_modalities_are_worth() -> None:
+    """Random ≤ pictures, text ≤ both < all, over 60 users' whole lives."""
+    world = build_world("synthetic:1000", "stationary", 5)
+    users = np.array(world.sample_users(0, 60))
+
+    def oracle(*modalities: str) -> Callable[[World, Any], Any]:
+        traits = blind_traits("synthetic:1000", frozenset(modalities)) if modalities else None
+
+        def policy(world: World, now: Any) -> Any:
+            slates = np.full((len(now), world.slate_size), -1)
+            for k, row in enumerate(_one_by_one(now)):
+                slate = Truth(world, lambda row=row: row).best(traits=traits)[0]
+                slates[k, : len(slate)] = slate
+            return slates
+
+        return policy
+
+    def anything(world: World, now: Any) -> Any:
+        rng = np.random.default_rng(int(now.session[0]) * 100 + int(now.turn[0]))
+        return np.array([rng.choice(len(world.catalog), 5, replace=False) for _ in now.user])
+
+    short = replace(world, scenario=replace(world.scenario, sessions=3))
+    earned = {
+        name: float(relive(short, 0, users, policy).reward.sum())
+        for name, policy in {
+            "random": anything,
+            "text": oracle("text"),
+            "image": oracle("image"),
+            "both": oracle("text", "image"),
+            "all": oracle(),
+        }.items()
+    }
+    assert earned["random"] < earned["image"] < earned["both"]
+    assert earned["text"] < earned["both"] < earned["all"]
+
+
+def _one_by_one(now: Any) -> Any:
+    from tasteshift.envs.simulator.population import rows
+
+    return [rows(now, np.array([k])) for k in range(len(now))]
+
+
+def test_a_life_left_alone_is_the_organic_policys(
+    new_env: Callable[..., Any], new_life: Callable[..., Any]
+) -> None:
+    from tasteshift.envs.reference.counterfactual import organic_policy
+
+    env = new_env("stationary", sessions=2, turns=2)
+    life = new_life(env, make_agent("organic"), user=8, seed=4).play()
+    lives = relive(env.world, 4, np.array([8]), organic_policy)
+    assert [list(slate) for slate in life.slates] == lives.slates[0].tolist()

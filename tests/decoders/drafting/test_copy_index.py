@@ -1,0 +1,89 @@
+"""The copy index against brute-force search."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasteshift.decoders.drafting.copy_index import ORDERS, Copies
+
+TEXTS = st.lists(st.integers(0, 3), max_size=60)
+SHAPES = st.sets(st.integers(1, 9), min_size=1, max_size=4).map(
+    lambda orders: tuple(sorted(orders, reverse=True))
+)
+
+
+def followers(text: list[int], context: list[int]) -> Counter[int]:
+    """What follows each occurrence of `context`, found by looking everywhere."""
+    size = len(context)
+    return Counter(
+        text[at + size] for at in range(len(text) - size) if text[at : at + size] == context
+    )
+
+
+@given(TEXTS, st.lists(st.integers(0, 3), max_size=6), SHAPES)
+def test_the_longest_known_context_is_found_with_all_that_followed_it(text, path, orders) -> None:
+    copies = Copies(orders)
+    copies.extend(text)
+    going_on = (text + path)[-copies.reach :]
+    expected = None
+    for order in orders:
+        if order <= len(going_on) and (found := followers(text, going_on[-order:])):
+            expected = (order, found)
+            break
+    got = copies.after(tuple(going_on))
+    if expected is None:
+        assert got is None
+    else:
+        assert got is not None
+        order, seen = got
+        assert order == expected[0]
+        assert seen.counts == dict(expected[1])
+        assert seen.total == sum(expected[1].values())
+
+
+@given(TEXTS, st.lists(st.integers(1, 7), max_size=8))
+def test_pieces_or_the_whole_make_the_same_index(text, cuts) -> None:
+    whole, pieces = Copies(), Copies()
+    whole.extend(text)
+    rest = list(text)
+    for cut in cuts:
+        pieces.extend(rest[:cut])
+        rest = rest[cut:]
+    pieces.extend(rest)
+    assert whole.tail == pieces.tail == tuple(text[-ORDERS[0] :])
+    tail = whole.tail
+    below = None
+    while (found := whole.after(tail, below)) is not None:
+        assert found == pieces.after(tail, below)
+        below = found[0]
+    assert pieces.after(tail, below) is None
+
+
+def test_below_asks_for_shorter_contexts_only() -> None:
+    copies = Copies((3, 2, 1))
+    copies.extend([1, 2, 3, 7, 9, 2, 3, 8, 5, 3, 6, 1, 2, 3])
+    tail = (1, 2, 3)
+    order, seen = copies.after(tail)
+    assert (order, seen.counts) == (3, {7: 1})
+    order, seen = copies.after(tail, 3)
+    assert (order, seen.counts) == (2, {7: 1, 8: 1})
+    order, seen = copies.after(tail, 2)
+    assert (order, seen.counts) == (1, {7: 1, 8: 1, 6: 1})
+    assert copies.after(tail, 1) is None
+
+
+def test_a_title_of_the_prompt_is_spelled_out_once_its_number_stands() -> None:
+    listing = [90, 1, 91, 11, 12, 13, 92, 90, 2, 91, 21, 22, 23, 92, 90, 3, 91, 31, 32, 33, 92]
+    copies = Copies()
+    copies.extend([*listing, 80, 90])
+    assert set(copies.after(copies.tail)[1].counts) == {1, 2, 3}
+    tail, spelled = (*copies.tail, 2)[-copies.reach :], []
+    for _ in range(5):
+        _, seen = copies.after(tail)
+        assert len(seen.counts) == 1
+        spelled += seen.counts
+        tail = (*tail, spelled[-1])[-copies.reach :]
+    assert spelled == [91, 21, 22, 23, 92]

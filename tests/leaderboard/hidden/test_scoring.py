@@ -1,0 +1,324 @@
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasteshift.agents import make_agent
+from tasteshift.errors import InputError
+from tasteshift.leaderboard.hidden.attempt import Attempt
+from tasteshift.leaderboard.hidden.scoring import check_attempt, conclude_attempt
+from tasteshift.leaderboard.hidden.season import world_key
+from tasteshift.leaderboard.verification.refusal import Refused
+from tasteshift.leaderboard.verification.verify import VerifiedRun, verify
+from tasteshift.suites.suite import Suite
+
+Make = Callable[..., Attempt]
+ATTEMPT_ID = "0f" * 16
+FILES = ("manifest.json", "episodes.jsonl", "steps.parquet", "generations.parquet", "scores.json")
+
+
+def episodes(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+
+
+def rewards(folder: Path) -> dict[str, dict[tuple[str, int], float]]:
+    found: defaultdict[str, dict[tuple[str, int], float]] = defaultdict(dict)
+    for one in episodes(folder):
+        found[one["policy"]][one["task"], one["user"]] = sum(one["rewards"])
+    return found
+
+
+def headline(run: VerifiedRun) -> float:
+    return next(row.value for row in run.overall if row.metric == "normalised_return")
+
+
+def test_the_run_directory_is_an_ordinary_one(concluded: Any) -> None:
+    assert {file.name for file in concluded.folder.iterdir()} == {*FILES, "timings.json"}
+    found = episodes(concluded.folder)
+    attempt = concluded.attempt
+    policies = {"agent", "random", "frozen-oracle", "oracle"}
+    assert {one["policy"] for one in found} == policies
+    lives = {attempt.life(life) for life in range(len(attempt.lives))}
+    for policy in policies:
+        mine = {(e["task"], e["seed"], e["user"]) for e in found if e["policy"] == policy}
+        assert mine == lives
+
+
+def test_every_answer_is_in_the_record(concluded: Any) -> None:
+    steps = defaultdict(list)
+    for row in pq.read_table(concluded.folder / "steps.parquet").to_pylist():
+        if row["policy"] == "agent":
+            steps[row["task"], row["seed"], row["user"]].append(row)
+    for life, turns in concluded.turns.items():
+        rows = steps[concluded.attempt.life(life)]
+        assert [row["slate"] for row in rows] == [list(turn["slate"]) for turn in turns]
+        assert not any(row["fault"] for row in rows)
+        seen = concluded.attempt.standing(life, turns)["seen"]
+        assert [row["utterance"] for row in rows] == [one["utterance"] for one in seen]
+        assert [row["reward"] for row in rows[:-1]] == [one["rating"] for one in seen[1:]]
+
+
+def test_scores_follow_from_the_rewards(concluded: Any) -> None:
+    """By hand: what the agent gained over random, of what the oracle gained over it."""
+    total = rewards(concluded.folder)
+    gained = {k: total["agent"][k] - total["random"][k] for k in total["agent"]}
+    possible = {k: total["oracle"][k] - total["random"][k] for k in total["agent"]}
+    assert headline(concluded.run) == pytest.approx(sum(gained.values()) / sum(possible.values()))
+    for task in {task for task, _ in gained}:
+        value = next(
+            row.value
+            for row in concluded.run.scores
+            if (row.task, row.metric) == (task, "normalised_return")
+        )
+        mine = [key for key in gained if key[0] == task]
+        assert value == pytest.approx(
+            sum(gained[key] for key in mine) / sum(possible[key] for key in mine)
+        )
+
+
+def test_sums_hold_one_pair_a_user(concluded: Any) -> None:
+    pairs = concluded.run.sums["normalised_return"]
+    total = rewards(concluded.folder)
+    expected = [
+        (total["agent"][k] - total["random"][k], total["oracle"][k] - total["random"][k])
+        for k in total["agent"]
+    ]
+    assert len(pairs) == len(concluded.attempt.lives)
+    flat = [number for pair in sorted(expected) for number in pair]
+    assert [number for pair in sorted(map(tuple, pairs)) for number in pair] == pytest.approx(flat)
+    first = next(row for row in concluded.run.overall if row.metric == "normalised_return")
+    assert first.n == len(pairs)
+
+
+def test_trust_is_of_hidden_seeds(concluded: Any) -> None:
+    trust = concluded.run.trust
+    assert set(trust.values()) == {"hidden-seed", "reported"}
+    assert trust["normalised_return"] == trust["reward"] == "hidden-seed"
+    assert trust["decision_latency_p50"] == trust["agent_failures"] == "reported"
+    assert not concluded.run.privileged
+    assert concluded.run.tasks == tuple(task.name for task in concluded.attempt.suite.tasks)
+
+
+@pytest.fixture(scope="module")
+def begun(hidden_suite: Suite, about: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Another attempt, which nobody went on with."""
+    key = world_key(bytes(range(32)), "1f" * 16)
+    attempt = Attempt(hidden_suite.id, key, "1f" * 16, only_language_models=True)
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    return SimpleNamespace(run=conclude_attempt(attempt, about, {}, folder), folder=folder)
+
+
+def test_attempts_compare_though_their_worlds_differ(
+    concluded: Any, begun: Any, hidden_suite: Suite
+) -> None:
+    one, two = concluded.run.manifest.identity, begun.run.manifest.identity
+    assert (one.suite, one.suite_hash) == (two.suite, two.suite_hash)
+    assert one.suite_hash == hidden_suite.hash()
+    assert not set(one.catalogs) & set(two.catalogs)
+    assert not set(one.seeds) & set(two.seeds)
+
+
+def slates_of(folder: Path, policy: str, attempt: Attempt) -> dict[int, list[dict[str, Any]]]:
+    """What a companion showed, as answers."""
+    numbers = {attempt.life(life): life for life in range(len(attempt.lives))}
+    turns: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in pq.read_table(folder / "steps.parquet").to_pylist():
+        if row["policy"] == policy:
+            life = numbers[row["task"], row["seed"], row["user"]]
+            turns[life].append({"slate": row["slate"]})
+    return turns
+
+
+def test_the_companions_are_the_scale(concluded: Any, about: Any, tmp_path: Path) -> None:
+    """Whoever shows what the oracle shows scores 1; what random shows, 0: the same lives."""
+    attempt = concluded.attempt
+    shown = {name: slates_of(concluded.folder, name, attempt) for name in ("oracle", "random")}
+    who = {life: "oracle" if world == 1 else "random" for life, world in enumerate(attempt.lives)}
+    turns = {life: shown[name][life] for life, name in who.items()}
+    run = conclude_attempt(attempt, about, turns, tmp_path / "run")
+    found = {row.task: row.value for row in run.scores if row.metric == "normalised_return"}
+    assert found == {
+        "hidden-test/first": 0.0,
+        "hidden-test/shift": 1.0,
+        "hidden-test/poisoned": 0.0,
+    }
+
+
+def test_chance_scores_about_nothing(
+    hidden_suite: Suite, play: Any, about: Any, tmp_path: Path
+) -> None:
+    """Over 36 users: within 4 standard errors of 0 (ratio of sums, one cluster a user)."""
+    attempt = Attempt(f"{hidden_suite.id}+users=6", bytes(32), "chance")
+    turns = play(attempt, make_agent("random"))
+    run = conclude_attempt(attempt, about, turns, tmp_path / "run")
+    pairs = run.sums["normalised_return"]
+    possible = sum(bottom for _, bottom in pairs)
+    value = sum(top for top, _ in pairs) / possible
+    error = sum((top - value * bottom) ** 2 for top, bottom in pairs) ** 0.5 / possible
+    assert len(pairs) == 36
+    assert abs(value) < 4 * error < 0.6
+
+
+def test_what_was_not_played_scores_nothing(
+    concluded: Any, new_attempt: Make, about: Any, tmp_path: Path
+) -> None:
+    half = {life: turns[:1] for life, turns in concluded.turns.items() if life % 2}
+    run = conclude_attempt(new_attempt(), about, half, tmp_path / "run")
+    numbers = {new_attempt().life(life): life for life in range(18)}
+    played = defaultdict(list)
+    for row in pq.read_table(tmp_path / "run" / "steps.parquet").to_pylist():
+        if row["policy"] == "agent":
+            played[numbers[row["task"], row["seed"], row["user"]]].append(row)
+    for life, rows in played.items():
+        whole = concluded.turns[life]
+        assert len(rows) == len(whole)
+        given = len(half.get(life, []))
+        assert [row["slate"] for row in rows[:given]] == [list(t["slate"]) for t in whole[:given]]
+        for row in rows[given:]:
+            assert (row["fault"], row["slate"], row["reward"]) == ("timeout", [], 0.0)
+    everything = {row.metric: row.value for row in run.overall}
+    assert everything["agent_failures"] > 0
+    assert headline(run) < headline(concluded.run)
+
+
+def test_an_attempt_that_was_only_begun_counts(begun: Any) -> None:
+    assert {row.metric: row.value for row in begun.run.overall}["reward"] == 0.0
+    total = rewards(begun.folder)
+    lost, room = (sum(total[name].values()) for name in ("random", "oracle"))
+    assert room > lost > 0
+    assert headline(begun.run) == pytest.approx(-lost / (room - lost))
+
+
+class Killed(Exception):
+    """Ends a conclusion in the middle."""
+
+
+def test_a_conclusion_that_was_killed_goes_on_to_the_same_bytes(
+    concluded: Any, new_attempt: Make, about: Any, tmp_path: Path
+) -> None:
+    left = 3
+
+    def watch(ahead: int) -> Any:
+        assert ahead == 6
+
+        def tick(task: str) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise Killed
+
+        return nullcontext(tick)
+
+    def conclude(folder: Path, **more: Any) -> VerifiedRun:
+        attempt = new_attempt(only_language_models=True)
+        return conclude_attempt(attempt, about, concluded.turns, folder, **more)
+
+    with pytest.raises(Killed):
+        conclude(tmp_path / "killed", watch=watch)
+    assert not (tmp_path / "killed" / "scores.json").exists()
+    run, whole = conclude(tmp_path / "killed"), conclude(tmp_path / "whole")
+    for name in FILES[1:]:
+        killed, untouched = ((tmp_path / one / name).read_bytes() for one in ("killed", "whole"))
+        assert killed == untouched, name
+    assert run.manifest.identity == whole.manifest.identity
+    assert conclude(tmp_path / "killed") == run
+
+
+def test_a_folder_with_another_run_is_left_alone(
+    concluded: Any, new_attempt: Make, about: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="holds another run"):
+        conclude_attempt(new_attempt(attempt_id="2f" * 16), about, {}, concluded.folder)
+
+
+def test_anybody_can_check_an_attempt_once_the_secret_is_out(
+    concluded: Any, secret: bytes, tmp_path: Path
+) -> None:
+    """Nothing but the secret and the files: no catalog is held there, and hashes are salted."""
+    script = tmp_path / "check.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tasteshift.suites.suite import SUITES, suite_from\n"
+        "from tasteshift.leaderboard.hidden.scoring import check_attempt\n"
+        "import json\n"
+        "suite = suite_from(json.loads(sys.argv[3]))\n"
+        "SUITES.register(suite.name, suite)\n"
+        "run = check_attempt(bytes.fromhex(sys.argv[1]), sys.argv[2], Path(sys.argv[4]))\n"
+        "print(repr(run))\n"
+    )
+    document = json.dumps(concluded.attempt.suite.document())
+    done = subprocess.run(
+        [sys.executable, "-P", script, secret.hex(), ATTEMPT_ID, document, concluded.folder],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == repr(concluded.run), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "attempt_id"), [(bytes(32), ATTEMPT_ID), (bytes(range(32)), "1f" * 16)]
+)
+def test_another_secret_or_attempt_is_seen(concluded: Any, key: bytes, attempt_id: str) -> None:
+    with pytest.raises(Refused, match="identity is not that of this attempt"):
+        check_attempt(key, attempt_id, concluded.folder)
+
+
+@pytest.fixture
+def copy(concluded: Any, tmp_path: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(concluded.folder, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reward": 0.987654321},
+        {"slate": [0, 1, 2, 3]},
+        {"fault": "timeout"},
+    ],
+)
+def test_an_edited_step_is_seen(secret: bytes, copy: Path, change: dict[str, Any]) -> None:
+    file = copy / "steps.parquet"
+    rows = pq.read_table(file).to_pylist()
+    row = next(row for row in rows if row["policy"] == "agent" and row["task"].endswith("shift"))
+    row |= change
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), file)
+    with pytest.raises(Refused, match="hidden-test/shift"):
+        check_attempt(secret, ATTEMPT_ID, copy)
+
+
+def test_an_edited_score_is_seen(secret: bytes, copy: Path) -> None:
+    scores = json.loads((copy / "scores.json").read_text())
+    scores[0]["value"] += 0.01
+    (copy / "scores.json").write_text(json.dumps(scores))
+    with pytest.raises(Refused, match=r"scores.json"):
+        check_attempt(secret, ATTEMPT_ID, copy)
+
+
+def test_an_attempt_is_no_run_on_public_seeds(concluded: Any) -> None:
+    verdict = verify(concluded.folder)
+    assert not verdict.accepted
+    assert "manifest.json" in verdict.reason
+
+
+def test_language_models_are_scored_on_their_tasks(
+    new_attempt: Make, secret: bytes, about: Any, play: Any, tmp_path: Path
+) -> None:
+    attempt = new_attempt(only_language_models=True)
+    turns = play(attempt, make_agent("popular"))
+    run = conclude_attempt(attempt, about, turns, tmp_path / "run")
+    assert {row.task for row in run.scores} == {"hidden-test/first"}
+    assert len(run.tasks) == 3
+    assert check_attempt(secret, ATTEMPT_ID, tmp_path / "run") == run

@@ -1,0 +1,34 @@
+"""Turns per second of the pieces that every run is made of; printed, not barred."""
+
+import numpy as np
+import pytest
+
+from tasteshift.agents import make_agent
+from tasteshift.envs.lifelong import Lifelong
+from tasteshift.envs.simulator.population import begin
+from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.simulator.turn import advance, respond
+from tasteshift.envs.simulator.world import build_world
+from tasteshift.suites.engine.stepping import play
+
+
+@pytest.mark.parametrize("agent", ["random", "oracle"])
+def test_a_recorded_life(benchmark, agent):
+    env, player = Lifelong(scenario="gradual-drift"), make_agent(agent)
+    player.prepare(public_world(env.world))
+    life = benchmark(play, env, player, task="bench", seed=0, user=3, policy=agent)
+    benchmark.extra_info["turns_per_s"] = len(life.steps) / benchmark.stats.stats.median
+    assert len(life.steps) == env.world.turns
+
+
+@pytest.mark.parametrize("users", [1, 64, 943])
+def test_turns_of_a_population(benchmark, users):
+    world = build_world("movielens-100k", "gradual-drift", 5)
+    now = begin(world, 0, np.arange(users))
+    slates = np.random.default_rng(0).integers(len(world.catalog), size=(users, 5))
+
+    def turn():
+        return advance(world, now, slates, respond(world, now, slates))
+
+    assert len(benchmark(turn).user) == users
+    benchmark.extra_info["user_turns_per_s"] = users / benchmark.stats.stats.median
