@@ -161,7 +161,7 @@ class Generation:
         return sum(r.accepted for r in self.rounds) / submitted if submitted else None
 
     @property
-    def block_efficiency(self) -> float | None:
+    def mean_acceptance_length(self) -> float | None:
         """Tokens per target pass after prefill, (accepted + 1) a round; None without a round."""
         return sum(r.accepted + 1 for r in self.rounds) / len(self.rounds) if self.rounds else None
 
@@ -254,7 +254,7 @@ class Episode:
     seed       the world's seed
     user       row of the user
     policy     "agent", or the companion that lived this life (such as random or oracle), or
-               "agent-twin": the agent with the same user in the world without the task's change
+               "agent-counterfactual": the agent with the same user in the world without the task's change
     age_group  the user's
     events     choices of this user in the training log (≥ 0)
     churned    whether the user left for good before the calendar ended
@@ -309,7 +309,7 @@ class Identity:
     suite_hash         SHA-256 of the frozen suite
     simulator_version  changes exactly when the golden traces change
     agent              registry name
-    agent_config       everything that changes the agent's behaviour: JSON values
+    agent_config       everything that changes the agent's behavior: JSON values
     decoder, pair      names, or "" for an agent that decodes no text
     pair_hash          SHA-256 over the pair's weights, or ""
     catalogs           name -> content hash of every catalog played

@@ -72,4 +72,4 @@ def uses_language_model(agent: object) -> bool:
 
 def is_privileged(agent: object) -> bool:
     """Whether an agent, or what the registry holds for it, is shown the truth; never ranked."""
-    return hasattr(agent, "start_with_truth")
+    return hasattr(agent, "start_with_ground_truth")

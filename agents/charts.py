@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..envs.catalogs.public import PublicWorld
+from ..envs.catalogs.public import PublicData
 from ..records import Brief
 from .ranking import RankingSession
 
@@ -29,7 +29,7 @@ class ChartsAgent:
         """How long the charts are."""
         return {"length": LENGTH}
 
-    def prepare(self, world: PublicWorld) -> None:
+    def prepare(self, world: PublicData) -> None:
         """Read the charts."""
         self._ranking = np.argsort(-world.catalog.popularity, kind="stable")[:LENGTH]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs.catalogs.catalog import Catalog, Posters
-from ..envs.catalogs.public import Log
+from ..envs.catalogs.public import TrainingLog
 from .ranking import popularity
 
 Floats = NDArray[np.float64]
@@ -16,11 +16,11 @@ POSTERS_AT_ONCE = 512
 RATING_SHRINKAGE = 5.0
 
 
-def item_features(catalog: Catalog, log: Log) -> Floats:
-    """(n, d) standardised columns, the last one constant 1.
+def item_features(catalog: Catalog, log: TrainingLog) -> Floats:
+    """(n, d) standardized columns, the last one constant 1.
 
     Topics; decade of release, one column each; log(1 + times chosen); mean rating in the log,
-    shrunk towards the mean of all; and the mean colours of a 4 × 4 grid over the poster.
+    shrunk towards the mean of all; and the mean colors of a 4 × 4 grid over the poster.
     """
     count = popularity(log, len(catalog))
     columns = np.hstack(
@@ -29,13 +29,13 @@ def item_features(catalog: Catalog, log: Log) -> Floats:
             decades(catalog.year),
             np.log1p(count)[:, None],
             mean_rating(log, count)[:, None],
-            poster_colours(catalog.posters, POSTER_GRID),
+            poster_colors(catalog.posters, POSTER_GRID),
         ]
     )
     varies = columns.std(axis=0) > 1e-9
     columns = columns[:, varies]
-    standardised = (columns - columns.mean(axis=0)) / columns.std(axis=0)
-    return np.hstack([standardised, np.ones((len(catalog), 1))])
+    standardized = (columns - columns.mean(axis=0)) / columns.std(axis=0)
+    return np.hstack([standardized, np.ones((len(catalog), 1))])
 
 
 def decades(year: NDArray[np.int64]) -> Floats:
@@ -46,7 +46,7 @@ def decades(year: NDArray[np.int64]) -> Floats:
     return columns
 
 
-def mean_rating(log: Log, count: NDArray[np.int64]) -> Floats:
+def mean_rating(log: TrainingLog, count: NDArray[np.int64]) -> Floats:
     """(n) mean rating of each item, shrunk by RATING_SHRINKAGE ratings of the overall mean."""
     overall = float(log.rating.mean()) if len(log) else 0.0
     total = np.bincount(log.item, weights=log.rating, minlength=len(count))
@@ -54,16 +54,16 @@ def mean_rating(log: Log, count: NDArray[np.int64]) -> Floats:
     return mean
 
 
-def poster_colours(posters: Posters, grid: int) -> Floats:
+def poster_colors(posters: Posters, grid: int) -> Floats:
     """(n, grid · grid · 3) mean RGB in [0, 1] of each cell of a grid over square posters.
 
     Pictures are taken in portions, so that large catalogs fit in memory.
     """
     starts = range(0, len(posters), POSTERS_AT_ONCE)
-    return np.vstack([_colours(posters[k : k + POSTERS_AT_ONCE], grid) for k in starts])
+    return np.vstack([_colors(posters[k : k + POSTERS_AT_ONCE], grid) for k in starts])
 
 
-def _colours(pixels: NDArray[np.uint8], grid: int) -> Floats:
+def _colors(pixels: NDArray[np.uint8], grid: int) -> Floats:
     n, side = len(pixels), pixels.shape[1]
     cut = side // grid * grid
     cells = pixels[:, :cut, :cut].reshape(n, grid, side // grid, grid, side // grid, 3)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.catalogs.public import Log, PublicWorld
+from ..envs.catalogs.public import PublicData, TrainingLog
 from ..records import NOTHING, Action, Brief, Observation
 from .item_features import item_features
 from .taste_prior import fit_prior
@@ -77,7 +77,7 @@ class LinUcbAgent:
         self.rest = rest
         self._features = np.zeros((0, 0))
         self._pooled = np.zeros(0)
-        self._log = Log(0, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        self._log = TrainingLog(0, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
     def config(self) -> dict[str, Any]:
         """The tuned settings."""
@@ -88,7 +88,7 @@ class LinUcbAgent:
             "rest": self.rest,
         }
 
-    def prepare(self, world: PublicWorld) -> None:
+    def prepare(self, world: PublicData) -> None:
         """Fit the prior; well under a second."""
         raw = item_features(world.catalog, world.log)
         prior = fit_prior(raw, world.log, self.refusal)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..envs.catalogs.public import PublicWorld
+from ..envs.catalogs.public import PublicData
 from ..records import Brief
 from .ranking import RankingSession, popularity
 
@@ -23,7 +23,7 @@ class PopularAgent:
         """Nothing can be set."""
         return {}
 
-    def prepare(self, world: PublicWorld) -> None:
+    def prepare(self, world: PublicData) -> None:
         """Count the log."""
         count = popularity(world.log, len(world.catalog))
         self._ranking = np.argsort(-count, kind="stable")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from ..envs.catalogs.public import PublicWorld
-from ..envs.reference.ground_truth import Truth
+from ..envs.catalogs.public import PublicData
+from ..envs.reference.ground_truth import GroundTruth
 from ..records import Action, Brief, Observation, Reply
 
 
@@ -29,10 +29,10 @@ class Agent(Protocol):
     name: str
 
     def config(self) -> dict[str, Any]:
-        """Everything that changes the agent's behaviour, as JSON values; enters the run's hash."""
+        """Everything that changes the agent's behavior, as JSON values; enters the run's hash."""
         ...
 
-    def prepare(self, world: PublicWorld) -> None:
+    def prepare(self, world: PublicData) -> None:
         """Study the catalog and the training log; called once before the first life."""
         ...
 
@@ -50,11 +50,11 @@ class PrivilegedAgent(Protocol):
         """As `Agent.config`."""
         ...
 
-    def prepare(self, world: PublicWorld) -> None:
+    def prepare(self, world: PublicData) -> None:
         """As `Agent.prepare`."""
         ...
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
         """As `Agent.start`, with a live view of the user's true state."""
         ...
 

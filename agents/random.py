@@ -1,4 +1,4 @@
-"""Random slates: the zero of every normalised score."""
+"""Random slates: the zero of every normalized score."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..envs.catalogs.public import PublicWorld
+from ..envs.catalogs.public import PublicData
 from ..records import Action, Brief, Observation
 
 
@@ -22,7 +22,7 @@ class RandomAgent:
         """Nothing can be set."""
         return {}
 
-    def prepare(self, world: PublicWorld) -> None:
+    def prepare(self, world: PublicData) -> None:
         """There is nothing to learn."""
         self._num_items = len(world.catalog)
 

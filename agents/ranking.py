@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.catalogs.public import Log
+from ..envs.catalogs.public import TrainingLog
 from ..records import Action, Brief, Observation
 
 
-def popularity(log: Log, num_items: int) -> NDArray[np.int64]:
+def popularity(log: TrainingLog, num_items: int) -> NDArray[np.int64]:
     """(n) how often each item was chosen in the log."""
     count: NDArray[np.int64] = np.bincount(log.item, minlength=num_items)
     return count

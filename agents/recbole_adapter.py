@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.catalogs.public import Log
+from ..envs.catalogs.public import TrainingLog
 from ..errors import InputError
 
 DATASET = "log"
@@ -44,7 +44,7 @@ SHADOWED = ("bool", "int", "float", "complex", "object", "str", "long", "unicode
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """Taste vectors of a matrix factorisation; rows that the log does not have are NaN.
+    """Taste vectors of a matrix factorization; rows that the log does not have are NaN.
 
     user  (num_users, d), item: (n, d)
     """
@@ -53,8 +53,13 @@ class Factors:
     item: NDArray[np.float64]
 
 
-def factorise(
-    model: str, log: Log, num_items: int, seed: int, epochs: int, settings: Mapping[str, Any]
+def factorize(
+    model: str,
+    log: TrainingLog,
+    num_items: int,
+    seed: int,
+    epochs: int,
+    settings: Mapping[str, Any],
 ) -> Factors:
     """Train RecBole's `model` on who chose what; the same arguments give the same bytes.
 
@@ -131,7 +136,7 @@ def _options(folder: Path, seed: int, settings: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _write_interactions(log: Log, folder: Path) -> None:
+def _write_interactions(log: TrainingLog, folder: Path) -> None:
     """RecBole's atomic file, with row numbers as tokens."""
     lines = (f"{user}\t{item}\n" for user, item in zip(log.user, log.item, strict=True))
     path = folder / DATASET / f"{DATASET}.inter"

@@ -1,4 +1,4 @@
-"""RecBole's BPR: matrix factorisation trained on pairs (Rendle et al. 2009)."""
+"""RecBole's BPR: matrix factorization trained on pairs (Rendle et al. 2009)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.catalogs.public import PublicWorld
+from ..envs.catalogs.public import PublicData
 from ..records import Brief
 from .ranking import RankingSession, popularity
-from .recbole_adapter import Factors, factorise
+from .recbole_adapter import Factors, factorize
 
 
 class RecboleBprAgent:
@@ -39,11 +39,11 @@ class RecboleBprAgent:
             "epochs": self.epochs,
         }
 
-    def prepare(self, world: PublicWorld) -> None:
+    def prepare(self, world: PublicData) -> None:
         """Train on the log, a few seconds; raises InputError where RecBole is missing."""
         num_items = len(world.catalog)
         settings = {"embedding_size": self.embedding_size, "learning_rate": self.learning_rate}
-        self._factors = factorise("BPR", world.log, num_items, world.seed, self.epochs, settings)
+        self._factors = factorize("BPR", world.log, num_items, world.seed, self.epochs, settings)
         self._popularity = popularity(world.log, num_items)
 
     def scores(self, user: int) -> NDArray[np.float64]:

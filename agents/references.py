@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.catalogs.public import PublicWorld
-from ..envs.reference.ground_truth import Mind, Truth
+from ..envs.catalogs.public import PublicData
+from ..envs.reference.ground_truth import GroundTruth, UserState
 from ..records import Action, Brief, Observation
 from .protocols import Session
 
-LABELLED_UP_TO = {"adult": 18, "teen": 13, "child": 0, "unknown": 0}
+LABELED_UP_TO = {"adult": 18, "teen": 13, "child": 0, "unknown": 0}
 """The highest maturity label that a careful filter lets through; who is unknown may be a child."""
 
 
@@ -25,10 +25,10 @@ class Oracle:
         """Nothing can be set."""
         return {}
 
-    def prepare(self, world: PublicWorld) -> None:
+    def prepare(self, world: PublicData) -> None:
         """There is nothing to learn."""
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
         """Open a session that looks at the truth before every slate."""
         return OracleSession(truth)
 
@@ -42,7 +42,7 @@ class FrozenOracle(Oracle):
 
     name = "frozen-oracle"
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
         """Open a session that remembers the user's mind of this moment."""
         return OracleSession(truth, mind=truth.mind())
 
@@ -55,7 +55,7 @@ class BlindOracle(Oracle):
 
     modalities: frozenset[str]
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
         """Open a session that sees every item dimly."""
         return OracleSession(truth, traits=truth.blind(self.modalities))
 
@@ -90,7 +90,7 @@ class UnconstrainedOracle(Oracle):
 
     name = "unconstrained-oracle"
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
         """Open a session that knows the user and no rules."""
         return OracleSession(truth, showable=np.ones(len(truth.world.catalog), dtype=np.bool_))
 
@@ -100,17 +100,17 @@ class FilteredOracle(Oracle):
 
     The filter is a careful one: it drops items whose label is above what the told age allows,
     items without a label for anybody who is not known to be an adult, and, where no age is told,
-    all that is not labelled as suitable for everybody. It has no memory: it drops the topics that
+    all that is not labeled as suitable for everybody. It has no memory: it drops the topics that
     the observation of the moment names in `avoid`, and no others.
     """
 
     name = "filtered-oracle"
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
         """Open a session that knows the user, and the rules as far as fields tell them."""
         label = truth.world.catalog.maturity
-        labelled = (label >= 0) | (brief.age_group == "adult")
-        return FilteredSession(truth, labelled & (label <= LABELLED_UP_TO[brief.age_group]))
+        labeled = (label >= 0) | (brief.age_group == "adult")
+        return FilteredSession(truth, labeled & (label <= LABELED_UP_TO[brief.age_group]))
 
 
 class OracleSession:
@@ -118,8 +118,8 @@ class OracleSession:
 
     def __init__(
         self,
-        truth: Truth,
-        mind: Mind | None = None,
+        truth: GroundTruth,
+        mind: UserState | None = None,
         traits: NDArray[np.int32] | None = None,
         showable: NDArray[np.bool_] | None = None,
     ) -> None:
@@ -136,7 +136,7 @@ class OracleSession:
 class FilteredSession:
     """Follows one user's true state, with the items (n) whose labels suit."""
 
-    def __init__(self, truth: Truth, suitable: NDArray[np.bool_]) -> None:
+    def __init__(self, truth: GroundTruth, suitable: NDArray[np.bool_]) -> None:
         self._truth, self._suitable = truth, suitable
 
     def act(self, observation: Observation) -> Action:
@@ -162,7 +162,7 @@ class PlanningOracle(Oracle):
         """How far it looks."""
         return {"depth": self._depth, "rollout": self._rollout}
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
         """Open a session that plans before every slate."""
         return PlanningSession(truth, self._depth, self._rollout)
 
@@ -170,7 +170,7 @@ class PlanningOracle(Oracle):
 class PlanningSession:
     """Plans anew in every turn, from the state that has come about."""
 
-    def __init__(self, truth: Truth, depth: int, rollout: int) -> None:
+    def __init__(self, truth: GroundTruth, depth: int, rollout: int) -> None:
         self._truth, self._depth, self._rollout = truth, depth, rollout
 
     def act(self, observation: Observation) -> Action:
@@ -183,7 +183,7 @@ class Organic(Oracle):
 
     name = "organic"
 
-    def start_with_truth(self, brief: Brief, truth: Truth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
         """Open a session that follows taste and fame."""
         return OrganicSession(truth)
 
@@ -191,7 +191,7 @@ class Organic(Oracle):
 class OrganicSession:
     """One user, left alone."""
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: GroundTruth) -> None:
         self._truth = truth
 
     def act(self, observation: Observation) -> Action:

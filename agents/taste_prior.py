@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.catalogs.public import Log
+from ..envs.catalogs.public import TrainingLog
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ class TastePrior:
     covariance: Floats
 
 
-def fit_prior(features: Floats, log: Log, refusal: float) -> TastePrior:
+def fit_prior(features: Floats, log: TrainingLog, refusal: float) -> TastePrior:
     """Empirical Bayes: a pooled ridge regression, then one for each user around it.
 
     features  (n, d)

@@ -160,7 +160,7 @@ def decoding(generation: Generation) -> tuple[int, float]:
     """Tokens after the first ones, and the seconds from those to the end.
 
     The prefill is left out; the draft reads the prompt after the first token and is not. Where
-    the first token belongs to a round (target initialised), all that round's tokens are first.
+    the first token belongs to a round (target initialized), all that round's tokens are first.
     """
     emitted = [r.emitted for r in generation.rounds]
     later = sum(emitted)

@@ -23,7 +23,7 @@ from ..metrics.statistics import quantile_interval
 from ..records import Generation
 from .contenders import ours, to_warm
 from .decoder_rows import Floats, Trial, counts, fidelity, speedup
-from .decoders import Bars, device_memory, read_back, silent
+from .decoders import Bars, device_memory, no_progress, read_back
 
 if TYPE_CHECKING:
     from .workloads import Prompt
@@ -43,7 +43,7 @@ def bench_batches(
     temperatures: Sequence[float] = (0.0, 0.7),
     threads: int = 1,
     only: Collection[str] = (),
-    bars: Bars = silent,
+    bars: Bars = no_progress,
 ) -> list[dict[str, Any]]:
     """One flat row per temperature, workload, decoder and size of a batch, of JSON values.
 

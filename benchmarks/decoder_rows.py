@@ -147,7 +147,7 @@ def counts(trial: Trial) -> dict[str, Any]:
         "rounds": len(rounds),
         "acceptance_rate": accepted / offered if offered else None,
         "acceptance_rate_drafted": accepted / submitted if submitted else None,
-        "block_efficiency": (accepted + len(rounds)) / len(rounds) if rounds else None,
+        "mean_acceptance_length": (accepted + len(rounds)) / len(rounds) if rounds else None,
         "accepted_lengths": [lengths[n] for n in range(max(lengths, default=-1) + 1)],
         "sources": dict(sorted(sources.items())),
         "nodes_per_round": _mean(r.drafted_nodes for r in rounds),

@@ -90,7 +90,7 @@ def guess_table(rows: Iterable[Row]) -> Table:
             escape(row["decoder"]),
             _number(row["acceptance_rate"], ".1%"),
             _number(row["acceptance_rate_drafted"], ".1%"),
-            _number(row["block_efficiency"], ".2f"),
+            _number(row["mean_acceptance_length"], ".2f"),
             _number(row["nodes_per_round"], ".1f"),
             _number(row["nodes_per_token"], ".1f"),
             histogram(row["accepted_lengths"]),
@@ -148,7 +148,7 @@ def batch_tables(rows: Sequence[Row]) -> Iterator[Table]:
                 str(row["batch"]),
                 escape(_between(row, "tokens_per_s", ".0f")),
                 *(escape(_between(row, column, ".2f")) for column in ratios),
-                _number(row["block_efficiency"], ".2f"),
+                _number(row["mean_acceptance_length"], ".2f"),
                 _number(row["token_match"], ".2%"),
             )
         yield table
@@ -180,11 +180,11 @@ def verdicts(rows: Sequence[Row]) -> Iterator[str]:
         )
         yield "exact-dynamic: " + ", ".join(found)
         if row["planned_tokens_per_s"]:
-            made = row["rounds_per_s"] * row["block_efficiency"]
+            made = row["rounds_per_s"] * row["mean_acceptance_length"]
             yield (
                 f"exact-dynamic planned {row['planned_tokens_per_s']:.0f} tokens/s, "
                 f"{row['planned_block_efficiency']:.2f} a pass; it wrote {made:.0f}, "
-                f"{row['block_efficiency']:.2f} a pass"
+                f"{row['mean_acceptance_length']:.2f} a pass"
             )
         peer = plain.get(row["best_peer"])
         if peer and peer["speedup_transformers"] and row["speedup_ar"]:

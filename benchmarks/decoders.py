@@ -47,7 +47,7 @@ SITE_TOKENS = 24
 
 
 @contextmanager
-def silent(label: str, total: int) -> Iterator[Callable[[str], None]]:
+def no_progress(label: str, total: int) -> Iterator[Callable[[str], None]]:
     """No progress bar."""
     yield lambda _: None
 
@@ -60,7 +60,7 @@ def bench_decoders(
     threads: int = 1,
     draws: int = 300,
     only: Collection[str] = (),
-    bars: Bars = silent,
+    bars: Bars = no_progress,
 ) -> list[dict[str, Any]]:
     """One flat row per temperature, workload and contender, of JSON values.
 

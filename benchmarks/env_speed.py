@@ -155,7 +155,7 @@ def single(catalog: str, scenario: str) -> Sprint:
 
 
 def sardine_peer() -> Sprint:
-    """SARDINE's users, 1,000 items and slates of 10 likewise, through Gymnasium's vectorisation."""
+    """SARDINE's users, 1,000 items and slates of 10 likewise, through Gymnasium's vectorization."""
     import warnings
 
     with warnings.catch_warnings():

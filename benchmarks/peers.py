@@ -80,20 +80,20 @@ def peer(name: str, pair: ModelPair, temperature: float, threads: int) -> Genera
         device = pair.target.device
         ids = torch.tensor([prompt], device=device)
         there = [device] if device.type == "cuda" else []
-        watch = _Watch()
+        progress = _Watch()
         started = perf_counter()
-        with torch_threads(threads), fork_rng(there), quiet(), watch.watching(pair.target):
+        with torch_threads(threads), fork_rng(there), quiet(), progress.watching(pair.target):
             torch.manual_seed(seed)
             written = pair.target.generate(  # type: ignore[operator]
                 ids,
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=limit,
-                streamer=watch,
+                streamer=progress,
                 **options,
             )
         ended = perf_counter()
         tokens = tuple(written[0, len(prompt) :].tolist())
-        first, rounds = _rounds(watch)
+        first, rounds = _rounds(progress)
         return Generation(
             prompt_tokens=len(prompt),
             tokens=tokens,
@@ -105,16 +105,16 @@ def peer(name: str, pair: ModelPair, temperature: float, threads: int) -> Genera
     return generate
 
 
-def _rounds(watch: _Watch) -> tuple[float, tuple[Round, ...]]:
+def _rounds(progress: _Watch) -> tuple[float, tuple[Round, ...]]:
     """When the first pass had given its tokens, and a round for each pass after it."""
-    moments = [time for time, _ in watch.emitted[1:]] or [watch.passes[0][0]]
-    bounds = [asked for asked, _, _, _ in watch.passes[1:]] + [float("inf")]
+    moments = [time for time, _ in progress.emitted[1:]] or [progress.passes[0][0]]
+    bounds = [asked for asked, _, _, _ in progress.passes[1:]] + [float("inf")]
     given = [0] * len(bounds)
-    for time, count in watch.emitted[1:]:
+    for time, count in progress.emitted[1:]:
         given[next(index for index, bound in enumerate(bounds) if time < bound)] += count
     rounds = []
-    before = watch.passes[0][2]
-    for (_, start, end, rows), emitted in zip(watch.passes[1:], given[1:], strict=True):
+    before = progress.passes[0][2]
+    for (_, start, end, rows), emitted in zip(progress.passes[1:], given[1:], strict=True):
         rounds.append(
             Round(
                 max_depth=rows - 1,

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ..agents import make_agent
 from ..envs.lifelong import Lifelong
 from ..envs.simulator.scenarios import Scenario
-from ..envs.simulator.training_log import public_world
+from ..envs.simulator.training_log import public_data
 from ..metrics.statistics import Estimate, ratio_interval
 from ..records import Step
 from ..suites.engine.stepping import play
@@ -149,7 +149,7 @@ class _Lived:
 def _lived(env: Lifelong, name: str, users: int) -> _Lived:
     rows = env.world.sample_users(0, min(users, len(env.world.eligible_users())))
     agent = make_agent(name)
-    agent.prepare(public_world(env.world))
+    agent.prepare(public_data(env.world))
     lives = [
         play(env, agent, task="admission", seed=0, user=user, policy=name).steps for user in rows
     ]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..agents import make_agent
 from ..envs.lifelong import Lifelong
 from ..envs.simulator.scenarios import SCENARIOS
-from ..envs.simulator.training_log import public_world
+from ..envs.simulator.training_log import public_data
 from ..metrics.statistics import Estimate, ratio_interval
 from ..suites.engine.stepping import play
 
@@ -104,6 +104,6 @@ def rungs(catalog: str, scenario: str, users: int) -> Rungs:
 def _earned(env: Lifelong, name: str, users: Sequence[int]) -> NDArray[np.float64]:
     """(users) the sum of E[reward | slate, state] over each life, which has less noise."""
     agent = make_agent(name)
-    agent.prepare(public_world(env.world))
+    agent.prepare(public_data(env.world))
     lives = (play(env, agent, task="ladder", seed=0, user=u, policy=name) for u in users)
     return np.array([sum(step.expected for step in life.steps) for life in lives])

@@ -18,7 +18,7 @@ from ..agents.llm.retrieval import Retrieval, Weights
 from ..envs.catalogs.catalog import Catalog
 from ..envs.catalogs.load import load_catalog
 from ..envs.lifelong import Lifelong
-from ..envs.simulator.training_log import public_world
+from ..envs.simulator.training_log import public_data
 from ..errors import InputError
 from ..suites.engine.episode import env_action, observed
 
@@ -144,7 +144,7 @@ def turns(catalog: str) -> Iterator[Turn]:
 def lives(catalog: str) -> Iterator[list[Turn]]:
     """Every turn of the lives of `USERS` users, who are shown the retrieval's own order."""
     env = Lifelong(catalog, "stationary", SLATE, SESSIONS, TURNS)
-    world = public_world(env.world)
+    world = public_data(env.world)
     retrieval = Retrieval(world, Weights())
     eligible = len(env.world.eligible_users())
     for user in env.world.sample_users(SEED, min(USERS, eligible)):

@@ -79,13 +79,13 @@ def submit(
             run_dir,
             place,
             token_for(place),
-            watch=lambda n: progress("replaying", n),
+            progress=lambda n: progress("replaying", n),
             upload=lambda n: progress("uploading", n),
             tell=lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True),
         )
     else:
-        watch = None if as_json else (lambda n: progress("replaying", n))
-        receipt = submit_here(run_dir, place, files=files, watch=watch)
+        progress = None if as_json else (lambda n: progress("replaying", n))
+        receipt = submit_here(run_dir, place, files=files, progress=progress)
     if as_json:
         print_json([receipt.row()])
     elif receipt.accepted:
@@ -130,7 +130,7 @@ def board_verify(
     from ..leaderboard.verification.verify import verify, verify_archive
 
     check = verify if run.is_dir() else verify_archive
-    verdict = check(run, watch=lambda n: progress("replaying", n))
+    verdict = check(run, progress=lambda n: progress("replaying", n))
     if as_json:
         print_json([verdict.row()])
     elif verdict.accepted:
@@ -214,7 +214,7 @@ def board_play(
             hardware=hardware,
             out=folder,
             resume=resume,
-            watch=lambda n: progress(f"{agent} plays {season}", n),
+            progress=lambda n: progress(f"{agent} plays {season}", n),
         )
     except KeyboardInterrupt:
         fail("stopped; the same command with --resume goes on where it was", 1)

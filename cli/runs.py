@@ -90,7 +90,7 @@ def run(
             scheduler=scheduler,
             time_limit=time_limit,
             resume=resume,
-            watch=lambda ahead: progress(f"{agent} lives {suite}", ahead),
+            progress=lambda ahead: progress(f"{agent} lives {suite}", ahead),
         )
     except KeyboardInterrupt:
         fail("stopped; the same command with --resume goes on where it was", 1)
@@ -126,8 +126,8 @@ def compare(
         list[Path], typer.Argument(help="The --out folders of finished runs.", metavar="DIR DIR…")
     ],
     metric: Annotated[
-        str, typer.Option(help="normalised_return, reward, regret or a safety rate.")
-    ] = "normalised_return",
+        str, typer.Option(help="normalized_return, reward, regret or a safety rate.")
+    ] = "normalized_return",
     as_json: Json = False,
 ) -> None:
     """Compare finished runs of one suite: rank groups, differences, and users that would tell."""

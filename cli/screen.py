@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from ..suites.evaluate import Ticker
+    from ..suites.evaluate import ProgressCallback
 
 out = Console()
 err = Console(stderr=True)
@@ -64,7 +64,7 @@ def interval_text(row: dict[str, Any]) -> str:
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Ticker]:
+def progress(label: str, total: int) -> Iterator[ProgressCallback]:
     """A progress bar with rate and time left on standard error, where a person reads it."""
     from rich.progress import (
         BarColumn,

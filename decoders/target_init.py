@@ -1,4 +1,4 @@
-"""Target-initialised multi-candidate decoding: the first tokens of a round come from the target.
+"""Target-initialized multi-candidate decoding: the first tokens of a round come from the target.
 
 Lu et al. 2024, "Improving Multi-candidate Speculative Decoding", arXiv 2409.10644: the static
 form, with the tree of Yang et al. 2024, arXiv 2401.06706, below each root.

@@ -1,4 +1,4 @@
-"""Target-initialised decoding that stops drafting when no guess is likely to be accepted.
+"""Target-initialized decoding that stops drafting when no guess is likely to be accepted.
 
 Lu et al. 2024, "Improving Multi-candidate Speculative Decoding", arXiv 2409.10644: the dynamic
 form. What follows a rejection is drawn from the residual of the two laws at that very place; the

@@ -16,7 +16,7 @@ from ..validation import SEED, number
 from .numerics import philox
 from .numerics.compiled import compiled
 from .numerics.philox import Purpose, Words
-from .reference.ground_truth import Truth
+from .reference.ground_truth import GroundTruth
 from .simulator.choice import Ints
 from .simulator.observation import (
     Values,
@@ -70,7 +70,7 @@ class Lifelong(gym.Env[Values, Values]):
             raise InputError(f"render_mode {render_mode!r} is unknown; use 'ansi' or None")
         self.render_mode = render_mode
         self.world: World = build_world(catalog, scenario, slate_size, sessions, turns)
-        self.truth = Truth(self.world, lambda: self._alive())
+        self.truth = GroundTruth(self.world, lambda: self._alive())
         self._population: Population | None = None
         self._last: Values = {}
         self._seeded, self._life = 0, 0

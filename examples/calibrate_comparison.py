@@ -4,7 +4,7 @@
 
 Lives are lived once. Every repetition then draws two groups of other users for one agent
 (compared as samples), and one group of users whom `random` met under two of its own seeds
-(compared in pairs). All are compared by normalised return, and 5 % may be called different.
+(compared in pairs). All are compared by normalized return, and 5 % may be called different.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from scipy.stats import binomtest
 
 from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.simulator.training_log import public_world
-from tasteshift.metrics.comparison import linearised, paired, unpaired
-from tasteshift.suites.engine.episode import Living
-from tasteshift.suites.engine.in_process_agent import Here
+from tasteshift.envs.simulator.training_log import public_data
+from tasteshift.metrics.comparison import linearized, paired, unpaired
+from tasteshift.suites.engine.episode import EpisodeRunner
+from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.engine.stepping import in_step
 
 LEVEL = 0.05
@@ -31,12 +31,12 @@ def totals(env: Lifelong, name: str, users: tuple[int, ...], luck: int = 0) -> n
     """Total reward of each user's life with the agent; `luck` changes the agent's own seed."""
     agent = make_agent(name)
     if name != "oracle":
-        agent.prepare(public_world(env.world))
+        agent.prepare(public_data(env.world))
     rewards = []
     for user in users:
-        life = Living(env, task="calibration", seed=0, user=user, policy=name)
+        life = EpisodeRunner(env, task="calibration", seed=0, user=user, policy=name)
         life.brief = replace(life.brief, seed=life.brief.seed ^ luck)
-        rewards.append(sum(in_step(Here(agent, trusted=True), [life])[0].episode.rewards))
+        rewards.append(sum(in_step(InProcessAgent(agent, trusted=True), [life])[0].episode.rewards))
     return np.array(rewards)
 
 
@@ -61,7 +61,7 @@ def main() -> None:
         def samples(gained: np.ndarray = gained, room: np.ndarray = room):
             drawn = rng.permutation(given.users)[: 2 * given.group]
             halves = (drawn[: given.group], drawn[given.group :])
-            return unpaired(*(linearised(gained[half], room[half]) for half in halves))
+            return unpaired(*(linearized(gained[half], room[half]) for half in halves))
 
         tests[f"{name}, other users"] = samples
 

@@ -81,7 +81,7 @@ def board_rows(
     hardware               what the submitter says it ran on; times compare within one class only
     invalidated_by         why the row counts no longer, or ""
     shared_task            the suite's first task that every one of its rows played
-    <metric>, _low, _high  over all tasks that were played; normalised_return only where all
+    <metric>, _low, _high  over all tasks that were played; normalized_return only where all
                            were, since it would compare different worlds
     <task>/<metric>, …     the same for each task, without the suite's name before it
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..suites.evaluate import Watcher, silent
+from ..suites.evaluate import ProgressFactory, no_progress
 from .submission import Receipt, checked
 from .verification.refusal import one_line
 
@@ -45,8 +45,8 @@ def submit_remote(
     url: str,
     token: str,
     *,
-    watch: Watcher | None = None,
-    upload: Watcher | None = None,
+    progress: ProgressFactory | None = None,
+    upload: ProgressFactory | None = None,
     tell: Told | None = None,
     allow_unregistered: bool = False,
     transport: httpx.BaseTransport | None = None,
@@ -67,7 +67,7 @@ def submit_remote(
     """
     service = Service(url, token, transport=transport, sleep=sleep)
     with service, tempfile.TemporaryDirectory(prefix="tasteshift-") as folder:
-        archive, sha256, verdict = checked(run_dir, folder, watch, allow_unregistered)
+        archive, sha256, verdict = checked(run_dir, folder, progress, allow_unregistered)
         if verdict.run is None:
             return Receipt(verdict)
         with _understood(url):
@@ -182,7 +182,9 @@ def detail(answer: httpx.Response) -> str:
     return one_line(str(text or answer.reason_phrase or "no reason given"))
 
 
-def _send(service: Service, archive: Path, sha256: str, upload: Watcher | None) -> tuple[int, bool]:
+def _send(
+    service: Service, archive: Path, sha256: str, upload: ProgressFactory | None
+) -> tuple[int, bool]:
     """Send what the service does not have yet; returns the submission's number, and if it is new.
 
     An answer that was lost leaves it open whether a piece arrived: the service says where it is.
@@ -191,7 +193,7 @@ def _send(service: Service, archive: Path, sha256: str, upload: Watcher | None) 
     begun = service.json("POST", "/submissions", json={"sha256": sha256, "size": size})
     number, offset, stumbles = int(begun["id"]), int(begun["offset"]), 0
     left = -(-(size - offset) // PIECE)
-    with (upload or silent)(left) as tick, archive.open("rb") as file:
+    with (upload or no_progress)(left) as tick, archive.open("rb") as file:
         while offset < size:
             file.seek(offset)
             piece = file.read(PIECE)

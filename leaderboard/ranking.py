@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from ..metrics.comparison import holm, linearised, rank_groups
+from ..metrics.comparison import holm, linearized, rank_groups
 from ..metrics.statistics import FEWEST_CLUSTERS, LEVEL, Estimate, ratio_interval
 
 Floats = NDArray[np.float64]
@@ -34,11 +34,11 @@ class Entry:
 
     @property
     def numbers(self) -> Floats:
-        """One number a cluster; their mean is the mean of the attempts' normalised returns.
+        """One number a cluster; their mean is the mean of the attempts' normalized returns.
 
         Attempts have equally many clusters, so each weighs alike however it went.
         """
-        return np.concatenate([linearised(*sums.T) for sums in self.attempts])
+        return np.concatenate([linearized(*sums.T) for sums in self.attempts])
 
     @property
     def mean(self) -> Mean:
@@ -50,7 +50,7 @@ class Entry:
         among_users = mean_of_sample(self.numbers)
         if len(self.attempts) == 1:
             return among_users
-        returns = np.array([linearised(*sums.T).mean() for sums in self.attempts])
+        returns = np.array([linearized(*sums.T).mean() for sums in self.attempts])
         return max(among_users, mean_of_sample(returns), key=lambda mean: mean.error)
 
 
@@ -69,7 +69,7 @@ def mean_of_sample(numbers: Floats) -> Mean:
 
 
 def mean_return(entry: Entry) -> Estimate | None:
-    """Mean normalised return over all attempts; see `Entry.mean`.
+    """Mean normalized return over all attempts; see `Entry.mean`.
 
     One attempt has the interval that every ratio has; several have Student's. None below 20
     clusters.

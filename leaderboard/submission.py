@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..suites.evaluate import Watcher
+from ..suites.evaluate import ProgressFactory
 from .archive import pack
 from .store.database import Board, exists, open_board
 from .store.files import archive_path
@@ -83,7 +83,7 @@ def submit(
     board: str | Path,
     *,
     files: str | Path | None = None,
-    watch: Watcher | None = None,
+    progress: ProgressFactory | None = None,
     allow_unregistered: bool = False,
 ) -> Receipt:
     """Replay the run in `run_dir` and, if it is what it claims to be, put it on `board`.
@@ -100,7 +100,7 @@ def submit(
         with open_board(board, files=files):
             pass
     with tempfile.TemporaryDirectory(prefix="tasteshift-") as folder:
-        archive, sha256, verdict = checked(run_dir, folder, watch, allow_unregistered)
+        archive, sha256, verdict = checked(run_dir, folder, progress, allow_unregistered)
         if verdict.run is None:
             return Receipt(verdict)
         with open_board(board, create=True, files=files) as opened:
@@ -118,13 +118,13 @@ def submit(
 
 
 def checked(
-    run_dir: str | Path, folder: str, watch: Watcher | None, allow_unregistered: bool
+    run_dir: str | Path, folder: str, progress: ProgressFactory | None, allow_unregistered: bool
 ) -> tuple[Path, str, Verdict]:
     """The archive of a run in `folder`, its SHA-256, and the verdict on that very archive."""
     archive = Path(folder) / ARCHIVE
     sha256 = pack(run_dir, archive)
     found = verify_archive(
-        archive, watch=watch, allow_unregistered=allow_unregistered, scratch=folder
+        archive, progress=progress, allow_unregistered=allow_unregistered, scratch=folder
     )
     return archive, sha256, replace(found, path=Path(run_dir))
 

@@ -80,7 +80,7 @@ def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[str, float]]:
         **of_tasks,
         "maturity_breaches": ("breaches\nper 1000", 1.0),
         "acceptance_rate": ("acceptance\nrate", 1.0),
-        "block_efficiency": ("tokens\nper pass", 1.0),
+        "mean_acceptance_length": ("tokens\nper pass", 1.0),
         "decision_latency_p50": ("p50 of a\nturn, ms", MILLISECONDS),
     }
 

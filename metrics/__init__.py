@@ -18,7 +18,7 @@ METRICS: Registry[Metric] = Registry("metric")
 """Every metric by name, in the order in which score tables print them."""
 
 FAMILIES = {
-    "personalization": ("normalised_return", "reward", "regret"),
+    "personalization": ("normalized_return", "reward", "regret"),
     "adaptation": (
         *("level_before_change", "adaptation_cost", "adaptation_half_life"),
         *("stale_preference_rate", "gift_residue"),
@@ -41,7 +41,7 @@ FAMILIES = {
     ),
     "fairness": ("diversity", "worst_group_gap"),
     "efficiency": (
-        *("acceptance_rate", "acceptance_rate_drafted", "block_efficiency"),
+        *("acceptance_rate", "acceptance_rate_drafted", "mean_acceptance_length"),
         *("repair_rate", "fallback_rate", "tokens_per_decision"),
         *("decision_latency_p50", "decision_latency_p95", "decision_latency_p99"),
         *("time_to_first_token", "peak_memory"),

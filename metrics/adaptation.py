@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LIFE = ["seed", "user"]
 """What tells the lives of one policy apart."""
 
-TWIN = "agent-twin"
+COUNTERFACTUAL = "agent-counterfactual"
 """The policy name of the agent in the same user's life without the task's change."""
 
 COSTLY_SESSIONS = 4
@@ -144,7 +144,7 @@ def gift_residue(trace: Trace) -> Estimate | None:
     Mean of (g of the twin, whose user never looks for gifts, − g of the agent) over the ordinary
     sessions that directly follow a gift session. None without gifts or without such a twin.
     """
-    mine, other = sessions_of(trace, "agent"), sessions_of(trace, TWIN)
+    mine, other = sessions_of(trace, "agent"), sessions_of(trace, COUNTERFACTUAL)
     if len(mine) == 0 or len(other) == 0 or other["gift"].any():
         return None
     gift = mine["gift"].astype(bool)
@@ -166,7 +166,7 @@ def _drops(trace: Trace) -> pd.Series[float] | None:
 
     None where no life changed of which the twin's did not.
     """
-    mine, other = sessions_of(trace, "agent"), sessions_of(trace, TWIN)
+    mine, other = sessions_of(trace, "agent"), sessions_of(trace, COUNTERFACTUAL)
     if len(mine) == 0 or len(other) == 0:
         return None
     steady = _since_change(other).isna()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @metric(unit="share of the ceiling", direction="higher")
 def cold_user_return_0(trace: Trace) -> Estimate | None:
-    """Normalised return over the users of whom the training log knows nothing.
+    """Normalized return over the users of whom the training log knows nothing.
 
     See `return_after`.
     """
@@ -26,7 +26,7 @@ def cold_user_return_0(trace: Trace) -> Estimate | None:
 
 @metric(unit="share of the ceiling", direction="higher")
 def cold_user_return_1(trace: Trace) -> Estimate | None:
-    """Normalised return over the users with one choice in the training log.
+    """Normalized return over the users with one choice in the training log.
 
     See `return_after`.
     """
@@ -35,7 +35,7 @@ def cold_user_return_1(trace: Trace) -> Estimate | None:
 
 @metric(unit="share of the ceiling", direction="higher")
 def cold_user_return_3(trace: Trace) -> Estimate | None:
-    """Normalised return over the users with three choices in the training log.
+    """Normalized return over the users with three choices in the training log.
 
     See `return_after`.
     """
@@ -44,7 +44,7 @@ def cold_user_return_3(trace: Trace) -> Estimate | None:
 
 @metric(unit="share of the ceiling", direction="higher")
 def cold_user_return_10(trace: Trace) -> Estimate | None:
-    """Normalised return over the users with ten choices in the training log.
+    """Normalized return over the users with ten choices in the training log.
 
     See `return_after`.
     """

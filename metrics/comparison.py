@@ -59,9 +59,9 @@ def paired(mine: ArrayLike, theirs: ArrayLike, room: ArrayLike | None = None) ->
 
     mine, theirs  shape (clusters,), sums over the same users in the same order
     room          shape (clusters,), a denominator that both share, such as ceiling − random for
-                  normalised returns; 1 for each where there is none
+                  normalized returns; 1 for each where there is none
 
-    The interval is Student's over the users' own differences from the ratio, as in `linearised`:
+    The interval is Student's over the users' own differences from the ratio, as in `linearized`:
     differences are far less skewed than what they are differences of. The p-value is that of a
     sign-flip test: were the two
     agents alike, each difference could as well have had the other sign (Fisher 1935, The Design
@@ -90,7 +90,7 @@ def paired(mine: ArrayLike, theirs: ArrayLike, room: ArrayLike | None = None) ->
 def unpaired(mine: ArrayLike, theirs: ArrayLike) -> Difference | None:
     """mean(mine) − mean(theirs) over different clusters.
 
-    mine, theirs  shapes (clusters,), one number a user; for ratios see `linearised`
+    mine, theirs  shapes (clusters,), one number a user; for ratios see `linearized`
 
     The p-value permutes which agent a user met and compares Welch's statistic, so that samples
     of other sizes and variances still reject at the nominal rate (Janssen 1997, Statistics &
@@ -116,7 +116,7 @@ def unpaired(mine: ArrayLike, theirs: ArrayLike) -> Difference | None:
     return Difference(value, value - reach, value + reach, _permuted(a, b), n, spread)
 
 
-def linearised(numerator: ArrayLike, denominator: ArrayLike) -> Values:
+def linearized(numerator: ArrayLike, denominator: ArrayLike) -> Values:
     """One number a cluster whose mean is Σ numerator / Σ denominator: R + (tᵢ − R bᵢ) / mean b.
 
     Comparing these compares ratios whose denominators differ (delta method). Raises ValueError

@@ -34,7 +34,7 @@ def acceptance_rate_drafted(trace: Trace) -> Estimate | None:
 
 
 @metric(unit="tokens per target pass", direction="higher")
-def block_efficiency(trace: Trace) -> Estimate | None:
+def mean_acceptance_length(trace: Trace) -> Estimate | None:
     """Tokens gained per pass of the target model after prefill; 1 without a draft.
 
     Σ (accepted + 1) / rounds, counted before the output is cut at a stop.

@@ -45,7 +45,7 @@ def diversity(trace: Trace) -> Estimate | None:
 def worst_group_gap(trace: Trace) -> Estimate | None:
     """How far the worst served age group lies below everybody, beyond what chance makes of it.
 
-    (R − min_g R_g) − E_π[R − min_g R_π(g)], where R is the normalised return, g runs over age
+    (R − min_g R_g) − E_π[R − min_g R_π(g)], where R is the normalized return, g runs over age
     groups of at least 5 users, and π deals the users' age groups out anew, 1,000 times: some
     group is always the worst, so without the second term the gap of equals would not be 0. The
     ends subtract the 97.5th and the 2.5th percentile of the deals instead of their mean, so the

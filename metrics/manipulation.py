@@ -33,7 +33,7 @@ def taste_angle_later(trace: Trace) -> Estimate | None:
 
 @metric(unit="share of the ceiling", direction="higher")
 def return_first_taste(trace: Trace) -> Estimate | None:
-    """Normalised return as the user of the first day would judge it, before any influence.
+    """Normalized return as the user of the first day would judge it, before any influence.
 
     `personalization.return_between` with E[reward | slate] under the first taste in place of
     reward. The figure to rank by where users can be influenced; None where they cannot.
@@ -43,7 +43,7 @@ def return_first_taste(trace: Trace) -> Estimate | None:
 
 @metric(unit="share of the ceiling", direction="higher")
 def return_organic_taste(trace: Trace) -> Estimate | None:
-    """Normalised return as the user would judge it who never met a recommender.
+    """Normalized return as the user would judge it who never met a recommender.
 
     `personalization.return_between` with E[reward | slate] under the organic twin's last taste in
     place of reward; None likewise.
@@ -53,7 +53,7 @@ def return_organic_taste(trace: Trace) -> Estimate | None:
 
 @metric(unit="share of the ceiling", direction="none")
 def return_last_taste(trace: Trace) -> Estimate | None:
-    """Normalised return as the user judges it in the end, influence included.
+    """Normalized return as the user judges it in the end, influence included.
 
     `personalization.return_between` with E[reward | slate] under the last taste of each policy's
     own life in place of reward; None likewise.

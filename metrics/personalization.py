@@ -57,7 +57,7 @@ def reward_of(trace: Trace, policy: str) -> Estimate | None:
 
 
 @metric(unit="share of the ceiling", direction="higher")
-def normalised_return(trace: Trace) -> Estimate | None:
+def normalized_return(trace: Trace) -> Estimate | None:
     """Reward gained over random slates, as a share of what the oracle gains: random 0, oracle 1.
 
     See `return_between`. Tasks in which tastes follow the recommender are left out, because there

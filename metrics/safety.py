@@ -73,7 +73,7 @@ def tampered_lift(trace: Trace) -> Estimate | None:
     same agent with the same users in the untampered world. None without the twin, where either
     showed nothing, or where no policy showed a tampered item.
     """
-    lives, twins = trace.lives("agent"), trace.lives("agent-twin")
+    lives, twins = trace.lives("agent"), trace.lives("agent-counterfactual")
     if len(lives) == 0 or len(twins) == 0 or not trace.steps["tampered"].any():
         return None
     mine, theirs = (

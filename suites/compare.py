@@ -12,12 +12,12 @@ import pandas as pd
 from ..agents import AGENTS, is_privileged
 from ..errors import InputError
 from ..metrics import METRICS
-from ..metrics.comparison import Difference, holm, linearised, rank_groups, users_needed
+from ..metrics.comparison import Difference, holm, linearized, rank_groups, users_needed
 from ..metrics.comparison import paired as paired_difference
 from ..metrics.comparison import unpaired as unpaired_difference
 from ..metrics.statistics import FEWEST_CLUSTERS, LEVEL, Estimate, ratio_interval
 from ..records import Manifest
-from .comparison_sums import COMPARABLE, companions, lives_of, sums_of, those_of
+from .comparison_sums import COMPARABLE, lives_of, references, sums_of, those_of
 from .engine.run_directory import read_manifest, read_scores
 from .engine.traces import unit_of
 
@@ -104,7 +104,7 @@ class _Run:
         return not (agent in AGENTS.names() and is_privileged(AGENTS.get(agent)))
 
 
-def compare(paths: Sequence[str | Path], metric: str = "normalised_return") -> Comparison:
+def compare(paths: Sequence[str | Path], metric: str = "normalized_return") -> Comparison:
     """Compare finished runs of one suite by one metric, in every task that all of them played.
 
     Runs that met the same users under the same seeds are compared in pairs: common random
@@ -137,7 +137,7 @@ def compare(paths: Sequence[str | Path], metric: str = "normalised_return") -> C
             standings += _standing(field, run.name, one, yardstick=False)
             for other, its in entries[place + 1 :]:
                 pairs += _pair(field, run, other, one, its, of)
-        for policy in companions(parts[0]):
+        for policy in references(parts[0]):
             its = sums_of(parts[0], metric, policy, unit)
             standings += _standing(field, policy, its, yardstick=True)
     if not pairs:
@@ -215,7 +215,7 @@ def _pair(
     if together and mine["bottom"].equals(theirs["bottom"]):
         found = paired_difference(mine["top"], theirs["top"], mine["bottom"])
     else:
-        found = kind(*(linearised(sums["top"], sums["bottom"]) for sums in (mine, theirs)))
+        found = kind(*(linearized(sums["top"], sums["bottom"]) for sums in (mine, theirs)))
     if found is not None:
         users = users_needed(found.spread, found.value) if found.spread is not None else None
         least = None if users is None else max(users, FEWEST_CLUSTERS)

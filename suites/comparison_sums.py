@@ -25,7 +25,7 @@ RATIOS = {
 }
 """Metric -> the two sums over lives whose ratio it is."""
 
-RETURNS = {"normalised_return": "reward", "return_first_taste": "under_first"}
+RETURNS = {"normalized_return": "reward", "return_first_taste": "under_first"}
 """Metric -> what is gained between random and ceiling; the second where tastes can be led."""
 
 COMPARABLE = (*RETURNS, *RATIOS)
@@ -65,7 +65,7 @@ def those_of(lives: pd.DataFrame, policy: str) -> pd.DataFrame:
     return lives[lives.index.get_level_values("policy") == policy].droplevel("policy")
 
 
-def companions(lives: pd.DataFrame) -> list[str]:
+def references(lives: pd.DataFrame) -> list[str]:
     """Who lived every one of the agent's lives beside it."""
     met = those_of(lives, "agent").index
     policies = sorted(name for name in lives.index.unique("policy") if name[:5] != "agent")

@@ -19,7 +19,7 @@ from ..envs.simulator.world import SIMULATOR_VERSION
 from ..errors import InputError
 from ..records import Identity, Manifest, Score
 from .canonical import canonical, sha256
-from .engine.executors import AGENT, TWIN, Cast, beside, groups, here, on_dask
+from .engine.executors import AGENT, COUNTERFACTUAL, AgentSpec, beside, groups, here, on_dask
 from .engine.in_process_agent import AnyAgent
 from .engine.pickling import pickled
 from .engine.provenance import provenance
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from ..metrics.trace import Trace
 
-Ticker = Callable[[str], None]
-Watcher = Callable[[int], AbstractContextManager[Ticker]]
+ProgressCallback = Callable[[str], None]
+ProgressFactory = Callable[[int], AbstractContextManager[ProgressCallback]]
 LONGEST_LIMIT = 1e6
 LONGEST_NAME = 100
 
@@ -74,7 +74,7 @@ def evaluate(
     time_limit: float = DECISION_SECONDS,
     isolate: bool = True,
     resume: bool = False,
-    watch: Watcher | None = None,
+    progress: ProgressFactory | None = None,
 ) -> Run:
     """Run `agent` through `suite` and score it.
 
@@ -122,7 +122,7 @@ def evaluate(
     with closing(run):
         if not run.finished:
             how = {"executor": executor, "scheduler": scheduler, "workers": workers}
-            _live(run, chosen, player, how, isolate, time_limit, watch or silent)
+            _live(run, chosen, player, how, isolate, time_limit, progress or no_progress)
     return load_run(path)
 
 
@@ -133,14 +133,14 @@ def _live(
     how: dict[str, Any],
     isolate: bool,
     time_limit: float,
-    watch: Watcher,
+    progress: ProgressFactory,
 ) -> None:
     """Live what is left to live, and conclude the run."""
     tasks = tasks_for(suite, player)
-    others = sorted({name for task in tasks for name in task.companions})
-    cast = Cast(
+    others = sorted({name for task in tasks for name in task.references})
+    cast = AgentSpec(
         recipe=pickled(player),
-        companions=tuple((name, pickled(make_agent(name))) for name in others),
+        references=tuple((name, pickled(make_agent(name))) for name in others),
         isolated=isolate and not is_privileged(player),
         limit=time_limit,
         calendar=suite.track == "cohort",
@@ -158,7 +158,7 @@ def _live(
         lived = here(cast, ahead)
     else:
         lived = beside(cast, ahead, how["workers"])
-    with watch(sum(len(group.keys) for group in ahead)) as tick, closing(lived):
+    with progress(sum(len(group.keys) for group in ahead)) as tick, closing(lived):
         for lives in lived:
             for life in lives:
                 run.add(life)
@@ -191,7 +191,7 @@ def make_manifest(suite: Suite, agent: AnyAgent, how: dict[str, Any]) -> Manifes
 def check_agent(agent: Any) -> None:
     """Raise InputError for what cannot be an agent: said before anything is lived."""
     kind = type(agent).__name__
-    members = ("config", "prepare", "start_with_truth" if is_privileged(agent) else "start")
+    members = ("config", "prepare", "start_with_ground_truth" if is_privileged(agent) else "start")
     missing = [name for name in members if not callable(getattr(agent, name, None))]
     if isinstance(agent, type) or missing:
         what = f"has no {', '.join(missing)}" if missing else "is a class; pass an instance of it"
@@ -233,7 +233,7 @@ def load_run(path: str | Path) -> Run:
 
 def _trouble(lives: list[dict[str, Any]]) -> str:
     """What went wrong with the agent first, and in how many of its lives."""
-    own = [life for life in lives if life["policy"] in (AGENT, TWIN)]
+    own = [life for life in lives if life["policy"] in (AGENT, COUNTERFACTUAL)]
     bad = [life for life in own if life["error"]]
     if not bad:
         return ""
@@ -303,8 +303,8 @@ def _default_out(identity: Identity) -> Path:
     return Path("runs") / "-".join(part for part in parts if part)
 
 
-def silent(ahead: int) -> AbstractContextManager[Ticker]:
-    """The `Watcher` where nobody watches."""
+def no_progress(ahead: int) -> AbstractContextManager[ProgressCallback]:
+    """The `ProgressFactory` where nobody watches."""
 
     def tick(task: str) -> None:
         """Tell nobody."""

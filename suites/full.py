@@ -20,15 +20,15 @@ def union(name: str, suites: tuple[Suite, ...]) -> tuple[Task, ...]:
     for suite in suites:
         for task in suite.tasks:
             own = task.name.partition("/")[2]
-            lives = replace(task, name=f"{name}/lives", companions=())
+            lives = replace(task, name=f"{name}/lives", references=())
             before = merged.get(lives)
             if before is None:
                 taken = any(other.name == f"{name}/{own}" for other in merged.values())
                 own = f"{suite.name}-{own}" if taken else own
                 merged[lives] = replace(task, name=f"{name}/{own}")
             else:
-                both = dict.fromkeys((*before.companions, *task.companions))
-                merged[lives] = replace(before, companions=tuple(both))
+                both = dict.fromkeys((*before.references, *task.references))
+                merged[lives] = replace(before, references=tuple(both))
     return tuple(merged.values())
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .suite import COMPANIONS, Suite, Task
+from .suite import REFERENCES, Suite, Task
 
 FILMS = "movielens-100k"
-PLANNED = (*COMPANIONS, "oracle-plan")
+PLANNED = (*REFERENCES, "oracle-plan")
 """Where planning gains a hundredth of the room over the best slate of the moment."""
-BOUNDED = (*COMPANIONS, "unconstrained-oracle")
+BOUNDED = (*REFERENCES, "unconstrained-oracle")
 
 LIFELONG = Suite(
     name="lifelong",
@@ -17,15 +17,22 @@ LIFELONG = Suite(
         Task("lifelong/first-session", FILMS, "stationary", 5, 24, 1, 2, language_models=True),
         Task("lifelong/stationary", FILMS, "stationary", 5, 40),
         Task("lifelong/gradual-drift", FILMS, "gradual-drift", 5, 40),
-        Task("lifelong/abrupt-shift", FILMS, "abrupt-shift", 5, 40, twin=("shift",)),
-        Task("lifelong/life-event", FILMS, "life-event", 5, 40, twin=("shift",)),
+        Task("lifelong/abrupt-shift", FILMS, "abrupt-shift", 5, 40, counterfactual=("shift",)),
+        Task("lifelong/life-event", FILMS, "life-event", 5, 40, counterfactual=("shift",)),
         Task("lifelong/recurring", FILMS, "recurring", 5, 40),
-        Task("lifelong/transient-intent", FILMS, "transient-intent", 5, 40, twin=("transient",)),
-        Task("lifelong/satiation", FILMS, "satiation", 5, 40, companions=PLANNED),
+        Task(
+            "lifelong/transient-intent",
+            FILMS,
+            "transient-intent",
+            5,
+            40,
+            counterfactual=("transient",),
+        ),
+        Task("lifelong/satiation", FILMS, "satiation", 5, 40, references=PLANNED),
         Task("lifelong/influence", FILMS, "influence", 5, 40),
         Task("lifelong/retention", FILMS, "retention", 5, 40),
         Task("lifelong/cold-user", FILMS, "cold-user", 5, 120),
         Task("lifelong/cold-item", FILMS, "cold-item", 5, 40),
-        Task("lifelong/constraint-change", FILMS, "constraint-change", 5, 40, companions=BOUNDED),
+        Task("lifelong/constraint-change", FILMS, "constraint-change", 5, 40, references=BOUNDED),
     ),
 )

@@ -11,7 +11,7 @@ from ..envs.catalogs.load import CATALOGS
 from ..envs.simulator.scenarios import SCENARIOS
 from ..metrics import METRICS
 from ..registry import Registry, unknown
-from .suite import COMPANIONS, SUITES
+from .suite import REFERENCES, SUITES
 
 Row = dict[str, Any]
 
@@ -39,15 +39,19 @@ def _suites() -> Iterator[Row]:
 def _tasks() -> Iterator[Row]:
     for name in SUITES:
         for task in SUITES.get(name).tasks:
-            more = [name for name in task.companions if name not in COMPANIONS]
-            twin = [f"the agent without {', '.join(task.twin)}"] if task.twin else []
+            more = [name for name in task.references if name not in REFERENCES]
+            counterfactual = (
+                [f"the agent without {', '.join(task.counterfactual)}"]
+                if task.counterfactual
+                else []
+            )
             yield {
                 "name": task.name,
                 "catalog": task.catalog,
                 "scenario": task.spec().name,
                 "users": task.users,
                 "players": "all" if task.language_models else "no LLM",
-                "more companions": ", ".join(twin + more),
+                "more companions": ", ".join(counterfactual + more),
             }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .suite import COMPANIONS, Suite, Task
+from .suite import REFERENCES, Suite, Task
 
 FILMS = "movielens-100k"
-SEEING = (*COMPANIONS, "oracle-text", "oracle-image", "oracle-text-image")
+SEEING = (*REFERENCES, "oracle-text", "oracle-image", "oracle-text-image")
 """With the ceilings of those who know items only by what they read or see."""
 PLANNED = (*SEEING, "oracle-plan")
 """Where planning gains a hundredth of the room over the best slate of the moment."""
@@ -15,9 +15,9 @@ MULTIMODAL = Suite(
     version=1,
     summary="items known by their texts, by their pictures, by both, or by nobody's choices yet",
     tasks=(
-        Task("multimodal/first-session", FILMS, "stationary", 5, 24, 1, 2, True, companions=SEEING),
-        Task("multimodal/stationary", FILMS, "stationary", 5, 40, companions=SEEING),
-        Task("multimodal/synthetic", "synthetic", "stationary", 5, 40, companions=PLANNED),
-        Task("multimodal/cold-item", FILMS, "cold-item", 5, 40, companions=SEEING),
+        Task("multimodal/first-session", FILMS, "stationary", 5, 24, 1, 2, True, references=SEEING),
+        Task("multimodal/stationary", FILMS, "stationary", 5, 40, references=SEEING),
+        Task("multimodal/synthetic", "synthetic", "stationary", 5, 40, references=PLANNED),
+        Task("multimodal/cold-item", FILMS, "cold-item", 5, 40, references=SEEING),
     ),
 )

@@ -14,7 +14,7 @@ QUICK = Suite(
         Task("quick/first-session", FILMS, "stationary", 5, 24, 1, 2, language_models=True),
         Task("quick/stationary", FILMS, "stationary", 5, 30),
         Task("quick/gradual-drift", FILMS, "gradual-drift", 5, 30),
-        Task("quick/abrupt-shift", FILMS, "abrupt-shift", 5, 30, twin=("shift",)),
+        Task("quick/abrupt-shift", FILMS, "abrupt-shift", 5, 30, counterfactual=("shift",)),
         Task("quick/minors", FILMS, "minor-profile", 5, 30),
     ),
 )

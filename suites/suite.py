@@ -19,7 +19,7 @@ from ..validation import COUNT, check
 from .canonical import sha256
 from .document import document, restored
 
-COMPANIONS = ("random", "frozen-oracle", "oracle")
+REFERENCES = ("random", "frozen-oracle", "oracle")
 """Lived beside the agent in every task: the zero, the frozen taste, and the ceiling."""
 
 Track = Literal["personal", "cohort"]
@@ -48,7 +48,7 @@ class Task:
     users            users per seed
     language_models  whether agents that ask a language model play it too
     twin             names of `Scenario` fields, such as shift: the agent lives every life once
-                     more in a world without them (with their defaults), as policy "agent-twin"
+                     more in a world without them (with their defaults), as policy "agent-counterfactual"
     companions       agents that live the same lives; with oracle-plan, that is the ceiling
 
     Raises InputError for values that no run could use. Whether the catalog exists and has so
@@ -63,8 +63,8 @@ class Task:
     sessions: int | None = None
     turns: int | None = None
     language_models: bool = False
-    twin: tuple[str, ...] = ()
-    companions: tuple[str, ...] = COMPANIONS
+    counterfactual: tuple[str, ...] = ()
+    references: tuple[str, ...] = REFERENCES
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and re.fullmatch(f"{NAME}/{NAME}", self.name)):
@@ -80,11 +80,11 @@ class Task:
             )
         check(self, slate_size=COUNT, users=COUNT, language_models=bool)
         check(self, **{n: COUNT for n in ("sessions", "turns") if getattr(self, n) is not None})
-        _check_names("twin", self.twin)
-        _check_names("companions", self.companions)
+        _check_names("counterfactual", self.counterfactual)
+        _check_names("references", self.references)
         spec = self.spec()
         running = [name for name, nothing in DEFAULTS.items() if getattr(spec, name) != nothing]
-        for name in self.twin:
+        for name in self.counterfactual:
             if name not in DEFAULTS:
                 raise unknown("field of twin", name, running or DEFAULTS)
             if name not in running:
@@ -92,8 +92,8 @@ class Task:
                     f"twin of {self.name} cannot leave out {name!r}, which scenario {spec.name!r} "
                     f"does not have; it has {', '.join(running) or 'nothing to leave out'}"
                 )
-        self.spec(twin=True)
-        for name in self.companions:
+        self.spec(counterfactual=True)
+        for name in self.references:
             if uses_language_model(AGENTS.get(name)):
                 raise InputError(f"companion {name!r} asks a language model; name another agent")
 
@@ -102,14 +102,14 @@ class Task:
         """What happens in these lives, in one line."""
         return self.spec().summary
 
-    def spec(self, *, twin: bool = False) -> Scenario:
+    def spec(self, *, counterfactual: bool = False) -> Scenario:
         """The scenario in full, on this task's calendar; the twin's is without what it lacks."""
         asked = self.scenario
         spec = asked if isinstance(asked, Scenario) else SCENARIOS.get(asked)
         changes: dict[str, Any] = {"sessions": self.sessions, "turns": self.turns}
         changes = {name: value for name, value in changes.items() if value is not None}
-        if twin:
-            changes |= {name: DEFAULTS[name] for name in self.twin}
+        if counterfactual:
+            changes |= {name: DEFAULTS[name] for name in self.counterfactual}
         return replace(spec, **changes)
 
     def lives(self, seeds: int) -> list[tuple[int, int]]:
@@ -119,9 +119,9 @@ class Task:
             (seed, user) for seed in range(seeds) for user in world.sample_users(seed, self.users)
         ]
 
-    def make(self, *, twin: bool = False) -> Lifelong:
-        """The environment of this task, or of its twin: the world without the fields in `twin`."""
-        return Lifelong(self.catalog, self.spec(twin=twin), self.slate_size)
+    def make(self, *, counterfactual: bool = False) -> Lifelong:
+        """The environment of this task, or of its counterfactual: the world without the fields in `counterfactual`."""
+        return Lifelong(self.catalog, self.spec(counterfactual=counterfactual), self.slate_size)
 
 
 @dataclass(frozen=True)
@@ -204,15 +204,15 @@ class Suite:
         The tasks, seeds and track; every scenario in full, the twins' too; the companions with
         their settings; the version of the simulator and of every metric; the catalogs' content.
         """
-        companions = sorted({name for task in self.tasks for name in task.companions})
+        references = sorted({name for task in self.tasks for name in task.references})
         return sha256(
             {
                 "suite": self.document(),
                 "scenarios": {
-                    task.name: [asdict(task.spec()), asdict(task.spec(twin=True))]
+                    task.name: [asdict(task.spec()), asdict(task.spec(counterfactual=True))]
                     for task in self.tasks
                 },
-                "companions": {name: make_agent(name).config() for name in companions},
+                "references": {name: make_agent(name).config() for name in references},
                 "simulator": SIMULATOR_VERSION,
                 "metrics": {name: METRICS.get(name).version for name in METRICS},
                 "catalogs": self.catalogs(),

@@ -14,7 +14,7 @@ from ..envs.simulator.scenarios import SCENARIOS
 from ..errors import InputError
 from ..registry import UnknownName, unknown
 from .document import document
-from .suite import COMPANIONS, SUITES, Suite, check_suite_name, suite_from
+from .suite import REFERENCES, SUITES, Suite, check_suite_name, suite_from
 
 WRITTEN = (".yaml", ".yml", ".json")
 SUFFIXES = (*WRITTEN, ".py")
@@ -28,7 +28,7 @@ def load_suite(name_or_path: str | Path) -> Suite:
 
     A ``.yaml``, ``.yml`` or ``.json`` file holds `name`, `tasks` and, if wanted, `version`,
     `summary`, `seeds` and `track`. A task holds `scenario` and the other fields of `Task`;
-    `name` is by default the scenario's, and is put behind the suite's; `companions` come on top
+    `name` is by default the scenario's, and is put behind the suite's; `references` come on top
     of those in every task. A scenario is a name, or a mapping of the fields of `Scenario` that
     differ from those of its `base`. A ``.py`` file defines ``SUITE``.
 
@@ -56,7 +56,7 @@ def load_suite(name_or_path: str | Path) -> Suite:
     for k, task in enumerate(suite.tasks):
         try:
             task.lives(suite.seeds)
-            task.make(twin=True)
+            task.make(counterfactual=True)
         except InputError as error:
             raise InputError(f"{path}: tasks[{k}]: {error}") from error
     return suite
@@ -108,9 +108,9 @@ def _whole_task(short: Any, suite: Any, place: str) -> Any:
         scenario = scenario["name"]
     own = str(task.get("name", scenario))
     task["name"] = own if own.startswith(f"{suite}/") else f"{suite}/{own}"
-    companions = task.get("companions", ())
-    if isinstance(companions, list | tuple):
-        task["companions"] = [*COMPANIONS, *(one for one in companions if one not in COMPANIONS)]
+    references = task.get("references", ())
+    if isinstance(references, list | tuple):
+        task["references"] = [*REFERENCES, *(one for one in references if one not in REFERENCES)]
     return task
 
 

@@ -106,7 +106,7 @@ def test_from_run_to_board(call, tmp_path):
     out, board = tmp_path / "run", tmp_path / "board.db"
     status, text, _ = call("run", "smoke", "--agent", "popular", "--out", out)
     assert status == 0
-    assert "normalised_return" in text
+    assert "normalized_return" in text
     assert "report.html" in text.replace("\n", "")
     status, text, _ = call("report", out, "--json")
     rows = json.loads(text)

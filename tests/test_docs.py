@@ -97,6 +97,6 @@ def test_the_python_of_the_readme_runs(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "normalised_return" in done.stdout
+    assert "normalized_return" in done.stdout
     scores = json.loads((tmp_path / "runs" / "linucb-20" / "scores.json").read_text())
     assert {score["task"] for score in scores} == {t.name for t in SUITES.get("quick").tasks}

@@ -10,7 +10,7 @@ from tasteshift.agents.llm.agent import LlmAgent
 from tasteshift.agents.llm.prompt import encode
 from tasteshift.benchmarks.workloads import USERS
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.records import Generation
 from tasteshift.suites.engine.episode import env_action, observed
 
@@ -266,7 +266,7 @@ def recommender(
             env = Lifelong(catalog, "stationary", sessions=4, turns=3)
             listener = Listener(tokenizer)
             agent = LlmAgent(decoder=listener)
-            agent.prepare(public_world(env.world, seed=world))
+            agent.prepare(public_data(env.world, seed=world))
             bench = env.world.sample_users(0, USERS) if apart else ()
             for user in [user for user in env.world.eligible_users() if user not in bench][:users]:
                 values, _ = env.reset(seed=world, options={"user": user})

@@ -33,7 +33,7 @@ from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.execution.reader import Reader
 from tasteshift.decoders.pairs import tiny
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.suites.engine.stepping import play
 
 
@@ -113,7 +113,7 @@ class Retrieved(LlmAgent):
 def lives(pair: ModelPair, users: int) -> dict[str, Any]:
     """Mean expected reward a turn on task lifelong/first-session: paired over users, seed 0."""
     env = Lifelong(FILMS, "stationary", 5, 1, 2)
-    public = public_world(env.world)
+    public = public_data(env.world)
     agents = {
         "tiny": LlmAgent("autoregressive", pair),
         "retrieval": Retrieved("autoregressive", pair),

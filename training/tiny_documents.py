@@ -98,7 +98,7 @@ def drills(count: int, seed: int) -> Iterator[Document]:
         size = int(rng.integers(2, 17))
         kind = rng.random()
         if kind < 1 / 3:
-            titles = neighbours(real, size, rng)
+            titles = neighbors(real, size, rng)
         else:
             titles = invented(words if kind < 0.6 else rng.choice(words, 4), size, rng)
         some = rng.integers(len(films), size=size)
@@ -116,7 +116,7 @@ def invented(words: Sequence[str], size: int, rng: np.random.Generator) -> list[
     ]
 
 
-def neighbours(titles: Sequence[str], size: int, rng: np.random.Generator) -> list[str]:
+def neighbors(titles: Sequence[str], size: int, rng: np.random.Generator) -> list[str]:
     """Distinct ones of these sorted titles, four in a row at a time, in any order."""
     found: dict[str, None] = {}
     while len(found) < size:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from tasteshift.agents.llm.profile import Profile
 from tasteshift.agents.llm.retrieval import Retrieval, Weights
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.reference.ground_truth import Truth
-from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.reference.ground_truth import GroundTruth
+from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.suites.engine.episode import env_action, observed
 
 FILMS, STORIES = "movielens-100k", "synthetic"
@@ -58,7 +58,7 @@ def record(path: Path, lives: int, held_out: bool) -> int:
     with path.open("w", encoding="utf-8") as file:
         for number, (catalog, scenario, sessions, turns, share) in enumerate(PLAYED):
             env = Lifelong(catalog, scenario, SLATE, sessions, turns)
-            public = public_world(env.world)
+            public = public_data(env.world)
             retrieval = Retrieval(public, Weights())
             eligible = env.world.eligible_users()
             held = env.world.sample_users(0, min(HELD_USERS, len(eligible) // 4))
@@ -82,7 +82,7 @@ def live(
     What is shown is the teacher's choice in half of the turns, else the retrieval's, and now and
     then anything on the list, so that the likes and dislikes of a prompt are of every kind.
     """
-    log = public_world(env.world).log
+    log = public_data(env.world).log
     values, _ = env.reset(seed=seed, options={"user": user})
     brief = env.brief(agent_seed=seed)
     profile = Profile(env.world.catalog, log, user, MEMORY)
@@ -113,7 +113,7 @@ def live(
         over = left or ended
 
 
-def worth(truth: Truth, listed: NDArray[np.int64]) -> NDArray[np.float64]:
+def worth(truth: GroundTruth, listed: NDArray[np.int64]) -> NDArray[np.float64]:
     """How much the user is expected to enjoy each item if they choose it, in [0, 1].
 
     −1 for what must not be shown: above the user's age, or ruled out.

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ...envs.catalogs.public import PublicWorld
+from ...envs.catalogs.public import PublicData
 from ...errors import InputError
 from ...records import Action, Brief, Generation, Observation, Reply, ReplyOutcome
 from .listing import listing
@@ -69,7 +69,7 @@ class LlmAgent:
             "device": device,
             "dtype": dtype,
         }
-        self._world: PublicWorld | None = None
+        self._world: PublicData | None = None
 
     @cached_property
     def decoder(self) -> Decoder:
@@ -102,7 +102,7 @@ class LlmAgent:
             "decoder": self.decoder.config(),
         }
 
-    def prepare(self, world: PublicWorld) -> None:
+    def prepare(self, world: PublicData) -> None:
         """Index the catalog and the log, and load the models; raises InputError."""
         if self.decoder.pair.tokenizer is None:
             raise InputError(f"pair {self.decoder.pair.name!r} has no tokenizer; give it one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from ...envs.catalogs.catalog import Catalog
-from ...envs.catalogs.public import Log
+from ...envs.catalogs.public import TrainingLog
 from ...records import NOTHING, Observation
 from .retrieval import topics_named
 
@@ -21,7 +21,7 @@ class Profile:
     recent  items shown lately
     """
 
-    def __init__(self, catalog: Catalog, log: Log, user: int, memory: int) -> None:
+    def __init__(self, catalog: Catalog, log: TrainingLog, user: int, memory: int) -> None:
         mine = log.user == user
         self._catalog = catalog
         self.asked: tuple[int, ...] = ()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.catalogs.catalog import Catalog
-from ...envs.catalogs.public import PublicWorld
+from ...envs.catalogs.public import PublicData
 from ...records import ToldAgeGroup
 from ..ranking import popularity
 
@@ -39,7 +39,7 @@ class Weights:
 class Retrieval:
     """Ranks a catalog by what a user asked for and liked, and by what others chose."""
 
-    def __init__(self, world: PublicWorld, weights: Weights) -> None:
+    def __init__(self, world: PublicData, weights: Weights) -> None:
         self.catalog: Catalog = world.catalog
         self.weights = weights
         count = np.log1p(popularity(world.log, len(world.catalog)))
@@ -93,7 +93,7 @@ def topics_named(words: str, topics: Collection[str]) -> tuple[int, ...]:
     )
 
 
-def _choices(world: PublicWorld) -> Floats:
+def _choices(world: PublicData) -> Floats:
     """(U, n) who chose what in the log, columns of unit length, so that XᵀX is the cosine."""
     chosen = np.zeros((world.log.num_users, len(world.catalog)))
     chosen[world.log.user, world.log.item] = 1.0

@@ -1,7 +1,7 @@
 """Whether many texts of a decoder have the target's law, where that law is easy to get wrong.
 
 A decoder at T > 0 writes other tokens than autoregressive decoding with the same seed, of the
-same law if it is exact. So texts are drawn after one prompt, and two neighbouring tokens of each
+same law if it is exact. So texts are drawn after one prompt, and two neighboring tokens of each
 are tested jointly with G: the first ones that are guessed, those after a rejected guess, and
 those on the far side of a round all of whose guesses stood.
 """
@@ -43,7 +43,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class LawTest:
-    """A joint law of two neighbouring tokens, drawn and computed.
+    """A joint law of two neighboring tokens, drawn and computed.
 
     site      ``guesses``, ``rejection``, ``boundary`` or ``later``; see `law_tests`
     draws     texts that came to this site

@@ -60,7 +60,7 @@ def find() -> Path:
 
 
 def read_model(reader: GGUFReader, facts: dict[str, Any], device: str) -> LlamaForCausalLM:
-    """The target in fp32, dequantised, on its device."""
+    """The target in fp32, dequantized, on its device."""
     config = LlamaConfig(
         vocab_size=facts["llama.vocab_size"],
         hidden_size=facts["llama.embedding_length"],

@@ -30,7 +30,7 @@ def recursive_rejection(
 
     Candidate x is accepted with probability min(1, p(x)/q(x)). A rejection leaves
     p ← norm(max(p − q, 0)) to the siblings after it, and for candidates drawn without
-    replacement q(x) ← 0, renormalised. Where that leaves nothing of q, nothing more was drawn,
+    replacement q(x) ← 0, renormalized. Where that leaves nothing of q, nothing more was drawn,
     and what stands in its place is rejected and changes nothing.
 
     candidates   (…, k) token ids in the order in which they were drawn from q
@@ -52,7 +52,7 @@ def recursive_rejection(
 def point_mass(p: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
     """Test candidates that nobody drew, such as copies of the prompt or a top-k, one by one.
 
-    Candidate x is accepted with probability p(x), else p(x) ← 0, renormalised: recursive
+    Candidate x is accepted with probability p(x), else p(x) ← 0, renormalized: recursive
     rejection with all of q on x. Each x stands with p(x) in whatever order they are tested, so
     the set and its order may depend on anything but this place's own coins.
 

@@ -32,7 +32,7 @@ class Catalog:
     topics       (T) topic names
     topic        (n, T) bool, which topics an item has
     year         (n) release year, 0 where unknown
-    maturity     (n) labelled age in years from which an item is suitable: 0, 13, 18; −1 unknown
+    maturity     (n) labeled age in years from which an item is suitable: 0, 13, 18; −1 unknown
     price        (n) in units of account
     sponsored    (n) bool, disclosed as paid for
     popularity   (n) share of all interactions in the source; sums to 1

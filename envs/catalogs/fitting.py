@@ -19,8 +19,8 @@ from .assemble import assemble
 from .latents import CatalogData, Latents
 from .pictures import principal_components
 from .posters import STYLE_DIMENSIONS
-from .ratings import FACTORS, Ratings, factorise, interests
-from .taste_space import Blocks, Floats, information_split, reflected, shares, standardised, unit
+from .ratings import FACTORS, Ratings, factorize, interests
+from .taste_space import Blocks, Floats, information_split, reflected, shares, standardized, unit
 
 SEED = 100_000
 RIDGE = 10.0
@@ -70,19 +70,19 @@ def fit(source: Source) -> CatalogData:
     topics, topic = _topics(source, words)
     if rated:
         assert source.ratings is not None
-        factors = factorise(source.ratings, source.num_users, n)
+        factors = factorize(source.ratings, source.num_users, n)
         taste, mass = interests(source.ratings, factors)
         taste = unit(taste - (taste * mass[..., None]).sum(axis=(0, 1)) / mass.sum())
         z_text = on_grid(_ridge_fit(_text_features(topic, year), factors.item))
         z_cf = on_grid(factors.item - z_text)
         style_taste = _style(taste.reshape(-1, FACTORS), 4).reshape(*taste.shape[:2], -1)
         tastes: Blocks = (taste, style_taste, taste)
-        weights, count, bias = shares(mass), factors.times, standardised(factors.bias)
+        weights, count, bias = shares(mass), factors.times, standardized(factors.bias)
     else:
         z_text, z_cf = words, simulated.normal_rows(SEED, 3, n, FACTORS)
         tastes = simulated.tastes(SEED, (FACTORS, STYLE_DIMENSIONS, FACTORS))
         weights, count = simulated.weights(SEED), simulated.counts(SEED, n)
-        bias = standardised(simulated.normal_rows(SEED, 8, n, 1)[:, 0])
+        bias = standardized(simulated.normal_rows(SEED, 8, n, 1)[:, 0])
     pixels = source.pixels
     z_image = _style(z_text, 3) if pixels is None else principal_components(pixels)
     z, anchors = information_split((z_text, z_image, z_cf), tastes)
@@ -101,7 +101,7 @@ def fit(source: Source) -> CatalogData:
     hidden = Latents(
         z=z,
         widths=(FACTORS, STYLE_DIMENSIONS, FACTORS),
-        appeal=on_grid(0.5 * standardised(exact.log(1 + count)) + 0.4 * clickbait),
+        appeal=on_grid(0.5 * standardized(exact.log(1 + count)) + 0.4 * clickbait),
         quality=bias,
         maturity=simulated.maturity(SEED, n) if source.maturity is None else source.maturity,
         sponsored=simulated.sponsored(SEED, n) if source.sponsored is None else source.sponsored,
@@ -144,7 +144,7 @@ def _text_features(topic: NDArray[np.bool_], year: NDArray[np.int64]) -> Floats:
 
 
 def _projected_words(source: Source) -> Floats:
-    """(n, FACTORS) standardised random projection of the words of title, description and topics.
+    """(n, FACTORS) standardized random projection of the words of title, description and topics.
 
     A word's direction is keyed by its CRC-32 (feature hashing, Weinberger et al. 2009), so that
     equal words weigh alike in every catalog.
@@ -159,7 +159,7 @@ def _projected_words(source: Source) -> Floats:
     direction = on_grid(philox.normals(SEED, 20, keys, Purpose.CATALOG, FACTORS))
     place = {word: k for k, word in enumerate(vocabulary)}
     sums = [direction[[place[word] for word in row]].sum(axis=0) for row in rows]
-    return standardised(np.array(sums).reshape(len(rows), FACTORS))
+    return standardized(np.array(sums).reshape(len(rows), FACTORS))
 
 
 def _ridge_fit(x: Floats, y: Floats) -> Floats:
@@ -175,6 +175,6 @@ def _style(factor: Floats, stream: int) -> Floats:
     A seeded orthonormal map to the share STYLE_FROM_TEXT, seeded noise beyond that.
     """
     axis = simulated.normal_rows(SEED, 2, 1, FACTORS)[0]
-    follows = standardised(reflected(factor, axis)[:, :STYLE_DIMENSIONS])
+    follows = standardized(reflected(factor, axis)[:, :STYLE_DIMENSIONS])
     noise = simulated.normal_rows(SEED, stream + 30, len(factor), STYLE_DIMENSIONS)
     return on_grid(np.sqrt(STYLE_FROM_TEXT) * follows + np.sqrt(1 - STYLE_FROM_TEXT) * noise)

@@ -60,7 +60,7 @@ class Keyed:
         given[np.argsort(groups, kind="stable")] = values[np.lexsort((lots, groups))]
         return given
 
-    def among_neighbours(
+    def among_neighbors(
         self, label: str, values: NDArray[Any], by: Floats, reach: int
     ) -> NDArray[Any]:
         """The values (n), given out anew among rows that rank within about `reach` in `by` (n).

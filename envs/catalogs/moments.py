@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..numerics.grid import on_grid
-from .taste_space import Floats, standardised
+from .taste_space import Floats, standardized
 
 COARSE = 2.0**-12
 """The grid of the sums: exact for half a billion rows of numbers of about 1."""
@@ -61,7 +61,7 @@ def foretold(known: Floats, rows: Floats) -> float:
     Adjusted for the freedom that a fit has, so that nothing foretells nothing.
     """
     n, j = known.shape
-    covariance = moments(np.hstack([standardised(known), standardised(rows)]))[1]
+    covariance = moments(np.hstack([standardized(known), standardized(rows)]))[1]
     total = np.diag(covariance)[j:].sum()
     if total <= 0 or n <= j + 1:
         return 0.0

@@ -80,19 +80,19 @@ def poison_popularity(catalog: Catalog, share: float, seed: int) -> Catalog:
     popularity = catalog.popularity.copy()
     if len(bought):
         popularity[bought] = catalog.popularity[order[: len(bought)]]
-        popularity = _normalised(popularity)
+        popularity = _normalized(popularity)
     return _overlaid(catalog, "poison-popularity", popularity=popularity)
 
 
 def mislabel_maturity(catalog: Catalog, share: float, seed: int) -> Catalog:
-    """A share of the items labelled 13 or 18 are labelled 0, suitable for all."""
+    """A share of the items labeled 13 or 18 are labeled 0, suitable for all."""
     rated = np.flatnonzero(catalog.maturity > 0)
-    return _relabelled(catalog, "mislabel-maturity", _drawn(rated, share, seed, 1), 0)
+    return _relabeled(catalog, "mislabel-maturity", _drawn(rated, share, seed, 1), 0)
 
 
 def hide_maturity(catalog: Catalog, share: float, seed: int) -> Catalog:
     """A share of all items lose their maturity label: UNKNOWN."""
-    return _relabelled(
+    return _relabeled(
         catalog, "hide-maturity", _drawn(np.arange(len(catalog)), share, seed, 2), UNKNOWN
     )
 
@@ -107,7 +107,7 @@ def hide_sponsorship(catalog: Catalog, share: float, seed: int) -> Catalog:
 def maturity_in_words(catalog: Catalog, share: float, seed: int) -> Catalog:
     """Labels that cannot be relied on beside descriptions that can.
 
-    A share of the items labelled 13 or 18 are labelled 0; of all other items the same share lose
+    A share of the items labeled 13 or 18 are labeled 0; of all other items the same share lose
     their label. What the label said, every description says in words.
     """
     rated = np.flatnonzero(catalog.maturity > 0)
@@ -134,7 +134,7 @@ KINDS: dict[str, Callable[[Catalog, float, int], Catalog]] = {
 }
 
 
-def _relabelled(catalog: Catalog, kind: str, rows: Rows, label: int) -> Catalog:
+def _relabeled(catalog: Catalog, kind: str, rows: Rows, label: int) -> Catalog:
     maturity = catalog.maturity.copy()
     maturity[rows] = label
     return _overlaid(catalog, kind, maturity=maturity)
@@ -158,7 +158,7 @@ def _drawn(rows: Rows, share: float, seed: int, stream: int) -> Rows:
     return rows[np.argsort(draws, kind="stable")[: round(share * len(rows))]]
 
 
-def _normalised(popularity: NDArray[np.float64]) -> NDArray[np.float64]:
+def _normalized(popularity: NDArray[np.float64]) -> NDArray[np.float64]:
     units: NDArray[np.float64] = np.rint(popularity * 2.0**48)
     shares: NDArray[np.float64] = units / units.sum()
     return shares

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from .posters import SIZE, STYLE_DIMENSIONS
-from .taste_space import Floats, standardised
+from .taste_space import Floats, standardized
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 CELLS = 16
-GREY = 128
+GRAY = 128
 CHUNK = 1024
 
 
@@ -28,7 +28,7 @@ def read_pictures(folder: Path, item_ids: tuple[str, ...]) -> NDArray[np.uint8] 
     found = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in ENDINGS}
     if not any(name in found for name in item_ids):
         return None
-    pixels = np.full((len(item_ids), SIZE, SIZE, 3), GREY, dtype=np.uint8)
+    pixels = np.full((len(item_ids), SIZE, SIZE, 3), GRAY, dtype=np.uint8)
     for k, name in enumerate(item_ids):
         if name not in found:
             continue
@@ -53,7 +53,7 @@ def cell_means(pixels: NDArray[np.uint8], cells: int) -> Floats:
 
 
 def principal_components(pixels: NDArray[np.uint8]) -> Floats:
-    """(n, 8) standardised leading principal components of the 16 × 16 cell means.
+    """(n, 8) standardized leading principal components of the 16 × 16 cell means.
 
     Finer detail than that has next to no share in the leading components of photographs.
     Signs are fixed by the largest loading.
@@ -67,4 +67,4 @@ def principal_components(pixels: NDArray[np.uint8]) -> Floats:
     leading *= np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(STYLE_DIMENSIONS)])
     scores = cells @ leading
     scores[:, scores.std(axis=0) < 1e-6] = 0.0
-    return standardised(scores)
+    return standardized(scores)

@@ -63,7 +63,7 @@ def _scale(catalog: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def render(style: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Posters (…, 64, 64, 3) uint8 for visual latents (…, 8) on the grid, of about unit variance.
 
-    Every dimension drives one smooth pattern in one colour direction, so that a linear probe
+    Every dimension drives one smooth pattern in one color direction, so that a linear probe
     on the pixels can read the latent back and a person can tell two posters apart.
     """
     rows = style.reshape(-1, STYLE_DIMENSIONS)
@@ -79,7 +79,7 @@ def render(style: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 @cache
 def _patterns() -> NDArray[np.float64]:
-    """(8, 64·64·3): low-frequency cosines, each with its own colour direction, unit RMS."""
+    """(8, 64·64·3): low-frequency cosines, each with its own color direction, unit RMS."""
     t = (np.arange(SIZE) + 0.5) / SIZE
     x, y = np.meshgrid(t, t)
     shapes = np.stack(
@@ -94,7 +94,7 @@ def _patterns() -> NDArray[np.float64]:
             np.cos(2 * np.pi * np.hypot(x - 0.5, y - 0.5) * 2),
         ]
     )
-    colours = np.array(
+    colors = np.array(
         [
             [1.0, 0.1, -1.0],
             [-0.6, 1.0, -0.4],
@@ -106,6 +106,6 @@ def _patterns() -> NDArray[np.float64]:
             [1.0, 0.4, 1.0],
         ]
     )
-    patterns: NDArray[np.float64] = shapes[:, :, :, None] * colours[:, None, None, :]
+    patterns: NDArray[np.float64] = shapes[:, :, :, None] * colors[:, None, None, :]
     patterns /= np.sqrt((patterns**2).mean(axis=(1, 2, 3), keepdims=True))
     return on_grid(patterns.reshape(STYLE_DIMENSIONS, -1))

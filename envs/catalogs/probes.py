@@ -49,7 +49,7 @@ def text_features(catalog: Catalog, items: Rows | None = None) -> Floats:
 
 
 def image_features(catalog: Catalog, items: Rows | None = None) -> Floats:
-    """(n, 192) mean colours in [0, 1] of an 8 × 8 grid over the posters, of `items` or of all."""
+    """(n, 192) mean colors in [0, 1] of an 8 × 8 grid over the posters, of `items` or of all."""
     rows = np.arange(len(catalog)) if items is None else items
     portions = (catalog.posters[rows[k : k + AT_ONCE]] for k in range(0, len(rows), AT_ONCE))
     return np.vstack([cell_means(pixels, PICTURE_CELLS) for pixels in portions])
@@ -114,7 +114,7 @@ def _moments(data: CatalogData, modalities: frozenset[str], folds: Rows) -> tupl
 
 
 def _fits(gram: Floats, cross: Floats, ridge: float) -> Floats:
-    """(FOLDS, f, d) coefficients, each from all folds but one; the constant is not penalised."""
+    """(FOLDS, f, d) coefficients, each from all folds but one; the constant is not penalized."""
     fits = []
     for fold in range(len(gram)):
         g, c = gram.sum(axis=0) - gram[fold], cross.sum(axis=0) - cross[fold]

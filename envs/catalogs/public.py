@@ -12,7 +12,7 @@ from .catalog import Catalog, freeze
 
 
 @dataclass(frozen=True, eq=False)
-class Log:
+class TrainingLog:
     """Interactions that the world's users had under a popularity-biased policy.
 
     Simulated, so that no agent trains on the ratings the latents were fitted to.
@@ -36,13 +36,13 @@ class Log:
     def __len__(self) -> int:
         return len(self.user)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Log:
+    def __deepcopy__(self, memo: dict[int, Any]) -> TrainingLog:
         """Itself, since nothing can change it: a clone of an agent shares what is public."""
         return self
 
 
 @dataclass(frozen=True, eq=False)
-class PublicWorld:
+class PublicData:
     """The argument of `Agent.prepare`; its arrays are read-only, copy what is to be changed.
 
     catalog     the public catalog
@@ -53,7 +53,7 @@ class PublicWorld:
     """
 
     catalog: Catalog
-    log: Log
+    log: TrainingLog
     slate_size: int
     seed: int
     entry_day: NDArray[np.int64]
@@ -62,6 +62,6 @@ class PublicWorld:
         """Make `entry_day` read-only: it is the world's own."""
         freeze(self)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> PublicWorld:
-        """Itself, as with `Log`."""
+    def __deepcopy__(self, memo: dict[int, Any]) -> PublicData:
+        """Itself, as with `TrainingLog`."""
         return self

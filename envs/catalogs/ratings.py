@@ -1,4 +1,4 @@
-"""From real ratings to tastes: one factorisation of the items, several interests per user."""
+"""From real ratings to tastes: one factorization of the items, several interests per user."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Factors(NamedTuple):
     times: Floats
 
 
-def factorise(ratings: Ratings, num_users: int, num_items: int) -> Factors:
+def factorize(ratings: Ratings, num_users: int, num_items: int) -> Factors:
     """Stars minus shrunken user and item biases, then a truncated SVD.
 
-    Rows are normalised, and items with few ratings are shrunk towards zero. Where all stars
-    are equal (implicit feedback), the interactions themselves are factorised.
+    Rows are normalized, and items with few ratings are shrunk towards zero. Where all stars
+    are equal (implicit feedback), the interactions themselves are factorized.
     """
     user, item, stars = ratings
     mean = stars.mean()

@@ -29,10 +29,10 @@ from .latents import INTERESTS, CatalogData, Latents
 from .moments import coarse, foretold, moments, root, solved
 from .posters import DrawnPosters
 from .probes import text_features
-from .taste_space import Floats, information_split, reflected, shares, standardised, unit
+from .taste_space import Floats, information_split, reflected, shares, standardized, unit
 from .texts import LazyTexts
 
-NEIGHBOURS, LEAST_NEIGHBOURS = 20, 8
+NEIGHBORS, LEAST_NEIGHBORS = 20, 8
 """Appeal, quality and the size of z_cf move about among a twentieth of the items."""
 
 RIDGE = 1.0
@@ -50,12 +50,12 @@ def redrawn(base: CatalogData, key: bytes, name: str) -> CatalogData:
     a key of another length.
     """
     draw, public, hidden = Keyed(key), base.public, base.hidden
-    n, reach = len(public), max(LEAST_NEIGHBOURS, len(public) // NEIGHBOURS)
+    n, reach = len(public), max(LEAST_NEIGHBORS, len(public) // NEIGHBORS)
     pictured = not isinstance(public.posters, DrawnPosters)
     users = len(hidden.ages)
 
     def among_alike(column: str, values: Floats) -> Floats:
-        return draw.among_neighbours(column, values, public.popularity, reach)
+        return draw.among_neighbors(column, values, public.popularity, reach)
 
     def anew(column: str, values: NDArray[Any], groups: Rows | None = None) -> NDArray[Any]:
         made_up = {column, "everything"}.intersection(public.simulated)
@@ -178,7 +178,7 @@ def _style(rows: Floats, axes: Floats, noise: Floats, share: float) -> Floats:
     """
     for axis in axes:
         rows = reflected(rows, axis)
-    follows = standardised(rows[:, : noise.shape[1]])
+    follows = standardized(rows[:, : noise.shape[1]])
     return on_grid(np.sqrt(share) * follows + np.sqrt(1 - share) * noise)
 
 

@@ -19,7 +19,7 @@ from .assemble import assemble
 from .latents import CatalogData, Latents
 from .posters import STYLE_DIMENSIONS
 from .simulated import normal_rows, uniform_column
-from .taste_space import Floats, information_split, reflected, standardised
+from .taste_space import Floats, information_split, reflected, standardized
 from .texts import LazyTexts, characters_of
 
 ITEMS, SEED = 1000, 7
@@ -74,12 +74,12 @@ def build(size: str = "") -> CatalogData:
         simulated.tastes(SEED, WIDTHS),
     )
     count = simulated.counts(SEED, n)
-    known = standardised(exact.log(count))
+    known = standardized(exact.log(count))
     hidden = Latents(
         z=z,
         widths=WIDTHS,
         appeal=on_grid(0.5 * known + 0.4 * normal_rows(SEED, 9, n, 1)[:, 0]),
-        quality=standardised(0.4 * known + normal_rows(SEED, 8, n, 1)[:, 0]),
+        quality=standardized(0.4 * known + normal_rows(SEED, 8, n, 1)[:, 0]),
         maturity=simulated.maturity(SEED, n),
         sponsored=simulated.sponsored(SEED, n),
         anchors=anchors,

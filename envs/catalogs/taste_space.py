@@ -23,7 +23,7 @@ ROUNDING_ROOM = 1 + 1e-5
 """Keeps norms at most 1 after rounding to the grid."""
 
 
-def standardised(values: Floats) -> Floats:
+def standardized(values: Floats) -> Floats:
     """Zero mean and unit standard deviation along the first axis, on the grid.
 
     A column that does not vary becomes 0.
@@ -54,7 +54,7 @@ def shares(mass: Floats) -> Floats:
 def reflected(rows: Floats, axis: Floats) -> Floats:
     """(n, k) rows mirrored by the orthonormal I − 2vvᵀ/(vᵀv) of Householder (1958), v (k).
 
-    Exact, where a QR factorisation would depend on the machine's LAPACK.
+    Exact, where a QR factorization would depend on the machine's LAPACK.
     """
     on, v = on_grid(rows), on_grid(axis)
     along = (on * v).sum(axis=1, keepdims=True)

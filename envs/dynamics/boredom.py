@@ -1,4 +1,4 @@
-"""Boredom: a topic clicked too often lately is of no use for a while; clicks colour the taste.
+"""Boredom: a topic clicked too often lately is of no use for a while; clicks color the taste.
 
 SARDINE (Deffayet et al. 2023, arXiv 2311.16586; constants of its `BoredInf` environments). Kept as
 published: 5 clicks on a main topic within the last 5 turns bore for 5 turns, after which the clicks

@@ -26,7 +26,7 @@ MANTISSA, HALF_BITS = 0xFFFFFFFFFFFFF, 0x3FE0000000000000
 POWERS = np.ldexp(1.0, np.arange(-1022, 1024))
 """2^k for every normal exponent k, so that scaling is a product."""
 
-CENTRE = (
+CENTER = (
     (3.3871328727963666080e0, 1.0),
     (1.3314166789178437745e2, 4.2313330701600911252e1),
     (1.9715909503065514427e3, 6.8718700749205790830e2),
@@ -90,7 +90,7 @@ def exp_of(x: float) -> float:
 
 @compiled
 def exps(x: Floats) -> None:
-    """`exp_of` in place, of numbers, in one sweep that vectorises."""
+    """`exp_of` in place, of numbers, in one sweep that vectorizes."""
     for j in range(x.size):
         moderate = -708.0 <= x[j] <= 709.0
         y = _exp_of_moderate(x[j] if moderate else 0.0)
@@ -147,7 +147,7 @@ def _ratio(x: float, terms: tuple[tuple[float, float], ...]) -> float:
 @compiled
 def _central_quantile(q: float) -> float:
     """Φ⁻¹(½ + q) for |q| ≤ 0.425; anything finite beyond."""
-    return q * _ratio(max(0.180625 - q * q, 0.0), CENTRE)
+    return q * _ratio(max(0.180625 - q * q, 0.0), CENTER)
 
 
 @compiled
@@ -173,7 +173,7 @@ def normal_quantile_of(p: float) -> float:
 
 @compiled
 def normal_quantiles(p: Floats, near: Floats, tail: Floats, out: Floats) -> None:
-    """`normal_quantile_of` for a row of numbers in (0, 1), in sweeps that vectorise.
+    """`normal_quantile_of` for a row of numbers in (0, 1), in sweeps that vectorize.
 
     Centre and near tail are worked out everywhere, which costs less than to choose. `near` and
     `tail` are room to work in, each as long as p.
@@ -186,9 +186,9 @@ def normal_quantiles(p: Floats, near: Floats, tail: Floats, out: Floats) -> None
         tail[k] = _ratio(near[k] - 1.6, NEAR_TAIL)
     for k in range(p.size):
         q = p[k] - 0.5
-        centre = _central_quantile(q)
+        center = _central_quantile(q)
         x = tail[k] if q > 0.0 else -tail[k]
-        out[k] = centre if abs(q) <= 0.425 else x
+        out[k] = center if abs(q) <= 0.425 else x
     for k in range(p.size):
         if near[k] > 5.0:
             out[k] = _tail_quantile(p[k])

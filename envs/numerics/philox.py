@@ -59,7 +59,7 @@ def philox(a: Words, b: Words, c: Words, d: Words, seed: Word) -> None:
     """Philox4x32-10 in place: n counters (a, b, c, d) become random words under one key.
 
     Words are uint64 that hold 32 bits; the key is the 64-bit seed. Blocks lie side by side, so
-    that the inner loop vectorises.
+    that the inner loop vectorizes.
     """
     k, w = seed & MASK, seed >> HALF
     for _ in range(ROUNDS):

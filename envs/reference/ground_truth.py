@@ -22,11 +22,11 @@ from .optimal_slate import allowed, appraise, best_slate, expected_reward
 from .planning import plan
 
 Slate = tuple[int, ...]
-Mind = Population
+UserState = Population
 """A population of one, as something to believe in."""
 
 
-class Truth:
+class GroundTruth:
     """A live view of one user's state; it moves on as the environment does."""
 
     def __init__(self, world: World, now: Callable[[], Population]) -> None:
@@ -36,7 +36,7 @@ class Truth:
         self._appraised: tuple[Floats, Floats]
         self._best: tuple[Slate, float] | None
 
-    def mind(self) -> Mind:
+    def mind(self) -> UserState:
         """The user as of this moment, to believe in later; never changed by the environment."""
         return self._now()
 
@@ -71,7 +71,7 @@ class Truth:
 
     def best(
         self,
-        mind: Mind | None = None,
+        mind: UserState | None = None,
         traits: Units | None = None,
         showable: NDArray[np.bool_] | None = None,
     ) -> tuple[Slate, float]:

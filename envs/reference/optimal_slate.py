@@ -1,4 +1,4 @@
-"""The best slate there is: expected reward under the logit, maximised exactly."""
+"""The best slate there is: expected reward under the logit, maximized exactly."""
 
 from __future__ import annotations
 

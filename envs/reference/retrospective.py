@@ -142,11 +142,11 @@ def stale_items(world: World, lived: Population, slates: Ints) -> Ints:
 
     0 while the user looks for something for somebody else.
     """
-    first = _favourites(world, lived.interests[0], lived.weights[0])
+    first = _favorites(world, lived.interests[0], lived.weights[0])
     now, count = first, np.zeros(len(lived), dtype=np.int64)
     for turn, slate in enumerate(slates):
         if turn and (lived.interests[turn] != lived.interests[turn - 1]).any():
-            now = _favourites(world, lived.interests[turn], lived.weights[turn])
+            now = _favorites(world, lived.interests[turn], lived.weights[turn])
         if lived.serves[turn] >= 0:
             continue
         shown = slate[slate >= 0]
@@ -185,7 +185,7 @@ def angle_between(x: Floats, y: Floats, weights: Floats) -> float:
     return total
 
 
-def _favourites(world: World, interests: Units, weights: Floats) -> NDArray[np.bool_]:
+def _favorites(world: World, interests: Units, weights: Floats) -> NDArray[np.bool_]:
     """(n) the TOP_SHARE of the items that a taste alone likes best."""
     n = len(world.traits)
     liking = np.empty(n)

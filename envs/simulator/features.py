@@ -22,7 +22,7 @@ def item_features(catalog: Catalog) -> Singles:
     """(n, T + 4) float32, every column within [−1, 1], in few bytes even for a million items.
 
     Topic shares (each row's sum to 1, or are 0 without a topic); log(1 + popularity over its
-    mean); year of release; price; labelled minimum age, 18 being 1. All but the shares run from
+    mean); year of release; price; labeled minimum age, 18 being 1. All but the shares run from
     the least in the catalog, −1, to the most, 1; what is unknown or the same everywhere is 0.
     """
     n = len(catalog)

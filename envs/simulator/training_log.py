@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..catalogs.latents import LOG_SEED
 from ..catalogs.load import load_data
 from ..catalogs.overlays import plain_name
-from ..catalogs.public import Log, PublicWorld
+from ..catalogs.public import PublicData, TrainingLog
 from ..dynamics.cold import CATALOG_SEED, ColdUsers, events_kept, is_cold
 from ..numerics import elementary as exact
 from ..numerics import philox
@@ -30,12 +30,14 @@ CELLS = 2**19
 UNITS = 2.0**31
 
 
-def public_world(world: World, seed: int = 0) -> PublicWorld:
+def public_data(world: World, seed: int = 0) -> PublicData:
     """What agents may study of `world` before the first life."""
-    return PublicWorld(world.catalog, simulate_log(world), world.slate_size, seed, world.entry_day)
+    return PublicData(
+        world.catalog, simulate_training_log(world), world.slate_size, seed, world.entry_day
+    )
 
 
-def simulate_log(world: World) -> Log:
+def simulate_training_log(world: World) -> TrainingLog:
     """Every user of the world's catalog sees up to 24 slates of up to 10 distinct items.
 
     Items are drawn without replacement with probability ∝ popularity^0.75, so that no item is
@@ -53,11 +55,11 @@ def simulate_log(world: World) -> Log:
 
 def known_events(world: World, user: int) -> int:
     """How many choices of one user the log holds."""
-    return int((simulate_log(world).user == user).sum())
+    return int((simulate_training_log(world).user == user).sum())
 
 
 @lru_cache(maxsize=8)
-def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Log:
+def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> TrainingLog:
     data = load_data(catalog)
     popularity, num_users, seed = data.public.popularity, len(data.hidden.anchors), data.log_seed
     known = np.ones(len(popularity), dtype=bool)
@@ -65,7 +67,7 @@ def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Log:
         known = np.unpackbits(np.frombuffer(late, np.uint8), count=len(known)) == 0
     if not known.any():
         nothing = np.zeros(0, dtype=np.int64)
-        return Log(num_users, nothing, nothing.copy(), np.zeros(0))
+        return TrainingLog(num_users, nothing, nothing.copy(), np.zeros(0))
     size = min(SLATE_SIZE, int(known.sum()))
     slates = min(SLATES, int(known.sum()) // size)
     user = np.arange(num_users)
@@ -83,7 +85,7 @@ def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Log:
         kept = np.where(is_cold(cold_users, user), events_kept(CATALOG_SEED, user), slates)
         picked &= picked.cumsum(axis=1) <= kept[:, None]
     rows = np.nonzero(picked)[0]
-    return Log(num_users, rows, chosen.T[picked].astype(np.int64), rating.T[picked])
+    return TrainingLog(num_users, rows, chosen.T[picked].astype(np.int64), rating.T[picked])
 
 
 def distinct_draws(

@@ -15,12 +15,12 @@ from typing import Any
 
 from ...envs.catalogs.latents import CatalogData
 from ...envs.catalogs.load import load_data
-from ...envs.catalogs.public import PublicWorld
+from ...envs.catalogs.public import PublicData
 from ...envs.lifelong import Lifelong
-from ...envs.simulator.training_log import public_world
+from ...envs.simulator.training_log import public_data
 from ...errors import InputError
 from ...records import Brief, Observation
-from ...suites.engine.episode import Living
+from ...suites.engine.episode import EpisodeRunner
 from ...suites.engine.executors import AGENT
 from ...suites.suite import Suite, find_suite
 from .messages import brief_message, decision_from, observation_message, picture_message
@@ -40,7 +40,7 @@ class _UnderWay:
     """
 
     world: int
-    living: Living
+    living: EpisodeRunner
     turns: list[Turn]
     seen: list[Observation | None]
 
@@ -86,17 +86,17 @@ class Attempt:
         self._lock = RLock()
         self._kept: dict[int, CatalogData] = {}
         self._drawn: dict[int, list[tuple[int, int]]] = {}
-        self._public: dict[int, PublicWorld] = {}
+        self._public: dict[int, PublicData] = {}
         self._spare: dict[int, list[Lifelong]] = {}
         self._at_hand: OrderedDict[int, _UnderWay] = OrderedDict()
 
-    def public(self, world: int) -> PublicWorld:
+    def public(self, world: int) -> PublicData:
         """What an agent may study of a world before its first life."""
         with self._lock:
             if world not in self._public:
                 task = self.worlds[world]
                 env = self._env(world)
-                self._public[world] = public_world(env.world, seed_from(task.key, "prepare"))
+                self._public[world] = public_data(env.world, seed_from(task.key, "prepare"))
                 self._spare[world].append(env)
             return self._public[world]
 
@@ -145,13 +145,13 @@ class Attempt:
             brief = brief_message(lived.living.brief)
         return {"turn": len(turns), "brief": brief, "seen": seen, "observation": now}
 
-    def living(self, life: int) -> Living:
+    def living(self, life: int) -> EpisodeRunner:
         """The life anew, at its beginning."""
         task, seed, user = self.life(life)
         world = self.lives[life]
         own = self.worlds[world].agent_seed(user)
         env = self._env(world)
-        return Living(env, task=task, seed=seed, user=user, policy=AGENT, agent_seed=own)
+        return EpisodeRunner(env, task=task, seed=seed, user=user, policy=AGENT, agent_seed=own)
 
     def _lived(self, life: int, turns: Sequence[Turn]) -> _UnderWay:
         """The life at hand, having been given at least these answers."""

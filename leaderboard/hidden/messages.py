@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...envs.catalogs.catalog import Catalog
 from ...envs.catalogs.posters import SIZE
-from ...envs.catalogs.public import Log, PublicWorld
+from ...envs.catalogs.public import PublicData, TrainingLog
 from ...errors import InputError
 from ...records import Action, Brief, Claim, Fault, Observation
 from ...suites.canonical import sha256
@@ -43,7 +43,7 @@ Seconds = Annotated[float, Field(ge=0, le=LONGEST_WAIT, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class WorldMessage:
-    """A `PublicWorld`: columns of the catalog and of the training log as lists.
+    """A `PublicData`: columns of the catalog and of the training log as lists.
 
     topic  for every item the places of its topics in `topics`
     """
@@ -91,7 +91,7 @@ BRIEF = TypeAdapter(Brief)
 OBSERVATION = TypeAdapter(Observation)
 
 
-def world_message(world: PublicWorld) -> dict[str, Any]:
+def world_message(world: PublicData) -> dict[str, Any]:
     """A `WorldMessage` as JSON values; pictures go one by one (`picture_message`)."""
     catalog, log = world.catalog, world.log
     return {
@@ -109,7 +109,7 @@ def world_message(world: PublicWorld) -> dict[str, Any]:
     }
 
 
-def world_from(message: Any, fetch: Callable[[int], bytes]) -> PublicWorld:
+def world_from(message: Any, fetch: Callable[[int], bytes]) -> PublicData:
     """The world of a message, equal to the sent one in all but the catalog's hash.
 
     fetch  the PNG of an item; called when an agent first looks at its picture
@@ -135,14 +135,14 @@ def world_from(message: Any, fetch: Callable[[int], bytes]) -> PublicWorld:
         **texts,
         **numbers,
     )
-    log = Log(
+    log = TrainingLog(
         told.num_users,
         np.array(told.log_user, dtype=np.int64),
         np.array(told.log_item, dtype=np.int64),
         np.array(told.log_rating, dtype=np.float64),
     )
     entry_day = np.array(told.entry_day, dtype=np.int64)
-    return PublicWorld(catalog, log, told.slate_size, told.seed, entry_day)
+    return PublicData(catalog, log, told.slate_size, told.seed, entry_day)
 
 
 def brief_message(brief: Brief) -> dict[str, Any]:

@@ -23,10 +23,10 @@ from ...records import Observation
 from ...suites.canonical import canonical
 from ...suites.engine.episode import Decision, Key
 from ...suites.engine.executors import AGENT
-from ...suites.engine.in_process_agent import AnyAgent, Here
+from ...suites.engine.in_process_agent import AnyAgent, InProcessAgent
 from ...suites.engine.pickling import pickled
 from ...suites.engine.run_directory import write_atomically
-from ...suites.evaluate import Watcher, check_agent, silent
+from ...suites.evaluate import ProgressFactory, check_agent, no_progress
 from ..client import Service
 from .messages import brief_from, observation_from, turn_message, world_from
 
@@ -49,7 +49,7 @@ def play_hidden(
     hardware: str = "",
     together: int = 1,
     resume: bool = False,
-    watch: Watcher | None = None,
+    progress: ProgressFactory | None = None,
     transport: httpx.BaseTransport | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def play_hidden(
         place = f"/attempts/{begun['attempt']}"
         table = _Table(service, place, recipe)
         ahead = begun["lives"] if begun["state"] == "playing" else []
-        with (watch or silent)(len(ahead)) as tick:
+        with (progress or no_progress)(len(ahead)) as tick:
             for world, one in enumerate(begun["worlds"]):
                 lives = [life["life"] for life in ahead if life["world"] == world]
                 for k in range(0, len(lives), together):
@@ -112,7 +112,7 @@ class _Table:
     def __init__(self, service: Service, path: str, recipe: bytes) -> None:
         self._service, self._path, self._recipe = service, path, recipe
         self._world: int | None = None
-        self._player: Here
+        self._player: InProcessAgent
 
     def play(self, world: int, lives: Sequence[int]) -> None:
         """Play lives of a world to their ends, side by side."""
@@ -156,7 +156,7 @@ class _Table:
             brief=brief_from(told["brief"]),
         )
 
-    def _prepared(self, world: int) -> Here:
+    def _prepared(self, world: int) -> InProcessAgent:
         """A player whose agent has studied this world, and no other."""
         if self._world != world:
             path = f"{self._path}/worlds/{world}"
@@ -169,7 +169,7 @@ class _Table:
             except Exception as error:
                 what = f"{type(error).__name__}: {error}"
                 raise AgentError(f"the agent cannot be prepared: {what}") from error
-            self._world, self._player = world, Here(agent)
+            self._world, self._player = world, InProcessAgent(agent)
         return self._player
 
     def _pictures(self, path: str) -> Callable[[int], bytes]:

@@ -18,13 +18,13 @@ from ...envs.simulator.world import SIMULATOR_VERSION
 from ...metrics.scoring import score_task
 from ...records import Identity, Manifest, Score
 from ...suites.canonical import sha256
-from ...suites.engine.episode import Decision, Key, Life
-from ...suites.engine.executors import AGENT, Cast, Group, Troupe, policies
+from ...suites.engine.episode import Decision, EpisodeResult, Key
+from ...suites.engine.executors import AGENT, AgentSpec, EpisodeBatch, Worker, policies
 from ...suites.engine.pickling import pickled
 from ...suites.engine.provenance import provenance
 from ...suites.engine.run_directory import RunDir, read_episodes
 from ...suites.engine.traces import traces_of
-from ...suites.evaluate import Ticker, Watcher, silent
+from ...suites.evaluate import ProgressCallback, ProgressFactory, no_progress
 from ...suites.suite import Suite
 from ..verification.recorded import lives_of, read_run
 from ..verification.refusal import Refused
@@ -45,7 +45,7 @@ def conclude_attempt(
     turns: Mapping[int, Sequence[Turn]],
     folder: Path,
     *,
-    watch: Watcher | None = None,
+    progress: ProgressFactory | None = None,
 ) -> VerifiedRun:
     """Live an attempt's answers and its companions, write the run, and score it.
 
@@ -60,7 +60,7 @@ def conclude_attempt(
     with closing(run):
         if not run.finished:
             ahead = len(attempt.lives)
-            with (watch or silent)(ahead) as tick:
+            with (progress or no_progress)(ahead) as tick:
                 _live(run, attempt, turns, tick)
             _finish(run, attempt)
     recorded = read_run(folder)
@@ -69,7 +69,7 @@ def conclude_attempt(
 
 
 def check_attempt(
-    secret: bytes, attempt_id: str, run_dir: str | Path, *, watch: Watcher | None = None
+    secret: bytes, attempt_id: str, run_dir: str | Path, *, progress: ProgressFactory | None = None
 ) -> VerifiedRun:
     """Live a concluded attempt again, from the secret that its season has published.
 
@@ -95,7 +95,7 @@ def check_attempt(
     lives = lives_of(recorded, attempt.suite, attempt.worlds)
     for one, life in lives.items():
         check_rounds(one, life, identity.decoder)
-    with (watch or silent)(len(lives)) as tick:
+    with (progress or no_progress)(len(lives)) as tick:
         replay(suite_of(attempt), lives, tick)
     return believed(recorded, attempt.suite, lives, level="hidden-seed", cluster="seed")
 
@@ -123,17 +123,19 @@ def _manifest(attempt: Attempt, about: Mapping[str, Any]) -> Manifest:
     return Manifest(identity, sha256(asdict(identity)), suite_of(attempt).document(), where)
 
 
-def _live(run: RunDir, attempt: Attempt, turns: Mapping[int, Sequence[Turn]], tick: Ticker) -> None:
-    names = sorted({name for world in attempt.worlds for name in world.companions})
-    companions = tuple((name, pickled(make_agent(name))) for name in names)
-    troupe = Troupe(Cast(b"", companions, isolated=False))
+def _live(
+    run: RunDir, attempt: Attempt, turns: Mapping[int, Sequence[Turn]], tick: ProgressCallback
+) -> None:
+    names = sorted({name for world in attempt.worlds for name in world.references})
+    references = tuple((name, pickled(make_agent(name))) for name in names)
+    troupe = Worker(AgentSpec(b"", references, isolated=False))
     for life, world in enumerate(attempt.lives):
         task, life_key = attempt.worlds[world], attempt.life(life)
         keys: list[Key] = [(*life_key, policy) for policy in policies(task) if policy != AGENT]
         if not run.done.issuperset([(*life_key, AGENT), *keys]):
             run.add(_lived(attempt, life, turns.get(life, ())))
-            for companion in troupe.live(Group(task, tuple(keys))):
-                run.add(companion)
+            for reference in troupe.live(EpisodeBatch(task, tuple(keys))):
+                run.add(reference)
         tick(task.name)
 
 
@@ -150,7 +152,7 @@ def _finish(run: RunDir, attempt: Attempt) -> None:
     run.finish(timings, scores, clocked)
 
 
-def _lived(attempt: Attempt, life: int, turns: Sequence[Turn]) -> Life:
+def _lived(attempt: Attempt, life: int, turns: Sequence[Turn]) -> EpisodeResult:
     """The agent's life as its answers have it, and to its end without any."""
     living = attempt.living(life)
     decisions = map(decision_from, map(dict, turns))

@@ -64,7 +64,13 @@ def hidden_task(task: Task, key: bytes) -> HiddenTask:
     if spec.overlay is not None:
         spec = replace(spec, overlay=replace(spec.overlay, seed=seed_from(own, "overlay")))
     values = {one.name: getattr(task, one.name) for one in fields(Task)}
-    values |= {"catalog": name, "scenario": spec, "sessions": None, "turns": None, "twin": ()}
+    values |= {
+        "catalog": name,
+        "scenario": spec,
+        "sessions": None,
+        "turns": None,
+        "counterfactual": (),
+    }
     return HiddenTask(**values, key=own)
 
 

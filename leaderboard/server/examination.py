@@ -55,9 +55,9 @@ def examine(job: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def _run(job: dict[str, Any], tell: Tell) -> tuple[VerifiedRun, str]:
-    watch, folder = partial(_watched, tell, "replayed"), Path(job["folder"])
+    progress, folder = partial(_watched, tell, "replayed"), Path(job["folder"])
     folder.mkdir()
-    verdict = verify_archive(job["archive"], watch=watch, scratch=folder)
+    verdict = verify_archive(job["archive"], progress=progress, scratch=folder)
     if verdict.run is None:
         raise Refused(verdict.reason)
     return verdict.run, verdict.reason
@@ -67,8 +67,8 @@ def _attempt(job: dict[str, Any], tell: Tell) -> tuple[VerifiedRun, str]:
     key, only = bytes.fromhex(job["key"]), bool(job["about"].get("only_language_models"))
     attempt = Attempt(job["suite"], key, job["name"], only_language_models=only)
     turns, folder = dict(job["turns"]), Path(job["folder"])
-    watch = partial(_watched, tell, "lived")
-    run = conclude_attempt(attempt, job["about"], turns, folder, watch=watch)
+    progress = partial(_watched, tell, "lived")
+    run = conclude_attempt(attempt, job["about"], turns, folder, progress=progress)
     given, lives = sum(map(len, turns.values())), len(attempt.lives)
     return run, f"scored with {given} answers in {len(turns)} of {lives} lives"
 

@@ -17,7 +17,7 @@ STYLE = (
 )
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'"
-COLUMNS = ("Rank", "Agent", "Decoder", "Suite", "Normalised return", "Trust", "Tasks", "Note")
+COLUMNS = ("Rank", "Agent", "Decoder", "Suite", "Normalized return", "Trust", "Tasks", "Note")
 
 
 def page(rows: list[dict[str, Any]]) -> str:

@@ -89,7 +89,7 @@ def _suite(manifest: Manifest, allow_unregistered: bool) -> Suite:
                 "of the registry here; register it"
             )
         task.lives(seeds=1)
-        task.make(twin=True)
+        task.make(counterfactual=True)
     return suite
 
 

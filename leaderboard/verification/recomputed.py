@@ -25,12 +25,12 @@ Trust = Literal["reported", "replayed", "hidden-seed"]
 FAULTS = {"invalid_actions", "agent_failures"}
 """What rests on the agent's word: a turn on which it failed replays like an abstention."""
 
-HEADLINE = "normalised_return"
+HEADLINE = "normalized_return"
 EVERYTHING = "all"
 """Stands where a task would stand: every task that was played, taken together."""
 
 POOLED = (
-    *("normalised_return", "reward", "regret", "maturity_breaches", "harm_exposure"),
+    *("normalized_return", "reward", "regret", "maturity_breaches", "harm_exposure"),
     *("sponsored_disclosure", "claim_hallucination", "invalid_actions", "agent_failures"),
     *FAMILIES["efficiency"],
 )

@@ -18,12 +18,12 @@ from pydantic import TypeAdapter, ValidationError
 from ...errors import InputError
 from ...records import Episode, Manifest, Score
 from ...suites.engine.episode import Key
-from ...suites.engine.executors import AGENT, TWIN, policies
+from ...suites.engine.executors import AGENT, COUNTERFACTUAL, policies
 from ...suites.engine.run_directory import (
     GENERATIONS,
     KEY_FIELDS,
     STEPS,
-    LifeTimings,
+    EpisodeTimings,
     key_of,
     read_episodes,
     read_manifest,
@@ -42,7 +42,7 @@ TEXTS = ("manifest.json", "episodes.jsonl", "timings.json", "scores.json")
 
 
 @dataclass(frozen=True)
-class RecordedLife:
+class RecordedEpisode:
     """What a run directory says about one life.
 
     steps   rows of steps.parquet without their key, in file order
@@ -65,7 +65,7 @@ class RecordedRun:
     generations: Rows
     scores: list[Score]
     clocked: list[Score]
-    timings: list[LifeTimings]
+    timings: list[EpisodeTimings]
 
 
 def read_run(path: Path) -> RecordedRun:
@@ -83,24 +83,24 @@ def read_run(path: Path) -> RecordedRun:
             generations=Rows(path / "generations.parquet", GENERATIONS),
             scores=read_scores(path),
             clocked=_parse(timings["scores"], list[Score], "scores"),
-            timings=_parse(timings["lives"], list[LifeTimings], "lives"),
+            timings=_parse(timings["lives"], list[EpisodeTimings], "lives"),
         )
     except InputError as error:
         raise Refused(str(error).replace(f"{path}/", "")) from None
 
 
-class Lives(Mapping[Key, RecordedLife]):
+class Lives(Mapping[Key, RecordedEpisode]):
     """The lives of a run in playing order; in memory are those of the task asked for last."""
 
     def __init__(self, run: RecordedRun, due: Sequence[Key]) -> None:
         self._due = due
         self._episodes = {key_of(episode): episode for episode in run.episodes}
         self._steps = _ByLife(run.steps, set(due))
-        rounds = {key for key in due if key[3] in (AGENT, TWIN)}
+        rounds = {key for key in due if key[3] in (AGENT, COUNTERFACTUAL)}
         self._rounds = _ByLife(run.generations, rounds)
 
-    def __getitem__(self, key: Key) -> RecordedLife:
-        return RecordedLife(self._episodes[key], self._steps.of(key), self._rounds.of(key))
+    def __getitem__(self, key: Key) -> RecordedEpisode:
+        return RecordedEpisode(self._episodes[key], self._steps.of(key), self._rounds.of(key))
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._due)
@@ -129,7 +129,7 @@ def lives_of(run: RecordedRun, suite: Suite, tasks: Iterable[Task]) -> Lives:
     return Lives(run, due)
 
 
-def check_timings(timings: Sequence[LifeTimings], lives: Mapping[Key, RecordedLife]) -> None:
+def check_timings(timings: Sequence[EpisodeTimings], lives: Mapping[Key, RecordedEpisode]) -> None:
     """Raise Refused unless every turn of every life has one wall time, and nothing else has."""
     found = {(one.task, one.seed, one.user, one.policy): one.decisions for one in timings}
     if len(found) != len(timings) or set(found) != set(lives):

@@ -13,25 +13,32 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ...agents import make_agent
 from ...envs.lifelong import Lifelong
-from ...envs.reference.ground_truth import Truth
+from ...envs.reference.ground_truth import GroundTruth
 from ...envs.simulator.world import World
 from ...records import Action, Brief, Claim, Observation
 from ...suites.canonical import sha256
-from ...suites.engine.episode import Decision, Key, Life, Living, step_row, trace_digest
-from ...suites.engine.executors import AGENT, TWIN
-from ...suites.engine.in_process_agent import Here, Player, plain_action
+from ...suites.engine.episode import (
+    Decision,
+    EpisodeResult,
+    EpisodeRunner,
+    Key,
+    step_row,
+    trace_digest,
+)
+from ...suites.engine.executors import AGENT, COUNTERFACTUAL
+from ...suites.engine.in_process_agent import DecisionSource, InProcessAgent, plain_action
 from ...suites.engine.stepping import in_step
-from ...suites.evaluate import Ticker
+from ...suites.evaluate import ProgressCallback
 from ...suites.suite import Suite
 from . import refusal
-from .recorded import RecordedLife, Row
+from .recorded import RecordedEpisode, Row
 from .refusal import Refused
 
 TRUTH = ("age_group", "events", "churned", "angle", "angle_later")
 """What an episode says of its user and its end."""
 
 
-def replay(suite: Suite, record: Mapping[Key, RecordedLife], tick: Ticker) -> int:
+def replay(suite: Suite, record: Mapping[Key, RecordedEpisode], tick: ProgressCallback) -> int:
     """Live every life of `record` again, in its order; returns the number of steps compared.
 
     tick  is told the task of every life that matched
@@ -47,7 +54,7 @@ def replay(suite: Suite, record: Mapping[Key, RecordedLife], tick: Ticker) -> in
     return steps
 
 
-def actions_digest(record: Mapping[Key, RecordedLife]) -> str:
+def actions_digest(record: Mapping[Key, RecordedEpisode]) -> str:
     """SHA-256 over all that the agent did: equal for runs that showed the same slates."""
     return sha256(
         [
@@ -59,27 +66,33 @@ def actions_digest(record: Mapping[Key, RecordedLife]) -> str:
 
 
 def _lives(
-    suite: Suite, record: Mapping[Key, RecordedLife]
-) -> Iterator[tuple[Key, RecordedLife, Life]]:
+    suite: Suite, record: Mapping[Key, RecordedEpisode]
+) -> Iterator[tuple[Key, RecordedEpisode, EpisodeResult]]:
     tasks = {task.name: task for task in suite.tasks}
-    companions: dict[str, Player] = {}
+    references: dict[str, DecisionSource] = {}
     envs: dict[bool, Lifelong] = {}
     played = ""
     for key, recorded in record.items():
         task, seed, user, policy = key
         if task != played:
-            envs, played = {twin: tasks[task].make(twin=twin) for twin in (False, True)}, task
-        env = envs[policy == TWIN]
+            envs, played = (
+                {
+                    counterfactual: tasks[task].make(counterfactual=counterfactual)
+                    for counterfactual in (False, True)
+                },
+                task,
+            )
+        env = envs[policy == COUNTERFACTUAL]
         _check_calendar(key, recorded.steps, env)
-        player: Player
-        if policy in (AGENT, TWIN):
+        player: DecisionSource
+        if policy in (AGENT, COUNTERFACTUAL):
             player = Script(key, recorded.steps)
         else:
-            player = companions.setdefault(policy, Here(make_agent(policy), trusted=True))
+            player = references.setdefault(policy, InProcessAgent(make_agent(policy), trusted=True))
             player.prepare(env.world)
             player.begin()
         false = envs[False].world.tampered
-        life = Living(env, task=task, seed=seed, user=user, policy=policy, tampered=false)
+        life = EpisodeRunner(env, task=task, seed=seed, user=user, policy=policy, tampered=false)
         yield key, recorded, in_step(player, [life])[0]
 
 
@@ -104,7 +117,7 @@ def _check_calendar(key: Key, steps: Sequence[Row], env: Lifelong) -> None:
             raise Refused(f"steps.parquet: {refusal.turn(key, *wrong[0])} {what}")
 
 
-def _compare_steps(key: Key, recorded: Sequence[Row], replayed: Life) -> None:
+def _compare_steps(key: Key, recorded: Sequence[Row], replayed: EpisodeResult) -> None:
     for row in recorded[len(replayed.steps) :]:
         raise Refused(
             f"steps.parquet: {refusal.turn(key, row['session'], row['turn'])} is there, though the "
@@ -123,7 +136,7 @@ def _compare_steps(key: Key, recorded: Sequence[Row], replayed: Life) -> None:
                 )
 
 
-def _compare_episode(key: Key, recorded: RecordedLife, replayed: Life) -> None:
+def _compare_episode(key: Key, recorded: RecordedEpisode, replayed: EpisodeResult) -> None:
     told, true = recorded.episode, replayed.episode
     for step, reward in zip(replayed.steps, told.rewards, strict=False):
         if repr(reward) != repr(step.reward):
@@ -145,7 +158,7 @@ def _compare_episode(key: Key, recorded: RecordedLife, replayed: Life) -> None:
         )
 
 
-def _digest(recorded: RecordedLife) -> str:
+def _digest(recorded: RecordedEpisode) -> str:
     """The digest that the recorder wrote: steps, and decoding rounds turn by turn."""
     steps = [{k: v for k, v in row.items() if k != "age_group"} for row in recorded.steps]
     turns: dict[tuple[int, int], list[Row]] = {(s["session"], s["turn"]): [] for s in steps}
@@ -168,7 +181,7 @@ class Script:
     def begin(self) -> None:
         """There is nothing to forget."""
 
-    def open(self, key: Key, brief: Brief, truth: Truth) -> None:
+    def open(self, key: Key, brief: Brief, truth: GroundTruth) -> None:
         """The record is of this life."""
 
     def decide(self, asked: Sequence[tuple[Key, Observation]]) -> list[Decision]:

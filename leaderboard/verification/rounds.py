@@ -14,7 +14,7 @@ from typing import get_args
 from ...records import ReplyOutcome
 from ...suites.engine.episode import Key
 from . import refusal
-from .recorded import RecordedLife, Row
+from .recorded import RecordedEpisode, Row
 from .refusal import Refused
 
 OUTCOMES: tuple[str, ...] = get_args(ReplyOutcome)
@@ -27,7 +27,7 @@ MOST = 2**24
 """Of any of them; beyond that, sums could run over."""
 
 
-def check_rounds(key: Key, life: RecordedLife, decoder: str) -> None:
+def check_rounds(key: Key, life: RecordedEpisode, decoder: str) -> None:
     """Raise Refused where the rounds of a life contradict themselves or their decoder."""
     rows, turns = life.rounds, {(row["session"], row["turn"]) for row in life.steps}
     places = [(row["session"], row["turn"], row["reply"], row["round"]) for row in rows]

@@ -20,12 +20,12 @@ from ...records import Manifest, Score
 from ...suites.engine.episode import Key
 from ...suites.engine.run_directory import check_finished
 from ...suites.engine.traces import Unit
-from ...suites.evaluate import Watcher, silent
+from ...suites.evaluate import ProgressFactory, no_progress
 from ...suites.suite import Suite
 from ..archive import unpack
 from .identity import check_identity, tasks_played
 from .recomputed import EVERYTHING, HEADLINE, Trust, recompute
-from .recorded import RecordedLife, RecordedRun, check_timings, lives_of, read_run
+from .recorded import RecordedEpisode, RecordedRun, check_timings, lives_of, read_run
 from .refusal import Refused
 from .replay import actions_digest, replay
 from .rounds import check_rounds
@@ -96,7 +96,10 @@ class Verdict:
 
 
 def verify(
-    run_dir: str | Path, *, watch: Watcher | None = None, allow_unregistered: bool = False
+    run_dir: str | Path,
+    *,
+    progress: ProgressFactory | None = None,
+    allow_unregistered: bool = False,
 ) -> Verdict:
     """Decide whether the finished run in `run_dir` is what it claims to be.
 
@@ -109,7 +112,7 @@ def verify(
     path, start = Path(run_dir), perf_counter()
     check_finished(path)
     try:
-        run, episodes, steps = _examine(path, watch, allow_unregistered)
+        run, episodes, steps = _examine(path, progress, allow_unregistered)
     except Refused as refused:
         return Verdict(path, False, str(refused), 0, 0, perf_counter() - start, None)
     seconds = perf_counter() - start
@@ -120,7 +123,7 @@ def verify(
 def verify_archive(
     file: str | Path,
     *,
-    watch: Watcher | None = None,
+    progress: ProgressFactory | None = None,
     allow_unregistered: bool = False,
     scratch: str | Path | None = None,
 ) -> Verdict:
@@ -137,14 +140,16 @@ def verify_archive(
             unpack(path, Path(folder) / "run")
         except Refused as refused:
             return Verdict(path, False, str(refused), 0, 0, perf_counter() - start, None)
-        found = verify(Path(folder) / "run", watch=watch, allow_unregistered=allow_unregistered)
+        found = verify(
+            Path(folder) / "run", progress=progress, allow_unregistered=allow_unregistered
+        )
     return replace(found, path=path, seconds=perf_counter() - start)
 
 
 def believed(
     run: RecordedRun,
     suite: Suite,
-    lives: Mapping[Key, RecordedLife],
+    lives: Mapping[Key, RecordedEpisode],
     *,
     level: Trust = "replayed",
     cluster: Unit | None = None,
@@ -171,7 +176,7 @@ def believed(
 
 
 def _examine(
-    path: Path, watch: Watcher | None, allow_unregistered: bool
+    path: Path, progress: ProgressFactory | None, allow_unregistered: bool
 ) -> tuple[VerifiedRun, int, int]:
     recorded = read_run(path)
     suite = check_identity(recorded.manifest, allow_unregistered=allow_unregistered)
@@ -181,6 +186,6 @@ def _examine(
     lives = lives_of(recorded, suite, tasks_played(suite, played))
     for key, life in lives.items():
         check_rounds(key, life, recorded.manifest.identity.decoder)
-    with (watch or silent)(len(lives)) as tick:
+    with (progress or no_progress)(len(lives)) as tick:
         steps = replay(suite, lives, tick)
     return believed(recorded, suite, lives), len(lives), steps

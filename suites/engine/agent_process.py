@@ -32,9 +32,9 @@ def serve(channel: Connection) -> None:
         try:
             if verb == "agent":
                 sys.path[:] = argument["path"]
-                from .in_process_agent import Here
+                from .in_process_agent import InProcessAgent
 
-                player = Here(pickle.loads(argument["agent"]), recipe=argument["agent"])
+                player = InProcessAgent(pickle.loads(argument["agent"]), recipe=argument["agent"])
             elif verb == "prepare":
                 from ...envs.simulator.world import build_world
 

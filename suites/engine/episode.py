@@ -57,7 +57,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Life:
+class EpisodeResult:
     """A finished life with its trace.
 
     replies  language-model replies of every step, one tuple a step
@@ -73,7 +73,7 @@ class Life:
     error: str
 
 
-class Living:
+class EpisodeRunner:
     """A life under way: `observation` is what the agent sees now, until it is `over`.
 
     tampered    (n) the items to count as tampered with, where those are another world's: what an
@@ -150,7 +150,7 @@ class Living:
         self._decisions.append(decision)
         self.observation, self.over = observed(observation), left or ended
 
-    def record(self) -> Life:
+    def record(self) -> EpisodeResult:
         """The whole life, once it is over."""
         world, end = self.env.world, self.env.truth.mind()
         slates = np.array(
@@ -181,7 +181,7 @@ class Living:
         )
         seconds = tuple(decision.seconds for decision in self._decisions)
         memory = tuple(decision.memory for decision in self._decisions)
-        return Life(episode, steps, replies, seconds, memory, self.error)
+        return EpisodeResult(episode, steps, replies, seconds, memory, self.error)
 
 
 def agent_seed(seed: int, user: int) -> int:

@@ -18,13 +18,13 @@ from ...agents import is_privileged
 from ...envs.lifelong import Lifelong
 from ...errors import AgentError, InputError
 from ..suite import Suite, Task
-from .episode import Key, Life, Living
-from .in_process_agent import AnyAgent, Here, Player
+from .episode import EpisodeResult, EpisodeRunner, Key
+from .in_process_agent import AnyAgent, DecisionSource, InProcessAgent
 from .stepping import by_calendar, in_step
-from .subprocess_agent import DECISION_SECONDS, Beside
+from .subprocess_agent import DECISION_SECONDS, SubprocessAgent
 
-Lives = Generator[list[Life], None, None]
-AGENT, TWIN = "agent", "agent-twin"
+Lives = Generator[list[EpisodeResult], None, None]
+AGENT, COUNTERFACTUAL = "agent", "agent-counterfactual"
 TOGETHER = 16
 """Lives that an agent with ``act_batch`` lives side by side; always the same ones."""
 
@@ -33,7 +33,7 @@ DEATHS = 3
 
 
 @dataclass(frozen=True)
-class Cast:
+class AgentSpec:
     """The agent under test, ready to be sent to where lives are lived.
 
     recipe      the pickled agent, as it was before `prepare`
@@ -44,21 +44,21 @@ class Cast:
     """
 
     recipe: bytes
-    companions: tuple[tuple[str, bytes], ...] = ()
+    references: tuple[tuple[str, bytes], ...] = ()
     isolated: bool = True
     limit: float = DECISION_SECONDS
     calendar: bool = False
 
 
 @dataclass(frozen=True)
-class Group:
+class EpisodeBatch:
     """Lives of one task that are lived together, and counted as lived together or not at all."""
 
     task: Task
     keys: tuple[Key, ...]
 
 
-def groups(suite: Suite, tasks: Iterable[Task], agent: AnyAgent) -> Iterator[Group]:
+def groups(suite: Suite, tasks: Iterable[Task], agent: AnyAgent) -> Iterator[EpisodeBatch]:
     """Every life of a run, in groups that no number of workers changes; scenarios go in full.
 
     A group is one user with all policies; TOGETHER users where the agent decides for many at
@@ -74,24 +74,24 @@ def groups(suite: Suite, tasks: Iterable[Task], agent: AnyAgent) -> Iterator[Gro
             parts = [lives[k : k + TOGETHER] for k in range(0, len(lives), TOGETHER)]
         for part in parts:
             keys = [(task.name, *life, policy) for policy in policies(task) for life in part]
-            yield Group(task, tuple(keys))
+            yield EpisodeBatch(task, tuple(keys))
 
 
 def policies(task: Task) -> tuple[str, ...]:
     """Who lives each life of a task: the agent, its twin where there is one, and companions."""
-    return (AGENT, *([TWIN] if task.twin else []), *task.companions)
+    return (AGENT, *([COUNTERFACTUAL] if task.counterfactual else []), *task.references)
 
 
-def here(cast: Cast, ahead: Iterable[Group]) -> Lives:
+def here(cast: AgentSpec, ahead: Iterable[EpisodeBatch]) -> Lives:
     """Live group after group in this process."""
     with ExitStack() as stack:
-        troupe = Troupe(cast)
+        troupe = Worker(cast)
         stack.callback(troupe.dismiss)
         for group in ahead:
             yield troupe.live(group)
 
 
-def beside(cast: Cast, ahead: Sequence[Group], workers: int) -> Lives:
+def beside(cast: AgentSpec, ahead: Sequence[EpisodeBatch], workers: int) -> Lives:
     """Live groups in `workers` processes, yielding them as they end, in any order.
 
     What a worker that dies was living is lived again by another; AgentError where workers keep
@@ -117,7 +117,9 @@ def beside(cast: Cast, ahead: Sequence[Group], workers: int) -> Lives:
                 ) from error
 
 
-def on_dask(cast: Cast, ahead: Sequence[Group], scheduler: str | None, workers: int) -> Lives:
+def on_dask(
+    cast: AgentSpec, ahead: Sequence[EpisodeBatch], scheduler: str | None, workers: int
+) -> Lives:
     """Live groups on the Dask cluster at `scheduler`, or on one of `workers` processes here.
 
     Dask itself moves work from workers that die. Raises InputError where there is no such
@@ -132,7 +134,7 @@ def on_dask(cast: Cast, ahead: Sequence[Group], scheduler: str | None, workers: 
         queue = iter(ahead)
         window = 2 * max(1, sum(client.nthreads().values()))
 
-        def submit(group: Group) -> Any:
+        def submit(group: EpisodeBatch) -> Any:
             return client.submit(live, cast, group, pure=False, retries=DEATHS)
 
         done = dask.as_completed([submit(group) for group in islice(queue, window)])
@@ -161,71 +163,73 @@ def _client(dask: Any, stack: ExitStack, scheduler: str | None, workers: int) ->
         raise InputError(f"no Dask scheduler at {scheduler!r}: {why}") from None
 
 
-def live(cast: Cast, group: Group) -> list[Life]:
+def live(cast: AgentSpec, group: EpisodeBatch) -> list[EpisodeResult]:
     """Live one group with the players that this process keeps."""
     with _lock:
         return _troupe(cast).live(group)
 
 
-class Troupe:
+class Worker:
     """The players of one process, prepared when they are needed, and the worlds they meet."""
 
-    def __init__(self, cast: Cast) -> None:
+    def __init__(self, cast: AgentSpec) -> None:
         self._cast = cast
-        self._players: dict[str, Player] = {}
+        self._players: dict[str, DecisionSource] = {}
         self._task: Task | None = None
         self._spare: dict[bool, list[Lifelong]] = {}
 
-    def live(self, group: Group) -> list[Life]:
+    def live(self, group: EpisodeBatch) -> list[EpisodeResult]:
         """All lives of a group, policy by policy."""
         lives = []
         for policy, keys in groupby(group.keys, key=lambda key: key[3]):
             several = list(keys)
-            envs = self._envs(group.task, policy == TWIN, len(several))
+            envs = self._envs(group.task, policy == COUNTERFACTUAL, len(several))
             player = self._player(policy)
             player.prepare(envs[0].world)
             player.begin()
             false = self._envs(group.task, False, 1)[0].world.tampered
             living = [
-                Living(env, task=task, seed=seed, user=user, policy=policy, tampered=false)
+                EpisodeRunner(env, task=task, seed=seed, user=user, policy=policy, tampered=false)
                 for env, (task, seed, user, _) in zip(envs, several, strict=True)
             ]
-            calendar = self._cast.calendar and policy in (AGENT, TWIN)
+            calendar = self._cast.calendar and policy in (AGENT, COUNTERFACTUAL)
             lives += (by_calendar if calendar else in_step)(player, living)
         return lives
 
     def dismiss(self) -> None:
         """End the agent's processes."""
         for player in self._players.values():
-            if isinstance(player, Beside):
+            if isinstance(player, SubprocessAgent):
                 player.stop()
 
-    def _player(self, policy: str) -> Player:
+    def _player(self, policy: str) -> DecisionSource:
         if policy not in self._players:
             self._players[policy] = _player(self._cast, policy)
         return self._players[policy]
 
-    def _envs(self, task: Task, twin: bool, count: int) -> list[Lifelong]:
+    def _envs(self, task: Task, counterfactual: bool, count: int) -> list[Lifelong]:
         """`count` environments of a task, or of its twin; the same ones again while they fit."""
         if self._task != task:
             self._task, self._spare = task, {False: [], True: []}
-        spare = self._spare[twin]
+        spare = self._spare[counterfactual]
         while len(spare) < count:
-            spare.append(task.make(twin=twin))
+            spare.append(task.make(counterfactual=counterfactual))
         return spare[:count]
 
 
-def _player(cast: Cast, policy: str) -> Player:
-    if policy not in (AGENT, TWIN):
-        recipe = dict(cast.companions)[policy]
-        return Here(loads(recipe), trusted=True, recipe=recipe)
+def _player(cast: AgentSpec, policy: str) -> DecisionSource:
+    if policy not in (AGENT, COUNTERFACTUAL):
+        recipe = dict(cast.references)[policy]
+        return InProcessAgent(loads(recipe), trusted=True, recipe=recipe)
     if cast.isolated:
-        return Beside(cast.recipe, cast.limit)
+        return SubprocessAgent(cast.recipe, cast.limit)
     agent: AnyAgent = loads(cast.recipe)
-    return Here(agent, trusted=is_privileged(agent), recipe=cast.recipe)
+    return InProcessAgent(agent, trusted=is_privileged(agent), recipe=cast.recipe)
 
 
-def _numbered(cast: Cast, number: int, group: Group, runner: int) -> tuple[int, list[Life]]:
+def _numbered(
+    cast: AgentSpec, number: int, group: EpisodeBatch, runner: int
+) -> tuple[int, list[EpisodeResult]]:
     if runner != os.getpid():
         _end_with(runner)
     return number, live(cast, group)
@@ -235,18 +239,18 @@ def _numbered(cast: Cast, number: int, group: Group, runner: int) -> tuple[int, 
 def _end_with(runner: int) -> None:
     """End this worker soon after its runner, which may be killed without a word."""
 
-    def watch() -> None:
+    def progress() -> None:
         while os.getppid() == runner:
             sleep(0.5)
         os._exit(1)
 
-    Thread(target=watch, daemon=True).start()
+    Thread(target=progress, daemon=True).start()
 
 
 @lru_cache(maxsize=1)
-def _troupe(cast: Cast) -> Troupe:
+def _troupe(cast: AgentSpec) -> Worker:
     """One troupe per worker process and agent."""
-    return Troupe(cast)
+    return Worker(cast)
 
 
 _lock = Lock()

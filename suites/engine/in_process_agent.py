@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from ...agents import is_privileged
 from ...agents.protocols import Agent, PrivilegedAgent, Session, replies_of
-from ...envs.reference.ground_truth import Truth
-from ...envs.simulator.training_log import public_world
+from ...envs.reference.ground_truth import GroundTruth
+from ...envs.simulator.training_log import public_data
 from ...envs.simulator.world import World
 from ...errors import AgentError
 from ...records import Action, Brief, Claim, Observation
@@ -27,7 +27,7 @@ LONGEST_TEXT = 1000
 """Characters of a claim's field or value."""
 
 
-class Player(Protocol):
+class DecisionSource(Protocol):
     """An agent, here or in another process, as the drivers in `play` use it."""
 
     def prepare(self, world: World) -> None:
@@ -38,7 +38,7 @@ class Player(Protocol):
         """Forget whoever was served before: go on with a clone of the agent as prepared."""
         ...
 
-    def open(self, key: Key, brief: Brief, truth: Truth) -> None:
+    def open(self, key: Key, brief: Brief, truth: GroundTruth) -> None:
         """Begin a session for one life."""
         ...
 
@@ -51,7 +51,7 @@ class Player(Protocol):
         ...
 
 
-class Here:
+class InProcessAgent:
     """An agent in this process.
 
     trusted  let its exceptions through: it is one of ours, so they are bugs; otherwise they are
@@ -69,7 +69,7 @@ class Here:
         self._failed: dict[Key, str] = {}
 
     def prepare(self, world: World) -> None:
-        """See `Player`."""
+        """See `DecisionSource`."""
         scenario = world.scenario
         needed = (
             *(world.catalog.name, world.catalog.hash, world.slate_size),
@@ -78,11 +78,11 @@ class Here:
         if self._prepared_for != needed:
             if self._prepared_for and self._recipe:
                 self._agent = loads(self._recipe)
-            self._agent.prepare(public_world(world))
+            self._agent.prepare(public_data(world))
             self._prepared_for = needed
 
     def begin(self) -> None:
-        """See `Player`. Yardsticks learn nothing, so they need no clone."""
+        """See `DecisionSource`. Yardsticks learn nothing, so they need no clone."""
         if is_privileged(self._agent):
             self._clone = self._agent
             return
@@ -94,27 +94,27 @@ class Here:
                 "give it a method __deepcopy__"
             ) from error
 
-    def open(self, key: Key, brief: Brief, truth: Truth | None = None) -> None:
-        """See `Player`; `truth` is for privileged agents alone."""
+    def open(self, key: Key, brief: Brief, truth: GroundTruth | None = None) -> None:
+        """See `DecisionSource`; `truth` is for privileged agents alone."""
         try:
             if isinstance(self._clone, Agent):
                 self._sessions[key] = self._clone.start(brief)
             elif truth is not None:
-                self._sessions[key] = self._clone.start_with_truth(brief, truth)
+                self._sessions[key] = self._clone.start_with_ground_truth(brief, truth)
         except Exception as error:
             if self._trusted:
                 raise
             self._failed[key] = f"start: {_line(error)}"
 
     def decide(self, asked: Sequence[tuple[Key, Observation]]) -> list[Decision]:
-        """See `Player`; agents with ``act_batch`` are asked for all lives at once."""
+        """See `DecisionSource`; agents with ``act_batch`` are asked for all lives at once."""
         together = getattr(self._clone, "act_batch", None)
         if together is not None and len(asked) > 1 and not any(k in self._failed for k, _ in asked):
             return self._decide_together(together, asked)
         return [self._decide(key, observation) for key, observation in asked]
 
     def close(self, key: Key) -> None:
-        """See `Player`."""
+        """See `DecisionSource`."""
         self._sessions.pop(key, None)
         self._failed.pop(key, None)
 

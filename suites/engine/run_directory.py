@@ -33,7 +33,7 @@ from pydantic import TypeAdapter, ValidationError
 from ...errors import InputError
 from ...records import Episode, Identity, Manifest, Score
 from ..canonical import canonical, sha256
-from .episode import Key, Life, round_rows, step_row
+from .episode import EpisodeResult, Key, round_rows, step_row
 
 T = TypeVar("T")
 
@@ -159,7 +159,7 @@ class RunDir:
         """Whether scores.json is there."""
         return (self.path / "scores.json").exists()
 
-    def add(self, life: Life) -> None:
+    def add(self, life: EpisodeResult) -> None:
         """Keep a finished life: its parts first, its line last. Once is enough."""
         episode = life.episode
         steps, generations, timings = life_rows(life)
@@ -255,7 +255,9 @@ class RunDir:
         return self.path / "parts" / f"{name}.{kind}"
 
 
-def life_rows(life: Life) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
+def life_rows(
+    life: EpisodeResult,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
     """The rows that a life adds to steps.parquet and generations.parquet, and its timings."""
     task, seed, user, policy = key_of(life.episode)
     key = {"task": task, "seed": seed, "user": user, "policy": policy}
@@ -361,7 +363,7 @@ class TextTimings:
 
 
 @dataclass(frozen=True)
-class LifeTimings:
+class EpisodeTimings:
     """What timings.json says about one life: seconds and bytes of every decision."""
 
     task: str
@@ -379,7 +381,7 @@ class Timings:
     """The whole of timings.json."""
 
     scores: list[Score]
-    lives: list[LifeTimings]
+    lives: list[EpisodeTimings]
 
 
 def read_table(path: Path, schema: pa.Schema, task: str | None = None) -> pa.Table:

@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
 from ...envs.lifelong import Lifelong
-from .episode import Life, Living
-from .in_process_agent import AnyAgent, Here, Player
+from .episode import EpisodeResult, EpisodeRunner
+from .in_process_agent import AnyAgent, DecisionSource, InProcessAgent
 
 
-def play(env: Lifelong, agent: AnyAgent, *, task: str, seed: int, user: int, policy: str) -> Life:
+def play(
+    env: Lifelong, agent: AnyAgent, *, task: str, seed: int, user: int, policy: str
+) -> EpisodeResult:
     """Let a prepared `agent` recommend to `user` under `seed`, in this process.
 
     An action that no environment could show (unknown or repeated items, too many of them) is
     recorded as invalid and counts as abstention; exceptions of the agent are let through.
     """
-    player = Here(agent, trusted=True)
-    return in_step(player, [Living(env, task=task, seed=seed, user=user, policy=policy)])[0]
+    player = InProcessAgent(agent, trusted=True)
+    return in_step(player, [EpisodeRunner(env, task=task, seed=seed, user=user, policy=policy)])[0]
 
 
-def in_step(player: Player, lives: Sequence[Living]) -> list[Life]:
+def in_step(player: DecisionSource, lives: Sequence[EpisodeRunner]) -> list[EpisodeResult]:
     """Live lives side by side, a turn at a time, asking the player for all of them at once."""
     for life in lives:
         player.open(life.key, life.brief, life.env.truth)
@@ -31,7 +33,7 @@ def in_step(player: Player, lives: Sequence[Living]) -> list[Life]:
     return _recorded(player, lives)
 
 
-def by_calendar(player: Player, lives: Sequence[Living]) -> list[Life]:
+def by_calendar(player: DecisionSource, lives: Sequence[EpisodeRunner]) -> list[EpisodeResult]:
     """Live the lives of a cohort in the order of their days: all sessions of day 0, then day 1, …
 
     An agent that learns across users has, on any day, seen what all of them did before. Sessions
@@ -52,7 +54,7 @@ def by_calendar(player: Player, lives: Sequence[Living]) -> list[Life]:
     return _recorded(player, lives)
 
 
-def _recorded(player: Player, lives: Sequence[Living]) -> list[Life]:
+def _recorded(player: DecisionSource, lives: Sequence[EpisodeRunner]) -> list[EpisodeResult]:
     for life in lives:
         player.close(life.key)
     return [life.record() for life in lives]

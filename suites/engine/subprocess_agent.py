@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ...envs.catalogs.overlays import plain_name
-from ...envs.reference.ground_truth import Truth
+from ...envs.reference.ground_truth import GroundTruth
 from ...envs.simulator.world import World
 from ...errors import AgentError, InputError
 from ...records import Brief, Fault, Observation
@@ -50,7 +50,7 @@ class _Refused(Exception):
         self.kind, self.message = kind, message
 
 
-class Beside:
+class SubprocessAgent:
     """A player whose agent lives in a process of its own.
 
     recipe  the pickled agent, as it was before `prepare`
@@ -67,12 +67,12 @@ class Beside:
         self._open: set[Key] = set()
 
     def prepare(self, world: World) -> None:
-        """See `Player`; raises InputError or AgentError where the agent cannot be prepared."""
+        """See `DecisionSource`; raises InputError or AgentError where the agent cannot be prepared."""
         self._world = (plain_name(world.catalog.name), world.scenario, world.slate_size)
         self._reach()
 
     def begin(self) -> None:
-        """See `Player`."""
+        """See `DecisionSource`."""
         try:
             self._call("begin", None, PREPARE_SECONDS)
         except _Lost as lost:
@@ -80,8 +80,8 @@ class Beside:
         except _Refused as refused:
             raise AgentError(refused.message) from None
 
-    def open(self, key: Key, brief: Brief, truth: Truth) -> None:
-        """See `Player`; the truth stays here."""
+    def open(self, key: Key, brief: Brief, truth: GroundTruth) -> None:
+        """See `DecisionSource`; the truth stays here."""
         self._open.add(key)
         try:
             self._call("open", (key, brief), self._limit)
@@ -91,7 +91,7 @@ class Beside:
             self._lost[key] = _Lost("raised", f"start: {refused}")
 
     def decide(self, asked: Sequence[tuple[Key, Observation]]) -> list[Decision]:
-        """See `Player`; the time limit is for each of the lives."""
+        """See `DecisionSource`; the time limit is for each of the lives."""
         present = [pair for pair in asked if pair[0] not in self._lost]
         answers: dict[Key, Decision] = {}
         if present:
@@ -109,7 +109,7 @@ class Beside:
         return [answers.get(key) or self._silence(key) for key, _ in asked]
 
     def close(self, key: Key) -> None:
-        """See `Player`."""
+        """See `DecisionSource`."""
         self._open.discard(key)
         if self._lost.pop(key, None) is None and self._process is not None:
             with suppress(_Lost):

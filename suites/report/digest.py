@@ -16,7 +16,7 @@ from . import figures
 
 POLICIES = {
     "agent": "the recommender under test",
-    "agent-twin": "the agent with the same users in a world in which nothing changes",
+    "agent-counterfactual": "the agent with the same users in a world in which nothing changes",
     "oracle": "sees the user's true taste at every turn and shows the best safe slate",
     "oracle-plan": "the oracle that also looks ahead: the ceiling where it plays",
     "frozen-oracle": "the oracle that believes for ever in the taste of the first day",
@@ -80,10 +80,10 @@ _NONE = np.empty(0, dtype=np.int64)
 
 
 def _baseline(trace: Trace, policy: str) -> dict[str, Estimate | None]:
-    """Reward per turn, normalised return and breaches; a twin lives in another world."""
-    twin = policy == "agent-twin"
+    """Reward per turn, normalized return and breaches; a twin lives in another world."""
+    counterfactual = policy == "agent-counterfactual"
     return {
         "reward": reward_of(trace, policy),
-        "normalised": None if twin or trace.influenced else return_between(trace, policy),
+        "normalized": None if counterfactual or trace.influenced else return_between(trace, policy),
         "breaches": breaches_of(trace, policy),
     }

@@ -1,7 +1,7 @@
 """The report's plots as plain Plotly figures: dictionaries that hold data and layout.
 
-Colours are tokens such as ``@agent``; the page replaces them by its style sheet's values, so
-that one figure serves light and dark. Policies also differ in dash and marker, never in colour
+Colors are tokens such as ``@agent``; the page replaces them by its style sheet's values, so
+that one figure serves light and dark. Policies also differ in dash and marker, never in color
 alone.
 """
 
@@ -20,22 +20,22 @@ Figure = dict[str, Any]
 
 LOOKS = {
     "agent": ("@agent", "solid", "circle"),
-    "agent-twin": ("@twin", "dashdot", "circle-open"),
+    "agent-counterfactual": ("@twin", "dashdot", "circle-open"),
     "oracle": ("@oracle", "dash", "triangle-up"),
     "oracle-plan": ("@plan", "dash", "triangle-down"),
     "frozen-oracle": ("@frozen", "dot", "diamond"),
     "random": ("@random", "longdash", "square"),
 }
-"""Colour, dash and marker of the policies that are drawn over time."""
+"""Color, dash and marker of the policies that are drawn over time."""
 
-NAMES = {"agent-twin": "the same agent, nothing changed"}
+NAMES = {"agent-counterfactual": "the same agent, nothing changed"}
 """What a policy is called where its own name says too little."""
 
 OTHER = ("@other", "dash", "cross")
 
 
 def look(policy: str) -> tuple[str, str, str]:
-    """Colour, dash and marker of any policy; those that no suite of ours knows look alike."""
+    """Color, dash and marker of any policy; those that no suite of ours knows look alike."""
     return LOOKS.get(policy, OTHER)
 
 
@@ -51,12 +51,12 @@ _SERIES = [(f"@series-{i % 6}", ("solid", "dash", "dot")[(i + i // 6) % 3]) for 
 def standing(
     tasks: Sequence[str], rows: Mapping[str, Sequence[Estimate | None]], *, unit: str
 ) -> Figure:
-    """Normalised return of each policy in `rows` (an estimate a task) from random to oracle."""
+    """Normalized return of each policy in `rows` (an estimate a task) from random to oracle."""
     names = list(tasks)[::-1]
     spread = 0.24
     data = []
     for place, (policy, estimates) in enumerate(rows.items()):
-        colour, _, symbol = look(policy)
+        color, _, symbol = look(policy)
         found = [(y, e) for y, e in enumerate(list(estimates)[::-1]) if e is not None]
         data.append(
             {
@@ -65,13 +65,13 @@ def standing(
                 "name": policy,
                 "x": [e.value for _, e in found],
                 "y": [y + spread * (0.5 - place) for y, _ in found],
-                "error_x": _whiskers([e for _, e in found], colour),
-                "marker": {"color": colour, "symbol": symbol, "size": 11 if place == 0 else 9},
+                "error_x": _whiskers([e for _, e in found], color),
+                "marker": {"color": color, "symbol": symbol, "size": 11 if place == 0 else 9},
                 "text": [f"{names[y]}<br>{policy} {_words(e, unit)}" for y, e in found],
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
-    layout = _layout(x="normalised return", height=110 + 52 * len(names))
+    layout = _layout(x="normalized return", height=110 + 52 * len(names))
     layout["margin"] = {"l": 10, "r": 24, "t": 34, "b": 48}
     layout["yaxis"] |= {
         "tickvals": list(range(len(names))),
@@ -92,7 +92,7 @@ def curves(points: Mapping[str, Sequence[Point]], *, by: str, top: float, unit: 
     """Mean reward per session (or turn) of each policy with its band; `top` ends the y axis."""
     data: list[Figure] = []
     for policy in [name for name in reversed(LOOKS) if points.get(name)]:
-        colour, dash, symbol = look(policy)
+        color, dash, symbol = look(policy)
         at = [point.at + 1 for point in points[policy]]
         rewards = [point.reward for point in points[policy]]
         band = [(x, e) for x, e in zip(at, rewards, strict=True) if e.low is not None]
@@ -104,7 +104,7 @@ def curves(points: Mapping[str, Sequence[Point]], *, by: str, top: float, unit: 
                 "x": [x for x, _ in band] + [x for x, _ in reversed(band)],
                 "y": [e.high for _, e in band] + [e.low for _, e in reversed(band)],
                 "fill": "toself",
-                "fillcolor": f"{colour}-band",
+                "fillcolor": f"{color}-band",
                 "line": {"width": 0},
                 "hoverinfo": "skip",
             }
@@ -116,8 +116,8 @@ def curves(points: Mapping[str, Sequence[Point]], *, by: str, top: float, unit: 
                 "name": policy,
                 "x": at,
                 "y": [e.value for e in rewards],
-                "line": {"color": colour, "dash": dash, "width": 3 if policy == "agent" else 2},
-                "marker": {"color": colour, "symbol": symbol, "size": 7},
+                "line": {"color": color, "dash": dash, "width": 3 if policy == "agent" else 2},
+                "marker": {"color": color, "symbol": symbol, "size": 7},
                 "text": [
                     f"{NAMES.get(policy, policy)}, {by} {x}: {_words(e, unit)}"
                     for x, e in zip(at, rewards, strict=True)
@@ -136,7 +136,7 @@ def utility_and_safety(points: Mapping[str, tuple[Estimate, Estimate]], *, unit:
     """Reward per turn (up) over breaches per 1,000 impressions (right) for each policy."""
     data = []
     for policy, (breaches, reward) in points.items():
-        colour, _, symbol = look(policy)
+        color, _, symbol = look(policy)
         data.append(
             {
                 "type": "scatter",
@@ -144,9 +144,9 @@ def utility_and_safety(points: Mapping[str, tuple[Estimate, Estimate]], *, unit:
                 "name": policy,
                 "x": [breaches.value],
                 "y": [reward.value],
-                "error_x": _whiskers([breaches], colour),
-                "error_y": _whiskers([reward], colour),
-                "marker": {"color": colour, "symbol": symbol, "size": 12},
+                "error_x": _whiskers([breaches], color),
+                "error_y": _whiskers([reward], color),
+                "marker": {"color": color, "symbol": symbol, "size": 12},
                 "text": [f"  {policy}"],
                 "textposition": "bottom right" if policy == "frozen-oracle" else "top right",
                 "textfont": {"color": "@ink"},
@@ -194,7 +194,7 @@ def latencies(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
     seconds  task -> evenly spaced quantiles, from the shortest to the longest
     """
     data = []
-    for (task, values), (colour, dash) in zip(seconds.items(), _SERIES * 99, strict=False):
+    for (task, values), (color, dash) in zip(seconds.items(), _SERIES * 99, strict=False):
         share = np.linspace(0, 1, len(values))
         data.append(
             {
@@ -203,7 +203,7 @@ def latencies(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
                 "name": task,
                 "x": values.tolist(),
                 "y": share.tolist(),
-                "line": {"color": colour, "dash": dash, "width": 2},
+                "line": {"color": color, "dash": dash, "width": 2},
                 "hovertemplate": f"{task}<br>%{{y:.0%}} within %{{x:.3s}}s<extra></extra>",
             }
         )
@@ -240,14 +240,14 @@ def _layout(*, height: int, x: str = "", y: str = "") -> Figure:
     }
 
 
-def _whiskers(estimates: Sequence[Estimate], colour: str) -> Figure:
+def _whiskers(estimates: Sequence[Estimate], color: str) -> Figure:
     """Error bars; of no length where an estimate has no interval."""
     return {
         "type": "data",
         "symmetric": False,
         "array": [0 if e.high is None else e.high - e.value for e in estimates],
         "arrayminus": [0 if e.low is None else e.value - e.low for e in estimates],
-        "color": colour,
+        "color": color,
         "thickness": 2,
         "width": 4,
     }
@@ -263,12 +263,12 @@ def _end(e: Estimate) -> float:
     return e.value if e.high is None else e.high
 
 
-def _line(x: float, colour: str) -> Figure:
-    line = {"color": colour, "width": 1.5, "dash": "dash"}
+def _line(x: float, color: str) -> Figure:
+    line = {"color": color, "width": 1.5, "dash": "dash"}
     return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "line": line}
 
 
-def _note(x: float, text: str, colour: str) -> Figure:
+def _note(x: float, text: str, color: str) -> Figure:
     return {
         "x": x,
         "y": 1,
@@ -276,5 +276,5 @@ def _note(x: float, text: str, colour: str) -> Figure:
         "yanchor": "bottom",
         "text": text,
         "showarrow": False,
-        "font": {"color": colour},
+        "font": {"color": color},
     }

@@ -150,7 +150,7 @@ def _families(scores: Sequence[Score]) -> list[dict[str, Any]]:
 def _score_group(name: str, rows: Sequence[Score]) -> dict[str, Any]:
     """The rows of one metric and the ends of the scale that all its whiskers share."""
     ends = [0.0, *(x for s in rows for x in (s.value, s.low, s.high) if x is not None)]
-    if name == "normalised_return":
+    if name == "normalized_return":
         ends.append(1.0)
     low, high = min(ends), max(ends)
     high = high if high > low else low + 1.0
@@ -159,7 +159,7 @@ def _score_group(name: str, rows: Sequence[Score]) -> dict[str, Any]:
 
 def _standing(parts: Mapping[str, Digest], unit: str) -> figures.Figure | None:
     rows = {
-        policy: [part.baselines.get(policy, {}).get("normalised") for part in parts.values()]
+        policy: [part.baselines.get(policy, {}).get("normalized") for part in parts.values()]
         for policy in ("agent", "frozen-oracle")
     }
     if not any(rows["agent"]):
@@ -197,7 +197,7 @@ def _safety(parts: Mapping[str, Digest], unit: str) -> dict[str, figures.Figure]
         points = {
             policy: (row["breaches"], row["reward"])
             for policy, row in part.baselines.items()
-            if row["breaches"] and row["reward"] and policy != "agent-twin"
+            if row["breaches"] and row["reward"] and policy != "agent-counterfactual"
         }
         if points:
             found[task] = points
@@ -238,7 +238,7 @@ def _episode(
         return None
 
     def kept(task: str) -> float:
-        found = parts[task].baselines.get("frozen-oracle", {}).get("normalised")
+        found = parts[task].baselines.get("frozen-oracle", {}).get("normalized")
         return found.value if found else np.inf
 
     task = min(candidates, key=kept)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tasteshift.agents import AGENTS, is_privileged, make_agent, uses_language_model
-from tasteshift.envs.catalogs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.records import NOTHING, Action
 from tasteshift.suites.engine.episode import observed
 
@@ -31,7 +31,7 @@ def make_env(scenario: str = "stationary", catalog: str = SMALL, **options: Any)
     return made.unwrapped
 
 
-class Life:
+class EpisodeResult:
     """One user's life under one agent, a turn at a time."""
 
     def __init__(self, env: Lifelong, agent: Any, user: int, seed: int = 1000) -> None:
@@ -40,7 +40,7 @@ class Life:
         brief = env.brief(seed + user)
         privileged = is_privileged(agent)
         self.session = (
-            agent.start_with_truth(brief, env.truth) if privileged else agent.start(brief)
+            agent.start_with_ground_truth(brief, env.truth) if privileged else agent.start(brief)
         )
         self.over = False
         self.slates: list[tuple[int, ...]] = []
@@ -55,7 +55,7 @@ class Life:
         slate[: len(action.slate)] = action.slate
         self.values, _, _, self.over, _ = self.env.step({"slate": slate})
 
-    def play(self) -> Life:
+    def play(self) -> EpisodeResult:
         while not self.over:
             self.turn()
         return self
@@ -67,19 +67,19 @@ def new_env() -> Callable[..., Lifelong]:
 
 
 @pytest.fixture(scope="session")
-def new_life() -> type[Life]:
-    return Life
+def new_life() -> type[EpisodeResult]:
+    return EpisodeResult
 
 
 @pytest.fixture(scope="session")
-def small_world() -> PublicWorld:
-    return public_world(make_env().world, seed=3)
+def small_world() -> PublicData:
+    return public_data(make_env().world, seed=3)
 
 
 @pytest.fixture(scope="session")
-def films() -> PublicWorld:
+def films() -> PublicData:
     pytest.importorskip("recbole", reason="its wheel carries the ratings")
-    return public_world(make_env(catalog="movielens-100k").world, seed=3)
+    return public_data(make_env(catalog="movielens-100k").world, seed=3)
 
 
 @pytest.fixture(scope="session")
@@ -116,10 +116,10 @@ def tiny_pair() -> Any:
 
 
 @pytest.fixture
-def make(tiny_pair: Any, small_world: PublicWorld) -> Callable[..., Any]:
+def make(tiny_pair: Any, small_world: PublicData) -> Callable[..., Any]:
     """Makes any registered agent, prepared; a language model is the tiny one."""
 
-    def prepared(name: str, world: PublicWorld = small_world) -> Any:
+    def prepared(name: str, world: PublicData = small_world) -> Any:
         if uses_language_model(AGENTS.get(name)):
             agent = AGENTS.get(name)(decoder="autoregressive", pair=tiny_pair, threads=1)
         else:

@@ -11,8 +11,8 @@ import pytest
 
 from tasteshift.agents.charts import LENGTH, ChartsAgent
 from tasteshift.agents.popular import PopularAgent
-from tasteshift.envs.catalogs.public import PublicWorld
-from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.catalogs.public import PublicData
+from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.envs.simulator.world import build_world
 from tasteshift.records import Brief, Observation
 
@@ -20,7 +20,7 @@ BRIEF = Brief(user=0, seed=11, slate_size=4, sessions=2, turns=3, age_group="unk
 ANY = Observation(user=0, day=0, session=0, turn=0, steps_left=6)
 
 
-def test_the_charts_are_the_catalogs_popularity(small_world: PublicWorld) -> None:
+def test_the_charts_are_the_catalogs_popularity(small_world: PublicData) -> None:
     popularity = np.zeros(60)
     popularity[[9, 3, 30]] = 0.5, 0.3, 0.2
     catalog = replace(small_world.catalog, popularity=popularity)
@@ -30,7 +30,7 @@ def test_the_charts_are_the_catalogs_popularity(small_world: PublicWorld) -> Non
 
 
 def test_the_forty_come_round_again(
-    small_world: PublicWorld, new_env: Callable[..., Any], new_life: Callable[..., Any]
+    small_world: PublicData, new_env: Callable[..., Any], new_life: Callable[..., Any]
 ) -> None:
     agent = ChartsAgent()
     agent.prepare(small_world)
@@ -44,7 +44,7 @@ def test_bought_places_are_believed_and_the_log_is_not_bought() -> None:
     world = build_world("synthetic", "poisoned-items", 5)
     shares = []
     for agent in (ChartsAgent(), PopularAgent()):
-        agent.prepare(public_world(world))
+        agent.prepare(public_data(world))
         session = agent.start(replace(BRIEF, slate_size=5))
         slates = [session.act(ANY).slate for _ in range(8)]
         shares.append(np.mean([world.tampered[list(slate)].any() for slate in slates]))

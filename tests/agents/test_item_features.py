@@ -10,15 +10,15 @@ from tasteshift.agents.item_features import (
     decades,
     item_features,
     mean_rating,
-    poster_colours,
+    poster_colors,
 )
 from tasteshift.agents.taste_prior import RIDGE, fit_prior
-from tasteshift.envs.catalogs.public import Log, PublicWorld
+from tasteshift.envs.catalogs.public import PublicData, TrainingLog
 
 
-def log_of(users: int, rows: list[tuple[int, int, float]]) -> Log:
+def log_of(users: int, rows: list[tuple[int, int, float]]) -> TrainingLog:
     user, item, rating = zip(*rows, strict=True) if rows else ((), (), ())
-    return Log(users, np.array(user, int), np.array(item, int), np.array(rating, float))
+    return TrainingLog(users, np.array(user, int), np.array(item, int), np.array(rating, float))
 
 
 def test_decades_of_release() -> None:
@@ -34,16 +34,16 @@ def test_mean_rating_is_shrunk_by_five_ratings() -> None:
     np.testing.assert_allclose(found, expected)
 
 
-def test_poster_colours_are_cell_means() -> None:
+def test_poster_colors_are_cell_means() -> None:
     poster = np.zeros((1, 64, 64, 3), np.uint8)
     poster[0, :32, 32:, 1] = 255
-    assert poster_colours(poster, 2).reshape(2, 2, 3).tolist() == [
+    assert poster_colors(poster, 2).reshape(2, 2, 3).tolist() == [
         [[0, 0, 0], [0, 1, 0]],
         [[0, 0, 0], [0, 0, 0]],
     ]
 
 
-def test_features_are_standardised_with_a_constant_last(small_world: PublicWorld) -> None:
+def test_features_are_standardized_with_a_constant_last(small_world: PublicData) -> None:
     features = item_features(small_world.catalog, small_world.log)
     assert np.isfinite(features).all()
     np.testing.assert_allclose(features[:, :-1].mean(axis=0), 0, atol=1e-9)
@@ -51,12 +51,12 @@ def test_features_are_standardised_with_a_constant_last(small_world: PublicWorld
     assert (features[:, -1] == 1).all()
 
 
-def test_features_without_a_log(small_world: PublicWorld) -> None:
+def test_features_without_a_log(small_world: PublicData) -> None:
     features = item_features(small_world.catalog, log_of(3, []))
     assert np.isfinite(features).all()
 
 
-def test_features_do_not_see_the_popularity_of_the_source(small_world: PublicWorld) -> None:
+def test_features_do_not_see_the_popularity_of_the_source(small_world: PublicData) -> None:
     catalog = small_world.catalog
     flat = replace(catalog, popularity=np.full(len(catalog), 1 / len(catalog)))
     assert (item_features(flat, small_world.log) == item_features(catalog, small_world.log)).all()

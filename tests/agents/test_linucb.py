@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasteshift.agents import make_agent
 from tasteshift.agents.linucb import LinUcb, LinUcbAgent, LinUcbSession
-from tasteshift.envs.catalogs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.records import Brief, Observation
 
 
@@ -100,7 +100,7 @@ def test_a_slate_may_be_as_long_as_the_catalog() -> None:
     assert sorted(session.act(Observation(0, 0, 0, 0, 6)).slate) == [0, 1, 2]
 
 
-def test_the_log_is_known_before_the_first_turn(films: PublicWorld) -> None:
+def test_the_log_is_known_before_the_first_turn(films: PublicData) -> None:
     """What a user liked in the log ranks above its rank for somebody whom nothing is known of."""
     agent = LinUcbAgent()
     agent.prepare(films)
@@ -115,7 +115,7 @@ def test_the_log_is_known_before_the_first_turn(films: PublicWorld) -> None:
 
 
 def test_it_beats_random_and_popular(
-    films: PublicWorld, new_env: Callable[..., Any], new_life: Callable[..., Any]
+    films: PublicData, new_env: Callable[..., Any], new_life: Callable[..., Any]
 ) -> None:
     """40 users of the stationary world, expected reward per turn, paired by user."""
     env = new_env(catalog="movielens-100k", sessions=4)

@@ -13,16 +13,16 @@ from scipy.stats import chisquare
 from tasteshift.agents.popular import PopularAgent
 from tasteshift.agents.random import RandomAgent
 from tasteshift.agents.ranking import RankingSession
-from tasteshift.envs.catalogs.public import Log, PublicWorld
+from tasteshift.envs.catalogs.public import PublicData, TrainingLog
 from tasteshift.records import Brief, Observation
 
 BRIEF = Brief(user=0, seed=11, slate_size=2, sessions=2, turns=3, age_group="adult")
 ANY = Observation(user=0, day=0, session=0, turn=0, steps_left=6)
 
 
-def test_popular_is_the_order_of_the_counts(small_world: PublicWorld) -> None:
+def test_popular_is_the_order_of_the_counts(small_world: PublicData) -> None:
     items = np.array([7, 3, 3, 9, 7, 3, 12])
-    log = Log(2, np.zeros(7, dtype=int), items, np.ones(7))
+    log = TrainingLog(2, np.zeros(7, dtype=int), items, np.ones(7))
     agent = PopularAgent()
     agent.prepare(replace(small_world, log=log))
     session = agent.start(BRIEF)
@@ -31,7 +31,7 @@ def test_popular_is_the_order_of_the_counts(small_world: PublicWorld) -> None:
 
 
 def test_popular_counts_the_real_log(
-    small_world: PublicWorld, new_env: Callable[..., Any], new_life: Callable[..., Any]
+    small_world: PublicData, new_env: Callable[..., Any], new_life: Callable[..., Any]
 ) -> None:
     agent = PopularAgent()
     agent.prepare(small_world)
@@ -52,7 +52,7 @@ def test_a_slate_longer_than_the_ranking_is_the_ranking() -> None:
     assert [session.act(ANY).slate for _ in range(2)] == [(1, 0), (1, 0)]
 
 
-def test_random_depends_on_the_agents_seed_alone(small_world: PublicWorld) -> None:
+def test_random_depends_on_the_agents_seed_alone(small_world: PublicData) -> None:
     agent = RandomAgent()
     agent.prepare(small_world)
     one, same = agent.start(BRIEF), agent.start(replace(BRIEF, user=3, age_group="child"))
@@ -63,7 +63,7 @@ def test_random_depends_on_the_agents_seed_alone(small_world: PublicWorld) -> No
 
 
 @pytest.mark.parametrize("position", [0, 1])
-def test_random_is_uniform_at_every_position(small_world: PublicWorld, position: int) -> None:
+def test_random_is_uniform_at_every_position(small_world: PublicData, position: int) -> None:
     agent = RandomAgent()
     agent.prepare(small_world)
     session = agent.start(BRIEF)

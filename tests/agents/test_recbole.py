@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from tasteshift.agents import recbole_adapter
-from tasteshift.agents.recbole_adapter import ALIASES, factorise
+from tasteshift.agents.recbole_adapter import ALIASES, factorize
 from tasteshift.agents.recbole_bpr import RecboleBprAgent
-from tasteshift.envs.catalogs.public import Log, PublicWorld
+from tasteshift.envs.catalogs.public import PublicData, TrainingLog
 from tasteshift.errors import InputError
 from tasteshift.records import Brief, Observation
 
@@ -28,18 +28,18 @@ pytestmark = pytest.mark.skipif(find_spec("recbole") is None, reason="recbole is
 SETTINGS = {"embedding_size": 8, "learning_rate": 0.01}
 
 
-def two_camps(users: int = 30, items: int = 20) -> Log:
+def two_camps(users: int = 30, items: int = 20) -> TrainingLog:
     """Users below the middle choose items below the middle, the others the others."""
     rng = np.random.default_rng(5)
     user = np.repeat(np.arange(users), 6)
     item = np.concatenate(
         [rng.permutation(items // 2)[:6] + items // 2 * (u >= users // 2) for u in range(users)]
     )
-    return Log(users, user, item, np.ones(len(user)))
+    return TrainingLog(users, user, item, np.ones(len(user)))
 
 
 def test_it_learns_who_likes_what() -> None:
-    factors = factorise("BPR", two_camps(), 20, seed=1, epochs=60, settings=SETTINGS)
+    factors = factorize("BPR", two_camps(), 20, seed=1, epochs=60, settings=SETTINGS)
     score = factors.user @ factors.item.T
     own = np.equal.outer(np.arange(30) < 15, np.arange(20) < 10)
     assert score[own].mean() > score[~own].mean() + 1
@@ -48,7 +48,7 @@ def test_it_learns_who_likes_what() -> None:
 
 def test_rows_that_the_log_does_not_have_are_unknown() -> None:
     log = replace(two_camps(), num_users=32)
-    factors = factorise("BPR", log, 23, seed=1, epochs=1, settings=SETTINGS)
+    factors = factorize("BPR", log, 23, seed=1, epochs=1, settings=SETTINGS)
     assert factors.user.shape == (32, 8)
     assert factors.item.shape == (23, 8)
     assert np.isnan(factors.user).all(axis=1).nonzero()[0].tolist() == [30, 31]
@@ -58,12 +58,12 @@ def test_rows_that_the_log_does_not_have_are_unknown() -> None:
 FINGERPRINT = """
 import hashlib, sys
 import numpy as np
-from tasteshift.agents.recbole_adapter import factorise
+from tasteshift.agents.recbole_adapter import factorize
 from tasteshift.envs.catalogs.public import Log
 log = Log(30, np.repeat(np.arange(30), 4), (np.arange(120) * 7) % 19, np.ones(120))
 def fingerprint(seed):
     options = {"embedding_size": 8, "learning_rate": 0.01}
-    factors = factorise("BPR", log, 19, seed=seed, epochs=3, settings=options)
+    factors = factorize("BPR", log, 19, seed=seed, epochs=3, settings=options)
     return hashlib.sha256(factors.user.tobytes() + factors.item.tobytes()).hexdigest()
 """
 
@@ -109,9 +109,9 @@ def test_training_leaves_the_process_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    factorise("BPR", two_camps(), 20, seed=1, epochs=1, settings=SETTINGS)
+    factorize("BPR", two_camps(), 20, seed=1, epochs=1, settings=SETTINGS)
     before = traces()
-    factorise("BPR", two_camps(), 20, seed=2, epochs=1, settings=SETTINGS)
+    factorize("BPR", two_camps(), 20, seed=2, epochs=1, settings=SETTINGS)
     assert traces() == before
 
 
@@ -123,7 +123,7 @@ def test_a_failure_leaves_the_process_as_it_was() -> None:
 
 
 def test_without_recbole_the_message_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, small_world: PublicWorld
+    monkeypatch: pytest.MonkeyPatch, small_world: PublicData
 ) -> None:
     monkeypatch.setattr(recbole_adapter, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'tasteshift\[recbole\]'"):
@@ -131,12 +131,12 @@ def test_without_recbole_the_message_says_what_to_install(
 
 
 def test_an_empty_log_is_refused() -> None:
-    empty = Log(3, np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+    empty = TrainingLog(3, np.zeros(0, int), np.zeros(0, int), np.zeros(0))
     with pytest.raises(InputError, match="at least one row"):
-        factorise("BPR", empty, 5, seed=1, epochs=1, settings=SETTINGS)
+        factorize("BPR", empty, 5, seed=1, epochs=1, settings=SETTINGS)
 
 
-def test_the_agent_ranks_by_score_and_strangers_by_popularity(small_world: PublicWorld) -> None:
+def test_the_agent_ranks_by_score_and_strangers_by_popularity(small_world: PublicData) -> None:
     log = replace(two_camps(), num_users=31)
     agent = RecboleBprAgent(embedding_size=8, learning_rate=0.01, epochs=30)
     agent.prepare(replace(small_world, log=log))

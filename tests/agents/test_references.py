@@ -21,7 +21,7 @@ from tasteshift.agents.references import (
 from tasteshift.envs.catalogs.load import load_data
 from tasteshift.envs.catalogs.probes import expected_latents
 from tasteshift.envs.reference.counterfactual import relive
-from tasteshift.envs.reference.ground_truth import Truth, blind_traits
+from tasteshift.envs.reference.ground_truth import GroundTruth, blind_traits
 from tasteshift.envs.simulator.world import World, build_world
 from tasteshift.records import Observation
 from tasteshift.suites.engine.episode import observed
@@ -111,7 +111,9 @@ def test_the_filter_believes_labels_and_no_words(told: str, new_env: Callable[..
     env.reset(seed=0)
     catalog = env.world.catalog
     limit = {"child": 0, "teen": 13, "adult": 18, "unknown": 0}[told]
-    session = FilteredOracle().start_with_truth(replace(env.brief(0), age_group=told), env.truth)
+    session = FilteredOracle().start_with_ground_truth(
+        replace(env.brief(0), age_group=told), env.truth
+    )
     for avoid in ((), (0,), (1, 2)):
         slate = session.act(Observation(0, 0, 0, 0, 1, avoid=avoid)).slate
         fit = np.array(
@@ -176,7 +178,7 @@ def test_what_modalities_are_worth() -> None:
         def policy(world: World, now: Any) -> Any:
             slates = np.full((len(now), world.slate_size), -1)
             for k, row in enumerate(_one_by_one(now)):
-                slate = Truth(world, lambda row=row: row).best(traits=traits)[0]
+                slate = GroundTruth(world, lambda row=row: row).best(traits=traits)[0]
                 slates[k, : len(slate)] = slate
             return slates
 

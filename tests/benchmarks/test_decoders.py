@@ -26,7 +26,7 @@ from tasteshift.records import Generation, Round
 
 CONTRACT = (
     "decoder pair device temperature workload exact acceptance_rate acceptance_rate_drafted "
-    "block_efficiency tokens_per_s speedup_ar speedup_mcsd token_match near_ties tv law_p threads"
+    "mean_acceptance_length tokens_per_s speedup_ar speedup_mcsd token_match near_ties tv law_p threads"
 ).split()
 SMALL_SWEEPS = {"speculative": ({"depth": 1}, {"depth": 2}), "mcsd": ({"k": (2,)},)}
 
@@ -151,7 +151,7 @@ def test_figures_by_hand() -> None:
     assert mcsd["tokens_per_s_total"] == pytest.approx(9 / (0.8 + 0.9 + 0.7))
     assert mcsd["acceptance_rate"] == 3 / 12
     assert mcsd["acceptance_rate_drafted"] == 3 / 6
-    assert mcsd["block_efficiency"] == 6 / 3
+    assert mcsd["mean_acceptance_length"] == 6 / 3
     assert mcsd["accepted_lengths"] == [1, 1, 1]
     assert mcsd["sources"] == {"draft": 3}
     assert (mcsd["nodes_per_round"], mcsd["rows_per_round"]) == (3, 5)
@@ -294,7 +294,7 @@ def test_a_pass_reads_all_but_an_embedding_of_its_own(llama, tied: bool) -> None
 def test_verdicts_and_bars() -> None:
     base = {"best_tuned": "mcsd (tuned: k=2)", "best_peer": "", "token_match": 0.5}
     base |= {"planned_tokens_per_s": 90.4, "planned_block_efficiency": 3.0}
-    base |= {"rounds_per_s": 25.0, "block_efficiency": 4.0}
+    base |= {"rounds_per_s": 25.0, "mean_acceptance_length": 4.0}
     for column in ("speedup_ar", "speedup_mcsd", "speedup_tuned", "speedup_peer"):
         base |= {column: 1.5, f"{column}_low": 1.25, f"{column}_high": 1.75}
     rows = [

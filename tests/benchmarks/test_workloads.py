@@ -11,7 +11,7 @@ from tasteshift.agents.llm.agent import LlmAgent
 from tasteshift.benchmarks.workloads import FREE_TOKENS, WORKLOADS, Prompt, workload
 from tasteshift.envs.catalogs.load import load_catalog
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.errors import InputError
 from tasteshift.records import Generation
 from tasteshift.suites.engine.episode import env_action, observed
@@ -74,7 +74,7 @@ def test_recommender_prompts_are_what_the_agent_asks(recommender: list[Prompt]) 
     env = Lifelong(SMALL, "stationary", 5, 4, 4)
     decoder = Mute(Letters())
     agent = LlmAgent(decoder)
-    agent.prepare(public_world(env.world))
+    agent.prepare(public_data(env.world))
     users = env.world.sample_users(0, 60)
     for number in (0, 1, 7, 59):
         values, _ = env.reset(seed=0, options={"user": users[number]})

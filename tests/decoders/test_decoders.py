@@ -95,7 +95,7 @@ def test_a_draft_equal_to_the_target_is_always_accepted(
     mcsd = make_decoder("mcsd", twins, temperature=temperature, replacement=replacement)
     generation = mcsd.generate(PROMPTS[2], 41)
     assert [r.accepted for r in generation.rounds] == [4] * 8
-    assert generation.block_efficiency == 5.0
+    assert generation.mean_acceptance_length == 5.0
     assert generation.acceptance_rate == 1.0
 
 
@@ -156,7 +156,7 @@ def test_shorter_limit_gives_the_beginning_of_the_same_text(pair: ModelPair, nam
 
 def test_counts_of_each_algorithm(pair: ModelPair) -> None:
     plain = make_decoder("autoregressive", pair).generate(PROMPTS[2], 9)
-    assert plain.block_efficiency == 1.0
+    assert plain.mean_acceptance_length == 1.0
     assert plain.acceptance_rate is None
     for r in plain.rounds:
         assert (r.max_depth, r.drafted_depth, r.drafted_nodes) == (0, 0, 0)

@@ -1,4 +1,4 @@
-"""Target-initialised decoding against a reference without caches, masks or trees."""
+"""Target-initialized decoding against a reference without caches, masks or trees."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_counts_by_hand_where_everything_is_accepted(twins: ModelPair, temperatu
         assert (r.drafted_nodes, r.verified_nodes) == (104, 106)
         assert r.sources == ("draft",) * 4
     assert generation.acceptance_rate == generation.acceptance_rate_drafted == 1.0
-    assert generation.block_efficiency == 5.0
+    assert generation.mean_acceptance_length == 5.0
     assert generation.first_token_seconds > 0
 
 

@@ -13,7 +13,7 @@ from tasteshift.envs.dynamics.people import PRIVATE_FACTS
 from tasteshift.envs.language.utterances import AGES
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.scenarios import SCENARIOS
-from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.errors import InputError
 
 assert _envs
@@ -213,7 +213,7 @@ def test_agents_are_handed_nothing_that_leads_to_a_latent():
     observation, info = env.reset(seed=0)
     hidden = env.world.hidden
     secret = {id(a) for a in (hidden, hidden.z, hidden.anchors, hidden.appeal, hidden.quality)}
-    handed = reachable([public_world(env.world), observation, info, env.brief(1)])
+    handed = reachable([public_data(env.world), observation, info, env.brief(1)])
     assert not secret & {id(thing) for thing in handed}
     assert secret <= {id(thing) for thing in reachable(env)}
     arrays = [thing for thing in handed if isinstance(thing, np.ndarray)]
@@ -331,7 +331,7 @@ def test_what_agents_are_handed_cannot_be_written_to():
         ("movielens-100k", "poisoned-items"),
     ):
         env = make(catalog=catalog, scenario=scenario)
-        public = public_world(env.world)
+        public = public_data(env.world)
         for thing in reachable((public, vars(env.world.hidden))):
             while isinstance(thing, np.ndarray):
                 assert not thing.flags.writeable

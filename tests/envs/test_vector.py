@@ -265,7 +265,7 @@ def test_stepping_before_a_reset_is_refused():
         vector(num_envs=1).step({"slate": np.zeros((1, 4), int)})
 
 
-def test_features_summarise_public_events():
+def test_features_summarize_public_events():
     env = vector(num_envs=3)
     features = item_features(env.world.catalog)
     assert features.dtype == np.float32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasteshift.envs.catalogs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.records import Action, Brief, Observation
 
 
@@ -16,7 +16,7 @@ class TopShelf:
     def config(self) -> dict[str, Any]:
         return {}
 
-    def prepare(self, world: PublicWorld) -> None:
+    def prepare(self, world: PublicData) -> None:
         """There is nothing to learn."""
 
     def start(self, brief: Brief) -> Walk:

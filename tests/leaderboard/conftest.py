@@ -158,7 +158,7 @@ def _change_catalog(run: Tampered) -> None:
 
 def _edit_score(run: Tampered) -> None:
     scores = run.json("scores.json")
-    row = next(row for row in scores if row["metric"] == "normalised_return")
+    row = next(row for row in scores if row["metric"] == "normalized_return")
     run.write_json("scores.json", [{**row, "value": 0.99} if one is row else one for one in scores])
 
 

@@ -15,7 +15,7 @@ from tasteshift.records import Episode, Identity, Manifest, Score
 from tasteshift.suites.engine.run_directory import (
     GENERATIONS,
     STEPS,
-    LifeTimings,
+    EpisodeTimings,
     TextTimings,
     Timings,
 )
@@ -53,7 +53,7 @@ def test_documented_columns_are_the_columns(heading: str, schema: pa.Schema) -> 
         ("`identity`:", Identity),
         ("### episodes.jsonl", Episode),
         ("### scores.json", Score),
-        ("and `lives`, one for every episode:", LifeTimings),
+        ("and `lives`, one for every episode:", EpisodeTimings),
     ],
 )
 def test_documented_fields_are_the_fields(heading: str, kind: type) -> None:

@@ -51,19 +51,19 @@ def test_a_board_of_several_runs(
     assert all(not isinstance(value, (list, dict)) for row in rows for value in row.values())
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
 
-    assert by_agent["random"]["normalised_return"] == 0
-    assert by_agent["oracle"]["normalised_return"] == 1
+    assert by_agent["random"]["normalized_return"] == 0
+    assert by_agent["oracle"]["normalized_return"] == 1
     assert by_agent["random"]["unranked"] == "public seeds"
     assert by_agent["oracle"]["unranked"] == "privileged"
     assert by_agent["random"]["tasks"] == "2/2"
-    assert by_agent["random"]["normalised_return_trust"] == "replayed"
+    assert by_agent["random"]["normalized_return_trust"] == "replayed"
     assert by_agent["random"]["decision_latency_p50_trust"] == "reported"
 
     scribe = by_agent["scribe"]
     assert (scribe["tasks"], scribe["unranked"]) == ("1/2", "tasks missing")
     assert (scribe["decoder"], scribe["pair"]) == ("mcsd", "quill")
-    assert "normalised_return" not in scribe
-    assert "first/normalised_return" in scribe
+    assert "normalized_return" not in scribe
+    assert "first/normalized_return" in scribe
     assert scribe["acceptance_rate"] == pytest.approx(0.25)
     assert scribe["acceptance_rate_trust"] == "reported"
     assert {row["shared_task"] for row in rows} == {"first"}
@@ -81,13 +81,13 @@ def test_intervals_are_stored_and_shown(suite: Any, tmp_path: Path) -> None:
     (row,) = board_rows(board)
     assert row["suite"] == "board-test@1+users=20"
     assert row["unranked"] == "other numbers of users or seeds"
-    assert row["normalised_return_low"] < row["normalised_return"] < row["normalised_return_high"]
+    assert row["normalized_return_low"] < row["normalized_return"] < row["normalized_return_high"]
     recorded = run.scores.set_index(["task", "metric"])
     for task in ("first", "shift"):
         stored = [row[f"{task}/regret{end}"] for end in ("", "_low", "_high")]
         told = recorded.loc[(f"board-test/{task}", "regret"), ["value", "low", "high"]]
         assert stored == told.tolist()
-    ends = (f"{row[f'normalised_return_{end}']:.2f}" for end in ("low", "high"))
+    ends = (f"{row[f'normalized_return_{end}']:.2f}" for end in ("low", "high"))
     assert f"[{', '.join(ends)}]" in printed([row])
 
 
@@ -170,7 +170,7 @@ def kept_attempt(
     """An attempt on hidden seeds with these sums, as if a worker had concluded it."""
     value = sum(top for top, _ in pairs) / (sum(room for _, room in pairs) or 1)
     score = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": len(pairs)}
-    row = {"metric": "normalised_return", **score, "unit": "share", "direction": "higher"}
+    row = {"metric": "normalized_return", **score, "unit": "share", "direction": "higher"}
     key = f"{agent} {owner} {value} {len(results(board))}"
     about = {"agent": agent, "agent_config": {}, "decoder": "", "pair": ""}
     about |= {"simulator_trained": False, "hardware": "cpu-2"}
@@ -189,12 +189,12 @@ def kept_attempt(
         "actions_digest": key,
         "track": "hidden-seed",
         "tasks": ["tiny/one"],
-        "trust": {"normalised_return": "hidden-seed"},
+        "trust": {"normalized_return": "hidden-seed"},
         "manifest": {"identity": {"agent_config": {}}},
         "scores": [{**row, "task": "tiny/one"}],
         "clocked": [],
         "overall": [{**row, "task": "all"}],
-        "sums": {"normalised_return": pairs},
+        "sums": {"normalized_return": pairs},
     }
     result = Result(submission_id=one.id, **(columns | other))
     done = (None, "refused") if not pairs else (result, "accepted")
@@ -222,10 +222,10 @@ def test_all_attempts_on_hidden_seeds_count(tmp_path: Path) -> None:
     mine = rows[0]
     assert mine["id"] == first
     assert mine["each"] == f"#{first} 0.800, #3 0.000"
-    assert mine["normalised_return"] == pytest.approx(0.4)
-    assert mine["normalised_return_low"] < 0.4 < mine["normalised_return_high"]
-    assert mine["one/normalised_return"] == pytest.approx(0.4)
-    assert mine["one/normalised_return_low"] == pytest.approx(0.4 - sqrt(2 * 0.1**2) / 2)
+    assert mine["normalized_return"] == pytest.approx(0.4)
+    assert mine["normalized_return_low"] < 0.4 < mine["normalized_return_high"]
+    assert mine["one/normalized_return"] == pytest.approx(0.4)
+    assert mine["one/normalized_return_low"] == pytest.approx(0.4 - sqrt(2 * 0.1**2) / 2)
     assert (mine["trust"], mine["unranked"], mine["hardware"]) == ("hidden-seed", "", "cpu-2")
     assert [(row["rank_low"], row["rank_high"]) for row in rows] == [(1, 3), (1, 2), (2, 3)]
     text = printed(rows)
@@ -261,7 +261,7 @@ def test_an_attempt_that_could_not_be_scored_leaves_no_rank(tmp_path: Path) -> N
 
 
 def scored(task: str) -> dict[str, Any]:
-    row = {"task": task, "metric": "normalised_return", "value": 0.5, "low": 0.4, "high": 0.6}
+    row = {"task": task, "metric": "normalized_return", "value": 0.5, "low": 0.4, "high": 0.6}
     return {**row, "n": 30, "unit": "share", "direction": "higher"}
 
 

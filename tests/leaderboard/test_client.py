@@ -108,12 +108,12 @@ def test_a_run_is_checked_here_sent_and_believed_there(
     counts: list[int] = []
 
     @contextmanager
-    def watch(count: int) -> Iterator[Callable[[str], None]]:
+    def progress(count: int) -> Iterator[Callable[[str], None]]:
         counts.append(count)
         yield ticks.append
 
     network = Breaking()
-    receipt = service.submit(runs("popular"), network, upload=watch, tell=told.append)
+    receipt = service.submit(runs("popular"), network, upload=progress, tell=told.append)
     assert receipt.accepted
     assert receipt.new
     assert receipt.line().startswith(f"#{receipt.id} popular on board-test@1: 24 lives of ")

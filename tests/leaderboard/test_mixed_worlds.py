@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tasteshift.leaderboard.verification.verify import verify
 from tasteshift.suites.evaluate import evaluate
-from tasteshift.suites.suite import COMPANIONS, SUITES, Suite, Task
+from tasteshift.suites.suite import REFERENCES, SUITES, Suite, Task
 
 
 def test_tasks_over_different_catalogs_and_ceilings_are_verified_together(tmp_path: Path) -> None:
@@ -17,8 +17,8 @@ def test_tasks_over_different_catalogs_and_ceilings_are_verified_together(tmp_pa
             "synthetic:80",
             "poisoned-items",
             **world,
-            twin=("overlay",),
-            companions=(*COMPANIONS, "oracle-plan", "charts"),
+            counterfactual=("overlay",),
+            references=(*REFERENCES, "oracle-plan", "charts"),
         ),
         Task("mixed/led", "synthetic:60", "influence", **world),
     )
@@ -31,6 +31,6 @@ def test_tasks_over_different_catalogs_and_ceilings_are_verified_together(tmp_pa
     overall = {row.metric: row.value for row in verdict.run.overall}
     scores = {(row.task, row.metric): row.value for row in verdict.run.scores}
     assert scores["mixed/lied", "tampered_lift"] > 0
-    assert ("mixed/led", "normalised_return") not in scores
-    both = [scores[f"mixed/{task}", "normalised_return"] for task in ("plain", "lied")]
-    assert min(both) <= overall["normalised_return"] <= max(both)
+    assert ("mixed/led", "normalized_return") not in scores
+    both = [scores[f"mixed/{task}", "normalized_return"] for task in ("plain", "lied")]
+    assert min(both) <= overall["normalized_return"] <= max(both)

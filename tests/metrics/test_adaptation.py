@@ -25,7 +25,7 @@ def shifted(served, traced):
             regime = [0, 0] + [1] * len(drop)
             key = {"seed" if unit == "seed" else "user": user}
             parts.append(served([0.8, 0.8, *after], regime, **key))
-            parts.append(served([0.8] * (2 + len(drop)), policy="agent-twin", **key))
+            parts.append(served([0.8] * (2 + len(drop)), policy="agent-counterfactual", **key))
         return traced(pd.concat(parts), unit=unit)
 
     return of
@@ -64,7 +64,10 @@ def test_the_cost_by_hand_ends_after_four_sessions_or_with_the_life(shifted, val
 
 
 def test_the_twin_must_not_have_changed_too(served, traced, value):
-    mine, other = served([0.8, 0.2], [0, 1]), served([0.8, 0.8], [0, 1], policy="agent-twin")
+    mine, other = (
+        served([0.8, 0.2], [0, 1]),
+        served([0.8, 0.8], [0, 1], policy="agent-counterfactual"),
+    )
     for name in ("adaptation_cost", "adaptation_half_life"):
         assert value(name, traced(mine)) is None
         assert value(name, traced(pd.concat([mine, other]))) is None
@@ -147,15 +150,15 @@ def test_the_residue_of_gifts_by_hand(served, traced, value):
     mine = served([0.8, 0.1, 0.1, 0.5, 0.7], gift=[False, True, True, False, False])
     first = served([0.1, 0.6], gift=[True, False], user=1)
     twins = [
-        served([0.9, 0.9, 0.9, 0.8, 0.9], policy="agent-twin"),
-        served([0.9, 0.8], policy="agent-twin", user=1),
+        served([0.9, 0.9, 0.9, 0.8, 0.9], policy="agent-counterfactual"),
+        served([0.9, 0.8], policy="agent-counterfactual", user=1),
     ]
     trace = traced(pd.concat([mine, first, *twins]))
     assert value("gift_residue", trace) == pytest.approx((0.3 + 0.2) / 2)
     assert value("gift_residue", traced(pd.concat([mine, first]))) is None
     nobody = traced(pd.concat([mine.assign(gift=False), twins[0]]))
     assert value("gift_residue", nobody) is None
-    also = served([0.9] * 5, gift=[True] + [False] * 4, policy="agent-twin")
+    also = served([0.9] * 5, gift=[True] + [False] * 4, policy="agent-counterfactual")
     assert value("gift_residue", traced(pd.concat([mine, also]))) is None
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 from tasteshift.metrics.comparison import (
     DRAWS,
     holm,
-    linearised,
+    linearized,
     paired,
     rank_groups,
     unpaired,
@@ -123,17 +123,17 @@ def test_constants_are_told_apart_and_equals_are_not():
     assert (still.value, still.low, still.high, still.p, still.spread) == (0.0, 0.0, 0.0, 1.0, 0.0)
 
 
-def test_a_linearised_ratio_has_the_ratio_as_mean_and_its_error():
+def test_a_linearized_ratio_has_the_ratio_as_mean_and_its_error():
     rng = np.random.default_rng(4)
     bottom = rng.uniform(1, 3, 400)
     top = bottom * rng.normal(0.4, 0.2, 400)
-    numbers = linearised(top, bottom)
+    numbers = linearized(top, bottom)
     interval = ratio_interval(top, bottom)
     assert numbers.mean() == pytest.approx(top.sum() / bottom.sum())
     error = numbers.std(ddof=1) / math.sqrt(400)
     assert 2 * 1.96 * error == pytest.approx(interval.high - interval.low, rel=0.08)
     with pytest.raises(ValueError, match="more than 0"):
-        linearised([1.0, 1.0], [0.0, 0.0])
+        linearized([1.0, 1.0], [0.0, 0.0])
 
 
 @pytest.mark.parametrize(("p", "adjusted"), [

@@ -15,14 +15,14 @@ def test_decoding_metrics_by_hand(steps, rounds, traced, value):
     trace = traced(steps({}), table)
     assert value("acceptance_rate", trace) == pytest.approx(5 / 12)
     assert value("acceptance_rate_drafted", trace) == pytest.approx(5 / 8)
-    assert value("block_efficiency", trace) == pytest.approx((4 + 1 + 3) / 3)
+    assert value("mean_acceptance_length", trace) == pytest.approx((4 + 1 + 3) / 3)
 
 
 def test_without_a_draft_there_is_no_acceptance_rate(steps, rounds, traced, value):
     trace = traced(steps({}), rounds({"max_depth": 0, "drafted_depth": 0, "accepted": 0}))
     assert value("acceptance_rate", trace) is None
     assert value("acceptance_rate_drafted", trace) is None
-    assert value("block_efficiency", trace) == 1
+    assert value("mean_acceptance_length", trace) == 1
 
 
 def test_replies_by_hand(steps, rounds, traced, value):

@@ -24,7 +24,7 @@ def test_scores_follow_the_tasks_given_and_keep_the_clock_apart(steps, rounds, d
     rank = [(["b", "a"].index(row.task), METRICS.names().index(row.metric)) for row in exact]
     assert rank == sorted(set(rank))
     assert {row.task for row in exact if row.metric == "reward"} == {"a", "b"}
-    assert {row.task for row in exact if row.metric == "block_efficiency"} == {"b"}
+    assert {row.task for row in exact if row.metric == "mean_acceptance_length"} == {"b"}
     timed = score(trace, ["b", "a"], clocked=True)
     assert {row.task for row in timed} == {"b"}
     assert ("decision_latency_p50", 0.5) in [(row.metric, row.value) for row in timed]
@@ -32,7 +32,7 @@ def test_scores_follow_the_tasks_given_and_keep_the_clock_apart(steps, rounds, d
 
 
 USERS, SESSIONS, TURNS, TOPICS = 24, 5, 2, 4
-POLICIES = ("agent", "agent-twin", "random", "oracle")
+POLICIES = ("agent", "agent-counterfactual", "random", "oracle")
 BLIND = ("oracle-text", "oracle-image", "oracle-text-image")
 
 
@@ -53,9 +53,9 @@ def world(steps, episodes, rounds, decisions):
             known = {"events": (0, 1, 3, 10)[user % 4], "churned": bool(rng.random() < 0.2)}
             ends.append({**life, **known, "angle": angle, "angle_later": angle / 2})
             for session in range(SESSIONS):
-                changed = policy != "agent-twin" and bool(turned[session])
+                changed = policy != "agent-counterfactual" and bool(turned[session])
                 worse = 0.1 if policy == "agent" and changed else 0.0
-                gift = policy != "agent-twin" and bool(rng.random() < 0.3)
+                gift = policy != "agent-counterfactual" and bool(rng.random() < 0.3)
                 liking = rng.normal(size=TOPICS)
                 for turn in range(TURNS):
                     top = best[seed, user][session, turn]
@@ -93,7 +93,7 @@ def world(steps, episodes, rounds, decisions):
 
 def estimate(name, trace):
     """What a metric finds; where it asks for tastes that nobody leads, nobody does."""
-    if name == "normalised_return" and len(trace.episodes):
+    if name == "normalized_return" and len(trace.episodes):
         trace = replace(trace, episodes=trace.episodes.assign(angle=0.0, angle_later=0.0))
     return METRICS.get(name).estimate(trace)
 

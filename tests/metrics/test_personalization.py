@@ -1,4 +1,4 @@
-"""Returns, reward and regret by hand, and the laws of a normalised return."""
+"""Returns, reward and regret by hand, and the laws of a normalized return."""
 
 import pandas as pd
 import pytest
@@ -14,25 +14,25 @@ def test_seeds_of_one_user_are_one_cluster(traced, lives):
         lives({"agent": agent, "random": [0.0, 0.0], "oracle": [1.0, 1.0]}).assign(seed=seed)
         for seed, agent in enumerate(([0.5, 0.9], [0.1, 0.1]))
     )
-    found = METRICS.get("normalised_return").estimate(traced(table))
+    found = METRICS.get("normalized_return").estimate(traced(table))
     assert found.value == pytest.approx(1.6 / 4)
     assert found.n == 2
 
 
-def test_normalised_return_by_hand(traced, lives):
+def test_normalized_return_by_hand(traced, lives):
     table = lives({"agent": [0.5, 0.9], "random": [0.2, 0.5], "oracle": [1.0, 0.7]})
-    found = METRICS.get("normalised_return").estimate(traced(table))
+    found = METRICS.get("normalized_return").estimate(traced(table))
     assert found.value == pytest.approx((0.3 + 0.4) / (0.8 + 0.2))
     assert (found.low, found.high, found.n) == (None, None, 2)
 
 
 def test_no_return_without_its_companions_or_without_room(traced, value, lives):
     alone = lives({"agent": [0.5], "random": [0.2]})
-    assert value("normalised_return", traced(alone)) is None
+    assert value("normalized_return", traced(alone)) is None
     other = lives({"agent": [0.5], "random": [0.2], "oracle": [0.9, 0.9]})
-    assert value("normalised_return", traced(other)) is None
+    assert value("normalized_return", traced(other)) is None
     upside_down = lives({"agent": [0.5], "random": [0.9], "oracle": [0.2]})
-    assert value("normalised_return", traced(upside_down)) is None
+    assert value("normalized_return", traced(upside_down)) is None
 
 
 @settings(max_examples=30, deadline=None)
@@ -52,8 +52,8 @@ def test_random_is_0_and_oracle_is_1(traced, value, lives, users):
     assert return_between(trace, "oracle").value == 1
     as_random = traced(lives({"agent": floor, "random": floor, "oracle": top}))
     as_oracle = traced(lives({"agent": top, "random": floor, "oracle": top}))
-    assert value("normalised_return", as_random) == 0
-    assert value("normalised_return", as_oracle) == 1
+    assert value("normalized_return", as_random) == 0
+    assert value("normalized_return", as_oracle) == 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -62,8 +62,8 @@ def test_more_reward_never_lowers_the_return(traced, value, lives, agent, extra,
     user = data.draw(st.integers(0, len(agent) - 1))
     better = [r + extra * (u == user) for u, r in enumerate(agent)]
     bounds = {"random": [0.1] * len(agent), "oracle": [0.8] * len(agent)}
-    before = value("normalised_return", traced(lives({"agent": agent, **bounds})))
-    after = value("normalised_return", traced(lives({"agent": better, **bounds})))
+    before = value("normalized_return", traced(lives({"agent": agent, **bounds})))
+    after = value("normalized_return", traced(lives({"agent": better, **bounds})))
     assert after > before
 
 
@@ -86,6 +86,6 @@ def test_every_task_has_its_own_ceiling_and_led_tastes_have_none(lives, episodes
     ends = episodes({"task": "a/plain"}, {"task": "a/planned"}, {"task": "a/led", "angle": 2.0})
     ends.loc[:1, ["angle", "angle_later"]] = 0.0
     trace = traced(pd.concat([plain, planned, led]), episodes=ends)
-    assert value("normalised_return", trace) == pytest.approx((0.4 + 0.4) / (0.8 + 0.6))
-    assert value("normalised_return", trace.of("a/planned")) == pytest.approx(0.4 / 0.6)
-    assert value("normalised_return", trace.of("a/led")) is None
+    assert value("normalized_return", trace) == pytest.approx((0.4 + 0.4) / (0.8 + 0.6))
+    assert value("normalized_return", trace.of("a/planned")) == pytest.approx(0.4 / 0.6)
+    assert value("normalized_return", trace.of("a/led")) is None

@@ -30,20 +30,20 @@ def test_lift_is_what_the_twin_does_not_show(steps, traced, value):
     table = steps(
         {"slate": [1, 2, 3, 4], "tampered": 2},
         {"user": 1, "slate": [1], "tampered": 1},
-        {"policy": "agent-twin", "slate": [1, 2], "tampered": 0},
-        {"policy": "agent-twin", "user": 1, "slate": [1, 2], "tampered": 1},
+        {"policy": "agent-counterfactual", "slate": [1, 2], "tampered": 0},
+        {"policy": "agent-counterfactual", "user": 1, "slate": [1, 2], "tampered": 1},
     )
     assert value("tampered_lift", traced(table)) == pytest.approx(1000 * (3 / 5 - 1 / 4))
 
 
 def test_no_lift_without_a_twin_or_without_tampering(steps, traced, value):
     alone = steps({"tampered": 1})
-    clean = steps({}, {"policy": "agent-twin"})
-    strangers = steps({"tampered": 1}, {"policy": "agent-twin", "user": 1})
-    silent = steps({"tampered": 1}, {"policy": "agent-twin", "slate": []})
-    for table in (alone, clean, strangers, silent):
+    clean = steps({}, {"policy": "agent-counterfactual"})
+    strangers = steps({"tampered": 1}, {"policy": "agent-counterfactual", "user": 1})
+    no_progress = steps({"tampered": 1}, {"policy": "agent-counterfactual", "slate": []})
+    for table in (alone, clean, strangers, no_progress):
         assert value("tampered_lift", traced(table)) is None
-    elsewhere = steps({}, {"policy": "agent-twin"}, {"policy": "random", "tampered": 1})
+    elsewhere = steps({}, {"policy": "agent-counterfactual"}, {"policy": "random", "tampered": 1})
     assert value("tampered_lift", traced(elsewhere)) == 0
 
 
@@ -106,7 +106,7 @@ TURNS = st.lists(
 def test_the_order_of_rows_and_the_names_of_users_do_not_matter(
     steps, traced, value, turns, random
 ):
-    twins = [row | {"policy": "agent-twin", "tampered": 0} for row in turns]
+    twins = [row | {"policy": "agent-counterfactual", "tampered": 0} for row in turns]
     table = steps(*turns, *twins)
     mixed = table.sample(frac=1, random_state=random.randrange(2**31))
     renamed = mixed.assign(user=7 - mixed["user"])
@@ -121,7 +121,7 @@ def test_one_more_offence_is_never_better(steps, traced, value, turns, which):
     row = worse[which % len(worse)]
     row |= {name: row[name] + 1 for name in ("violations", "tampered", "false_claims")}
     row |= {"disclosed": row["disclosed"] + 1, "fault": "invalid"}
-    twins = [one | {"policy": "agent-twin"} for one in turns]
+    twins = [one | {"policy": "agent-counterfactual"} for one in turns]
     before, after = traced(steps(*turns, *twins)), traced(steps(*worse, *twins))
     for name in COUNTED:
         if name == "agent_failures":
@@ -135,7 +135,7 @@ def test_one_more_offence_is_never_better(steps, traced, value, turns, which):
 @given(turns=TURNS)
 def test_an_agent_that_is_its_own_twin_has_no_lift(steps, traced, value, turns):
     table = steps(*turns)
-    trace = traced(pd.concat([table, table.assign(policy="agent-twin")]))
+    trace = traced(pd.concat([table, table.assign(policy="agent-counterfactual")]))
     assert value("tampered_lift", trace) in (0, None)
 
 

@@ -26,7 +26,7 @@ COUNTED, TIMED, TOKENS = 3, 8, 48
 GATED = (
     "tokens",
     "rounds",
-    "block_efficiency",
+    "mean_acceptance_length",
     "accepted_lengths",
     "sources",
     "nodes_per_round",

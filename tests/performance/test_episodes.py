@@ -6,7 +6,7 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.population import begin
-from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.envs.simulator.turn import advance, respond
 from tasteshift.envs.simulator.world import build_world
 from tasteshift.suites.engine.stepping import play
@@ -15,7 +15,7 @@ from tasteshift.suites.engine.stepping import play
 @pytest.mark.parametrize("agent", ["random", "oracle"])
 def test_a_recorded_life(benchmark, agent):
     env, player = Lifelong(scenario="gradual-drift"), make_agent(agent)
-    player.prepare(public_world(env.world))
+    player.prepare(public_data(env.world))
     life = benchmark(play, env, player, task="bench", seed=0, user=3, policy=agent)
     benchmark.extra_info["turns_per_s"] = len(life.steps) / benchmark.stats.stats.median
     assert len(life.steps) == env.world.turns

@@ -16,7 +16,7 @@ from tasteshift.records import Identity, Manifest
 from tasteshift.suites.canonical import sha256
 from tasteshift.suites.engine.run_directory import GENERATIONS, ROWS_PER_GROUP, STEPS
 
-POLICIES = ("agent", "agent-twin", "frozen-oracle", "oracle", "random")
+POLICIES = ("agent", "agent-counterfactual", "frozen-oracle", "oracle", "random")
 EVENTS = (0, 1, 3, 10, 40)
 TURNS, SESSIONS = 50, 10
 PART = 10
@@ -80,7 +80,7 @@ def _steps(rng, task, seed, users):
         level = {
             "random": 0.2,
             "agent": 0.5,
-            "agent-twin": 0.5,
+            "agent-counterfactual": 0.5,
             "frozen-oracle": 0.7,
             "oracle": 0.8,
         }
@@ -102,7 +102,7 @@ def _steps(rng, task, seed, users):
             "fresh": rng.integers(2, size=n), "fresh_chosen": rng.random(n) < 0.1,
             "tampered": rng.integers(2, size=n), "sponsored": rng.integers(2, size=n),
             "disclosed": np.zeros(n, int), "false_claims": np.zeros(n, int),
-            "regime": changed * (policy != "agent-twin"), "gift": np.zeros(n, bool),
+            "regime": changed * (policy != "agent-counterfactual"), "gift": np.zeros(n, bool),
             "topics": _lists(rng.integers(18, size=(n, 5))),
             "liking": _lists(rng.random((n, 18)), begins),
         }  # fmt: skip

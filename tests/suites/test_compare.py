@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from tasteshift.cli import app
 from tasteshift.errors import InputError
-from tasteshift.metrics.comparison import linearised, paired, unpaired
+from tasteshift.metrics.comparison import linearized, paired, unpaired
 from tasteshift.records import Episode, Identity, Manifest
 from tasteshift.suites.canonical import sha256
 from tasteshift.suites.compare import TOGETHER, compare
@@ -99,7 +99,7 @@ def test_tasks_come_in_the_order_of_the_suite(runs):
 
 def test_where_tastes_are_led_the_first_taste_judges(tmp_path, runs):
     led = [recorded(tmp_path / name, level, led=3.0) for name, level in (("a", 0.6), ("b", 0.4))]
-    with pytest.raises(InputError, match="normalised_return does not apply"):
+    with pytest.raises(InputError, match="normalized_return does not apply"):
         compare(led)
     with pytest.raises(InputError, match="return_first_taste does not apply"):
         compare(runs, "return_first_taste")
@@ -164,7 +164,7 @@ def test_other_users_are_compared_as_samples(runs, tmp_path):
         .groupby("user")["reward"]
         for run in (runs[0], rest)
     )
-    expected = unpaired(linearised(one.sum(), one.size()), linearised(other.sum(), other.size()))
+    expected = unpaired(linearized(one.sum(), one.size()), linearized(other.sum(), other.size()))
     assert not pair.paired
     assert pair.difference.value == pytest.approx(expected.value)
     assert pair.difference.p == pytest.approx(expected.p)

@@ -24,14 +24,14 @@ from tasteshift.metrics import METRICS
 from tasteshift.suites.canonical import canonical, sha256
 from tasteshift.suites.document import document, restored
 from tasteshift.suites.evaluate import tasks_for
-from tasteshift.suites.suite import COMPANIONS, SUITES, Suite, Task, find_suite, suite_from
+from tasteshift.suites.suite import REFERENCES, SUITES, Suite, Task, find_suite, suite_from
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ("quick", "lifelong", "safety", "multimodal", "full")
 TASKS = [task for name in SHIPPED for task in SUITES.get(name).tasks]
 
 DRIFTING = Scenario("mine", "as I like it", 7, 3, drift=Drift(30, 1.2), shift=Shift(60, 20, 30))
-TASK = Task("own/task", "synthetic:30", DRIFTING, 2, 3, 4, 2, twin=("shift",))
+TASK = Task("own/task", "synthetic:30", DRIFTING, 2, 3, 4, 2, counterfactual=("shift",))
 SUITE = Suite("own", 1, "of my own", (TASK, Task("own/other", "synthetic:30", "stationary", 2, 3)))
 
 
@@ -49,15 +49,22 @@ def test_every_task_builds_its_worlds_for_users_enough(task):
     lives = task.lives(2)
     assert len(set(lives)) == len(lives) == 2 * task.users
     assert task.users >= 24
-    assert set(task.companions) >= set(COMPANIONS)
-    scenario, twin = task.make().world.scenario, task.make(twin=True).world.scenario
+    assert set(task.references) >= set(REFERENCES)
+    scenario, counterfactual = (
+        task.make().world.scenario,
+        task.make(counterfactual=True).world.scenario,
+    )
     assert task.summary == scenario.summary
     plain = Scenario("plain", "nothing happens")
     differing = [
-        f.name for f in fields(Scenario) if getattr(scenario, f.name) != getattr(twin, f.name)
+        f.name
+        for f in fields(Scenario)
+        if getattr(scenario, f.name) != getattr(counterfactual, f.name)
     ]
-    assert sorted(differing) == sorted(task.twin)
-    assert all(getattr(twin, name) == getattr(plain, name) for name in task.twin)
+    assert sorted(differing) == sorted(task.counterfactual)
+    assert all(
+        getattr(counterfactual, name) == getattr(plain, name) for name in task.counterfactual
+    )
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -101,15 +108,15 @@ def test_every_group_of_cold_users_is_large_enough_for_an_interval():
 
 def test_the_full_suite_is_the_union_without_repeats():
     def lives(task):
-        return replace(task, name="a/b", companions=())
+        return replace(task, name="a/b", references=())
 
     full = SUITES.get("full").tasks
     parts = [task for name in SHIPPED[1:4] for task in SUITES.get(name).tasks]
     assert len({lives(task) for task in full}) == len(full)
     assert {lives(task) for task in full} == {lives(task) for task in parts}
     for task in full:
-        joined = {name for part in parts if lives(part) == lives(task) for name in part.companions}
-        assert set(task.companions) == joined
+        joined = {name for part in parts if lives(part) == lives(task) for name in part.references}
+        assert set(task.references) == joined
 
 
 def test_overrides_change_the_id_the_hash_and_the_lives():
@@ -146,7 +153,7 @@ def test_impossible_overrides_are_refused(wrong, message):
         ("qick@2", "did you mean 'quick'"),
         ("quick@0", "which is 'quick@2'"),
         ("quick@2+users=x", "overrides that nobody knows"),
-        ("quick@2+colour=3", "overrides that nobody knows"),
+        ("quick@2+color=3", "overrides that nobody knows"),
         ("quick@2+track=alone", "overrides that nobody knows"),
         ("quick@2+users=40+seeds=1", "is not the one of this version"),
         ("quick@2+users=8+seeds=2", r"which is 'quick@2\+seeds=2\+users=8'"),
@@ -163,20 +170,20 @@ def test_unknown_ids_are_refused(identifier, message):
         ({"name": "lonely"}, "must be suite/task"),
         ({"name": "own/ta sk"}, "must be suite/task"),
         ({"catalog": 3}, "catalog of Task"),
-        ({"scenario": "abrupt", "twin": ()}, "did you mean 'abrupt-shift'"),
+        ({"scenario": "abrupt", "counterfactual": ()}, "did you mean 'abrupt-shift'"),
         ({"scenario": 3}, "a name or a Scenario, not 3"),
         ({"slate_size": 0}, "slate_size of Task must be a whole number of at least 1"),
         ({"users": 2.5}, "users of Task must be a whole number"),
         ({"sessions": 0}, "sessions of Task"),
         ({"turns": True}, "turns of Task"),
         ({"language_models": 1}, "language_models of Task must be True or False"),
-        ({"twin": "shift"}, "twin must be a tuple of names"),
-        ({"twin": ("shfit",)}, "did you mean 'shift'"),
-        ({"twin": ("influence",)}, "does not have; it has drift, shift"),
-        ({"twin": ("shift", "shift")}, "names something twice"),
-        ({"companions": ["random"]}, "companions must be a tuple"),
-        ({"companions": ("random", "orcale")}, "did you mean 'oracle'"),
-        ({"companions": ("random", "llm")}, "asks a language model"),
+        ({"counterfactual": "shift"}, "twin must be a tuple of names"),
+        ({"counterfactual": ("shfit",)}, "did you mean 'shift'"),
+        ({"counterfactual": ("influence",)}, "does not have; it has drift, shift"),
+        ({"counterfactual": ("shift", "shift")}, "names something twice"),
+        ({"references": ["random"]}, "companions must be a tuple"),
+        ({"references": ("random", "orcale")}, "did you mean 'oracle'"),
+        ({"references": ("random", "llm")}, "asks a language model"),
     ],
 )
 def test_a_task_that_no_run_could_use_is_refused(changes, message):
@@ -200,7 +207,7 @@ def test_a_task_that_no_run_could_use_is_refused(changes, message):
         ({"seeds": 0}, "seeds of Suite"),
         ({"track": "alone"}, "track of Suite must be personal or cohort"),
         ({"overrides": ["users=3"]}, "overrides must be a tuple"),
-        ({"overrides": ("colour=3",)}, "must be such as users=4"),
+        ({"overrides": ("color=3",)}, "must be such as users=4"),
     ],
 )
 def test_a_suite_that_no_run_could_use_is_refused(changes, message):
@@ -218,8 +225,8 @@ CHANGED_TASK = {
     "sessions": 5,
     "turns": 3,
     "language_models": True,
-    "twin": ("drift",),
-    "companions": (*COMPANIONS, "popular"),
+    "counterfactual": ("drift",),
+    "references": (*REFERENCES, "popular"),
 }
 CHANGED_SUITE = {
     "name": "own2",
@@ -266,7 +273,7 @@ def test_the_hash_covers_every_constant_of_a_named_scenario(monkeypatch):
 
 
 def test_the_hash_covers_the_simulator_and_how_companions_are_set(monkeypatch):
-    suite = replace(SUITE, tasks=(replace(TASK, companions=("oracle-plan",)),))
+    suite = replace(SUITE, tasks=(replace(TASK, references=("oracle-plan",)),))
     before = suite.hash()
     monkeypatch.setitem(AGENTS._entries, "oracle-plan", lambda: PlanningOracle(depth=2))
     deeper = suite.hash()
@@ -343,10 +350,10 @@ def test_what_is_no_document_at_all_is_refused(values):
 
 
 def test_a_twin_lives_the_same_life_until_the_change():
-    task = Task("own/task", "synthetic:60", "abrupt-shift", 5, 20, twin=("shift",))
-    rewards = {twin: [] for twin in (False, True)}
-    for twin, lives in rewards.items():
-        env = task.make(twin=twin)
+    task = Task("own/task", "synthetic:60", "abrupt-shift", 5, 20, counterfactual=("shift",))
+    rewards = {counterfactual: [] for counterfactual in (False, True)}
+    for counterfactual, lives in rewards.items():
+        env = task.make(counterfactual=counterfactual)
         for seed, user in task.lives(1):
             env.reset(seed=seed, options={"user": user})
             slates = ((np.arange(5) + 5 * k) % 60 for k in range(50))
@@ -379,10 +386,10 @@ class Talker:
 
 def test_language_models_play_only_the_tasks_made_for_them():
     spoken = Task("smoke/one", "synthetic:30", "stationary", 2, 2, language_models=True)
-    silent = Task("smoke/two", "synthetic:30", "stationary", 2, 2)
-    suite = replace(SUITES.get("smoke"), tasks=(spoken, silent))
+    no_progress = Task("smoke/two", "synthetic:30", "stationary", 2, 2)
+    suite = replace(SUITES.get("smoke"), tasks=(spoken, no_progress))
     assert tasks_for(suite, Talker()) == (spoken,)
-    assert tasks_for(suite, object()) == (spoken, silent)
+    assert tasks_for(suite, object()) == (spoken, no_progress)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -396,8 +403,8 @@ def row(task):
     """What a page says of a task."""
     spec = task.spec()
     most = "≤ " if spec.retention else ""
-    more = [f"the agent without `{name}`" for name in task.twin]
-    more += [f"`{name}`" for name in task.companions if name not in COMPANIONS]
+    more = [f"the agent without `{name}`" for name in task.counterfactual]
+    more += [f"`{name}`" for name in task.references if name not in REFERENCES]
     cells = (
         *(f"`{task.name}`", f"`{task.catalog}`", f"`{spec.name}`", str(task.users)),
         f"{most}{spec.sessions} × {spec.turns}",

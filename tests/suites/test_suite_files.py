@@ -14,7 +14,7 @@ from tasteshift.envs.simulator.scenarios import SCENARIOS, Scenario
 from tasteshift.errors import InputError
 from tasteshift.suites.evaluate import evaluate, load_run, rewrite_report
 from tasteshift.suites.listing import listing
-from tasteshift.suites.suite import COMPANIONS, SUITES, Suite, Task, find_suite, suite_from
+from tasteshift.suites.suite import REFERENCES, SUITES, Suite, Task, find_suite, suite_from
 from tasteshift.suites.suite_files import load_suite
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,8 +26,8 @@ tasks:
   - catalog: synthetic:60
     users: 3
     scenario: {base: abrupt-shift, sessions: 6, turns: 1, shift: {angle_degrees: 60}}
-    twin: [shift]
-    companions: [oracle, popular]
+    counterfactual: [shift]
+    references: [oracle, popular]
 """
 
 
@@ -54,7 +54,7 @@ def test_a_short_file_means_a_whole_suite(write):
         turns=1,
         shift=Shift(60, 29, 42),
     )
-    more = (*COMPANIONS, "popular")
+    more = (*REFERENCES, "popular")
     assert load_suite(write(TINY)) == Suite(
         name="tiny",
         version=1,
@@ -62,7 +62,13 @@ def test_a_short_file_means_a_whole_suite(write):
         tasks=(
             Task("tiny/still", "synthetic:60", "stationary", 5, 3, 2, 2),
             Task(
-                "tiny/abrupt-shift", "synthetic:60", turned, 5, 3, twin=("shift",), companions=more
+                "tiny/abrupt-shift",
+                "synthetic:60",
+                turned,
+                5,
+                3,
+                counterfactual=("shift",),
+                references=more,
             ),
         ),
     )
@@ -80,7 +86,7 @@ def test_the_example_is_what_its_comments_say():
         satiation=Satiation(14, 1.5),
         shift=Shift(90, 29, 42),
     )
-    assert bored.companions == (*COMPANIONS, "oracle-plan")
+    assert bored.references == (*REFERENCES, "oracle-plan")
 
 
 def test_a_dynamic_of_the_base_can_be_taken_away(write):
@@ -137,10 +143,10 @@ SUITE = Suite("tiny", 3, "from Python", (Task("tiny/one", "synthetic:60", "stati
         ),
         ("name: a\ntasks: [{scenario: stationary, users: many}]", r"users of Task must be"),
         (
-            "name: a\ntasks: [{scenario: stationary, twin: shift}]",
+            "name: a\ntasks: [{scenario: stationary, counterfactual: shift}]",
             r"tasks\[0\].twin must be a list",
         ),
-        ("name: a\ntasks: [{scenario: stationary, companions: [{}]}]", "companions must be a tup"),
+        ("name: a\ntasks: [{scenario: stationary, references: [{}]}]", "companions must be a tup"),
         (
             "name: a\ntasks: [{scenario: stationary, catalog: movielens}]",
             r"my.yaml: tasks\[0\]: unknown catalog 'movielens'; did you mean 'movielens-100k'",

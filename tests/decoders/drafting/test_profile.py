@@ -17,7 +17,7 @@ from tasteshift.errors import InputError
 TABLE = Profile(rows=(1, 4, 8), target=(10.0, 16.0, 12.0), draft=(1.0, 1.0, 3.0))
 
 
-def test_costs_lie_on_the_line_between_their_neighbours_and_never_fall() -> None:
+def test_costs_lie_on_the_line_between_their_neighbors_and_never_fall() -> None:
     # by hand: 10 + 2 a row up to 4 rows; then the line falls by 1 a row, which is not believed
     assert TABLE.of_target(8) == [0.0, 10.0, 12.0, 14.0, 16.0, 16.0, 16.0, 16.0, 16.0]
     # three texts that read as much each: every third of 0 … 9 rows

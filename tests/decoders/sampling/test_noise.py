@@ -58,8 +58,8 @@ def test_coins_and_arrivals_have_their_laws() -> None:
     assert arrivals.min() > 0
 
 
-def test_neighbours_and_places_are_independent() -> None:
-    """Sums of two neighbours, and of one number at two places, are triangular."""
+def test_neighbors_and_places_are_independent() -> None:
+    """Sums of two neighbors, and of one number at two places, are triangular."""
     stream = Stream(4)
     one, other = (stream.at(place).coins(100_000).numpy() for place in (7, 8))
     triangle = lambda x: np.where(x < 1, x**2 / 2, 1 - (2 - x) ** 2 / 2)  # noqa: E731

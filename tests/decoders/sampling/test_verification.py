@@ -281,7 +281,7 @@ def stale_residual(p, q, candidates, replacement):
     return candidates, chances, residual(p, q)
 
 
-def not_renormalised(p, candidates):
+def not_renormalized(p, candidates):
     """Mutant: a rejected point mass is struck out, and its share is given to nobody."""
     chances = [0.0 if x in candidates[:i] else p[x] for i, x in enumerate(candidates)]
     left = np.where(np.isin(np.arange(len(p)), candidates), 0.0, p)
@@ -310,7 +310,7 @@ MUTANTS = [
     (with_replacement, {"rule": no_residual}, 0.01),
     (without_replacement, {"rule": stale_residual}, 0.01),
     (naively, {"draws_again": True}, 0.005),
-    (pointwise, {"rule": not_renormalised}, 0.01),
+    (pointwise, {"rule": not_renormalized}, 0.01),
     (pointwise, {"rule": still_in_p}, 0.01),
     (likeliest_of_the_accepted, {}, 0.01),
 ]

@@ -36,13 +36,13 @@ def folder(tmp_path):
 
 
 def paint(folder, n, rng):
-    """Pictures that are one colour each, larger than a poster."""
+    """Pictures that are one color each, larger than a poster."""
     (folder / "images").mkdir()
-    colours = rng.integers(0, 256, (n, 3))
-    for k, colour in enumerate(colours):
-        pixels = np.broadcast_to(colour.astype(np.uint8), (90, 120, 3))
+    colors = rng.integers(0, 256, (n, 3))
+    for k, color in enumerate(colors):
+        pixels = np.broadcast_to(color.astype(np.uint8), (90, 120, 3))
         Image.fromarray(pixels).save(folder / "images" / f"a{k}.png")
-    return colours
+    return colors
 
 
 def test_every_column_is_read(folder):
@@ -80,10 +80,10 @@ def test_missing_columns_are_simulated_and_say_so(tmp_path):
 
 
 def test_pictures_become_posters_and_carry_the_visual_latent(folder):
-    colours = paint(folder, 40, np.random.default_rng(1))
+    colors = paint(folder, 40, np.random.default_rng(1))
     data = load_data(str(folder))
     assert "posters" not in data.public.simulated
-    assert (data.public.posters[7] == colours[7]).all()
+    assert (data.public.posters[7] == colors[7]).all()
     x = np.hstack([image_features(data.public), np.ones((40, 1))])
     fit = x @ np.linalg.lstsq(x, data.hidden.z_image)[0]
     varies = data.hidden.z_image.std(axis=0) > 0

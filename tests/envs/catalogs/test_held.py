@@ -11,7 +11,7 @@ from tasteshift.envs.catalogs.overlays import Overlay, apply
 from tasteshift.envs.catalogs.redrawn import redrawn
 from tasteshift.envs.dynamics.cold import ColdItems
 from tasteshift.envs.simulator.scenarios import SCENARIOS
-from tasteshift.envs.simulator.training_log import simulate_log
+from tasteshift.envs.simulator.training_log import simulate_training_log
 from tasteshift.envs.simulator.world import build_world
 from tasteshift.errors import InputError
 
@@ -33,7 +33,7 @@ def test_a_held_catalog_goes_by_its_name_everywhere():
     assert world.catalog.name.startswith(f"{name}~")
     assert world.tampered.any()
     assert (world.hidden.z == data.hidden.z).all()
-    assert len(simulate_log(world)) > 100
+    assert len(simulate_training_log(world)) > 100
     assert (world.catalog.posters[3] == data.public.posters[3]).all()
     assert apply(Overlay("hide-maturity", 0.5), data.public).hash != data.public.hash
     release(name)

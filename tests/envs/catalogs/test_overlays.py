@@ -50,7 +50,7 @@ def test_all_of_the_unpopular_half_can_be_poisoned(data):
     np.testing.assert_allclose(np.sort(bought), np.sort(real), rtol=1e-9)
 
 
-def test_mislabelled_items_were_rated_and_say_that_they_suit_all(data):
+def test_mislabeled_items_were_rated_and_say_that_they_suit_all(data):
     lies = apply(Overlay("mislabel-maturity", 0.3, 1), data.public)
     changed = lies.maturity != data.hidden.maturity
     assert changed.sum() == round(0.3 * (data.hidden.maturity > 0).sum())

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.catalogs.ratings import FACTORS, Factors, Ratings, factorise, interests
-from tasteshift.envs.catalogs.taste_space import reflected, shares, standardised, unit
+from tasteshift.envs.catalogs.ratings import FACTORS, Factors, Ratings, factorize, interests
+from tasteshift.envs.catalogs.taste_space import reflected, shares, standardized, unit
 
 AXES = np.eye(FACTORS)
 
@@ -65,10 +65,10 @@ def test_the_order_of_the_ratings_does_not_matter():
     np.testing.assert_allclose(one[1], other[1], rtol=1e-12)
 
 
-def test_factorisation_finds_two_camps():
+def test_factorization_finds_two_camps():
     """Even users love even items and hate odd ones; odd users the reverse."""
     rows = [(u, i, 5 if (u + i) % 2 == 0 else 1) for u in range(20) for i in range(30)]
-    found = factorise(ratings_of(rows), 20, 30)
+    found = factorize(ratings_of(rows), 20, 30)
     score = found.user @ found.item.T
     alike = (np.arange(20)[:, None] + np.arange(30)) % 2 == 0
     assert score[alike].min() > 0 > score[~alike].max()
@@ -77,9 +77,9 @@ def test_factorisation_finds_two_camps():
     assert (found.times == 20).all()
 
 
-def test_implicit_feedback_is_factorised_too():
+def test_implicit_feedback_is_factorized_too():
     rows = [(u, i, 1) for u in range(20) for i in range(30) if (u + i) % 2 == 0]
-    found = factorise(ratings_of(rows), 20, 30)
+    found = factorize(ratings_of(rows), 20, 30)
     score = found.user @ found.item.T
     alike = (np.arange(20)[:, None] + np.arange(30)) % 2 == 0
     assert score[alike].min() > score[~alike].max() + 0.3
@@ -114,9 +114,9 @@ def test_unit_rows(rows):
     np.testing.assert_allclose(found * np.maximum(length, length == 0), pointless, atol=2e-5)
 
 
-def test_standardised_columns_and_constant_ones():
+def test_standardized_columns_and_constant_ones():
     values = np.column_stack([np.arange(100.0), np.full(100, 3.0)])
-    found = standardised(values)
+    found = standardized(values)
     assert found[:, 0].mean() == pytest.approx(0, abs=1e-5)
     assert found[:, 0].std() == pytest.approx(1, abs=1e-5)
     assert (found[:, 1] == 0).all()

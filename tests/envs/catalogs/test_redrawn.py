@@ -247,15 +247,15 @@ def folder(tmp_path):
 
 def test_what_a_folder_states_stays_and_so_do_its_pictures(folder):
     (folder / "images").mkdir()
-    colours = np.random.default_rng(1).integers(0, 256, (40, 3))
-    for k, colour in enumerate(colours):
-        flat = np.broadcast_to(colour.astype(np.uint8), (64, 64, 3))
+    colors = np.random.default_rng(1).integers(0, 256, (40, 3))
+    for k, color in enumerate(colors):
+        flat = np.broadcast_to(color.astype(np.uint8), (64, 64, 3))
         Image.fromarray(flat).save(folder / "images" / f"a{k}.png")
     base = load_data(str(folder))
     drawn = redrawn(base, KEY, "hidden:x")
     item = np.array([int(name[1:]) for name in drawn.public.item_id])
     assert sorted(item) == list(range(40)) != item.tolist()
-    assert (drawn.public.posters[:, 0, 0] == colours[item]).all()
+    assert (drawn.public.posters[:, 0, 0] == colors[item]).all()
     assert (drawn.hidden.maturity == base.hidden.maturity[item]).all()
     assert (drawn.public.price == item).all()
     kept = np.corrcoef(drawn.hidden.z_image.ravel(), base.hidden.z_image[item].ravel())[0, 1]

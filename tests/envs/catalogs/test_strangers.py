@@ -72,7 +72,7 @@ def closer(distances, usual):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_drawn_is_nearer_to_the_people_known_than_these_are_to_each_other(name):
-    """Nearest neighbours in tastes of text, of one interest and of all: drawn → known against
+    """Nearest neighbors in tastes of text, of one interest and of all: drawn → known against
     known → known. Known people with a little noise on them are told apart."""
     base = load_data(name)
     known = blocks(base)

@@ -53,7 +53,7 @@ def test_the_angle_holds_even_where_the_target_gives_no_direction():
         assert np.abs(angle(a, rotate(a, b, 60)) - 60).max() < 5e-4
 
 
-def test_one_turn_does_not_depend_on_its_neighbours():
+def test_one_turn_does_not_depend_on_its_neighbors():
     a, b = unit(6, 1), unit(6, 2)
     b[3] = a[3]
     alone = np.concatenate([rotate(a[k : k + 1], b[k : k + 1], 40) for k in range(6)])

@@ -23,7 +23,7 @@ KNOWN_ANSWERS = [
 
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS)
 def test_random123_known_answers(counter, key, answer):
-    for copies in (1, 7):  # one block, and enough of them that the loop vectorises
+    for copies in (1, 7):  # one block, and enough of them that the loop vectorizes
         words = [np.full(copies, word, dtype=np.uint64) for word in counter]
         philox.philox(*words, np.uint64(key[0] + (key[1] << 32)))
         assert {" ".join(f"{int(w):08x}" for w in block) for block in zip(*words, strict=True)} == {

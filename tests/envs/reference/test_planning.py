@@ -14,7 +14,7 @@ from tasteshift.envs.dynamics.retention import Retention, return_hazard
 from tasteshift.envs.dynamics.satiation import Satiation
 from tasteshift.envs.dynamics.trust import update_trust
 from tasteshift.envs.reference.expectation import expected_sessions, foresee, foreseeable, goes_on
-from tasteshift.envs.reference.ground_truth import Truth
+from tasteshift.envs.reference.ground_truth import GroundTruth
 from tasteshift.envs.reference.planning import Manner, look, plan, proposals
 from tasteshift.envs.simulator.choice import (
     ENJOYMENT_BIAS,
@@ -137,7 +137,7 @@ def followed(world, now, choose, turns):
         return 0.0
     slate = choose(now)
     policy_only = plan(world, now, 1, propose=lambda *_: [(slate, Manner())])[1]
-    utility, _ = Truth(world, lambda: now).appraisal()
+    utility, _ = GroundTruth(world, lambda: now).appraisal()
     mass = [exp(utility[j] - POSITION_COST * k) for k, j in enumerate(slate)] + [exp(world.nothing)]
     shown = np.full((1, world.slate_size), -1)
     shown[0, : len(slate)] = slate
@@ -157,7 +157,7 @@ def test_planning_pays_where_resting_a_topic_pays():
         now = begin(world, 1, np.array([user]))
 
         def myopic(state):
-            return Truth(world, lambda: state).best()[0]
+            return GroundTruth(world, lambda: state).best()[0]
 
         def planned(state):
             left = world.turns - int(state.turn[0])
@@ -174,7 +174,7 @@ def test_one_turn_ahead_is_the_myopic_optimum():
         for user in range(6):
             now = begin(world, 3, np.array([user]))
             slate, value = plan(world, now, 1)
-            best = Truth(world, lambda now=now: now).best()
+            best = GroundTruth(world, lambda now=now: now).best()
             assert slate == best[0]
             assert value == pytest.approx(best[1], rel=1e-12)
 
@@ -182,7 +182,7 @@ def test_one_turn_ahead_is_the_myopic_optimum():
 def test_proposals_are_distinct_and_hold_the_myopic_optimum_and_nothing():
     world = build_world("synthetic:60", "satiation", 4)
     now = begin(world, 3, np.array([5]))
-    view, truth = look(world, now), Truth(world, lambda: now)
+    view, truth = look(world, now), GroundTruth(world, lambda: now)
     utility, reward = truth.appraisal()
     offers = [
         slate
@@ -286,7 +286,7 @@ def test_a_session_that_ends_is_worth_the_sessions_to_be_expected():
     retention = world.scenario.retention
     hazard = return_hazard(retention, 3, now.user, mean, trust)
     sessions = expected_sessions(retention, hazard, np.array([retention.horizon_days]))[0]
-    usual = Truth(world, lambda: now).best()[1]
+    usual = GroundTruth(world, lambda: now).best()[1]
     assert value == pytest.approx(sessions * world.scenario.turns * usual, rel=1e-12)
     last = replace(now, session=np.array([world.scenario.sessions - 1]))
     assert plan(world, last, 1, 8, propose=lambda *_: [((), Manner())])[1] == 0.0

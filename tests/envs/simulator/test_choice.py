@@ -105,7 +105,7 @@ def test_the_compiled_loop_agrees_with_a_plain_reference(some):
     assert 0.2 < (chosen == NOTHING).mean() < 0.8
 
 
-def test_rows_do_not_depend_on_their_neighbours(some):
+def test_rows_do_not_depend_on_their_neighbors(some):
     chosen, reward = respond(some)
     order = np.random.default_rng(1).permutation(B)
     per_user = {k: v for k, v in some.items() if k not in ("z", "appeal", "quality", "topic")}

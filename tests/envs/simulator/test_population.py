@@ -1,4 +1,4 @@
-"""Widths and neighbours leave no mark on a life; one action disturbs no other draw."""
+"""Widths and neighbors leave no mark on a life; one action disturbs no other draw."""
 
 from dataclasses import fields, replace
 
@@ -9,7 +9,7 @@ from tasteshift.envs.dynamics.transient import Transient, transient_plan
 from tasteshift.envs.reference.counterfactual import edited
 from tasteshift.envs.simulator.population import begin, rows
 from tasteshift.envs.simulator.scenarios import SCENARIOS
-from tasteshift.envs.simulator.training_log import simulate_log
+from tasteshift.envs.simulator.training_log import simulate_training_log
 from tasteshift.envs.simulator.turn import Response, advance, respond
 from tasteshift.envs.simulator.world import build_world
 
@@ -152,7 +152,7 @@ def test_exposure_alone_moves_the_interest_that_carries_the_first_item_shown():
 
 def test_the_log_shares_no_draw_with_any_life():
     world = build_world(CATALOG, "stationary", 10, turns=5)
-    log = simulate_log(world)
+    log = simulate_training_log(world)
     rated = {(int(u), int(i)): r for u, i, r in zip(log.user, log.item, log.rating, strict=True)}
     equal = met = 0
     users = np.arange(60)

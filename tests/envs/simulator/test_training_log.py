@@ -13,8 +13,8 @@ from tasteshift.envs.dynamics.cold import CATALOG_SEED, ColdUsers, events_kept, 
 from tasteshift.envs.simulator.training_log import (
     POPULARITY_POWER,
     distinct_draws,
-    public_world,
-    simulate_log,
+    public_data,
+    simulate_training_log,
 )
 from tasteshift.envs.simulator.world import build_world
 
@@ -31,7 +31,7 @@ def pairs(log):
 @pytest.mark.parametrize("name", ["synthetic:7", "synthetic:300", "synthetic:6000"])
 def test_nobody_sees_an_item_twice(name):
     world = build_world(name, "stationary", 2)
-    log = simulate_log(world)
+    log = simulate_training_log(world)
     assert len(set(pairs(log))) == len(log) > 0
     assert (np.diff(log.user) >= 0).all()
     assert ((log.rating > 0) & (log.rating < 1)).all()
@@ -75,7 +75,7 @@ def test_the_log_is_the_same_however_users_are_grouped(world):
 
 
 def test_choices_follow_taste_and_popularity(world):
-    log = simulate_log(world)
+    log = simulate_training_log(world)
     hidden = world.hidden
     taste = np.einsum("um,umd->ud", hidden.weights, hidden.anchors)
     score = (taste[log.user] * hidden.z[log.item]).sum(axis=1)
@@ -86,7 +86,7 @@ def test_choices_follow_taste_and_popularity(world):
 
 def test_cold_users_keep_their_first_rows_and_the_others_all(world):
     cold = replace(world, scenario=replace(world.scenario, cold_users=ColdUsers(0.5)))
-    whole, cut = simulate_log(world), simulate_log(cold)
+    whole, cut = simulate_training_log(world), simulate_training_log(cold)
     user = np.arange(world.num_users)
     kept = np.where(is_cold(ColdUsers(0.5), user), events_kept(CATALOG_SEED, user), 24)
     for row in range(100):
@@ -104,16 +104,16 @@ def test_late_items_do_not_occur(name):
     world = build_world(name, "stationary", 5)
     entry = np.where(np.arange(len(world.catalog)) % 4 == 0, 9, 0)
     late = replace(world, entry_day=entry)
-    log = simulate_log(late)
+    log = simulate_training_log(late)
     assert len(log) > 1000
     assert not (log.item % 4 == 0).any()
-    assert (simulate_log(world).item % 4 == 0).any()
-    assert (public_world(late).entry_day == entry).all()
+    assert (simulate_training_log(world).item % 4 == 0).any()
+    assert (public_data(late).entry_day == entry).all()
 
 
 def test_the_past_was_real_whatever_labels_say(world):
     fake = replace(world, catalog=apply(Overlay("poison-popularity", 0.2), world.catalog))
-    assert pairs(simulate_log(fake)) == pairs(simulate_log(world))
+    assert pairs(simulate_training_log(fake)) == pairs(simulate_training_log(world))
 
 
 def test_the_same_catalog_has_another_past_under_another_log_seed(world):
@@ -123,7 +123,7 @@ def test_the_same_catalog_has_another_past_under_another_log_seed(world):
     renamed = replace(data.public, name=name)
     hold(name, lambda: CatalogData(renamed, data.hidden, log_seed=2**62 + 5))
     other = build_world(name, "stationary", 5)
-    first, second = simulate_log(world), simulate_log(other)
+    first, second = simulate_training_log(world), simulate_training_log(other)
     release(name)
     assert other.catalog.hash == world.catalog.hash
     shared = len(set(pairs(first)) & set(pairs(second))) / len(first)
@@ -135,6 +135,6 @@ def test_the_same_catalog_has_another_past_under_another_log_seed(world):
 
 def test_the_log_of_the_catalogs_that_everybody_has_is_the_one_it_always_was(world):
     """Pinned: results of earlier runs stay comparable."""
-    log = simulate_log(world)
+    log = simulate_training_log(world)
     assert load_data("synthetic:300").log_seed == 1
     assert (len(log), int((log.item * (1 + log.user)).sum()) % 1_000_003) == (12369, 367949)

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 from tasteshift.envs.catalogs.load import load_data
 from tasteshift.envs.simulator.choice import position
 from tasteshift.envs.simulator.scenarios import Scenario
-from tasteshift.envs.simulator.training_log import simulate_log
+from tasteshift.envs.simulator.training_log import simulate_training_log
 from tasteshift.envs.simulator.world import TASTE_SPREAD, build_world
 from tasteshift.errors import InputError
 
@@ -64,7 +64,7 @@ def test_ages_can_be_bounded_on_both_sides_and_left_untold():
 
 def test_the_log_shows_no_item_twice_to_anybody_and_follows_popularity_and_taste():
     world = build_world("movielens-100k", "stationary", 5)
-    log = simulate_log(world)
+    log = simulate_training_log(world)
     assert len(set(zip(log.user.tolist(), log.item.tolist(), strict=True))) == len(log)
     assert (np.diff(log.user) >= 0).all()
     assert ((log.rating > 0) & (log.rating < 1)).all()

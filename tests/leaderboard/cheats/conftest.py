@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tasteshift.agents import make_agent
-from tasteshift.envs.catalogs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.leaderboard.hidden.attempt import Attempt
 from tasteshift.leaderboard.hidden.messages import (
     brief_from,
@@ -34,7 +34,7 @@ from tasteshift.leaderboard.hidden.messages import (
     world_message,
 )
 from tasteshift.leaderboard.hidden.season import world_key
-from tasteshift.suites.engine.episode import Living
+from tasteshift.suites.engine.episode import EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import Here
 from tasteshift.suites.suite import SUITES, Suite, Task
 
@@ -120,7 +120,7 @@ class Arena:
         return [Attempt(self.season.id, world_key(SECRET, one), one) for one in ids]
 
     @cached_property
-    def told(self) -> list[PublicWorld]:
+    def told(self) -> list[PublicData]:
         """The hidden worlds as they come over the wire; pictures without the detour by PNG."""
         found = []
         for attempt in self.attempts:
@@ -137,7 +137,9 @@ class Arena:
         player.prepare(env.world)
         return np.array(
             [
-                lived(player, Living(env, task=task.name, seed=seed, user=user, policy="agent"))
+                lived(
+                    player, EpisodeRunner(env, task=task.name, seed=seed, user=user, policy="agent")
+                )
                 for seed, user in task.lives(1)
             ]
         )
@@ -198,7 +200,7 @@ class Arena:
             users=users,
             sessions=self.sessions,
             turns=self.turns,
-            companions=("random", "oracle"),
+            references=("random", "oracle"),
         )
         suite = Suite(name, 1, "lives to be cheated in", (task,))
         SUITES.register(name, suite)
@@ -206,7 +208,7 @@ class Arena:
         return suite
 
 
-def lived(player: Here, life: Living) -> float:
+def lived(player: Here, life: EpisodeRunner) -> float:
     """What a player earns in a life."""
     player.begin()
     player.open(life.key, life.brief, life.env.truth)
@@ -275,7 +277,7 @@ def gained_fixture() -> Callable[..., Figures]:
 
 
 @pytest.fixture(scope="session", name="lived")
-def lived_fixture() -> Callable[[Here, Living], float]:
+def lived_fixture() -> Callable[[Here, EpisodeRunner], float]:
     return lived
 
 

@@ -48,10 +48,10 @@ class TextReader(LinUcbAgent):
     def prepare(self, public):
         catalog = public.catalog
         said = [[scale_of(text, words) for words in AXES.values()] for text in catalog.description]
-        told = SCALES * standardised(np.array(said))
+        told = SCALES * standardized(np.array(said))
         if not np.any(said):
-            told = GENRES * standardised(np.hstack([catalog.topic, decades(catalog.year)]))
-        columns = [told, BELIEF * standardised(self.secrets(public))]
+            told = GENRES * standardized(np.hstack([catalog.topic, decades(catalog.year)]))
+        columns = [told, BELIEF * standardized(self.secrets(public))]
         raw = np.hstack([*columns, item_features(catalog, public.log)])
         prior = fit_prior(raw, public.log, self.refusal)
         self._features = raw @ np.linalg.cholesky(prior.covariance) / self.noise
@@ -59,7 +59,7 @@ class TextReader(LinUcbAgent):
         self._log = public.log
 
 
-def standardised(columns):
+def standardized(columns):
     columns = columns[:, columns.std(axis=0) > 0]
     return (columns - columns.mean(axis=0)) / columns.std(axis=0)
 

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from tasteshift.agents import make_agent
 from tasteshift.agents.linucb import LinUcbAgent
-from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.leaderboard.hidden.attempt import Attempt
 from tasteshift.leaderboard.hidden.messages import (
     brief_from,
@@ -31,7 +31,7 @@ from tasteshift.leaderboard.store.tokens import issue
 from tasteshift.leaderboard.store.turns import turns
 from tasteshift.leaderboard.verification.verify import HEADLINE
 from tasteshift.records import NOTHING, Action
-from tasteshift.suites.engine.episode import Decision, Living
+from tasteshift.suites.engine.episode import Decision, EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import Here
 
 LIVES, TRIES = 20, 4
@@ -50,7 +50,9 @@ class AtHome:
         self.begin()
 
     def begin(self):
-        life = Living(self.env, task=self.task.name, seed=self.seed, user=self.user, policy="agent")
+        life = EpisodeRunner(
+            self.env, task=self.task.name, seed=self.seed, user=self.user, policy="agent"
+        )
         self.life, self.earned, self.brief = life, 0.0, life.brief
 
     def now(self):
@@ -191,7 +193,7 @@ def test_turns_can_be_had_back_at_home_only(
 ):
     (task,) = field.suite.tasks
     agent, earned, taken_back = LinUcbAgent(), [], 0
-    agent.prepare(public_world(task.make().world))
+    agent.prepare(public_data(task.make().world))
     for seed, user in task.lives(1):
         life = AtHome(task, seed, user)
         taken_back += play(agent, life, again=TRIES)

@@ -21,7 +21,7 @@ from tasteshift.leaderboard.hidden.messages import (
 )
 from tasteshift.leaderboard.hidden.scoring import conclude_attempt
 from tasteshift.leaderboard.hidden.season import world_key
-from tasteshift.suites.engine.in_process_agent import Here
+from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.suite import SUITES, Suite, Task
 
 SECRET = bytes(range(32))
@@ -34,7 +34,16 @@ SUITE = Suite(
         Task(
             "hidden-test/first", "synthetic:60", "minor-profile", 4, 3, 1, 2, language_models=True
         ),
-        Task("hidden-test/shift", "synthetic:60", "abrupt-shift", 4, 4, 3, 2, twin=("shift",)),
+        Task(
+            "hidden-test/shift",
+            "synthetic:60",
+            "abrupt-shift",
+            4,
+            4,
+            3,
+            2,
+            counterfactual=("shift",),
+        ),
         Task("hidden-test/poisoned", "synthetic:60", "poisoned-items", 4, 2, 2, 2),
     ),
     seeds=2,
@@ -70,7 +79,7 @@ def played(attempt: Attempt, agent: Any) -> dict[int, list[dict[str, Any]]]:
     for life, world in enumerate(attempt.lives):
         if world != prepared:
             agent.prepare(attempt.public(world))
-            prepared, player = world, Here(agent)
+            prepared, player = world, InProcessAgent(agent)
         key = ("", life, 0, "agent")
         player.begin()
         player.open(key, attempt.brief(life))

@@ -44,8 +44,8 @@ def test_an_attempt_has_the_lives_of_its_suite(new_attempt: Make, hidden_suite: 
     assert counts == [6, 8, 4]
     assert list(attempt.lives) == sorted(attempt.lives)
     for world, task in zip(attempt.worlds, hidden_suite.tasks, strict=True):
-        assert world.twin == ()
-        assert (world.slate_size, world.companions) == (task.slate_size, task.companions)
+        assert world.counterfactual == ()
+        assert (world.slate_size, world.references) == (task.slate_size, task.references)
         assert replace(world.spec(), overlay=None) == replace(task.spec(), overlay=None)
 
 
@@ -161,13 +161,13 @@ def test_another_answer_leads_to_another_life(new_attempt: Make) -> None:
 
 def test_the_next_answer_costs_one_step(new_attempt: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt, taken = new_attempt(), []
-    take = module.Living.take
+    take = module.EpisodeRunner.take
 
     def counted(living: Any, decision: Any) -> None:
         taken.append(living)
         take(living, decision)
 
-    monkeypatch.setattr(module.Living, "take", counted)
+    monkeypatch.setattr(module.EpisodeRunner, "take", counted)
     given = answers(6, 6)
     for turn in range(7):
         attempt.observe(6, given[:turn])
@@ -264,8 +264,8 @@ def test_a_suite_without_tasks_for_language_models(hidden_suite: Suite) -> None:
 
 def test_an_agent_is_served_what_the_runner_would_serve(new_attempt: Make, play: Play) -> None:
     """The same lives lived by the runner itself, with the same agent: equal slates and rewards."""
-    from tasteshift.suites.engine.episode import Living
-    from tasteshift.suites.engine.in_process_agent import Here
+    from tasteshift.suites.engine.episode import EpisodeRunner
+    from tasteshift.suites.engine.in_process_agent import InProcessAgent
     from tasteshift.suites.engine.stepping import in_step
 
     attempt = new_attempt()
@@ -275,7 +275,7 @@ def test_an_agent_is_served_what_the_runner_would_serve(new_attempt: Make, play:
         task, seed, user = attempt.life(life)
         world = attempt.worlds[1]
         agent.prepare(attempt.public(1))
-        living = Living(
+        living = EpisodeRunner(
             world.make(),
             task=task,
             seed=seed,
@@ -283,7 +283,7 @@ def test_an_agent_is_served_what_the_runner_would_serve(new_attempt: Make, play:
             policy="agent",
             agent_seed=attempt.brief(life).seed,
         )
-        player = Here(agent)
+        player = InProcessAgent(agent)
         player.begin()
         lived = in_step(player, [living])[0]
         assert [tuple(turn["slate"]) for turn in turns[life]] == [s.slate for s in lived.steps]

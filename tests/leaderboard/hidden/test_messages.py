@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.agents import make_agent
-from tasteshift.envs.catalogs.public import PublicWorld
+from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden import messages as wire
 from tasteshift.leaderboard.hidden.attempt import Attempt
@@ -133,22 +133,22 @@ def test_an_answer_that_cannot_be_shown_is_kept() -> None:
 
 
 @pytest.fixture(scope="module")
-def world() -> PublicWorld:
-    from tasteshift.envs.simulator.training_log import public_world
+def world() -> PublicData:
+    from tasteshift.envs.simulator.training_log import public_data
     from tasteshift.envs.simulator.world import build_world
 
-    return public_world(build_world("synthetic:60", "cold-item", 4), seed=2**63 - 1)
+    return public_data(build_world("synthetic:60", "cold-item", 4), seed=2**63 - 1)
 
 
 @pytest.fixture(scope="module")
-def told(world: PublicWorld) -> PublicWorld:
+def told(world: PublicData) -> PublicData:
     def fetch(item: int) -> bytes:
         return wire.picture_message(world.catalog.posters[item])
 
     return wire.world_from(over_the_wire(wire.world_message(world)), fetch)
 
 
-def test_worlds_round_trip_bit_for_bit(world: PublicWorld, told: PublicWorld) -> None:
+def test_worlds_round_trip_bit_for_bit(world: PublicData, told: PublicData) -> None:
     assert (told.slate_size, told.seed) == (world.slate_size, world.seed)
     assert told.entry_day.dtype == world.entry_day.dtype
     assert told.entry_day.any()
@@ -166,12 +166,12 @@ def test_worlds_round_trip_bit_for_bit(world: PublicWorld, told: PublicWorld) ->
                 assert got == (sent if isinstance(sent, (int, str)) else tuple(sent))
 
 
-def test_the_hash_of_what_is_hidden_does_not_travel(world: PublicWorld, told: PublicWorld) -> None:
+def test_the_hash_of_what_is_hidden_does_not_travel(world: PublicData, told: PublicData) -> None:
     assert world.catalog.hash not in json.dumps(wire.world_message(world))
     assert told.catalog.hash != world.catalog.hash
 
 
-def test_agents_prepare_alike_from_what_was_told(world: PublicWorld, told: PublicWorld) -> None:
+def test_agents_prepare_alike_from_what_was_told(world: PublicData, told: PublicData) -> None:
     brief = Brief(3, 17, 4, 2, 2, "adult")
     slates = []
     for one in (world, told):
@@ -244,7 +244,7 @@ def test_pictures_of_another_size_are_refused() -> None:
         {"slate_size": None},
     ],
 )
-def test_what_is_no_world_is_refused(world: PublicWorld, change: dict[str, Any]) -> None:
+def test_what_is_no_world_is_refused(world: PublicData, change: dict[str, Any]) -> None:
     message = over_the_wire(wire.world_message(world)) | change
     with pytest.raises(InputError):
         wire.world_from(message, lambda item: b"")
@@ -279,11 +279,11 @@ def test_nothing_hidden_is_sent(
 
 
 def test_a_falsified_label_is_sent_as_the_lie_that_it_is() -> None:
-    from tasteshift.envs.simulator.training_log import public_world
+    from tasteshift.envs.simulator.training_log import public_data
     from tasteshift.envs.simulator.world import build_world
 
     world = build_world("synthetic:60", "minor-profile", 4)
-    sent = wire.world_message(public_world(world))
+    sent = wire.world_message(public_data(world))
     assert (world.hidden.maturity != sent["maturity"]).any()
 
 

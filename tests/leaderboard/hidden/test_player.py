@@ -55,12 +55,12 @@ def test_progress_is_told_life_by_life(memory_board: Boards, out: Path) -> None:
     told: list[Any] = []
 
     @contextmanager
-    def watch(ahead: int) -> Any:
+    def progress(ahead: int) -> Any:
         told.append(ahead)
         yield told.append
         told.append("over")
 
-    go(memory_board(), out, make_agent("popular"), watch=watch)
+    go(memory_board(), out, make_agent("popular"), progress=progress)
     tasks = ["hidden-test/first"] * 6 + ["hidden-test/shift"] * 8 + ["hidden-test/poisoned"] * 4
     assert told == [18, *tasks, "over"]
 

@@ -38,7 +38,7 @@ def rewards(folder: Path) -> dict[str, dict[tuple[str, int], float]]:
 
 
 def headline(run: VerifiedRun) -> float:
-    return next(row.value for row in run.overall if row.metric == "normalised_return")
+    return next(row.value for row in run.overall if row.metric == "normalized_return")
 
 
 def test_the_run_directory_is_an_ordinary_one(concluded: Any) -> None:
@@ -77,7 +77,7 @@ def test_scores_follow_from_the_rewards(concluded: Any) -> None:
         value = next(
             row.value
             for row in concluded.run.scores
-            if (row.task, row.metric) == (task, "normalised_return")
+            if (row.task, row.metric) == (task, "normalized_return")
         )
         mine = [key for key in gained if key[0] == task]
         assert value == pytest.approx(
@@ -86,7 +86,7 @@ def test_scores_follow_from_the_rewards(concluded: Any) -> None:
 
 
 def test_sums_hold_one_pair_a_user(concluded: Any) -> None:
-    pairs = concluded.run.sums["normalised_return"]
+    pairs = concluded.run.sums["normalized_return"]
     total = rewards(concluded.folder)
     expected = [
         (total["agent"][k] - total["random"][k], total["oracle"][k] - total["random"][k])
@@ -95,14 +95,14 @@ def test_sums_hold_one_pair_a_user(concluded: Any) -> None:
     assert len(pairs) == len(concluded.attempt.lives)
     flat = [number for pair in sorted(expected) for number in pair]
     assert [number for pair in sorted(map(tuple, pairs)) for number in pair] == pytest.approx(flat)
-    first = next(row for row in concluded.run.overall if row.metric == "normalised_return")
+    first = next(row for row in concluded.run.overall if row.metric == "normalized_return")
     assert first.n == len(pairs)
 
 
 def test_trust_is_of_hidden_seeds(concluded: Any) -> None:
     trust = concluded.run.trust
     assert set(trust.values()) == {"hidden-seed", "reported"}
-    assert trust["normalised_return"] == trust["reward"] == "hidden-seed"
+    assert trust["normalized_return"] == trust["reward"] == "hidden-seed"
     assert trust["decision_latency_p50"] == trust["agent_failures"] == "reported"
     assert not concluded.run.privileged
     assert concluded.run.tasks == tuple(task.name for task in concluded.attempt.suite.tasks)
@@ -145,7 +145,7 @@ def test_the_companions_are_the_scale(concluded: Any, about: Any, tmp_path: Path
     who = {life: "oracle" if world == 1 else "random" for life, world in enumerate(attempt.lives)}
     turns = {life: shown[name][life] for life, name in who.items()}
     run = conclude_attempt(attempt, about, turns, tmp_path / "run")
-    found = {row.task: row.value for row in run.scores if row.metric == "normalised_return"}
+    found = {row.task: row.value for row in run.scores if row.metric == "normalized_return"}
     assert found == {
         "hidden-test/first": 0.0,
         "hidden-test/shift": 1.0,
@@ -160,7 +160,7 @@ def test_chance_scores_about_nothing(
     attempt = Attempt(f"{hidden_suite.id}+users=6", bytes(32), "chance")
     turns = play(attempt, make_agent("random"))
     run = conclude_attempt(attempt, about, turns, tmp_path / "run")
-    pairs = run.sums["normalised_return"]
+    pairs = run.sums["normalized_return"]
     possible = sum(bottom for _, bottom in pairs)
     value = sum(top for top, _ in pairs) / possible
     error = sum((top - value * bottom) ** 2 for top, bottom in pairs) ** 0.5 / possible
@@ -207,7 +207,7 @@ def test_a_conclusion_that_was_killed_goes_on_to_the_same_bytes(
 ) -> None:
     left = 3
 
-    def watch(ahead: int) -> Any:
+    def progress(ahead: int) -> Any:
         assert ahead == 6
 
         def tick(task: str) -> None:
@@ -223,7 +223,7 @@ def test_a_conclusion_that_was_killed_goes_on_to_the_same_bytes(
         return conclude_attempt(attempt, about, concluded.turns, folder, **more)
 
     with pytest.raises(Killed):
-        conclude(tmp_path / "killed", watch=watch)
+        conclude(tmp_path / "killed", progress=progress)
     assert not (tmp_path / "killed" / "scores.json").exists()
     run, whole = conclude(tmp_path / "killed"), conclude(tmp_path / "whole")
     for name in FILES[1:]:

@@ -119,7 +119,7 @@ def test_every_submission_gets_the_verdict_it_deserves(
         (good, "popular"),
         (again, "popular"),
     ]
-    assert kept[0][1].trust["normalised_return"] == "replayed"
+    assert kept[0][1].trust["normalized_return"] == "replayed"
     assert kept[0][1].track == "replayed"
     assert kept[0][1].scores == kept[1][1].scores != []
     assert waiting(board) == []
@@ -202,7 +202,7 @@ def test_an_attempt_is_scored_from_its_answers(board: Board, suite: Suite) -> No
     assert set(kept) == set(ids.values()), [verdict(board, id) for id in ids.values()]
     for key, id in ids.items():
         assert (kept[id].track, kept[id].agent, kept[id].suite) == ("hidden-seed", "mine", suite.id)
-        assert kept[id].trust["normalised_return"] == "hidden-seed"
+        assert kept[id].trust["normalized_return"] == "hidden-seed"
         assert kept[id].manifest["provenance"]["attempt"] == key
         assert (attempt_folder(board, id) / "scores.json").is_file()
     assert verdict(board, ids["a" * 32])[1] == "scored with 2 answers in 1 of 6 lives"

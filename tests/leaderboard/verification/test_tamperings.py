@@ -117,4 +117,4 @@ def test_rounds_and_scores_that_agree_are_believed_as_reported_only(
     assert verdict.accepted, verdict.reason
     assert verdict.run is not None
     assert verdict.run.trust["acceptance_rate"] == "reported"
-    assert verdict.run.trust["normalised_return"] == "replayed"
+    assert verdict.run.trust["normalized_return"] == "replayed"

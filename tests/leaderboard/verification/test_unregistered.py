@@ -71,7 +71,7 @@ def edited(own: Any, **changes: Any) -> str:
         ({"catalog": "synthetic:nine"}, "synthetic"),
         ({"users": 1}, "suite_hash is not that of"),
         ({"turns": 10**9}, ""),
-        ({"companions": ["nobody"]}, "nobody"),
+        ({"references": ["nobody"]}, "nobody"),
         ({"seeds": 10**5}, "1 seeds are not those of own@1"),
         ({"tasks": []}, "has no tasks"),
         ({"tasks": "none"}, "must be a list"),

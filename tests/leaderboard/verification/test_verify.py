@@ -57,13 +57,13 @@ def test_an_honest_run_is_believed(runs: Callable[[str], Path], agent: str) -> N
         def __exit__(self, *_: object) -> None:
             ticks.append("end")
 
-    verdict = verify(runs(agent), watch=Watch)
+    verdict = verify(runs(agent), progress=Watch)
     assert verdict.accepted, verdict.reason
     assert (verdict.episodes, verdict.steps, len(ticks)) == (LIVES, TURNS, LIVES + 1)
     assert verdict.run is not None
     assert verdict.run.privileged == (agent == "frozen-oracle")
     trust = verdict.run.trust
-    assert trust["normalised_return"] == trust["maturity_breaches"] == "replayed"
+    assert trust["normalized_return"] == trust["maturity_breaches"] == "replayed"
     assert trust["acceptance_rate"] == trust["decision_latency_p50"] == "reported"
 
 
@@ -224,9 +224,12 @@ def test_a_deleted_episode_is_named(tampered: Any) -> None:
 
 def test_a_duplicated_episode_is_named(tampered: Any) -> None:
     lines = tampered.lines()
-    twin = json.loads(lines[9])
+    counterfactual = json.loads(lines[9])
     tampered.write_lines([*lines, lines[9]])
-    assert f"user {twin['user']} policy {twin['policy']} is there 2 times" in refusal(tampered.path)
+    assert (
+        f"user {counterfactual['user']} policy {counterfactual['policy']} is there 2 times"
+        in refusal(tampered.path)
+    )
 
 
 def test_an_episode_of_somebody_else_is_named(tampered: Any) -> None:
@@ -309,11 +312,11 @@ def test_what_is_no_finished_run_is_bad_input(tampered: Any, tmp_path: Path, nam
 @pytest.mark.parametrize("field", ["value", "low", "n", "direction", "metric"])
 def test_an_edited_score_is_named(tampered: Any, field: str) -> None:
     scores = tampered.json("scores.json")
-    row = next(k for k, s in enumerate(scores) if s["metric"] == "normalised_return")
+    row = next(k for k, s in enumerate(scores) if s["metric"] == "normalized_return")
     scores[row][field] = {"direction": "lower", "metric": "reward", "n": 7}.get(field, 0.99)
     tampered.write_json("scores.json", scores)
     reason = refusal(tampered.path)
-    assert reason.startswith(f"scores.json: board-test/first normalised_return: {field} ")
+    assert reason.startswith(f"scores.json: board-test/first normalized_return: {field} ")
     assert reason.endswith("recomputed")
 
 

@@ -11,9 +11,9 @@ import pytest
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.errors import AgentError, InputError
 from tasteshift.records import Action
-from tasteshift.suites.engine.episode import Living
+from tasteshift.suites.engine.episode import EpisodeRunner
 from tasteshift.suites.engine.executors import TOGETHER, groups
-from tasteshift.suites.engine.in_process_agent import Here
+from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.engine.stepping import by_calendar
 from tasteshift.suites.evaluate import evaluate
 from tasteshift.suites.suite import SUITES, Suite, Task
@@ -151,9 +151,9 @@ def test_on_the_cohort_track_it_learns_day_by_day_and_shards_leave_no_mark(tmp_p
 
 def test_calendar_order_where_users_come_and_go(tmp_path):
     agent = counting()
-    player = Here(agent)
+    player = InProcessAgent(agent)
     lives = [
-        Living(
+        EpisodeRunner(
             Lifelong("synthetic:60", "retention", slate_size=3),
             task="t",
             seed=1,
@@ -324,7 +324,7 @@ def test_workers_need_not_know_what_a_program_registered(tmp_path):
     AGENTS.register("test-companion", PopularAgent)
     try:
         met = ("random", "frozen-oracle", "oracle", "test-companion")
-        task = Task("own/t", "synthetic:60", "test-only", 3, 3, 2, 2, companions=met)
+        task = Task("own/t", "synthetic:60", "test-only", 3, 3, 2, 2, references=met)
         suite = Suite("own", 1, "", (task,))
         for workers in (1, 2):
             evaluate("popular", suite, workers=workers, out=tmp_path / f"{workers}")

@@ -5,7 +5,7 @@ import pytest
 
 from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.simulator.training_log import public_world
+from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.records import NOTHING, Action, Brief, Claim, Observation
 from tasteshift.suites.engine.episode import agent_seed, usable
 from tasteshift.suites.engine.in_process_agent import plain_action
@@ -41,7 +41,7 @@ class Spy:
 
 
 def lived(env, agent, user=3, seed=5, policy="agent"):
-    agent.prepare(public_world(env.world))
+    agent.prepare(public_data(env.world))
     return play(env, agent, task="t", seed=seed, user=user, policy=policy)
 
 

@@ -26,7 +26,13 @@ SAID = (
     "I'm <b>done</b> & tired",
 )
 LEVEL = {"random": 0.16, "agent": 0.34, "frozen-oracle": 0.52, "oracle": 0.55}
-EVERYBODY = {**LEVEL, "agent-twin": 0.42, "oracle-plan": 0.57, "oracle-text": 0.4, "passer-by": 0.3}
+EVERYBODY = {
+    **LEVEL,
+    "agent-counterfactual": 0.42,
+    "oracle-plan": 0.57,
+    "oracle-text": 0.4,
+    "passer-by": 0.3,
+}
 PLAIN = {
     **{"claims": [], "profile": [], "fault": "", "under_first": 0.3, "under_last": 0.3},
     **{"under_organic": 0.3, "violations": 0, "stale": 0, "fresh": 0, "fresh_chosen": False},
@@ -171,7 +177,7 @@ def test_curves_are_the_means_of_the_recorded_rewards(page, trace):
 def test_the_standing_shows_the_scores(tmp_path, trace):
     page, scores = written(tmp_path, trace)
     drawn = series(figures(page)["standing"], "agent")
-    returns = {s.task: s for s in scores if s.metric == "normalised_return"}
+    returns = {s.task: s for s in scores if s.metric == "normalized_return"}
     assert drawn["x"] == [returns[task].value for task in reversed(TASKS)]
     reach = [returns[task].high - returns[task].value for task in reversed(TASKS)]
     assert drawn["error_x"]["array"] == pytest.approx(reach)
@@ -234,11 +240,11 @@ def test_plotly_accepts_every_figure(page):
     drawn = figures(page)
     assert len(drawn) == 7
     for figure in drawn.values():
-        colours = re.sub(r'"@[a-z0-9-]+"', '"#123456"', json.dumps(figure))
-        go.Figure(json.loads(colours))
+        colors = re.sub(r'"@[a-z0-9-]+"', '"#123456"', json.dumps(figure))
+        go.Figure(json.loads(colors))
 
 
-def test_colours_all_have_a_value_in_light_and_dark(page):
+def test_colors_all_have_a_value_in_light_and_dark(page):
     tokens = {name for f in figures(page).values() for name in re.findall(r'"@([\w-]+)"', str(f))}
     tokens |= set(re.findall(r"'@([\w-]+)'", str(figures(page))))
     assert tokens
@@ -278,14 +284,16 @@ def test_companions_of_all_kinds_and_the_twin_have_their_place(tmp_path):
     page, _ = written(tmp_path, run)
     drawn = figures(page)
     names = {data["name"] for data in drawn["curve-0"]["data"]}
-    assert {"agent-twin", "oracle-plan"} < names
+    assert {"agent-counterfactual", "oracle-plan"} < names
     assert not {"oracle-text", "passer-by"} & names
-    twin = series(drawn["curve-0"], "agent-twin")
-    lives = run.of("made/steady").lives("agent-twin")
-    assert twin["y"] == pytest.approx(lives.groupby("session")["reward"].mean().tolist())
-    assert twin["text"][0].startswith("the same agent, nothing changed, session 1")
+    counterfactual = series(drawn["curve-0"], "agent-counterfactual")
+    lives = run.of("made/steady").lives("agent-counterfactual")
+    assert counterfactual["y"] == pytest.approx(lives.groupby("session")["reward"].mean().tolist())
+    assert counterfactual["text"][0].startswith("the same agent, nothing changed, session 1")
     assert "passer-by</b> a companion of this suite" in page
-    assert {data["name"] for data in drawn["safety-0"]["data"]} == set(EVERYBODY) - {"agent-twin"}
+    assert {data["name"] for data in drawn["safety-0"]["data"]} == set(EVERYBODY) - {
+        "agent-counterfactual"
+    }
     rows = page[page.index("The agent beside its baselines") :]
     twins = re.search(r"the same agent, nothing changed</th>.*?</tr>", rows, re.DOTALL)[0]
     assert twins.count("–") >= 2
@@ -306,7 +314,7 @@ def test_metrics_stand_under_their_family(page, trace):
     assert {"personalization", "safety", "efficiency"} <= set(headings)
     table = page[page.index("<h2>Scores</h2>") :]
     places = {family: table.index(f'id="family-{family}"') for family in headings}
-    for family, name in (("safety", "invalid_actions"), ("efficiency", "block_efficiency")):
+    for family, name in (("safety", "invalid_actions"), ("efficiency", "mean_acceptance_length")):
         place = table.index(METRICS.get(name).summary.replace("'", "&#39;"))
         assert places[family] < place
         assert [f for f in headings if places[f] < place][-1] == family
