@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tasteshift.benchmarks import batches, decoding_table
+from tasteshift.benchmarks import decoder_batches, decoder_tables
 from tasteshift.benchmarks.decoder_batches import BATCHED, bench_batches, speeds
 from tasteshift.benchmarks.decoder_tables import batch_tables
 from tasteshift.decoders.base import ModelPair
@@ -20,13 +20,13 @@ def test_every_size_writes_every_prompt_once(
     pair: ModelPair, made_prompts, counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    side_by_side = batches.together
+    side_by_side = decoder_batches.together
 
     def noting(tasks):
         sizes.append(len(tasks))
         return side_by_side(tasks)
 
-    monkeypatch.setattr(batches, "together", noting)
+    monkeypatch.setattr(decoder_batches, "together", noting)
     ticks: list[str] = []
     rows = bench_batches(pair, {"made": made_prompts(10)}, [2, 4], bars=counting(ticks))
     assert [(row["decoder"], row["batch"], row["temperature"]) for row in rows] == [
@@ -52,8 +52,8 @@ def test_every_size_writes_every_prompt_once(
 
 
 def test_a_gpus_memory_stands_above_the_table() -> None:
-    assert decoding_table._memory({"device_memory": None}) == ""
-    said = decoding_table._memory({"device_memory": 14_249_000_000})
+    assert decoder_tables._memory({"device_memory": None}) == ""
+    said = decoder_tables._memory({"device_memory": 14_249_000_000})
     assert said == "; at most 14.2 GB of its memory held"
 
 

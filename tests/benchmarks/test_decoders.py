@@ -10,7 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from tasteshift.benchmarks import contenders, decoding
+from tasteshift.benchmarks import contenders, decoders
 from tasteshift.benchmarks.contenders import Contender, everyone, ours, tuned
 from tasteshift.benchmarks.contenders import decoding as after_prefill
 from tasteshift.benchmarks.decoder_rows import Trial, pace, rows_of
@@ -34,9 +34,9 @@ SMALL_SWEEPS = {"speculative": ({"depth": 1}, {"depth": 2}), "mcsd": ({"k": (2,)
 @pytest.fixture(scope="module")
 def rows(pair: ModelPair, made_prompts, counting) -> list[dict]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (contenders, decoding):
+        for module in (contenders, decoders):
             patch.setattr(module, "SWEEPS", SMALL_SWEEPS)
-        patch.setattr(decoding, "TUNING_PROMPTS", 3)
+        patch.setattr(decoders, "TUNING_PROMPTS", 3)
         ticks: list[str] = []
         found = bench_decoders(
             pair, {"made": made_prompts(5)}, threads=1, draws=10, bars=counting(ticks)
@@ -195,14 +195,14 @@ def test_a_contender_without_texts_says_why(pair: ModelPair, made_prompts) -> No
     fine = ours("autoregressive", pair, 0.0, 1)
     peerless = Contender("broken", "broken", True, broken)
     prompts = made_prompts(2)
-    trials = decoding.interleaved([fine, peerless], prompts[0], prompts, lambda _: None)
+    trials = decoders.interleaved([fine, peerless], prompts[0], prompts, lambda _: None)
     assert [trial.reason for trial in trials] == ["", "ValueError: no such"]
     rows = rows_of({"temperature": 0.0, "workload": "made"}, trials, {}, {})
     assert rows[1]["note"] == "ValueError: no such"
     assert rows[1]["tokens_per_s"] is rows[1]["speedup_ar"] is None
     ours_broken = Contender("mine", "mine", True, broken, decoder=fine.decoder)
     with pytest.raises(ValueError, match="no such"):
-        decoding.interleaved([ours_broken], prompts[0], prompts, lambda _: None)
+        decoders.interleaved([ours_broken], prompts[0], prompts, lambda _: None)
 
 
 def test_a_few_alone(pair: ModelPair, made_prompts) -> None:
@@ -267,7 +267,7 @@ def test_the_site_is_where_models_disagree(pair: ModelPair, made_prompts) -> Non
     written = [one.generate(prompt.ids, 16, 0) for prompt in prompts]
     assert one.decoder
     site = law_site(one.decoder, [([Trial(one, written)], prompts)])
-    assert len(site) == decoding.SITE_TOKENS
+    assert len(site) == decoders.SITE_TOKENS
     whole = [prompt.ids + text.tokens for prompt, text in zip(prompts, written, strict=True)]
     assert any(
         text[end - len(site) : end] == site for text in whole for end in range(24, len(text))
@@ -287,8 +287,8 @@ def test_a_pass_reads_all_but_an_embedding_of_its_own(llama, tied: bool) -> None
     # the last norm and a head of 29·16; four bytes each
     weights = 2 * (4 * 256 - 256 + 3 * 512 + 32) + 16 + 29 * 16
     model = llama(1, 2, tied)
-    assert decoding.bytes_of_a_pass(model) == 4 * weights
-    assert decoding.floor_seconds(model, 1, times=1) > 0
+    assert decoders.bytes_of_a_pass(model) == 4 * weights
+    assert decoders.floor_seconds(model, 1, times=1) > 0
 
 
 def test_verdicts_and_bars() -> None:

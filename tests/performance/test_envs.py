@@ -2,13 +2,15 @@
 
 import pytest
 
-from tasteshift.benchmarks import speed
+from tasteshift.benchmarks import env_speed
 
 CONTENDERS = {
-    "single": lambda: speed.single("synthetic", "gradual-drift"),
-    "single, a million items": lambda: speed.single("synthetic:1000000", "gradual-drift"),
-    "vector, all dynamics": lambda: speed.vector("synthetic", speed.EVERYTHING, 16384, None),
-    "vector, stationary": lambda: speed.vector("synthetic", "stationary", 16384, None),
+    "single": lambda: env_speed.single("synthetic", "gradual-drift"),
+    "single, a million items": lambda: env_speed.single("synthetic:1000000", "gradual-drift"),
+    "vector, all dynamics": lambda: env_speed.vector(
+        "synthetic", env_speed.EVERYTHING, 16384, None
+    ),
+    "vector, stationary": lambda: env_speed.vector("synthetic", "stationary", 16384, None),
 }
 
 
@@ -22,24 +24,24 @@ def test_user_steps(benchmark, name):
 def test_tens_of_times_the_peer():
     """Fifty times are promised (`tasteshift bench envs`); a busy machine may show fewer."""
     pytest.importorskip("sardine")
-    rate = speed.interleaved(
+    rate = env_speed.interleaved(
         {
-            "ours": speed.vector("synthetic", speed.EVERYTHING, 16384, None),
-            "peer": speed.sardine_peer(),
+            "ours": env_speed.vector("synthetic", env_speed.EVERYTHING, 16384, None),
+            "peer": env_speed.sardine_peer(),
         }
     )
     assert rate["ours"] >= 30 * rate["peer"]
 
 
 def test_a_step_costs_no_more_among_a_million_items():
-    rate = speed.interleaved(
+    rate = env_speed.interleaved(
         {
-            "few": speed.single("synthetic", "gradual-drift"),
-            "many": speed.single("synthetic:1000000", "gradual-drift"),
+            "few": env_speed.single("synthetic", "gradual-drift"),
+            "many": env_speed.single("synthetic:1000000", "gradual-drift"),
         }
     )
     assert rate["few"] <= 1.2 * rate["many"]
 
 
 def test_a_hundred_thousand_users_fit_in_a_gigabyte():
-    assert speed.memory(100_000) < 1.0
+    assert env_speed.memory(100_000) < 1.0

@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import Decoder, ModelPair
-from tasteshift.decoders.execution import together as module
+from tasteshift.decoders.execution import batching as module
 from tasteshift.decoders.execution.batching import together
 from tasteshift.decoders.execution.passes import answers
 from tasteshift.decoders.execution.requests import Told, Want

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.execution import fixed, graphs, reader
+from tasteshift.decoders.execution import cuda_graphs, reader
 from tasteshift.decoders.execution.batching import together
 from tasteshift.decoders.execution.cuda_graphs import graphed
 from tasteshift.decoders.sampling import distribution as sampling
@@ -71,7 +71,7 @@ class Tape(TorchDispatchMode):
 
 
 def taped(work, device):
-    with graphs.capturing():
+    with cuda_graphs.capturing():
         work()  # as before a capture: what is allocated at first is allocated now
         tape = Tape()
         with tape:
@@ -89,9 +89,9 @@ def taped(work, device):
 def tapes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Capture on the CPU too, on tapes, and let torch find all that is best: they hear no NumPy."""
     monkeypatch.setattr(Tape, "said", ())
-    monkeypatch.setattr(graphs, "has_graphs", lambda device: True)
+    monkeypatch.setattr(cuda_graphs, "has_graphs", lambda device: True)
     monkeypatch.setattr(reader, "has_fixed_shapes", lambda model: True)
-    for module in (graphs, fixed):
+    for module in (cuda_graphs, fixed_shapes):
         monkeypatch.setattr(module, "captured", taped)
     for module in (sampling, verification, judging):
         monkeypatch.setattr(module, "best", lambda scores: scores.argmax(-1))

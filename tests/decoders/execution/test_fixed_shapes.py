@@ -17,8 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.execution import fixed, reader
-from tasteshift.decoders.execution import together as module
+from tasteshift.decoders.execution import batching as module
+from tasteshift.decoders.execution import fixed_shapes, reader
 from tasteshift.decoders.execution.batching import together
 from tasteshift.decoders.execution.fixed_shapes import Shape, power_of_two
 from tasteshift.decoders.execution.reader import CHUNK, Reader
@@ -211,7 +211,7 @@ def test_a_pass_begins_when_it_has_what_it_reads(
         place.feed([4])
         place.commit([0])
         before = place.seconds
-        for module in (reader, fixed):
+        for module in (reader, fixed_shapes):
             monkeypatch.setattr(module, "now", lambda device: float(next(ticks)))
         place.feed([5])  # asked for at 1, fetched at 2, over at 3
     assert place.seconds - before == pytest.approx(1.0)
@@ -287,5 +287,5 @@ def test_any_course_of_guessing_reads_the_same(pair: ModelPair, data: st.DataObj
 
 
 def test_only_a_gpu_asks_for_fixed_shapes(pair: ModelPair) -> None:
-    assert not fixed.has_fixed_shapes(pair.target)
+    assert not fixed_shapes.has_fixed_shapes(pair.target)
     assert not Reader(pair.target).own.fixed

@@ -35,7 +35,7 @@ from tasteshift.leaderboard.hidden.messages import (
 )
 from tasteshift.leaderboard.hidden.season import world_key
 from tasteshift.suites.engine.episode import EpisodeRunner
-from tasteshift.suites.engine.in_process_agent import Here
+from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.suite import SUITES, Suite, Task
 
 LIVES = int(os.environ.get("TASTESHIFT_CHEAT_LIVES", "40"))
@@ -133,7 +133,7 @@ class Arena:
     def public(self, make: Make) -> Floats:
         """(lives) what an agent earns on the public seeds."""
         (task,) = self.suite.tasks
-        player, env = Here(make(), trusted=True), task.make()
+        player, env = InProcessAgent(make(), trusted=True), task.make()
         player.prepare(env.world)
         return np.array(
             [
@@ -150,7 +150,7 @@ class Arena:
         for attempt, told in zip(self.attempts, self.told, strict=True):
             agent = make()
             agent.prepare(told)
-            player = Here(agent, trusted=True)
+            player = InProcessAgent(agent, trusted=True)
             earned += [played(player, attempt, life) for life in range(AT_ONCE)]
         return np.array(earned)
 
@@ -158,7 +158,7 @@ class Arena:
         """(lives) what a built-in agent, shown the truth if it must be, earns there."""
         earned = []
         for attempt in self.attempts:
-            player = Here(make_agent(name), trusted=True)
+            player = InProcessAgent(make_agent(name), trusted=True)
             for number in range(AT_ONCE):
                 life = attempt.living(number)
                 player.prepare(life.env.world)
@@ -208,7 +208,7 @@ class Arena:
         return suite
 
 
-def lived(player: Here, life: EpisodeRunner) -> float:
+def lived(player: InProcessAgent, life: EpisodeRunner) -> float:
     """What a player earns in a life."""
     player.begin()
     player.open(life.key, life.brief, life.env.truth)
@@ -220,7 +220,7 @@ def lived(player: Here, life: EpisodeRunner) -> float:
     return total
 
 
-def played(player: Here, attempt: Attempt, life: int) -> float:
+def played(player: InProcessAgent, attempt: Attempt, life: int) -> float:
     """The same, where every question and answer goes over the wire."""
     key = ("", life, 0, "agent")
     turns: list[dict[str, Any]] = []
@@ -277,7 +277,7 @@ def gained_fixture() -> Callable[..., Figures]:
 
 
 @pytest.fixture(scope="session", name="lived")
-def lived_fixture() -> Callable[[Here, EpisodeRunner], float]:
+def lived_fixture() -> Callable[[InProcessAgent, EpisodeRunner], float]:
     return lived
 
 

@@ -32,7 +32,7 @@ from tasteshift.leaderboard.store.turns import turns
 from tasteshift.leaderboard.verification.verify import HEADLINE
 from tasteshift.records import NOTHING, Action
 from tasteshift.suites.engine.episode import Decision, EpisodeRunner
-from tasteshift.suites.engine.in_process_agent import Here
+from tasteshift.suites.engine.in_process_agent import InProcessAgent
 
 LIVES, TRIES = 20, 4
 
@@ -181,7 +181,7 @@ def levels(attempt, lived):
     """(LIVES) what random slates, the honest bandit and the oracle earn in an attempt."""
     found = []
     for name in ("random", "linucb", "oracle"):
-        player = Here(make_agent(name), trusted=True)
+        player = InProcessAgent(make_agent(name), trusted=True)
         lives = [attempt.living(number) for number in range(LIVES)]
         player.prepare(lives[0].env.world)
         found.append(np.array([lived(player, life) for life in lives]))
