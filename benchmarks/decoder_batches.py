@@ -17,7 +17,7 @@ import numpy as np
 
 from ..decoders import DECODERS, make_decoder
 from ..decoders.base import Decoder, ModelPair, torch_threads
-from ..decoders.execution.batching import together
+from ..decoders.execution.batching import generate_together
 from ..errors import InputError
 from ..metrics.statistics import quantile_interval
 from ..records import Generation
@@ -149,7 +149,7 @@ def write(
     for one in team:
         one.forget()
     with torch_threads(threads):
-        return together(
+        return generate_together(
             [
                 partial(one.generate, prompt.ids, prompt.max_new_tokens, seed + number)
                 for number, (one, prompt) in enumerate(zip(team, prompts, strict=True))

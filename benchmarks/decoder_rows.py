@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..decoders.fidelity.distribution_tests import LawTest
+from ..decoders.fidelity.distribution_tests import DistributionTest
 from ..decoders.fidelity.teacher_forced import Match
 from ..metrics.comparison import holm
 from ..metrics.statistics import quantile_interval
@@ -45,7 +45,7 @@ def rows_of(
     where: Mapping[str, Any],
     trials: Sequence[Trial],
     matches: Mapping[str, Sequence[Match]],
-    laws: Mapping[str, Sequence[LawTest]],
+    laws: Mapping[str, Sequence[DistributionTest]],
 ) -> list[dict[str, Any]]:
     """A row a trial.
 

@@ -23,7 +23,11 @@ from ..decoders.base import Decoder, ModelPair, torch_threads
 from ..decoders.exact_dynamic import ExactDynamic
 from ..decoders.execution.clock import now, seconds
 from ..decoders.execution.reader import Reader
-from ..decoders.fidelity.distribution_tests import LawTest, law_tests, next_laws
+from ..decoders.fidelity.distribution_tests import (
+    DistributionTest,
+    distribution_tests,
+    next_token_distributions,
+)
 from ..decoders.fidelity.teacher_forced import Match, keyed, teacher_forced
 from ..errors import InputError
 from .contenders import SWEEPS, TUNING_PROMPTS, Contender, everyone, to_warm, tuned
@@ -100,14 +104,14 @@ def bench_decoders(
             with bars(f"{label}: reading back", len(measured) * len(trials)) as tick:
                 matches = read_back(pair, temperature, threads, trials, measured, tick)
             found.append((workload, measured, trials, matches))
-        laws: dict[str, list[LawTest]] = {}
+        laws: dict[str, list[DistributionTest]] = {}
         tested = [one for one in contenders if not one.tuned]
         ours = [(one.label, one.decoder) for one in tested if one.decoder]
         if draws and temperature > 0 and ours:
             site = law_site(ours[0][1], [(trials, measured) for _, measured, trials, _ in found])
             with bars(f"T = {temperature}: laws", draws * len(ours)) as tick:
                 for name, decoder in ours:
-                    laws[name] = law_tests(decoder, site, draws, partial(tick, name))
+                    laws[name] = distribution_tests(decoder, site, draws, partial(tick, name))
         for workload, _, trials, matches in found:
             where = {**machine, "temperature": temperature, "workload": workload}
             where |= {"device_memory": device_memory(target.device)}
@@ -207,9 +211,9 @@ def law_site(
     size = min(SITE_TOKENS, max(map(len, texts)))
     texts = [text[-size:] for text in texts if len(text) >= size]
     models = (decoder.pair.target, decoder.pair.draft)
-    forced = next_laws(decoder, models[0], texts)[:, -1].argmax(-1)
+    forced = next_token_distributions(decoder, models[0], texts)[:, -1].argmax(-1)
     longer = [(*text, int(token)) for text, token in zip(texts, forced, strict=True)]
-    p, q = (next_laws(decoder, model, longer)[:, -1] for model in models)
+    p, q = (next_token_distributions(decoder, model, longer)[:, -1] for model in models)
     entropy = -(p * np.log(np.maximum(p, 1e-300))).sum(-1)
     score = np.minimum(entropy, 2.0) * np.abs(p - q).sum(-1) / 2
     return texts[int(score.argmax())]

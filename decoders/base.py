@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..errors import InputError
 from ..records import Generation, Round
 from .execution.reader import Reader, context_of
-from .execution.requests import place_of_laws
+from .execution.requests import sampling_device
 from .options import whole
 from .sampling.distribution import Sampling, best, draw, sampled
 from .sampling.noise import Noise, Stream
@@ -121,7 +121,7 @@ MOST_THREADS = 1024
 """Of torch; with very many more, OpenMP ends the process."""
 
 
-class Transcript:
+class GeneratedText:
     """The text of one call as it grows: it stops at an end-of-text token or at the limit."""
 
     def __init__(self, limit: int, stops: frozenset[int]) -> None:
@@ -182,7 +182,7 @@ class Decoder(ABC):
         self.seed = Stream(seed).seed
         self.threads = threads
         self.target = Reader(pair.target)
-        self.place = place_of_laws(pair.target.device)
+        self.device = sampling_device(pair.target.device)
 
     def config(self) -> dict[str, Any]:
         """What decides the output besides the pair and the prompt, as JSON values."""
@@ -209,8 +209,8 @@ class Decoder(ABC):
         started = perf_counter()
         prompt = self._check(prompt_ids, max_new_tokens)
         limit = min(int(max_new_tokens), self.pair.context - len(prompt))
-        text = Transcript(limit, self.pair.stops)
-        stream = Stream(self.seed if seed is None else seed, prompt, self.place)
+        text = GeneratedText(limit, self.pair.stops)
+        stream = Stream(self.seed if seed is None else seed, prompt, self.device)
         if not text.done:
             with torch.inference_mode(), torch_threads(self.threads):
                 self.decode(prompt, text, stream)
@@ -240,7 +240,7 @@ class Decoder(ABC):
         return best(laws) if self.sampling.greedy else draw(laws, noise)
 
     @abstractmethod
-    def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
+    def decode(self, prompt: tuple[int, ...], text: GeneratedText, stream: Stream) -> None:
         """Write tokens and rounds into `text` until it is done (it is not done on entry)."""
 
     def _check(self, prompt_ids: Sequence[int], max_new_tokens: int) -> tuple[int, ...]:

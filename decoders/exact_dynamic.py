@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .base import ModelPair, Transcript
+from .base import GeneratedText, ModelPair
 from .drafting.draft_model import Drafting
-from .drafting.growth import Growth, Node
+from .drafting.growth import Node, TreeBuilder
 from .drafting.planning import best_chain, best_size
 from .drafting.profile import Profile
 from .drafting.profiles import chosen
@@ -89,7 +89,7 @@ class ExactDynamic(TreeDecoder):
             "profile": self.profile.config(),
         }
 
-    def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
+    def decode(self, prompt: tuple[int, ...], text: GeneratedText, stream: Stream) -> None:
         """As in TreeDecoder; what is learned from this text ends with it."""
         texts = host().texts
         self._target_cost = self.profile.of_target(self.most_nodes, texts)
@@ -112,7 +112,7 @@ class ExactDynamic(TreeDecoder):
         self._written = 0
         self._begun = False
 
-    def propose(self, unread: list[int], text: Transcript, stream: Stream) -> Guesses:
+    def propose(self, unread: list[int], text: GeneratedText, stream: Stream) -> Guesses:
         """Grow the tree from what costs nothing, ask the draft where that pays, cut it to size."""
         self._knows.copies.extend(text.tokens[self._written :])
         self._written = len(text.tokens)
@@ -121,7 +121,7 @@ class ExactDynamic(TreeDecoder):
         borrows = self.pair.early_exit and not self._begun
         self._drafting = Drafting(self.draft, unread[-1:] if borrows else unread)
         self._told: dict[Node, int] = {}
-        growth = Growth(
+        growth = TreeBuilder(
             Node(text.tokens[-1], 0, 1.0, self._knows.copies.tail),
             lambda node: self._knows.free(node, self._written + node.depth),
             seconds=self._target_cost,
@@ -134,7 +134,7 @@ class ExactDynamic(TreeDecoder):
         self._nodes = [growth.root, *growth.nodes[:size]]
         return self._submit()
 
-    def _ask(self, growth: Growth, rounds: float) -> int:
+    def _ask(self, growth: TreeBuilder, rounds: float) -> int:
         """Let the draft read on for as long as that raises the expected rate.
 
         rounds  how many more there may be, at the pace so far, if half the room is used
@@ -179,7 +179,7 @@ class ExactDynamic(TreeDecoder):
         )
         return size
 
-    def _to_read(self, growth: Growth) -> Node | None:
+    def _to_read(self, growth: TreeBuilder) -> Node | None:
         """The unread node through which the text most likely runs on to no known guess."""
         best, found = FLOOR, None
         for node in (growth.root, *growth.nodes):
@@ -200,7 +200,7 @@ class ExactDynamic(TreeDecoder):
         whole, rest = divmod(rows, CHUNK)
         return whole * self._draft_cost[CHUNK] + self._draft_cost[rest]
 
-    def _read(self, growth: Growth, node: Node, spent: float) -> None:
+    def _read(self, growth: TreeBuilder, node: Node, spent: float) -> None:
         """One draft pass down to `node`, and what it says of every open place on the way."""
         if not self._begun:
             super().begin_draft(self._prompt, self._room)
@@ -231,7 +231,7 @@ class ExactDynamic(TreeDecoder):
         )
 
     def walk(
-        self, guesses: Guesses, logits: Tensor, text: Transcript, stream: Stream
+        self, guesses: Guesses, logits: Tensor, text: GeneratedText, stream: Stream
     ) -> tuple[list[int], int]:
         """Follow the target's own tokens down the tree; learn from every guess they pass."""
         number = {node: index for index, node in enumerate(self._nodes)}
@@ -241,7 +241,7 @@ class ExactDynamic(TreeDecoder):
             some = slice(nodes.start, nodes.stop)
             return (self._knows.decide(logits[some], places[some]),)
 
-        told = foreseen(ask, range(len(places)), self.place)
+        told = foreseen(ask, range(len(places)), self.device)
         best = self._knows.recycled.best(logits) if "recycled" in self.sources else None
         node, path = self._nodes[0], []
         while True:

@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
-from .base import ModelPair, Transcript
+from .base import GeneratedText, ModelPair
 from .rounds import Guesses, TreeDecoder
 from .sampling.distribution import best
 from .sampling.draft_tree import foreseen, rooted
-from .sampling.noise import COINS, Stream
+from .sampling.noise import VERIFICATION, Stream
 from .sampling.trees import make_tree
 from .sampling.verification import NONE
 
@@ -49,11 +49,11 @@ class Mcsd(TreeDecoder):
         """As in Decoder, with the tree and the way siblings are drawn."""
         return super().config() | {"k": list(self.tree.widths), "replacement": self.replacement}
 
-    def propose(self, unread: list[int], text: Transcript, stream: Stream) -> Guesses:
+    def propose(self, unread: list[int], text: GeneratedText, stream: Stream) -> Guesses:
         """Let the draft read the `unread` end of the text, then draw the tree level by level."""
         tree = self.tree
         noise = None if self.sampling.greedy else stream.at(len(text.tokens))
-        drafted = self.drafted = rooted(tree, unread[-1], self.place)
+        drafted = self.drafted = rooted(tree, unread[-1], self.device)
         logits = self.draft.feed(unread, logits=1)
         self.draft.commit(range(len(unread)))
         for depth in range(self.max_depth):
@@ -71,7 +71,7 @@ class Mcsd(TreeDecoder):
         )
 
     def walk(
-        self, guesses: Guesses, logits: Tensor, text: Transcript, stream: Stream
+        self, guesses: Guesses, logits: Tensor, text: GeneratedText, stream: Stream
     ) -> tuple[list[int], int]:
         """Go down from the root for as long as a child is accepted.
 
@@ -79,20 +79,20 @@ class Mcsd(TreeDecoder):
         from the target's own law below the last depth; when greedy it is the target's token,
         and a child is accepted that holds it.
         """
-        coins = times = None
+        uniforms = times = None
         if not self.sampling.greedy:
-            noise = stream.at(len(text.tokens), COINS)
-            coins = noise.coins(len(self.tree), max(self.tree.widths))
-            times = noise.arrivals(logits.shape[-1])
+            noise = stream.at(len(text.tokens), VERIFICATION)
+            uniforms = noise.uniforms(len(self.tree), max(self.tree.widths))
+            times = noise.exponentials(logits.shape[-1])
 
         def ask(nodes: range) -> tuple[Tensor, Tensor]:
             some = logits[nodes.start : nodes.stop]
             stands, left = self.drafted.judged(
-                nodes, self.sampling, some, coins, replacement=self.replacement
+                nodes, self.sampling, some, uniforms, replacement=self.replacement
             )
             return stands, best(left if times is None else left / times)
 
-        told = foreseen(ask, range(len(self.tree)), self.place)
+        told = foreseen(ask, range(len(self.tree)), self.device)
         path: list[int] = []
         node = 0
         while True:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..records import Round
-from .base import Decoder, ModelPair, Transcript
+from .base import Decoder, GeneratedText, ModelPair
 from .execution.clock import now, seconds
 from .execution.reader import Reader
 from .sampling.draft_tree import Drawn
@@ -52,19 +52,19 @@ class TreeDecoder(Decoder):
         self.draft = Reader(pair.draft)
 
     @abstractmethod
-    def propose(self, unread: list[int], text: Transcript, stream: Stream) -> Guesses:
+    def propose(self, unread: list[int], text: GeneratedText, stream: Stream) -> Guesses:
         """Guess what follows; `unread` is the end of the text that the draft has not read."""
 
     @abstractmethod
     def walk(
-        self, guesses: Guesses, logits: Tensor, text: Transcript, stream: Stream
+        self, guesses: Guesses, logits: Tensor, text: GeneratedText, stream: Stream
     ) -> tuple[list[int], int]:
         """Judge the guesses by the target's logits (nodes, vocabulary).
 
         Returns the nodes that stand, from below node 0 downward, and the token after them.
         """
 
-    def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
+    def decode(self, prompt: tuple[int, ...], text: GeneratedText, stream: Stream) -> None:
         """Read the prompt, write its first token, then go round after round."""
         logits = self.target.begin(prompt, text.limit + self.most_nodes)
         unread = [self.choose(logits, stream, 0)]
@@ -73,11 +73,11 @@ class TreeDecoder(Decoder):
             self.begin_draft(prompt, text.limit + self.most_nodes)
         while not text.done:
             passed = self.target.seconds + self.draft.seconds
-            started = now(self.place)
+            started = now(self.device)
             guesses = self.propose(unread, text, stream)
-            drafted = now(self.place)
+            drafted = now(self.device)
             logits = self.target.feed(guesses.tokens, guesses.depths, guesses.sees)
-            verified = now(self.place)
+            verified = now(self.device)
             path, token = self.walk(guesses, logits, text, stream)
             self.target.commit([0, *path])
             unread = self.settle(guesses, path, token)
@@ -93,7 +93,7 @@ class TreeDecoder(Decoder):
                     emitted=emitted,
                     draft_seconds=seconds(started, drafted),
                     verify_seconds=seconds(drafted, verified),
-                    decide_seconds=seconds(verified, now(self.place)),
+                    decide_seconds=seconds(verified, now(self.device)),
                     pass_seconds=self.target.seconds + self.draft.seconds - passed,
                     sources=tuple(guesses.sources[node] for node in path),
                 )

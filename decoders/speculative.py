@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .base import ModelPair, Transcript
+from .base import GeneratedText, ModelPair
 from .options import whole
 from .rounds import Guesses, TreeDecoder
 from .sampling.distribution import best, sampled
-from .sampling.noise import COINS, Noise, Stream
+from .sampling.noise import VERIFICATION, Noise, Stream
 from .sampling.trees import MOST_NODES, make_tree
 from .sampling.verification import acceptance, residual
 
@@ -45,12 +45,12 @@ class Speculative(TreeDecoder):
         """As in Decoder, with the chain's depth."""
         return super().config() | {"depth": self.max_depth}
 
-    def propose(self, unread: list[int], text: Transcript, stream: Stream) -> Guesses:
+    def propose(self, unread: list[int], text: GeneratedText, stream: Stream) -> Guesses:
         """x_i ~ q_i(· | text, x_1 … x_{i−1}); when greedy, q_i's most likely token."""
         noise = stream.at(len(text.tokens))
         logits = self.draft.feed(unread, logits=1)
         self.draft.commit(range(len(unread)))
-        tokens, self.q = [torch.full((1,), unread[-1], device=self.place)], []
+        tokens, self.q = [torch.full((1,), unread[-1], device=self.device)], []
         for depth in range(self.max_depth):
             law, token = self.guessed(logits, noise)
             self.q.append(law)
@@ -70,21 +70,21 @@ class Speculative(TreeDecoder):
     def guessed(self, logits: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """The draft's law and a token of it, (1, vocabulary) and (1,)."""
         if self.sampling.greedy:
-            return self.sampling.law(logits), best(logits)
+            return self.sampling.probs(logits), best(logits)
         start = noise.take(logits.numel())
         return sampled(logits, noise.key, sampling=self.sampling, start=start)
 
     def walk(
-        self, guesses: Guesses, logits: Tensor, text: Transcript, stream: Stream
+        self, guesses: Guesses, logits: Tensor, text: GeneratedText, stream: Stream
     ) -> tuple[list[int], int]:
         """Accept x_i with min(1, p/q); a rejection writes a token of norm(max(p − q, 0)).
 
         When greedy, p and q lie on one token each: x_i stands where it is the target's.
         """
-        noise = stream.at(len(text.tokens), COINS)
-        p, q = self.sampling.law(logits), torch.cat(self.q)
+        noise = stream.at(len(text.tokens), VERIFICATION)
+        p, q = self.sampling.probs(logits), torch.cat(self.q)
         chances = acceptance(p[:-1], q, guesses.tokens[1:])
-        stands = [*(noise.coins(self.max_depth) < chances).tolist(), False]
+        stands = [*(noise.uniforms(self.max_depth) < chances).tolist(), False]
         accepted = stands.index(False)
         left = p[accepted]
         if accepted < self.max_depth:

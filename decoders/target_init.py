@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..records import Round
-from .base import Decoder, ModelPair, Transcript
+from .base import Decoder, GeneratedText, ModelPair
 from .execution.clock import now, seconds
 from .execution.reader import Reader
 from .sampling.draft_tree import foreseen, rooted
-from .sampling.noise import COINS, Noise, Stream
+from .sampling.noise import VERIFICATION, Noise, Stream
 from .sampling.trees import make_tree
 from .sampling.verification import NONE
 
@@ -59,7 +59,7 @@ class TargetInit(Decoder):
         """As in Decoder, with the roots and the tree below each."""
         return super().config() | {"k": list(self.tree.widths)}
 
-    def decode(self, prompt: tuple[int, ...], text: Transcript, stream: Stream) -> None:
+    def decode(self, prompt: tuple[int, ...], text: GeneratedText, stream: Stream) -> None:
         """Read the prompt, then go round after round; every token is written by a round."""
         room = text.limit + len(self.tree)
         logits = self.target.begin(prompt, room)
@@ -67,23 +67,23 @@ class TargetInit(Decoder):
             self.draft.begin_as(self.target, room)
         else:
             self.draft.begin(prompt, room)
-        pending = logits if self.sampling.greedy else self.sampling.law(logits)
+        pending = logits if self.sampling.greedy else self.sampling.probs(logits)
         unread = False
         while not text.done:
             passed = self.target.seconds + self.draft.seconds
-            started = now(self.place)
+            started = now(self.device)
             last = text.tokens[-1] if text.tokens else prompt[-1]
             noise = None if self.sampling.greedy else stream.at(len(text.tokens))
             size = self.grow(pending, last, unread, noise)
-            drafted = now(self.place)
+            drafted = now(self.device)
             below = slice(1, size)
             logits = self.target.feed(
                 self.drafted.tokens[below],
                 self.tree.depths[below] - 1,
                 self.tree.sees[below, below],
             )
-            verified = now(self.place)
-            path, pending = self.judge(logits, stream.at(len(text.tokens), COINS))
+            verified = now(self.device)
+            path, pending = self.judge(logits, stream.at(len(text.tokens), VERIFICATION))
             self.target.commit([node - 1 for node in path])
             unread = self.settle(path, unread)
             tokens, drawn = self.drafted.told
@@ -98,7 +98,7 @@ class TargetInit(Decoder):
                     emitted=emitted,
                     draft_seconds=seconds(started, drafted),
                     verify_seconds=seconds(drafted, verified),
-                    decide_seconds=seconds(verified, now(self.place)),
+                    decide_seconds=seconds(verified, now(self.device)),
                     pass_seconds=self.target.seconds + self.draft.seconds - passed,
                     sources=("draft",) * (len(path) - 1),
                 )
@@ -114,7 +114,7 @@ class TargetInit(Decoder):
         Returns the size of the tree, node 0 included; its mask is a corner of the whole one.
         """
         tree = self.tree
-        drafted = self.drafted = rooted(tree, last, self.place)
+        drafted = self.drafted = rooted(tree, last, self.device)
         first = start = 0 if unread else 1
         level = drafted.draw(pending[None], noise)
         more = True
@@ -143,12 +143,12 @@ class TargetInit(Decoder):
         logits  (nodes, vocabulary) the target's, of nodes 1, 2, …
         """
         shape = len(self.tree), max(self.tree.widths)
-        coins = None if self.sampling.greedy else noise.coins(*shape)
+        uniforms = None if self.sampling.greedy else noise.uniforms(*shape)
         laws: dict[int, Tensor] = {}
 
         def ask(nodes: range) -> tuple[Tensor]:
             some = logits[nodes.start - 1 : nodes.stop - 1]
-            stands, left = self.drafted.judged(nodes, self.sampling, some, coins)
+            stands, left = self.drafted.judged(nodes, self.sampling, some, uniforms)
             laws.update(zip(nodes, left, strict=True))
             return (stands,)
 
@@ -157,7 +157,7 @@ class TargetInit(Decoder):
             level = self.tree.levels[int(self.tree.depths[node])]
             return level if len(level) == len(self.tree.levels[1]) else range(node, node + 1)
 
-        told = foreseen(ask, range(1, 1 + len(logits)), self.place, along)
+        told = foreseen(ask, range(1, 1 + len(logits)), self.device, along)
         drawn = self.drafted.told[1]
         paths = [self.walk(root, told) for root in self.tree.levels[1] if drawn[root]]
         path = max(paths, key=len)

@@ -67,7 +67,7 @@ class TargetInitDynamic(TargetInit):
         self.threshold = float(threshold)
         self.decision = decision_model(pair, decision)
         if self.decision is not None:
-            self.decision = self.decision.on(self.place)
+            self.decision = self.decision.on(self.device)
         self.draft = Reader(pair.draft, keep_hidden=self.decision is not None)
 
     def config(self) -> dict[str, Any]:

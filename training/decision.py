@@ -32,7 +32,7 @@ from tasteshift.decoders.drafting.decision_model import (
     KINDS,
     DecisionModel,
     Kind,
-    law_features,
+    distribution_features,
     layer_sizes,
     path_for,
     perceptron,
@@ -74,7 +74,7 @@ class Watched(TargetInitDynamic):
     def goes_on(self, level: slice, logits: Tensor) -> bool:
         """Note what the draft knows at this level."""
         hidden = self.draft.hidden[-len(logits) :]
-        self._known.append(hidden if self.kind == "soft" else law_features(logits))
+        self._known.append(hidden if self.kind == "soft" else distribution_features(logits))
         return True
 
     def judge(self, logits: Tensor, noise: Noise) -> tuple[list[int], Tensor]:
@@ -98,7 +98,7 @@ def chances(sampling: Sampling, said: Tensor, table: Tensor, tokens: Tensor) -> 
     """
     if sampling.greedy:
         return (best(said) == tokens).float()
-    return acceptance(sampling.law(said), table, tokens).float()
+    return acceptance(sampling.probs(said), table, tokens).float()
 
 
 def record(watched: Watched, prompts: Sequence[Sequence[int]], limit: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ class LlmBatchAgent(LlmAgent):
     """As `LlmAgent`, but passes of one model are joined over the users who are asked for together.
 
     More texts a second, each of them later: a pass over the tokens of many users costs little
-    more than one over a single user's (see `decoders.reading.together`). Each session has a
+    more than one over a single user's (see `decoders.reading.generate_together`). Each session has a
     decoder, and so a cache, of its own. What is written is what `llm` writes, but for near-ties:
     the last bits of a logit depend on the size of a pass.
     """
@@ -31,9 +31,9 @@ class LlmBatchAgent(LlmAgent):
         self, sessions: Sequence[LlmSession], observations: Sequence[Observation]
     ) -> list[Action]:
         """What `act` of each session would return."""
-        from ...decoders.execution.batching import together
+        from ...decoders.execution.batching import generate_together
 
-        return together(
+        return generate_together(
             [
                 partial(session.act, observation)
                 for session, observation in zip(sessions, observations, strict=True)

@@ -25,7 +25,7 @@ class Seen:
     counts: dict[int, int] = field(default_factory=dict)
 
 
-class Copies:
+class CopyIndex:
     """An index of the contexts of a growing text; O(number of orders) per token and look-up.
 
     orders  lengths of context, in tokens, longest first

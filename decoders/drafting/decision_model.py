@@ -52,7 +52,7 @@ class DecisionModel:
         logits  (rows, vocabulary) of the draft
         hidden  (rows, hidden size) its last hidden states; only ``soft`` reads them
         """
-        read = hidden if self.kind == "soft" else law_features(logits)
+        read = hidden if self.kind == "soft" else distribution_features(logits)
         assert read is not None
         with torch.inference_mode():
             chances: Tensor = self.network(read).sigmoid().squeeze(-1)
@@ -79,7 +79,7 @@ class DecisionModel:
         return digest.hexdigest()
 
 
-def law_features(logits: Tensor) -> Tensor:
+def distribution_features(logits: Tensor) -> Tensor:
     """Entropy in nats and the `TOP` largest probabilities at temperature 1: (rows, 11).
 
     A vocabulary of fewer tokens is filled up with zeros.

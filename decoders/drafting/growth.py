@@ -15,7 +15,7 @@ Kind = tuple[str, int, int]
 
 
 @dataclass(slots=True)
-class Guess:
+class DraftToken:
     """A token that may come next, the chance that it does, and every reason to think so."""
 
     token: int
@@ -58,18 +58,20 @@ class Node:
         return nodes[::-1]
 
 
-def merged(guesses: Sequence[Guess]) -> list[Guess]:
+def merged(guesses: Sequence[DraftToken]) -> list[DraftToken]:
     """One guess per token, best first, with the word of whichever source is surest of it.
 
     Sources that agree often do so for one reason, so agreement adds nothing. The chances of all
     tokens are scaled down where they sum to more than `SURE`, so that a child is less likely
     than its parent.
     """
-    found: dict[int, Guess] = {}
+    found: dict[int, DraftToken] = {}
     for guess in guesses:
         known = found.get(guess.token)
         if known is None:
-            found[guess.token] = Guess(guess.token, guess.chance, guess.source, list(guess.kinds))
+            found[guess.token] = DraftToken(
+                guess.token, guess.chance, guess.source, list(guess.kinds)
+            )
             continue
         if guess.chance > known.chance:
             known.source = guess.source
@@ -82,7 +84,7 @@ def merged(guesses: Sequence[Guess]) -> list[Guess]:
     return sorted(found.values(), key=lambda guess: -guess.chance)
 
 
-class Growth:
+class TreeBuilder:
     """Nodes placed likeliest first; a node's guesses are asked for when it is placed.
 
     A node that is less likely than the cheapest row costs at the best rate so far, in tokens
@@ -101,7 +103,7 @@ class Growth:
     def __init__(
         self,
         root: Node,
-        ask: Callable[[Node], Sequence[Guess]],
+        ask: Callable[[Node], Sequence[DraftToken]],
         *,
         seconds: Sequence[float],
         floor: float,
@@ -116,13 +118,13 @@ class Growth:
         self.depth = depth
         self.reach = reach
         self._ask = ask
-        self._guesses: dict[Node, list[Guess]] = {}
+        self._guesses: dict[Node, list[DraftToken]] = {}
         self._serial = count()
         self._heap: list[tuple[float, int, Node]] = []
         self._open(root)
         self._grow(0.0)
 
-    def inform(self, told: Mapping[Node, Sequence[Guess]], spent: float) -> None:
+    def inform(self, told: Mapping[Node, Sequence[DraftToken]], spent: float) -> None:
         """Add what the draft says follows some nodes, weigh their children anew, and regrow.
 
         spent  what this round has cost already
@@ -163,7 +165,7 @@ class Growth:
             if child.chance >= self.floor:
                 heappush(self._heap, (-child.chance, next(self._serial), child))
 
-    def _add(self, parent: Node, guess: Guess) -> None:
+    def _add(self, parent: Node, guess: DraftToken) -> None:
         tail = (*parent.tail, guess.token)[-self.reach :]
         chance = parent.chance * guess.chance
         depth = parent.depth + 1

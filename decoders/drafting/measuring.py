@@ -131,7 +131,7 @@ def measure(
                     started = perf_counter()
                     logits = reader.feed(text[context : context + count])
                     reader.commit([])
-                    law = sampling.law(logits[-1]) if name == "draft" else logits[-1]
+                    law = sampling.probs(logits[-1]) if name == "draft" else logits[-1]
                     law.topk(min(4, pair.vocabulary)).indices.tolist()
                     found.setdefault((name, count), []).append(perf_counter() - started)
     cost = {key: round(1e3 * median(times[1:] or times), 3) for key, times in found.items()}

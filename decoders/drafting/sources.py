@@ -13,8 +13,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .calibration import Calibration
-from .copy_index import Copies, Tail
-from .growth import Guess, Kind
+from .copy_index import CopyIndex, Tail
+from .growth import DraftToken, Kind
 
 CROWD = 64
 """A context that more tokens than this have followed says nothing."""
@@ -23,12 +23,12 @@ _MARGINS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.5, 7.0)
 
 
 def copied(
-    copies: Copies,
+    copies: CopyIndex,
     tail: Tail,
     calibration: Calibration[Kind],
     times: NDArray[Any] | None,
     width: int,
-) -> list[Guess]:
+) -> list[DraftToken]:
     """What followed the end of the text before, from the longest context to shorter ones.
 
     times  E of the common noise at this place; None where the target is greedy
@@ -36,7 +36,7 @@ def copied(
 
     A longer context speaks first; a shorter one shares the chance that is left.
     """
-    guesses: list[Guess] = []
+    guesses: list[DraftToken] = []
     known: set[int] = set()
     left, order = 1.0, None
     while left > 0.05 and len(guesses) < width:
@@ -53,7 +53,7 @@ def copied(
         rated.sort(key=lambda entry: (-entry[0], entry[1]))
         total = max(1.0, sum(entry[0] for entry in rated))
         for rate, token, kind in rated[: width - len(guesses)]:
-            guesses.append(Guess(token, max(1e-6, left * rate / total), "copy", [kind]))
+            guesses.append(DraftToken(token, max(1e-6, left * rate / total), "copy", [kind]))
             known.add(token)
         left -= left * sum(entry[0] for entry in rated) / total
     return guesses
@@ -83,7 +83,7 @@ def ranked(
     scores: Sequence[tuple[int, float]],
     calibration: Calibration[Kind],
     trust: int = 0,
-) -> list[Guess]:
+) -> list[DraftToken]:
     """Guesses from a model's own ranking, by how far each stands from its rival.
 
     scores  token ids with logits on which the common noise has been laid, best first
@@ -98,7 +98,7 @@ def ranked(
         else:
             gap = scores[0][1] - score
         kind = (source, 2 * trust + min(rank, 1), margin(gap))
-        guesses.append(Guess(token, calibration.rate(kind), source, [kind]))
+        guesses.append(DraftToken(token, calibration.rate(kind), source, [kind]))
     return guesses
 
 

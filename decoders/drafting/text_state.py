@@ -12,8 +12,8 @@ from torch import Tensor
 from ..sampling.distribution import Sampling, best
 from ..sampling.noise import Stream
 from .calibration import Calibration
-from .copy_index import Copies
-from .growth import Guess, Kind, Node
+from .copy_index import CopyIndex
+from .growth import DraftToken, Kind, Node
 from .recycling import Recycled
 from .sources import copied, family, prior, ranked
 
@@ -48,7 +48,7 @@ class Knowledge:
         trust: float,
     ) -> None:
         self.sampling = sampling
-        self.copies = Copies()
+        self.copies = CopyIndex()
         self.recycled = Recycled()
         self.calibration: Calibration[Kind] = Calibration(
             lambda kind: trust if kind == ASKED else prior(kind), family
@@ -71,7 +71,7 @@ class Knowledge:
     def _made(self, place: int) -> tuple[Tensor, NDArray[np.float64]]:
         if place not in self._times:
             places = range(place, place + AHEAD)
-            table = self._stream.arrivals(places, self._vocabulary)
+            table = self._stream.exponentials(places, self._vocabulary)
             both = zip(table, table.numpy(force=True), strict=True)
             self._times.update(zip(places, both, strict=True))
         return self._times[place]
@@ -85,9 +85,9 @@ class Knowledge:
         """The target's token at each place, (places,): argmax p / E."""
         return best(logits if self.sampling.greedy else self._raced(logits, places))
 
-    def free(self, node: Node, place: int) -> list[Guess]:
+    def free(self, node: Node, place: int) -> list[DraftToken]:
         """What may stand at `place`, after `node`, as far as that is known without a pass."""
-        guesses: list[Guess] = []
+        guesses: list[DraftToken] = []
         times = None if self.sampling.greedy else self.times_here(place)
         if "copy" in self.sources:
             guesses += copied(self.copies, node.tail, self.calibration, times, self.width)
@@ -104,7 +104,7 @@ class Knowledge:
                 guesses += ranked("recycled", first, self.calibration, trust=int(both))
         return self._tempered(guesses)
 
-    def drafted(self, logits: Tensor, places: Sequence[int]) -> list[list[Guess]]:
+    def drafted(self, logits: Tensor, places: Sequence[int]) -> list[list[DraftToken]]:
         """The draft's guesses for each place, best first, from its logits (places, vocabulary)."""
         table = logits.double() if self.sampling.greedy else self._raced(logits, places)
         scores, tokens = table.topk(min(self.width, table.shape[-1]), dim=-1)
@@ -118,12 +118,12 @@ class Knowledge:
 
     def _raced(self, logits: Tensor, places: Sequence[int]) -> Tensor:
         times = [self.times(place) for place in places]
-        return self.sampling.law(logits) / (times[0] if len(times) == 1 else torch.stack(times))
+        return self.sampling.probs(logits) / (times[0] if len(times) == 1 else torch.stack(times))
 
-    def _tempered(self, guesses: list[Guess]) -> list[Guess]:
-        honesty = {source: self.honesty(source) for source in self.sources}
+    def _tempered(self, guesses: list[DraftToken]) -> list[DraftToken]:
+        calibration_ratio = {source: self.calibration_ratio(source) for source in self.sources}
         for guess in guesses:
-            guess.chance *= honesty[guess.source]
+            guess.chance *= calibration_ratio[guess.source]
         return guesses
 
     def learn(self, node: Node, token: int, drafted: int | None) -> None:
@@ -135,7 +135,7 @@ class Knowledge:
         if drafted is not None:
             self.calibration.learn(ASKED, drafted == token)
 
-    def honesty(self, source: str) -> float:
+    def calibration_ratio(self, source: str) -> float:
         """What a source's guesses were worth in this text for each one that they promised.
 
         The guesses that are submitted are those that look best, and those are often overrated.

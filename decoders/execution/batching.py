@@ -24,12 +24,12 @@ from transformers import PreTrainedModel
 from .fixed_shapes import power_of_two
 from .kv_cache import KVCache
 from .passes import answers, hosted
-from .requests import Told, Want
+from .requests import ForwardRequest, ForwardResult
 
 T = TypeVar("T")
 
 
-def together(tasks: Sequence[Callable[[], T]]) -> list[T]:
+def generate_together(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """What the tasks return, which write texts side by side; each needs a decoder of its own.
 
     The seconds of a text count what it waited for the others. Torch's threads are one setting
@@ -38,13 +38,13 @@ def together(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """
     if len(tasks) == 1:
         return [tasks[0]()]
-    meeting = Meeting(len(tasks))
+    meeting = BatchScheduler(len(tasks))
     results: dict[int, T] = {}
     errors: dict[int, BaseException] = {}
 
     def work(number: int, task: Callable[[], T]) -> None:
         try:
-            with hosted(Seat(meeting, number)):
+            with hosted(Slot(meeting, number)):
                 results[number] = task()
         except BaseException as error:  # raised again where the tasks were given
             errors[number] = error
@@ -70,15 +70,15 @@ class Wish:
     """A pass that one text waits for."""
 
     model: PreTrainedModel
-    want: Want
-    told: Told | None = None
+    want: ForwardRequest
+    told: ForwardResult | None = None
     error: Exception | None = None
 
 
-class Seat:
+class Slot:
     """The host of one text's thread."""
 
-    def __init__(self, meeting: Meeting, number: int) -> None:
+    def __init__(self, meeting: BatchScheduler, number: int) -> None:
         self.texts = meeting.texts
         self._meeting, self._number = meeting, number
         self._known: dict[int, list[ReferenceType[KVCache]]] = {}
@@ -94,7 +94,7 @@ class Seat:
         turn = next(turn for turn, one in enumerate(known) if one() is own)
         return self._meeting.cache(model, turn), self._number
 
-    def read(self, model: PreTrainedModel, want: Want) -> Told:
+    def read(self, model: PreTrainedModel, want: ForwardRequest) -> ForwardResult:
         """A pass once all others wait too."""
         return self._meeting.read(self._number, model, want)
 
@@ -105,7 +105,7 @@ _free: WeakKeyDictionary[PreTrainedModel, dict[tuple[int, int], KVCache]] = Weak
 _desk = Lock()
 
 
-class Meeting:
+class BatchScheduler:
     """Where texts meet that wait for a pass.
 
     texts    how many there are
@@ -142,7 +142,7 @@ class Meeting:
             for model, mine in self._caches.items():
                 _free.setdefault(model, {}).update(mine)
 
-    def read(self, number: int, model: PreTrainedModel, want: Want) -> Told:
+    def read(self, number: int, model: PreTrainedModel, want: ForwardRequest) -> ForwardResult:
         """A pass for text `number`, once all others wait too."""
         wish = Wish(model, want)
         with self._door:

@@ -35,7 +35,7 @@ one_at_a_time = Lock()
 """Held from laying out what a graph reads until what it said has been copied: all share memory."""
 
 
-class Studio(NamedTuple):
+class GraphPool(NamedTuple):
     """What captures on a device share.
 
     pool    memory that all graphs work in
@@ -48,7 +48,7 @@ class Studio(NamedTuple):
     keeper: torch.cuda.CUDAGraph
 
 
-_studios: dict[torch.device, Studio] = {}
+_graph_pools: dict[torch.device, GraphPool] = {}
 
 
 def has_graphs(device: torch.device) -> bool:
@@ -59,7 +59,7 @@ def has_graphs(device: torch.device) -> bool:
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
-def graphed(work: Callable[P, T]) -> Callable[P, T]:
+def cuda_graphed(work: Callable[P, T]) -> Callable[P, T]:
     """`work`, whose kernels a GPU starts all at once.
 
     work  takes tensors, or None for some, and by name settings that can be hashed, and follows from
@@ -94,7 +94,7 @@ def captured(work: Work, device: torch.device) -> Work:
     """What does the same: on a GPU a graph of its kernels, which writes to the same tensors."""
     if not has_graphs(device):
         return work
-    studio = studio_of(device)
+    studio = graph_pool_of(device)
     with sdpa_kernel(ATTENTION), capturing():
         studio.stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(studio.stream):
@@ -110,15 +110,15 @@ def captured(work: Work, device: torch.device) -> Work:
     return replay
 
 
-def studio_of(device: torch.device) -> Studio:
+def graph_pool_of(device: torch.device) -> GraphPool:
     """The device's, set up when it is first asked for."""
-    if device not in _studios:
+    if device not in _graph_pools:
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         pool = torch.cuda.graph_pool_handle()
         speck = torch.zeros(1, device=device)
         keeper, _ = recorded(lambda: (speck.add_(1), speck), pool, stream)
-        _studios[device] = Studio(pool, stream, keeper)
-    return _studios[device]
+        _graph_pools[device] = GraphPool(pool, stream, keeper)
+    return _graph_pools[device]
 
 
 def recorded(work: Work, pool: Any, stream: torch.cuda.Stream) -> tuple[torch.cuda.CUDAGraph, Said]:
@@ -132,7 +132,7 @@ def recorded(work: Work, pool: Any, stream: torch.cuda.Stream) -> tuple[torch.cu
             said = work()
     except BaseException:
         torch.cuda.set_stream(before)
-        _studios.pop(stream.device, None)
+        _graph_pools.pop(stream.device, None)
         raise
     return graph, said
 

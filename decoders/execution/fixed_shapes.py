@@ -18,7 +18,7 @@ from .clock import now, wait
 from .cuda_graphs import captured, has_graphs, one_at_a_time
 from .forward import Forward, Pass, Read, is_plain_llama
 from .kv_cache import KVCache
-from .requests import Told, Want, full
+from .requests import ForwardRequest, ForwardResult, full
 
 
 def has_fixed_shapes(model: PreTrainedModel) -> bool:
@@ -26,7 +26,9 @@ def has_fixed_shapes(model: PreTrainedModel) -> bool:
     return has_graphs(model.device) and is_plain_llama(model)
 
 
-def read_fixed(forward: Forward, cache: KVCache, wants: Sequence[Want]) -> list[Told]:
+def read_fixed(
+    forward: Forward, cache: KVCache, wants: Sequence[ForwardRequest]
+) -> list[ForwardResult]:
     """One pass for all texts of a cache, of which those in `wants` have something to read.
 
     Captured passes share their memory, so what one says is copied, on the device, before the next
@@ -40,7 +42,7 @@ def read_fixed(forward: Forward, cache: KVCache, wants: Sequence[Want]) -> list[
             shape = cache.shapes[rows, last] = Shape(forward, cache, rows, last)
         logits, hidden = shape.read(wants)
         return [
-            Told(
+            ForwardResult(
                 full(logits[want.text, -(want.last or len(want.tokens)) :], copied=True),
                 full(hidden[want.text, -len(want.tokens) :], copied=True) if want.hidden else None,
                 shape.fetched,
@@ -82,7 +84,7 @@ class Shape:
         one = Pass(ids, positions, mask, cache.layers, cache.aim, where, slots, last)
         self.run = captured(lambda: forward([one])[0], cache.device)
 
-    def read(self, wants: Sequence[Want]) -> Read:
+    def read(self, wants: Sequence[ForwardRequest]) -> Read:
         """Logits (texts, last, vocabulary) and hidden states (texts, rows, hidden size).
 
         Of padding they say nothing.

@@ -1,7 +1,7 @@
 """Who makes the passes that texts want: each text its own, or one that others share.
 
 Decoders ask for passes and do not know how they are made. By itself a text is read alone;
-`together` gathers what several want.
+`generate_together` gathers what several want.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from .fixed_shapes import read_fixed
 from .forward import Pass, forward_of
 from .kv_cache import KVCache
-from .requests import Told, Want, full
+from .requests import ForwardRequest, ForwardResult, full
 
 
 class Host(Protocol):
@@ -34,7 +34,7 @@ class Host(Protocol):
         own  the cache of whoever asks, which is this text's alone
         """
 
-    def read(self, model: PreTrainedModel, want: Want) -> Told:
+    def read(self, model: PreTrainedModel, want: ForwardRequest) -> ForwardResult:
         """A pass over what one text wants, once it can be had."""
 
 
@@ -47,7 +47,7 @@ class Alone:
         """The text's own cache."""
         return own, 0
 
-    def read(self, model: PreTrainedModel, want: Want) -> Told:
+    def read(self, model: PreTrainedModel, want: ForwardRequest) -> ForwardResult:
         """One pass for one text."""
         return answers(model, [want])[0]
 
@@ -70,7 +70,7 @@ def hosted(by: Host) -> Iterator[None]:
         _host.reset(before)
 
 
-def answers(model: PreTrainedModel, wants: Sequence[Want]) -> list[Told]:
+def answers(model: PreTrainedModel, wants: Sequence[ForwardRequest]) -> list[ForwardResult]:
     """What one model says of what each of the texts wants; each sees its own keys alone.
 
     All rows take one pass; where they have a fixed shape, one for each of the caches.
@@ -79,17 +79,17 @@ def answers(model: PreTrainedModel, wants: Sequence[Want]) -> list[Told]:
     if not wants[0].cache.fixed:
         reads = forward([as_it_is(want) for want in wants])
         return [
-            Told(full(logits[0]), full(hidden[0]) if want.hidden else None)
+            ForwardResult(full(logits[0]), full(hidden[0]) if want.hidden else None)
             for want, (logits, hidden) in zip(wants, reads, strict=True)
         ]
-    found: dict[int, Told] = {}
+    found: dict[int, ForwardResult] = {}
     for cache in {id(want.cache): want.cache for want in wants}.values():
         mine = [index for index, want in enumerate(wants) if want.cache is cache]
         found.update(zip(mine, read_fixed(forward, cache, [wants[i] for i in mine]), strict=True))
     return [found[index] for index in range(len(wants))]
 
 
-def as_it_is(want: Want) -> Pass:
+def as_it_is(want: ForwardRequest) -> Pass:
     """The pass that reads just the rows of one text."""
     device = want.cache.device
     where: slice | torch.Tensor

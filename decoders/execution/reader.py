@@ -15,7 +15,7 @@ from .clock import Moment, now, seconds
 from .fixed_shapes import has_fixed_shapes
 from .kv_cache import KVCache
 from .passes import host
-from .requests import Want
+from .requests import ForwardRequest
 
 CHUNK = 64
 """Tokens per prefill pass. Chunks start at multiples of it, so a chunk that is read again has
@@ -110,7 +110,7 @@ class Reader:
             mask = np.empty((count, reach), dtype=np.bool_)
             mask[:] = self._seen[:reach]
             mask[:, self._guesses] = sees
-        want = Want(
+        want = ForwardRequest(
             self._cache,
             self._text,
             torch.as_tensor(tokens),

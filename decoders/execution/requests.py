@@ -13,7 +13,7 @@ from .clock import Moment
 from .kv_cache import KVCache
 
 
-class Want(NamedTuple):
+class ForwardRequest(NamedTuple):
     """Rows of one text to be read.
 
     cache, text        where its keys are, and which of the cache's texts it is
@@ -37,7 +37,7 @@ class Want(NamedTuple):
     hidden: bool
 
 
-class Told(NamedTuple):
+class ForwardResult(NamedTuple):
     """What a model says of them, in fp32, where the model is.
 
     logits  (rows asked for, vocabulary)
@@ -55,9 +55,9 @@ def full(rows: Tensor, copied: bool = False) -> Tensor:
 
     copied  whether in memory of their own, for the next pass will use what they are in
     """
-    return rows.to(place_of_laws(rows.device), torch.float32, copy=copied)
+    return rows.to(sampling_device(rows.device), torch.float32, copy=copied)
 
 
-def place_of_laws(device: torch.device) -> torch.device:
+def sampling_device(device: torch.device) -> torch.device:
     """Where the laws of a model on `device` are worked out: there, if it knows float64."""
     return device if device.type in ("cpu", "cuda") else torch.device("cpu")

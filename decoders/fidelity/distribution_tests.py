@@ -42,10 +42,10 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class LawTest:
+class DistributionTest:
     """A joint law of two neighboring tokens, drawn and computed.
 
-    site      ``guesses``, ``rejection``, ``boundary`` or ``later``; see `law_tests`
+    site      ``guesses``, ``rejection``, ``boundary`` or ``later``; see `distribution_tests`
     draws     texts that came to this site
     cells     cells that were compared; below 2 there was nothing to test, and p is 1
     p         of the G-test against the target's law
@@ -63,12 +63,12 @@ class LawTest:
     detects: float
 
 
-def law_tests(
+def distribution_tests(
     decoder: Decoder,
     prompt: Sequence[int],
     draws: int,
     tick: Callable[[], object] = lambda: None,
-) -> list[LawTest]:
+) -> list[DistributionTest]:
     """Test the decoder's law after one prompt.
 
     prompt  best where the text that follows has some entropy, and the draft is often wrong
@@ -90,7 +90,7 @@ def law_tests(
     length = min(int(getattr(decoder, "max_depth", 4)), 6) + 4
     pilot = decoder.generate(text, length, seed=0)
     start = len(pilot.tokens) - sum(r.emitted for r in pilot.rounds)
-    first = next_laws(decoder, decoder.pair.target, [text])[0, -1]
+    first = next_token_distributions(decoder, decoder.pair.target, [text])[0, -1]
     forced = int(first.argmax())
     law = torch.from_numpy(first)
     seeds = (s for s in count() if not start or draw(law, Stream(s, text).at(0)) == forced)
@@ -134,7 +134,9 @@ def g_test(observed: Floats, expected: Floats) -> tuple[float, int]:
     return float(chi2.sf(statistic, len(due) - 1)), len(due)
 
 
-def next_laws(decoder: Decoder, model: PreTrainedModel, texts: Sequence[Text]) -> Floats:
+def next_token_distributions(
+    decoder: Decoder, model: PreTrainedModel, texts: Sequence[Text]
+) -> Floats:
     """What follows the last two places of texts of one length: (texts, 2, vocabulary) float64.
 
     By a plain forward pass: no cache, no tree, nothing that the decoder itself uses.
@@ -142,19 +144,19 @@ def next_laws(decoder: Decoder, model: PreTrainedModel, texts: Sequence[Text]) -
     with torch.inference_mode(), torch_threads(decoder.threads):
         ids = torch.tensor(texts, device=model.device)
         logits = model(input_ids=ids, logits_to_keep=2).logits[:, -2:].float().cpu()
-    law = decoder.sampling.law(logits).double()
+    law = decoder.sampling.probs(logits).double()
     found: Floats = (law / law.sum(-1, keepdim=True)).numpy()
     return found
 
 
-def _test(site: str, observed: Floats, law: Floats) -> LawTest:
+def _test(site: str, observed: Floats, law: Floats) -> DistributionTest:
     draws = int(observed.sum())
     p, cells = g_test(observed, draws * law)
     noise = np.random.Generator(np.random.Philox(0)).multinomial(draws, law, size=400)
     tv, floor = (
         float(np.abs(x - draws * law).sum(-1).mean() / 2 / max(draws, 1)) for x in (observed, noise)
     )
-    return LawTest(site, draws, cells, p, tv, floor, _detects(cells, draws))
+    return DistributionTest(site, draws, cells, p, tv, floor, _detects(cells, draws))
 
 
 def _end_of_round(generation: Generation, rejected: bool, skipped: int = 0) -> int | None:
@@ -171,9 +173,9 @@ def _end_of_round(generation: Generation, rejected: bool, skipped: int = 0) -> i
 def _joint(decoder: Decoder, text: Text, drawn: Sequence[Text]) -> tuple[Floats, Floats]:
     """Draws and law of the two tokens after one text, by cell."""
     target, stops = decoder.pair.target, decoder.pair.stops
-    first = next_laws(decoder, target, [text])[0, -1]
+    first = next_token_distributions(decoder, target, [text])[0, -1]
     tops = [int(x) for x in np.argsort(-first, kind="stable")[:TOP] if first[x] > 0]
-    seconds = next_laws(decoder, target, [(*text, x) for x in tops])[:, -1]
+    seconds = next_token_distributions(decoder, target, [(*text, x) for x in tops])[:, -1]
     law: dict[Text, float] = {}
     for x, second in zip(tops, seconds, strict=True):
         law[(x,)] = float(first[x])
@@ -205,7 +207,10 @@ def _pooled(
         for start in range(0, len(rows), BATCH):
             some = rows[start : start + BATCH]
             texts = [prompt + seen[row][0][: at + 1] for row in some]
-            p, q = (next_laws(decoder, m, texts) for m in (decoder.pair.target, decoder.pair.draft))
+            p, q = (
+                next_token_distributions(decoder, m, texts)
+                for m in (decoder.pair.target, decoder.pair.draft)
+            )
             for row, laws, guesses in zip(some, p, q, strict=True):
                 two = seen[row][0][at : at + 2]
                 for side, token in enumerate(two):

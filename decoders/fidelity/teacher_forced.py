@@ -113,7 +113,7 @@ def teacher_forced(
         stream = Stream(decoder.seed if seed is None else seed, text)
         times = None
         if not decoder.sampling.greedy:
-            times = stream.arrivals(range(len(tokens)), rows.shape[-1])
+            times = stream.exponentials(range(len(tokens)), rows.shape[-1])
         own, *flipped = (winners(table, decoder.sampling, times) for table in (rows, *others))
     difference = max(float((table - rows).abs().max()) for table in others)
     near_ties: list[Miss] = []
@@ -132,7 +132,7 @@ def winners(logits: Tensor, sampling: Sampling, times: Tensor | None) -> Tensor:
 
     times  the arrivals of those places; None when greedy
     """
-    return best(logits if times is None else sampling.law(logits) / times)
+    return best(logits if times is None else sampling.probs(logits) / times)
 
 
 def read_back(
@@ -180,10 +180,10 @@ def judge(
     rivals = np.ones(len(values), dtype=np.bool_)
     short = 0.0
     if not sampling.greedy:
-        scores = race(replace(sampling, top_k=0, top_p=1.0).law(logits), noise).numpy()
+        scores = race(replace(sampling, top_k=0, top_p=1.0).probs(logits), noise).numpy()
         with np.errstate(divide="ignore"):
             keys = sampling.temperature * np.log(scores)
-        rivals = (sampling.law(logits) > 0).numpy()
+        rivals = (sampling.probs(logits) > 0).numpy()
     expected = int(np.where(rivals, keys, -np.inf).argmax())
     if token == expected:
         return None

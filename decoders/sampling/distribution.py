@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...errors import InputError
-from ..execution.cuda_graphs import graphed
+from ..execution.cuda_graphs import cuda_graphed
 from ..options import is_number
 from .noise import Noise
 
@@ -49,7 +49,7 @@ class Sampling:
         """Whether the most likely token is always taken."""
         return self.temperature < GREEDY_BELOW
 
-    def law(self, logits: Tensor) -> Tensor:
+    def probs(self, logits: Tensor) -> Tensor:
         """Laws over the last axis, in fp32 after subtracting the maximum."""
         if self.greedy:
             return torch.zeros_like(logits).scatter_(-1, best(logits)[..., None], 1.0)
@@ -89,7 +89,7 @@ def race(table: Tensor, noise: Noise) -> Tensor:
     trick, since log(p / E) = log p + Gumbel. A score of 0 never arrives. The times are float64:
     in fp32 a time rounds to 0 once in some 10^7 draws, which is often among 49,152 tokens.
     """
-    return table / noise.arrivals(*table.shape)
+    return table / noise.exponentials(*table.shape)
 
 
 def draw(table: Tensor, noise: Noise) -> Tensor:
@@ -97,12 +97,12 @@ def draw(table: Tensor, noise: Noise) -> Tensor:
     return best(race(table, noise))
 
 
-@graphed
+@cuda_graphed
 def sampled(
     logits: Tensor, key: Tensor, *, sampling: Sampling, start: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Laws (…, vocabulary) and a token drawn from each (…,), by the noise of `key` from `start`."""
-    law = sampling.law(logits)
+    law = sampling.probs(logits)
     return law, draw(law, Noise(key, start))
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..execution.cuda_graphs import graphed
+from ..execution.cuda_graphs import cuda_graphed
 from .distribution import Sampling, best, candidates
 from .noise import Noise
 from .trees import Tree
@@ -87,7 +87,7 @@ class Drafted(Drawn):
         nodes: range,
         sampling: Sampling,
         logits: Tensor,
-        coins: Tensor | None,
+        uniforms: Tensor | None,
         *,
         replacement: bool = False,
     ) -> tuple[Tensor, Tensor]:
@@ -103,7 +103,7 @@ class Drafted(Drawn):
         """
         return verdicts(
             logits,
-            coins,
+            uniforms,
             self.tokens,
             self.drawn,
             *self.tables,
@@ -114,7 +114,7 @@ class Drafted(Drawn):
         )
 
 
-@graphed
+@cuda_graphed
 def children(
     scores: Tensor,
     key: Tensor | None,
@@ -126,14 +126,14 @@ def children(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The table that each node's children are drawn from, and as `candidates` gives them."""
     noise = None if key is None else Noise(key, start)
-    table = scores if noise is None or sampling is None else sampling.law(scores)
+    table = scores if noise is None or sampling is None else sampling.probs(scores)
     return table, *candidates(table, width, noise, replacement)
 
 
-@graphed
+@cuda_graphed
 def verdicts(
     logits: Tensor,
-    coins: Tensor | None,
+    uniforms: Tensor | None,
     tokens: Tensor,
     drawn: Tensor,
     *tables: Tensor,
@@ -143,7 +143,7 @@ def verdicts(
     replacement: bool,
 ) -> tuple[Tensor, Tensor]:
     """As `Drafted.judged`."""
-    p = logits if sampling.greedy else sampling.law(logits)
+    p = logits if sampling.greedy else sampling.probs(logits)
     stands, left = [], []
     for depth, some in tree.runs(nodes):
         law = p[some.start - nodes.start : some.stop - nodes.start]
@@ -158,9 +158,9 @@ def verdicts(
         else:
             first = tree.levels[depth].start
             q = tables[depth][some.start - first : some.stop - first]
-            assert coins is not None
+            assert uniforms is not None
             chances, law = recursive_rejection(law, q, x, replacement=replacement)
-            stands.append(standing(chances, coins[some.start : some.stop, :width]))
+            stands.append(standing(chances, uniforms[some.start : some.stop, :width]))
         left.append(law)
     return torch.cat(stands), torch.cat(left)
 

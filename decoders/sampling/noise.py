@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
-from ..execution.cuda_graphs import graphed
+from ..execution.cuda_graphs import cuda_graphed
 from ..options import whole
 
-COINS = 1
+VERIFICATION = 1
 """Lane of the noise that decides on guesses; tokens, guessed or not, are drawn in lane 0."""
 
 GAMMA, FIRST, SECOND = (
@@ -62,7 +62,7 @@ class Stream:
         """
         return Noise(torch.full((), self._key(place, lane), device=self.device))
 
-    def arrivals(self, places: Sequence[int], count: int) -> Tensor:
+    def exponentials(self, places: Sequence[int], count: int) -> Tensor:
         """The first `count` arrivals of each place, (places, count) float64: as `at` has them."""
         keys = torch.tensor([self._key(place, 0) for place in places])
         keys = keys.to(self.device, non_blocking=True)
@@ -90,11 +90,11 @@ class Noise:
         self.taken += count
         return start
 
-    def coins(self, *shape: int) -> Tensor:
+    def uniforms(self, *shape: int) -> Tensor:
         """Uniform numbers above 0 and below 1, float64."""
         return self._next(_uniform, shape)
 
-    def arrivals(self, *shape: int) -> Tensor:
+    def exponentials(self, *shape: int) -> Tensor:
         """Exponential times of rate 1, all above 0, float64."""
         return self._next(_exponential, shape)
 
@@ -107,7 +107,7 @@ Kind = Callable[[Tensor, int, int], Tensor]
 """Keys, how many numbers of each, and how many to leave out before them."""
 
 
-@graphed
+@cuda_graphed
 def _numbers(keys: Tensor, *, kind: Kind, count: int, start: int = 0) -> tuple[Tensor]:
     return (kind(keys, count, start),)
 

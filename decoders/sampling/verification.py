@@ -81,9 +81,9 @@ def coupled(token: Tensor, candidates: Tensor) -> Tensor:
     return _first(candidates == token[..., None])
 
 
-def standing(chances: Tensor, coins: Tensor) -> Tensor:
+def standing(chances: Tensor, uniforms: Tensor) -> Tensor:
     """The first candidate whose coin came up, or `NONE`; both (…, k), coins uniform in 0 … 1."""
-    return _first(coins < chances)
+    return _first(uniforms < chances)
 
 
 def acceptance(p: Tensor, q: Tensor, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def test_every_size_writes_every_prompt_once(
     pair: ModelPair, made_prompts, counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    side_by_side = decoder_batches.together
+    side_by_side = decoder_batches.generate_together
 
     def noting(tasks):
         sizes.append(len(tasks))

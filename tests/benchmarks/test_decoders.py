@@ -19,7 +19,7 @@ from tasteshift.benchmarks.decoders import bench_decoders, law_site, pass_second
 from tasteshift.benchmarks.peers import PEERS, peer
 from tasteshift.decoders import DECODERS
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.fidelity.distribution_tests import LawTest
+from tasteshift.decoders.fidelity.distribution_tests import DistributionTest
 from tasteshift.decoders.fidelity.teacher_forced import Match, Miss
 from tasteshift.errors import InputError
 from tasteshift.records import Generation, Round
@@ -136,10 +136,10 @@ def test_figures_by_hand() -> None:
     near, wrong = Miss(0, 1, 2, 1e-5), Miss(1, 1, 2, 1.0)
     matches = {"mcsd": [Match(4, 1e-5, (near,), ()), Match(6, 1e-4, (), (wrong,))]}
     laws = {
-        "autoregressive": [LawTest("guesses", 9, 3, 0.5, 0.1, 0.2, 1.0)],
+        "autoregressive": [DistributionTest("guesses", 9, 3, 0.5, 0.1, 0.2, 1.0)],
         "mcsd": [
-            LawTest("guesses", 9, 3, 0.01, 0.3, 0.2, 1.0),
-            LawTest("rejection", 9, 3, 0.02, 0.4, 0.2, 1.0),
+            DistributionTest("guesses", 9, 3, 0.01, 0.3, 0.2, 1.0),
+            DistributionTest("rejection", 9, 3, 0.02, 0.4, 0.2, 1.0),
         ],
     }
     plain, mcsd = rows_of({"threads": 2}, trials, matches, laws)

@@ -198,7 +198,7 @@ def test_cut_laws_write_likely_tokens_only(pair: ModelPair, name: str, options) 
     for token in generation.tokens:
         with torch.inference_mode():
             logits = pair.target(torch.tensor([text])).logits[0, -1]
-        assert sampling.law(logits)[token] > 0
+        assert sampling.probs(logits)[token] > 0
         text += (token,)
 
 

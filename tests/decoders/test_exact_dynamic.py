@@ -204,7 +204,7 @@ def test_the_noise_is_autoregressives_own(pair) -> None:
     places = (0, 3, 3, 1)
     logits = torch.from_numpy(rng.normal(size=(len(places), 31))).float()
     drawn = [
-        int(draw(sampling.law(row), stream.at(place)))
+        int(draw(sampling.probs(row), stream.at(place)))
         for row, place in zip(logits, places, strict=True)
     ]
     assert knows.decide(logits, places).tolist() == drawn

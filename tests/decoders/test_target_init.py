@@ -119,7 +119,7 @@ class DrawsAgain(TargetInit):
     def judge(self, logits, noise):
         """Forget the residual where nothing was accepted."""
         path, left = super().judge(logits, noise)
-        return path, left if len(path) > 1 else self.sampling.law(logits[path[0] - 1])
+        return path, left if len(path) > 1 else self.sampling.probs(logits[path[0] - 1])
 
 
 class OneLawEarly(TargetInit):
@@ -130,7 +130,7 @@ class OneLawEarly(TargetInit):
         path, left = super().judge(logits, noise)
         if len(path) == 1 or len(path) > self.max_depth:
             return path, left
-        p, q = self.sampling.law(logits[path[-1] - 1]), self.drafted.tables[len(path) - 1][0]
+        p, q = self.sampling.probs(logits[path[-1] - 1]), self.drafted.tables[len(path) - 1][0]
         return path, residual(p, q)
 
 

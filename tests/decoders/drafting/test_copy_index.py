@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.drafting.copy_index import ORDERS, Copies
+from tasteshift.decoders.drafting.copy_index import ORDERS, CopyIndex
 
 TEXTS = st.lists(st.integers(0, 3), max_size=60)
 SHAPES = st.sets(st.integers(1, 9), min_size=1, max_size=4).map(
@@ -25,7 +25,7 @@ def followers(text: list[int], context: list[int]) -> Counter[int]:
 
 @given(TEXTS, st.lists(st.integers(0, 3), max_size=6), SHAPES)
 def test_the_longest_known_context_is_found_with_all_that_followed_it(text, path, orders) -> None:
-    copies = Copies(orders)
+    copies = CopyIndex(orders)
     copies.extend(text)
     going_on = (text + path)[-copies.reach :]
     expected = None
@@ -46,7 +46,7 @@ def test_the_longest_known_context_is_found_with_all_that_followed_it(text, path
 
 @given(TEXTS, st.lists(st.integers(1, 7), max_size=8))
 def test_pieces_or_the_whole_make_the_same_index(text, cuts) -> None:
-    whole, pieces = Copies(), Copies()
+    whole, pieces = CopyIndex(), CopyIndex()
     whole.extend(text)
     rest = list(text)
     for cut in cuts:
@@ -63,7 +63,7 @@ def test_pieces_or_the_whole_make_the_same_index(text, cuts) -> None:
 
 
 def test_below_asks_for_shorter_contexts_only() -> None:
-    copies = Copies((3, 2, 1))
+    copies = CopyIndex((3, 2, 1))
     copies.extend([1, 2, 3, 7, 9, 2, 3, 8, 5, 3, 6, 1, 2, 3])
     tail = (1, 2, 3)
     order, seen = copies.after(tail)
@@ -77,7 +77,7 @@ def test_below_asks_for_shorter_contexts_only() -> None:
 
 def test_a_title_of_the_prompt_is_spelled_out_once_its_number_stands() -> None:
     listing = [90, 1, 91, 11, 12, 13, 92, 90, 2, 91, 21, 22, 23, 92, 90, 3, 91, 31, 32, 33, 92]
-    copies = Copies()
+    copies = CopyIndex()
     copies.extend([*listing, 80, 90])
     assert set(copies.after(copies.tail)[1].counts) == {1, 2, 3}
     tail, spelled = (*copies.tail, 2)[-copies.reach :], []

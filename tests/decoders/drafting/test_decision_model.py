@@ -17,7 +17,7 @@ from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.drafting import decision_model as decision
 from tasteshift.decoders.drafting.decision_model import (
     DecisionModel,
-    law_features,
+    distribution_features,
     layer_sizes,
     load,
     path_for,
@@ -38,7 +38,7 @@ def seeded(kind: decision.Kind, hidden: int, seed: int = 0) -> DecisionModel:
 
 
 def test_features_of_a_uniform_law() -> None:
-    features = law_features(torch.full((2, 20), 3.5))
+    features = distribution_features(torch.full((2, 20), 3.5))
     assert features.shape == (2, 11)
     assert features[:, 0].tolist() == pytest.approx([math.log(20)] * 2)
     assert features[:, 1:].numpy() == pytest.approx(np.full((2, 10), 0.05))
@@ -47,7 +47,7 @@ def test_features_of_a_uniform_law() -> None:
 def test_features_by_hand() -> None:
     """Law (1/2, 1/4, 1/4) in some order, one token that the draft never says: 1.5 bits."""
     logits = torch.tensor([[math.log(0.25), math.log(0.5), -math.inf, math.log(0.25)]])
-    row = law_features(logits + 4)[0].tolist()
+    row = distribution_features(logits + 4)[0].tolist()
     assert row[0] == pytest.approx(1.5 * math.log(2))
     assert row[1:] == pytest.approx([0.5, 0.25, 0.25] + [0.0] * 7, abs=1e-6)
 
@@ -56,7 +56,7 @@ def test_features_ignore_the_decoders_temperature(pair: ModelPair) -> None:
     """The ten largest are sorted, and come from the logits as they are."""
     logits = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 31))).float()
     law = logits.double().softmax(-1)
-    features = law_features(logits).numpy()
+    features = distribution_features(logits).numpy()
     assert features[:, 1:] == pytest.approx(law.topk(10).values.numpy())
     entropy = torch.distributions.Categorical(probs=law).entropy().numpy()
     assert features[:, 0] == pytest.approx(entropy)
@@ -71,7 +71,7 @@ def test_layers_are_those_of_the_authors() -> None:
 def test_chances_are_the_perceptrons(kind: decision.Kind) -> None:
     model, noise = seeded(kind, 9), np.random.default_rng(1)
     logits, hidden = (torch.from_numpy(noise.normal(size=(5, n))).float() for n in (31, 9))
-    x = (hidden if kind == "soft" else law_features(logits)).double().numpy()
+    x = (hidden if kind == "soft" else distribution_features(logits)).double().numpy()
     weights = [w.double().numpy() for w in model.network.state_dict().values()]
     for weight, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
         x = np.maximum(x @ weight.T + bias, 0)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.decoders.drafting.calibration import SURE
-from tasteshift.decoders.drafting.growth import Growth, Guess, Node, merged
+from tasteshift.decoders.drafting.growth import DraftToken, Node, TreeBuilder, merged
 from tasteshift.decoders.drafting.planning import best_size
 
 
@@ -16,14 +16,14 @@ def flat(most: int) -> list[float]:
     return [0.0] + [1.0] * (most + 1)
 
 
-def grown(law: dict[int, list[tuple[int, float]]], **limits) -> Growth:
+def grown(law: dict[int, list[tuple[int, float]]], **limits) -> TreeBuilder:
     """A tree where what follows a node depends on its token alone."""
     limits = {"seconds": flat(50), "floor": 0.01, "depth": 3, "reach": 4} | limits
 
-    def ask(node: Node) -> list[Guess]:
-        return [Guess(token, chance, "copy", []) for token, chance in law.get(node.token, [])]
+    def ask(node: Node) -> list[DraftToken]:
+        return [DraftToken(token, chance, "copy", []) for token, chance in law.get(node.token, [])]
 
-    return Growth(Node(0, 0, 1.0, (9, 0)), ask, **limits)
+    return TreeBuilder(Node(0, 0, 1.0, (9, 0)), ask, **limits)
 
 
 LAWS = st.dictionaries(
@@ -62,14 +62,14 @@ def test_the_likeliest_paths_are_placed_parents_first(law, most, floor, depth) -
 
 
 def test_the_surest_source_speaks_and_chances_never_exceed_one() -> None:
-    one, other = Guess(5, 0.5, "copy", ["a"]), Guess(5, 0.8, "draft", ["b"])
-    both = merged([one, other, Guess(6, 0.05, "copy", ["c"])])
+    one, other = DraftToken(5, 0.5, "copy", ["a"]), DraftToken(5, 0.8, "draft", ["b"])
+    both = merged([one, other, DraftToken(6, 0.05, "copy", ["c"])])
     assert [(guess.token, guess.source, guess.kinds) for guess in both] == [
         (5, "draft", ["a", "b"]),
         (6, "copy", ["c"]),
     ]
     assert both[0].chance == pytest.approx(0.8)
-    crowd = merged([Guess(token, 0.6, "copy", []) for token in range(3)])
+    crowd = merged([DraftToken(token, 0.6, "copy", []) for token in range(3)])
     assert [guess.chance for guess in crowd] == pytest.approx([SURE / 3] * 3)
     assert one.kinds == ["a"]
 
@@ -78,7 +78,9 @@ def test_what_the_draft_says_moves_whole_branches() -> None:
     growth = grown({0: [(1, 0.5), (2, 0.4)], 1: [(3, 0.5)], 2: [(3, 0.9)]})
     assert [node.token for node in growth.nodes] == [1, 2, 3, 3]
     assert growth.root.uncovered == pytest.approx(0.1)
-    growth.inform({growth.root: [Guess(2, 0.9, "draft", []), Guess(7, 0.3, "draft", [])]}, 0.0)
+    growth.inform(
+        {growth.root: [DraftToken(2, 0.9, "draft", []), DraftToken(7, 0.3, "draft", [])]}, 0.0
+    )
     total = 0.5 + 0.9 + 0.3
     chances = {
         tuple(step.token for step in node.path()): node.chance * total / SURE
@@ -96,7 +98,7 @@ def test_what_the_draft_says_moves_whole_branches() -> None:
 
 def test_the_tree_is_cut_anew_when_the_draft_has_spoken() -> None:
     growth = grown({0: [(1, 0.3), (2, 0.2)]}, seconds=flat(2))
-    growth.inform({growth.root: [Guess(8, 0.4, "draft", [])]}, 0.0)
+    growth.inform({growth.root: [DraftToken(8, 0.4, "draft", [])]}, 0.0)
     assert [node.token for node in growth.nodes] == [8, 1]
 
 

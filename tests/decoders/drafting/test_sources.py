@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.decoders.drafting.calibration import Calibration
-from tasteshift.decoders.drafting.copy_index import Copies
+from tasteshift.decoders.drafting.copy_index import CopyIndex
 from tasteshift.decoders.drafting.sources import (
     certainty,
     copied,
@@ -36,7 +36,7 @@ def test_the_odds_given_the_noise_average_to_the_odds(rate) -> None:
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 5), st.booleans())
 def test_copies_promise_each_token_once_and_no_more_than_all(text, width, noisy) -> None:
-    copies = Copies((3, 2, 1))
+    copies = CopyIndex((3, 2, 1))
     copies.extend(text)
     times = np.array([0.5, 1.0, 0.1, 2.0]) if noisy else None
     guesses = copied(copies, copies.tail, Calibration(prior, family), times, width)
@@ -48,7 +48,7 @@ def test_copies_promise_each_token_once_and_no_more_than_all(text, width, noisy)
 
 
 def test_longer_contexts_speak_first_and_the_noise_picks_among_branches() -> None:
-    copies = Copies((2, 1))
+    copies = CopyIndex((2, 1))
     copies.extend([1, 2, 7, 1, 2, 7, 5, 2, 8, 6, 2, 9, 1, 2])
     guesses = copied(copies, copies.tail, Calibration(prior, family), None, 4)
     assert [guess.token for guess in guesses] == [7, 8, 9]

@@ -11,9 +11,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import Decoder, ModelPair
 from tasteshift.decoders.execution import batching as module
-from tasteshift.decoders.execution.batching import together
+from tasteshift.decoders.execution.batching import generate_together
 from tasteshift.decoders.execution.passes import answers
-from tasteshift.decoders.execution.requests import Told, Want
+from tasteshift.decoders.execution.requests import ForwardRequest, ForwardResult
 from tasteshift.records import Generation
 
 PROMPTS = ((1, 2, 3), (4,), tuple(range(1, 25)) * 6, (7, 7, 7, 7, 7), (9, 8, 7, 6))
@@ -27,7 +27,7 @@ def written(
         partial(make_decoder(name, pair, temperature=temperature).generate, prompt, limit, seed)
         for seed, (name, prompt, limit) in enumerate(zip(names, PROMPTS, LIMITS, strict=True))
     ]
-    return together(tasks) if side_by_side else [task() for task in tasks]
+    return generate_together(tasks) if side_by_side else [task() for task in tasks]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
@@ -52,7 +52,7 @@ def test_whoever_plans_counts_the_rows_of_all(twins: ModelPair) -> None:
     decoders = [make_decoder("exact-dynamic", twins, profile=profile) for _ in range(8)]
     alone = decoders[0].generate((1, 2, 3), 30)
     tasks = [partial(one.generate, (1, 2, 3), 30) for one in decoders]
-    for text in together(tasks):
+    for text in generate_together(tasks):
         assert text.tokens == alone.tokens
         assert len(text.rounds) >= len(alone.rounds)
         assert max(r.drafted_nodes for r in text.rounds) < max(
@@ -67,20 +67,20 @@ def test_different_decoders_and_pairs_may_meet(twins: ModelPair, pair: ModelPair
     tasks = [
         partial(make_decoder("mcsd", some).generate, PROMPTS[0], 9) for some in (twins, pair, twins)
     ]
-    assert [one.tokens for one in together(tasks)] == [task().tokens for task in tasks]
+    assert [one.tokens for one in generate_together(tasks)] == [task().tokens for task in tasks]
 
 
 def test_passes_are_joined(twins: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five texts of twelve tokens take twelve passes of the target, not sixty."""
     sizes: list[int] = []
 
-    def counting(model: PreTrainedModel, wants: list[Want]) -> list[Told]:
+    def counting(model: PreTrainedModel, wants: list[ForwardRequest]) -> list[ForwardResult]:
         sizes.append(len(wants))
         return answers(model, wants)
 
     monkeypatch.setattr(module, "answers", counting)
     decoders = [make_decoder("autoregressive", twins) for _ in PROMPTS]
-    together([partial(one.generate, (5, seed), 12) for seed, one in enumerate(decoders)])
+    generate_together([partial(one.generate, (5, seed), 12) for seed, one in enumerate(decoders)])
     assert sizes == [5] * 12
 
 
@@ -95,20 +95,20 @@ def test_what_fails_is_told_and_the_others_end(twins: ModelPair) -> None:
         ended.append(make_decoder("mcsd", twins).generate((1, 2), 20).tokens)
 
     with pytest.raises(RuntimeError, match="on purpose"):
-        together([works, fails, works])
+        generate_together([works, fails, works])
     assert len(ended) == 2
 
 
 def test_a_pass_that_fails_ends_all_who_waited_for_it(
     twins: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(model: PreTrainedModel, wants: list[Want]) -> list[Told]:
+    def broken(model: PreTrainedModel, wants: list[ForwardRequest]) -> list[ForwardResult]:
         raise MemoryError("no room")
 
     monkeypatch.setattr(module, "answers", broken)
     decoders: list[Decoder] = [make_decoder("autoregressive", twins) for _ in range(3)]
     with pytest.raises(MemoryError, match="no room"):
-        together([partial(one.generate, (1,), 3) for one in decoders])
+        generate_together([partial(one.generate, (1,), 3) for one in decoders])
 
 
 def test_models_of_transformers_are_read_one_after_the_other() -> None:
@@ -118,9 +118,9 @@ def test_models_of_transformers_are_read_one_after_the_other() -> None:
         models = [GPT2LMHeadModel(GPT2Config(**shape)).eval() for _ in range(2)]
     pair = ModelPair(*models, None, "gpt2")
     tasks = [partial(make_decoder("exact-dynamic", pair).generate, (1, 2, n), 10) for n in range(4)]
-    assert [one.tokens for one in together(tasks)] == [task().tokens for task in tasks]
+    assert [one.tokens for one in generate_together(tasks)] == [task().tokens for task in tasks]
 
 
 def test_nobody_and_one_alone() -> None:
-    assert together([]) == []
-    assert together([lambda: 3]) == [3]
+    assert generate_together([]) == []
+    assert generate_together([lambda: 3]) == [3]

@@ -11,7 +11,7 @@ import torch
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.execution.batching import together
+from tasteshift.decoders.execution.batching import generate_together
 from tasteshift.decoders.execution.reader import Reader
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -38,7 +38,10 @@ def test_every_decoder_writes_what_it_writes_on_a_cpu(
             partial(make_decoder(name, one, temperature=temperature).generate, prompt, 30, seed)
             for seed, prompt in enumerate(PROMPTS)
         ]
-        texts += [[task().tokens for task in tasks], [text.tokens for text in together(tasks)]]
+        texts += [
+            [task().tokens for task in tasks],
+            [text.tokens for text in generate_together(tasks)],
+        ]
     assert texts[0] == texts[1] == texts[2] == texts[3]
 
 
@@ -97,4 +100,4 @@ def test_one_model_may_be_target_and_draft(there: ModelPair) -> None:
         partial(make_decoder("mcsd", twins).generate, prompt, 30, seed)
         for seed, prompt in enumerate(PROMPTS)
     ]
-    assert [text.tokens for text in together(tasks)] == [task().tokens for task in tasks]
+    assert [text.tokens for text in generate_together(tasks)] == [task().tokens for task in tasks]

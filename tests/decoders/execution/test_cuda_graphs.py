@@ -12,9 +12,9 @@ from torch.utils._pytree import tree_leaves
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.execution import cuda_graphs, reader
-from tasteshift.decoders.execution.batching import together
-from tasteshift.decoders.execution.cuda_graphs import graphed
+from tasteshift.decoders.execution import cuda_graphs, fixed_shapes, reader
+from tasteshift.decoders.execution.batching import generate_together
+from tasteshift.decoders.execution.cuda_graphs import cuda_graphed
 from tasteshift.decoders.sampling import distribution as sampling
 from tasteshift.decoders.sampling import draft_tree as judging
 from tasteshift.decoders.sampling import verification
@@ -116,7 +116,7 @@ def test_every_decoder_writes_the_same(
     request.getfixturevalue("tapes")
     before = Tape.played
     assert [task().tokens for task in tasks()] == free
-    assert [text.tokens for text in together(tasks())] == free
+    assert [text.tokens for text in generate_together(tasks())] == free
     assert Tape.played - before > 50
 
 
@@ -135,7 +135,7 @@ def test_a_tape_does_not_hear_what_the_host_thinks_later(tapes: None) -> None:
 def test_a_graph_for_each_set_of_shapes_and_settings(tapes: None) -> None:
     laid_out = []
 
-    @graphed
+    @cuda_graphed
     def scaled(x, y, *, by):
         laid_out.append(by)
         return (x * by if y is None else x * by + y,)
@@ -152,11 +152,11 @@ def test_a_graph_for_each_set_of_shapes_and_settings(tapes: None) -> None:
 
 
 def test_what_is_graphed_inside_joins_the_graph(tapes: None) -> None:
-    @graphed
+    @cuda_graphed
     def inner(x):
         return (x + 1,)
 
-    @graphed
+    @cuda_graphed
     def outer(x):
         return (inner(x)[0] * 2,)
 
@@ -169,7 +169,7 @@ def test_what_is_graphed_inside_joins_the_graph(tapes: None) -> None:
 def test_a_cpu_runs_it_as_it_is() -> None:
     seen = []
 
-    @graphed
+    @cuda_graphed
     def work(x, *, by):
         """What it does."""
         seen.append(x)

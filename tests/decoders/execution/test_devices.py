@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from tasteshift.decoders import DECODERS, exact_dynamic, make_decoder
-from tasteshift.decoders.base import Decoder, ModelPair, Transcript
+from tasteshift.decoders.base import Decoder, GeneratedText, ModelPair
 from tasteshift.decoders.drafting.decision_model import (
     KINDS,
     DecisionModel,
     layer_sizes,
     perceptron,
 )
-from tasteshift.decoders.sampling.noise import COINS, Stream
+from tasteshift.decoders.sampling.noise import VERIFICATION, Stream
 from tasteshift.decoders.sampling.verification import NONE
 
 THERE = torch.device("meta")
@@ -78,7 +78,7 @@ def moved(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> Decoder:
         decoder.draft.hidden = torch.empty(len(tokens), HIDDEN, device=THERE)
         return torch.empty(logits or len(tokens), VOCABULARY, device=THERE)
 
-    decoder.place = THERE
+    decoder.device = THERE
     for reader in (decoder.target, decoder.draft):
         monkeypatch.setattr(reader, "feed", feed)
         monkeypatch.setattr(reader, "commit", lambda guesses: None)
@@ -100,7 +100,7 @@ def test_a_round(
 ) -> None:
     """Drafting waits for nothing but decision models; judging waits once, a few numbers follow."""
     decoder = moved(made(pair, name, options, sampling), monkeypatch)
-    stream, text = Stream(3, (1, 2), THERE), Transcript(40, frozenset())
+    stream, text = Stream(3, (1, 2), THERE), GeneratedText(40, frozenset())
     text.write([5])
     if name.startswith("target-init"):
         noise = None if decoder.sampling.greedy else stream.at(1)
@@ -109,7 +109,7 @@ def test_a_round(
         assert looked == ["__bool__"] * asked
         looked.clear()
         logits = torch.empty(size - 1, VOCABULARY, device=THERE)
-        _, law = decoder.judge(logits, stream.at(1, COINS))
+        _, law = decoder.judge(logits, stream.at(1, VERIFICATION))
         assert law.device == decoder.drafted.tokens.device == decoder.drafted.drawn.device == THERE
         assert len(looked) == 2
         return

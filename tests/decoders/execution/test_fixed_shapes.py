@@ -19,7 +19,7 @@ from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.execution import batching as module
 from tasteshift.decoders.execution import fixed_shapes, reader
-from tasteshift.decoders.execution.batching import together
+from tasteshift.decoders.execution.batching import generate_together
 from tasteshift.decoders.execution.fixed_shapes import Shape, power_of_two
 from tasteshift.decoders.execution.reader import CHUNK, Reader
 from tasteshift.decoders.pairs.smollm2 import early_exit
@@ -71,20 +71,20 @@ def test_every_decoder_writes_the_same_alone_and_together(
     same(free, [task() for task in tasks(pair, name, temperature)])
     side_by_side = tasks(pair, name, temperature)
     for _ in range(2):  # the second time over caches that are kept
-        same(free, together(side_by_side))
-    same(free, together(side_by_side[::-1])[::-1])
+        same(free, generate_together(side_by_side))
+    same(free, generate_together(side_by_side[::-1])[::-1])
 
 
 def test_a_draft_that_is_part_of_its_target(llama, everywhere: None) -> None:
     target = llama(5, layers=3)
     pair = ModelPair(target, early_exit(target, 2), None, "exit")
     alone = [task() for task in tasks(pair, "exact-dynamic", 0.9)]
-    same(alone, together(tasks(pair, "exact-dynamic", 0.9)))
+    same(alone, generate_together(tasks(pair, "exact-dynamic", 0.9)))
 
 
 def test_one_model_may_be_target_and_draft(twins: ModelPair, everywhere: None) -> None:
     alone = [task() for task in tasks(twins, "mcsd", 0.0)]
-    same(alone, together(tasks(twins, "mcsd", 0.0)))
+    same(alone, generate_together(tasks(twins, "mcsd", 0.0)))
 
 
 def test_a_reader_that_changes_its_place_finds_no_keys_of_its_own_there(
@@ -95,7 +95,7 @@ def test_a_reader_that_changes_its_place_finds_no_keys_of_its_own_there(
     plain = [make_decoder("autoregressive", pair) for _ in range(4)]
 
     def meeting(order: list[int], prompt: tuple[int, ...]) -> list[Generation]:
-        return together([partial(plain[number].generate, prompt, 9) for number in order])
+        return generate_together([partial(plain[number].generate, prompt, 9) for number in order])
 
     meeting([0, 1, 2, 3], one)
     meeting([3, 1, 2], two)
@@ -108,7 +108,7 @@ def test_meetings_at_the_same_time_do_not_share(pair: ModelPair, everywhere: Non
     found: dict[int, list[Generation]] = {}
 
     def meet(number: int) -> None:
-        found[number] = together(tasks(pair, "mcsd", 0.9))
+        found[number] = generate_together(tasks(pair, "mcsd", 0.9))
 
     threads = [Thread(target=meet, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -126,9 +126,9 @@ def test_what_a_meeting_left_behind_is_not_used_when_it_was_broken_off(
     with monkeypatch.context() as patch:
         patch.setattr(Thread, "join", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            together(tasks(pair, "mcsd", 0.0))
+            generate_together(tasks(pair, "mcsd", 0.0))
     assert not module._free
-    together(tasks(pair, "mcsd", 0.0))
+    generate_together(tasks(pair, "mcsd", 0.0))
     assert {model: len(known) for model, known in module._free.items()} == {
         pair.target: 1,
         pair.draft: 1,
@@ -179,7 +179,7 @@ def test_shapes_are_few_and_kept(
     del shapes[:]
     for texts in (5, 8, 6):
         plain = [make_decoder("autoregressive", pair) for _ in range(texts)]
-        together([partial(one.generate, (5, n), 9) for n, one in enumerate(plain)])
+        generate_together([partial(one.generate, (5, n), 9) for n, one in enumerate(plain)])
     assert shapes == [(8, 2, 1), (8, 1, 1)]
 
 

@@ -13,7 +13,12 @@ from scipy.stats import power_divergence
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.fidelity.distribution_tests import LawTest, g_test, law_tests, next_laws
+from tasteshift.decoders.fidelity.distribution_tests import (
+    DistributionTest,
+    distribution_tests,
+    g_test,
+    next_token_distributions,
+)
 from tasteshift.decoders.sampling import draft_tree as judging
 from tasteshift.decoders.sampling.verification import recursive_rejection
 from tasteshift.metrics.comparison import holm
@@ -38,7 +43,7 @@ def quarrel(llama) -> ModelPair:
     return ModelPair(llama(2, **shape), llama(21, **shape), None, "quarrel")
 
 
-def smallest(tests: list[LawTest]) -> float:
+def smallest(tests: list[DistributionTest]) -> float:
     return min(holm([test.p for test in tests]))
 
 
@@ -46,7 +51,9 @@ def test_the_pair_disagrees(quarrel: ModelPair) -> None:
     """Else the tests below would have no power."""
     decoder = make_decoder("autoregressive", quarrel, temperature=1.0)
     texts = [(*PROMPT, x) for x in range(VOCAB)]
-    p, q = (next_laws(decoder, model, texts) for model in (quarrel.target, quarrel.draft))
+    p, q = (
+        next_token_distributions(decoder, model, texts) for model in (quarrel.target, quarrel.draft)
+    )
     assert (np.abs(p - q).sum(-1) / 2).mean() > 0.3
 
 
@@ -60,7 +67,9 @@ ONE_ROOT = [
 
 @pytest.mark.parametrize(("name", "options"), [*EXACT, *ONE_ROOT])
 def test_exact_decoders_have_the_law(quarrel: ModelPair, name: str, options) -> None:
-    tests = law_tests(make_decoder(name, quarrel, temperature=1.0, **options), PROMPT, DRAWS)
+    tests = distribution_tests(
+        make_decoder(name, quarrel, temperature=1.0, **options), PROMPT, DRAWS
+    )
     assert smallest(tests) > ALPHA / len(CASES)
     assert tests[0].draws == DRAWS
     assert tests[0].tv < 2 * tests[0].floor
@@ -74,7 +83,7 @@ SUBTLE = {"target-init": 3 * DRAWS}
 @pytest.mark.parametrize("name", [n for n in DECODERS.names() if not DECODERS.get(n).exact])
 def test_lossy_decoders_do_not(quarrel: ModelPair, name: str) -> None:
     draws = SUBTLE.get(name, DRAWS)
-    tests = law_tests(make_decoder(name, quarrel, temperature=1.0), PROMPT, draws)
+    tests = distribution_tests(make_decoder(name, quarrel, temperature=1.0), PROMPT, draws)
     assert smallest(tests) < 1e-6
     assert max(test.tv - test.floor for test in tests) > 0.05
 
@@ -117,7 +126,7 @@ def test_mutants_are_found_out(quarrel: ModelPair, monkeypatch, rule) -> None:
     decoder = make_decoder("mcsd", quarrel, temperature=1.0, k=(2, 1))
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        assert smallest(law_tests(decoder, PROMPT, DRAWS)) < 1e-5
+        assert smallest(distribution_tests(decoder, PROMPT, DRAWS)) < 1e-5
 
 
 def test_a_slip_behind_a_round_is_found_out(llama, monkeypatch) -> None:
@@ -131,7 +140,7 @@ def test_a_slip_behind_a_round_is_found_out(llama, monkeypatch) -> None:
         return settle(guesses, path, int(guesses.tokens[2]) if len(path) == 2 else token)
 
     monkeypatch.setattr(decoder, "settle", slipping)
-    guesses, _, boundary = law_tests(decoder, PROMPT, DRAWS)
+    guesses, _, boundary = distribution_tests(decoder, PROMPT, DRAWS)
     assert guesses.p > ALPHA
     assert boundary.p < ALPHA
 
@@ -140,7 +149,7 @@ def test_first_laws_are_those_of_a_softmax(quarrel: ModelPair) -> None:
     decoder = make_decoder("autoregressive", quarrel, temperature=1.0)
     with torch.inference_mode():
         logits = quarrel.target(torch.tensor([PROMPT])).logits[0].double()
-    given = next_laws(decoder, quarrel.target, [PROMPT])[0]
+    given = next_token_distributions(decoder, quarrel.target, [PROMPT])[0]
     assert given == pytest.approx(logits[-2:].softmax(-1).numpy(), abs=1e-6)
 
 

@@ -147,7 +147,7 @@ def test_a_winner_after_rounding_is_never_unexplained(
     logits = torch.from_numpy(rng.normal(0, 0.5, 12)).float()
     moved = (logits + torch.from_numpy(rng.uniform(-difference, difference, 12))).float()
     sampling = Sampling(temperature, top_k=top_k)
-    token = int(draw(sampling.law(moved), Stream(seed).at(0)))
+    token = int(draw(sampling.probs(moved), Stream(seed).at(0)))
     miss = judge(logits, sampling, Stream(seed).at(0), 0, token, 2 * difference)
     assert miss is None or miss.margin <= 2 * difference + 1e-5
 
@@ -155,7 +155,7 @@ def test_a_winner_after_rounding_is_never_unexplained(
 def test_margin_of_a_race_by_hand() -> None:
     """Two tokens, T = 0.5: the loser's key is T · log(p / E), so the margin is a difference."""
     logits = torch.tensor([1.0, 0.2])
-    keys = logits.double() - 0.5 * Stream(4).at(0).arrivals(2).log()
+    keys = logits.double() - 0.5 * Stream(4).at(0).exponentials(2).log()
     miss = judge(logits, Sampling(0.5), Stream(4).at(0), 0, int(keys.argmin()), 0.0)
     assert miss is not None
     assert miss.margin == pytest.approx(float(abs(keys[0] - keys[1])), rel=1e-5)

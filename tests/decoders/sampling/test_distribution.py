@@ -19,7 +19,7 @@ from tasteshift.errors import InputError
 
 def law_of(rows: np.ndarray, *sampling: float) -> np.ndarray:
     """As NumPy has it."""
-    table: np.ndarray = Sampling(*sampling).law(torch.from_numpy(rows)).numpy()  # type: ignore[arg-type]
+    table: np.ndarray = Sampling(*sampling).probs(torch.from_numpy(rows)).numpy()  # type: ignore[arg-type]
     return table
 
 
@@ -45,7 +45,7 @@ def test_cold_law_is_the_lowest_of_the_best(rows: np.ndarray, temperature: float
 
 def test_huge_logits_stay_finite() -> None:
     rows = torch.tensor([3e38, 3e38])
-    assert Sampling(0.001).law(rows).tolist() == [0.5, 0.5]
+    assert Sampling(0.001).probs(rows).tolist() == [0.5, 0.5]
 
 
 def slow_cut(law: np.ndarray, top_k: int, top_p: float) -> np.ndarray:
@@ -71,8 +71,8 @@ def test_top_k_and_top_p_keep_the_likeliest(levels, top_k: int, data: st.DataObj
 
 def test_top_k_of_one_is_greedy() -> None:
     rows = torch.tensor([[0.5, 2.0, 2.0, -1.0]])
-    assert Sampling(5.0, top_k=1).law(rows).tolist() == Sampling().law(rows).tolist()
-    assert Sampling(5.0, top_p=1e-9).law(rows).tolist() == Sampling().law(rows).tolist()
+    assert Sampling(5.0, top_k=1).probs(rows).tolist() == Sampling().probs(rows).tolist()
+    assert Sampling(5.0, top_p=1e-9).probs(rows).tolist() == Sampling().probs(rows).tolist()
 
 
 @pytest.mark.parametrize(

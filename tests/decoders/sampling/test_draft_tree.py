@@ -13,7 +13,7 @@ from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.sampling import draft_tree as judging
 from tasteshift.decoders.sampling.distribution import Sampling
 from tasteshift.decoders.sampling.draft_tree import Drafted, foreseen
-from tasteshift.decoders.sampling.noise import COINS, Stream
+from tasteshift.decoders.sampling.noise import VERIFICATION, Stream
 from tasteshift.decoders.sampling.trees import make_tree
 from tasteshift.decoders.sampling.verification import NONE
 
@@ -55,7 +55,9 @@ def test_any_run_of_nodes(nodes: range, temperature: float) -> None:
     drafted = Drafted(tokens, drawn, tree, tables)
     logits = torch.from_numpy(rng.normal(size=(10, 6))).float()
     judge = partial(
-        drafted.judged, sampling=Sampling(temperature), coins=Stream(1).at(0, COINS).coins(10, 3)
+        drafted.judged,
+        sampling=Sampling(temperature),
+        uniforms=Stream(1).at(0, VERIFICATION).uniforms(10, 3),
     )
     stands, left = judge(nodes, logits=logits[nodes.start : nodes.stop])
     for row, node in enumerate(nodes):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from tasteshift.decoders.sampling.noise import BLOCK, COINS, Stream, bits
+from tasteshift.decoders.sampling.noise import BLOCK, VERIFICATION, Stream, bits
 from tasteshift.errors import InputError
 
 MASK = (1 << 64) - 1
@@ -50,18 +50,18 @@ def test_any_run_of_any_key(keys: list[int], start: int) -> None:
 
 
 def test_coins_and_arrivals_have_their_laws() -> None:
-    coins = Stream(3).at(0, COINS).coins(200_000).numpy()
-    arrivals = Stream(3).at(0).arrivals(200_000).numpy()
-    assert kstest(coins, "uniform").pvalue > 1e-3
-    assert kstest(arrivals, "expon").pvalue > 1e-3
-    assert 0 < coins.min() < coins.max() < 1
-    assert arrivals.min() > 0
+    uniforms = Stream(3).at(0, VERIFICATION).uniforms(200_000).numpy()
+    exponentials = Stream(3).at(0).exponentials(200_000).numpy()
+    assert kstest(uniforms, "uniform").pvalue > 1e-3
+    assert kstest(exponentials, "expon").pvalue > 1e-3
+    assert 0 < uniforms.min() < uniforms.max() < 1
+    assert exponentials.min() > 0
 
 
 def test_neighbors_and_places_are_independent() -> None:
     """Sums of two neighbors, and of one number at two places, are triangular."""
     stream = Stream(4)
-    one, other = (stream.at(place).coins(100_000).numpy() for place in (7, 8))
+    one, other = (stream.at(place).uniforms(100_000).numpy() for place in (7, 8))
     triangle = lambda x: np.where(x < 1, x**2 / 2, 1 - (2 - x) ** 2 / 2)  # noqa: E731
     assert kstest(one[::2] + one[1::2], triangle).pvalue > 1e-3
     assert kstest(one + other, triangle).pvalue > 1e-3
@@ -69,40 +69,40 @@ def test_neighbors_and_places_are_independent() -> None:
 
 def test_noise_depends_on_seed_prompt_and_place_only() -> None:
     stream = Stream(5, (1, 2))
-    late, early = stream.at(9).coins(4).tolist(), stream.at(0).coins(4).tolist()
+    late, early = stream.at(9).uniforms(4).tolist(), stream.at(0).uniforms(4).tolist()
     again = Stream(5, [1, 2])
-    assert again.at(0).coins(4).tolist() == early
-    assert again.at(9).coins(4).tolist() == late
+    assert again.at(0).uniforms(4).tolist() == early
+    assert again.at(9).uniforms(4).tolist() == late
     others = [Stream(6, (1, 2)).at(0), Stream(5, (1, 3)).at(0), Stream(5, (1,)).at(0), stream.at(1)]
-    others.append(stream.at(0, COINS))
+    others.append(stream.at(0, VERIFICATION))
     for other in others:
-        assert not set(other.coins(4).tolist()) & set(early)
+        assert not set(other.uniforms(4).tolist()) & set(early)
 
 
 def test_a_call_takes_up_where_the_last_one_ended() -> None:
     whole, parts = Stream(5).at(3), Stream(5).at(3)
-    table = whole.coins(3, 4)
-    assert (torch.cat([parts.coins(5), parts.coins(7)]) == table.flatten()).all()
-    assert (whole.arrivals(2) == parts.arrivals(2)).all()
+    table = whole.uniforms(3, 4)
+    assert (torch.cat([parts.uniforms(5), parts.uniforms(7)]) == table.flatten()).all()
+    assert (whole.exponentials(2) == parts.exponentials(2)).all()
 
 
 def test_many_places_at_once_are_those_places() -> None:
     stream = Stream(6, (3,))
-    table = stream.arrivals([0, 7, 2], 40)
+    table = stream.exponentials([0, 7, 2], 40)
     for row, place in zip(table, (0, 7, 2), strict=True):
-        assert (row == stream.at(place).arrivals(40)).all()
+        assert (row == stream.at(place).exponentials(40)).all()
 
 
 def test_long_runs_are_made_in_blocks_that_nobody_sees() -> None:
     stream, count = Stream(7), 3 * BLOCK + 5
-    long, parts = stream.at(0).arrivals(count), stream.at(0)
-    assert (long == torch.cat([parts.arrivals(some) for some in (5, BLOCK, 2 * BLOCK)])).all()
-    assert (stream.arrivals([2, 0], BLOCK)[1] == long[:BLOCK]).all()
+    long, parts = stream.at(0).exponentials(count), stream.at(0)
+    assert (long == torch.cat([parts.exponentials(some) for some in (5, BLOCK, 2 * BLOCK)])).all()
+    assert (stream.exponentials([2, 0], BLOCK)[1] == long[:BLOCK]).all()
 
 
 def test_places_do_not_run_into_each_other() -> None:
     stream = Stream(5)
-    first, second = stream.at(0).coins(100_000), stream.at(1).coins(4)
+    first, second = stream.at(0).uniforms(100_000), stream.at(1).uniforms(4)
     assert not torch.isin(second, first).any()
 
 

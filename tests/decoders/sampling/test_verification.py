@@ -218,12 +218,12 @@ def test_coupled_stands_where_the_plain_draw_is(
 @given(st.data())
 def test_the_first_coin_that_comes_up_decides(data: st.DataObject) -> None:
     unit = st.floats(0, 1)
-    chances, coins = (
+    chances, uniforms = (
         data.draw(hnp.arrays(np.float64, (3, 4), elements=unit), label) for label in ("odds", "up")
     )
-    found = standing(torch.from_numpy(chances), torch.from_numpy(coins)).tolist()
+    found = standing(torch.from_numpy(chances), torch.from_numpy(uniforms)).tolist()
     for row, index in enumerate(found):
-        ups = [place for place in range(4) if coins[row, place] < chances[row, place]]
+        ups = [place for place in range(4) if uniforms[row, place] < chances[row, place]]
         assert index == (ups[0] if ups else NONE)
 
 
