@@ -161,6 +161,15 @@ class Generation:
         return sum(r.accepted for r in self.rounds) / submitted if submitted else None
 
     @property
+    def draft_acceptance_rate(self) -> float | None:
+        """Σ accepted / Σ draft tokens proposed, as vLLM counts it; None where nothing was drafted.
+
+        In a tree only one path can be accepted, but every node counts as proposed.
+        """
+        proposed = sum(r.drafted_nodes for r in self.rounds)
+        return sum(r.accepted for r in self.rounds) / proposed if proposed else None
+
+    @property
     def mean_acceptance_length(self) -> float | None:
         """Tokens per target pass after prefill, (accepted + 1) a round; None without a round."""
         return sum(r.accepted + 1 for r in self.rounds) / len(self.rounds) if self.rounds else None

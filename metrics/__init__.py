@@ -41,7 +41,8 @@ FAMILIES = {
     ),
     "fairness": ("diversity", "worst_group_gap"),
     "efficiency": (
-        *("acceptance_rate", "acceptance_rate_drafted", "mean_acceptance_length"),
+        *("acceptance_rate", "acceptance_rate_drafted", "draft_acceptance_rate"),
+        "mean_acceptance_length",
         *("repair_rate", "fallback_rate", "tokens_per_decision"),
         *("decision_latency_p50", "decision_latency_p95", "decision_latency_p99"),
         *("time_to_first_token", "peak_memory"),

@@ -33,6 +33,16 @@ def acceptance_rate_drafted(trace: Trace) -> Estimate | None:
     return _over_rounds(trace, "drafted_depth")
 
 
+@metric(unit="share of the draft tokens", direction="higher")
+def draft_acceptance_rate(trace: Trace) -> Estimate | None:
+    """Draft tokens accepted, out of all draft tokens that were proposed, as vLLM counts it.
+
+    Σ accepted / Σ draft tokens proposed over rounds, every node of a tree included; None where
+    nothing is ever drafted.
+    """
+    return _over_rounds(trace, "drafted_nodes")
+
+
 @metric(unit="tokens per target pass", direction="higher")
 def mean_acceptance_length(trace: Trace) -> Estimate | None:
     """Tokens gained per pass of the target model after prefill; 1 without a draft.

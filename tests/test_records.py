@@ -93,6 +93,7 @@ def test_rates_follow_their_definitions() -> None:
     generation = Generation(prompt_tokens=9, tokens=(1, 2, 3, 4, 5), rounds=rounds)
     assert generation.acceptance_rate == pytest.approx(3 / 8)
     assert generation.acceptance_rate_drafted == pytest.approx(3 / 6)
+    assert generation.draft_acceptance_rate == pytest.approx(3 / 40)
     assert generation.mean_acceptance_length == pytest.approx(5 / 2)
 
 
@@ -100,5 +101,6 @@ def test_nothing_drafted_has_no_acceptance_rate() -> None:
     one_by_one = Generation(9, (1, 2), (Round(0, 0, 0, 1, 0, 1), Round(0, 0, 0, 1, 0, 1)))
     assert one_by_one.acceptance_rate is None
     assert one_by_one.acceptance_rate_drafted is None
+    assert one_by_one.draft_acceptance_rate is None
     assert one_by_one.mean_acceptance_length == 1.0
     assert Generation(9, (), ()).mean_acceptance_length is None

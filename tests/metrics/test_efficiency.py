@@ -7,21 +7,24 @@ from tasteshift.metrics import METRICS
 
 def test_decoding_metrics_by_hand(steps, rounds, traced, value):
     table = rounds(
-        {"accepted": 3, "drafted_depth": 4},
-        {"round": 1, "accepted": 0, "drafted_depth": 2},
-        {"user": 1, "accepted": 2, "drafted_depth": 2},
+        {"accepted": 3, "drafted_depth": 4, "drafted_nodes": 10},
+        {"round": 1, "accepted": 0, "drafted_depth": 2, "drafted_nodes": 4},
+        {"user": 1, "accepted": 2, "drafted_depth": 2, "drafted_nodes": 2},
         {"user": 2, "round": -1, "accepted": 0, "max_depth": 0, "drafted_depth": 0},
     )
     trace = traced(steps({}), table)
     assert value("acceptance_rate", trace) == pytest.approx(5 / 12)
     assert value("acceptance_rate_drafted", trace) == pytest.approx(5 / 8)
+    assert value("draft_acceptance_rate", trace) == pytest.approx(5 / 16)
     assert value("mean_acceptance_length", trace) == pytest.approx((4 + 1 + 3) / 3)
 
 
 def test_without_a_draft_there_is_no_acceptance_rate(steps, rounds, traced, value):
-    trace = traced(steps({}), rounds({"max_depth": 0, "drafted_depth": 0, "accepted": 0}))
+    nothing = {"max_depth": 0, "drafted_depth": 0, "drafted_nodes": 0, "accepted": 0}
+    trace = traced(steps({}), rounds(nothing))
     assert value("acceptance_rate", trace) is None
     assert value("acceptance_rate_drafted", trace) is None
+    assert value("draft_acceptance_rate", trace) is None
     assert value("mean_acceptance_length", trace) == 1
 
 
