@@ -201,7 +201,7 @@ def board_play(
     is read from the environment variable TASTESHIFT_TOKEN.
     """
     from ..agents import make_agent
-    from ..leaderboard.hidden.player import play_hidden
+    from ..leaderboard.hidden.client import play_hidden
 
     folder = out_dir or Path("runs") / f"{season}-{agent}"
     try:

@@ -23,8 +23,8 @@ from ...records import Brief, Observation
 from ...suites.engine.episode import EpisodeRunner
 from ...suites.engine.executors import AGENT
 from ...suites.suite import Suite, find_suite
+from .keys import seed_from
 from .messages import brief_message, decision_from, observation_message, picture_message
-from .season import seed_from
 from .task import HiddenTask, hidden_task
 
 LIVES_AT_HAND = 64

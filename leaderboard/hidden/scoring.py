@@ -32,8 +32,8 @@ from ..verification.replay import replay
 from ..verification.rounds import check_rounds
 from ..verification.verify import VerifiedRun, believed
 from .attempt import Attempt, Turn
+from .keys import world_key
 from .messages import decision_from
-from .season import world_key
 
 UNPLAYED = Decision(None, "timeout", "the life was not played to its end")
 """Stands for every answer that never came: an abstention, and a fault of the agent."""

@@ -13,7 +13,7 @@ from ...envs.catalogs.redrawn import redrawn
 from ...envs.simulator.world import build_world
 from ...errors import InputError
 from ...suites.suite import Task
-from .season import seed_from, subkey
+from .keys import seed_from, subkey
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from ... import __version__
 from ..board import RankFrom
 from ..store.database import open_board
-from . import admin, attempts, public, submissions
-from .context import Desk
-from .guard import Guard
+from .attempt_cache import Plays
+from .board_cache import Rows
+from .dependencies import Desk
 from .limits import Limits, Rates
-from .plays import Plays
+from .middleware import Guard
 from .problems import answer_problems
-from .rows import Rows
+from .routes import admin, attempts, public, submissions
 from .uploads import drop_stalled
 
 SWEEP_SECONDS = 30.0

@@ -23,7 +23,7 @@ from ..store.schema import Token
 from ..store.tokens import issue
 from .app import make_app
 from .limits import Limits
-from .worker import work
+from .workers.worker import work
 
 SHORT_LIFE, BREATH = 5.0, 1.0
 LOOK_SECONDS = 0.5

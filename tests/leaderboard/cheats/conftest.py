@@ -23,6 +23,7 @@ from scipy import stats
 from tasteshift.agents import make_agent
 from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.leaderboard.hidden.attempt import Attempt
+from tasteshift.leaderboard.hidden.keys import world_key
 from tasteshift.leaderboard.hidden.messages import (
     brief_from,
     brief_message,
@@ -33,7 +34,6 @@ from tasteshift.leaderboard.hidden.messages import (
     world_from,
     world_message,
 )
-from tasteshift.leaderboard.hidden.season import world_key
 from tasteshift.suites.engine.episode import EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.suite import SUITES, Suite, Task

@@ -14,6 +14,7 @@ from tasteshift.agents import make_agent
 from tasteshift.agents.linucb import LinUcbAgent
 from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.leaderboard.hidden.attempt import Attempt
+from tasteshift.leaderboard.hidden.keys import world_key
 from tasteshift.leaderboard.hidden.messages import (
     brief_from,
     decision_from,
@@ -22,7 +23,6 @@ from tasteshift.leaderboard.hidden.messages import (
     world_from,
 )
 from tasteshift.leaderboard.hidden.scoring import conclude_attempt
-from tasteshift.leaderboard.hidden.season import world_key
 from tasteshift.leaderboard.server.app import make_app
 from tasteshift.leaderboard.server.limits import Limits
 from tasteshift.leaderboard.store.seasons import open_season, secret

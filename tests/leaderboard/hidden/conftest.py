@@ -13,6 +13,7 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden.attempt import Attempt
+from tasteshift.leaderboard.hidden.keys import world_key
 from tasteshift.leaderboard.hidden.messages import (
     checked_turn,
     observation_message,
@@ -20,7 +21,6 @@ from tasteshift.leaderboard.hidden.messages import (
     world_message,
 )
 from tasteshift.leaderboard.hidden.scoring import conclude_attempt
-from tasteshift.leaderboard.hidden.season import world_key
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.suite import SUITES, Suite, Task
 

@@ -13,7 +13,7 @@ from tasteshift.envs.catalogs.load import load_data
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden import attempt as module
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.season import world_key
+from tasteshift.leaderboard.hidden.keys import world_key
 from tasteshift.suites.engine.episode import agent_seed
 from tasteshift.suites.suite import SUITES, Suite
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.season import commitment, world_key
+from tasteshift.leaderboard.hidden.keys import commitment, world_key
 from tasteshift.leaderboard.server.limits import Limits
-from tasteshift.leaderboard.server.messages import Answer, Entrant, Finished, Standing
+from tasteshift.leaderboard.server.schemas import Answer, Entrant, Finished, Standing
 from tasteshift.suites.engine.in_process_agent import LONGEST_TEXT
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "hidden-seed.md").read_text()

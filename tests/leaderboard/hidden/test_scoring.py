@@ -15,8 +15,8 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden.attempt import Attempt
+from tasteshift.leaderboard.hidden.keys import world_key
 from tasteshift.leaderboard.hidden.scoring import check_attempt, conclude_attempt
-from tasteshift.leaderboard.hidden.season import world_key
 from tasteshift.leaderboard.verification.refusal import Refused
 from tasteshift.leaderboard.verification.verify import VerifiedRun, verify
 from tasteshift.suites.suite import Suite

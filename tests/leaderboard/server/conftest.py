@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from tasteshift.leaderboard.server.app import make_app
-from tasteshift.leaderboard.server.context import Desk
+from tasteshift.leaderboard.server.dependencies import Desk
 from tasteshift.leaderboard.server.limits import Limits
 from tasteshift.leaderboard.store.tokens import issue
 from tasteshift.suites.suite import Suite

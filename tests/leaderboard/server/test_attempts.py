@@ -15,9 +15,9 @@ from tasteshift.agents import make_agent
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.archive import unpack
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.player import play_hidden
+from tasteshift.leaderboard.hidden.client import play_hidden
+from tasteshift.leaderboard.hidden.keys import commitment, world_key
 from tasteshift.leaderboard.hidden.scoring import check_attempt, conclude_attempt
-from tasteshift.leaderboard.hidden.season import commitment, world_key
 from tasteshift.leaderboard.store.files import attempt_folder
 from tasteshift.leaderboard.store.seasons import open_season, season, secret
 from tasteshift.leaderboard.store.submissions import by_key, tell

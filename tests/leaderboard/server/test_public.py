@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasteshift.leaderboard.board import board_rows
-from tasteshift.leaderboard.server.page import page
+from tasteshift.leaderboard.server.board_page import page
 from tasteshift.leaderboard.submission import submit
 
 EVIL = "<script>alert(1)</script>\"&'"

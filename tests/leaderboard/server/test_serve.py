@@ -15,7 +15,7 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.archive import pack
-from tasteshift.leaderboard.hidden.player import play_hidden
+from tasteshift.leaderboard.hidden.client import play_hidden
 from tasteshift.leaderboard.server.serve import serve
 
 

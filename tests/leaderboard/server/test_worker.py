@@ -16,10 +16,10 @@ import pytest
 
 from tasteshift.leaderboard.archive import pack
 from tasteshift.leaderboard.hidden.messages import checked_turn
-from tasteshift.leaderboard.server import worker
-from tasteshift.leaderboard.server.examination import examine
-from tasteshift.leaderboard.server.jobs import WAITING, Outcome, run_job
-from tasteshift.leaderboard.server.worker import work
+from tasteshift.leaderboard.server.workers import worker
+from tasteshift.leaderboard.server.workers.jobs import WAITING, Outcome, run_job
+from tasteshift.leaderboard.server.workers.verification import examine
+from tasteshift.leaderboard.server.workers.worker import work
 from tasteshift.leaderboard.store.database import Board, open_board
 from tasteshift.leaderboard.store.files import (
     archive_path,

@@ -9,14 +9,14 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from ..archive import LARGEST_ARCHIVE
-from ..store import submissions as store
-from ..store.results import first_with
-from ..store.schema import Result, Submission
-from . import uploads
-from .context import LARGEST_ID, Desk, Here, Submitter, check_owner
-from .problems import Problem, declared
-from .request_bodies import WHOLE, Strict
+from ...archive import LARGEST_ARCHIVE
+from ...store import submissions as store
+from ...store.results import first_with
+from ...store.schema import Result, Submission
+from .. import uploads
+from ..dependencies import LARGEST_ID, Desk, Here, Submitter, check_owner
+from ..problems import Problem, declared
+from ..request_bodies import WHOLE, Strict
 
 routes = APIRouter(prefix="/api/v1", tags=["submissions"])
 PIECE = "application/offset+octet-stream"

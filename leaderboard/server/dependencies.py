@@ -14,11 +14,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from ..store.database import Board
 from ..store.schema import Submission, Token
 from ..store.tokens import authenticate
-from .guard import too_fast
+from .attempt_cache import Plays
+from .board_cache import Rows
 from .limits import Limits, Rates
-from .plays import Plays
+from .middleware import too_fast
 from .problems import Problem
-from .rows import Rows
 
 LARGEST_ID = 2**31 - 1
 SCHEME = HTTPBearer(auto_error=False, description="A token that an admin of the board issued.")

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
-from ...suites.suite import SUITES
-from ..store import seasons as store
-from ..store.schema import Season
-from .context import Desk, Here
-from .page import POLICY, page
-from .problems import declared
-from .rows import Row
+from ....suites.suite import SUITES
+from ...store import seasons as store
+from ...store.schema import Season
+from ..board_cache import Row
+from ..board_page import POLICY, page
+from ..dependencies import Desk, Here
+from ..problems import declared
 
 routes = APIRouter(tags=["public"])
 SuiteId = Annotated[str | None, Query(max_length=120, pattern=r"^[A-Za-z0-9@+=._-]+$")]

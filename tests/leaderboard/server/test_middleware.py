@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tasteshift.leaderboard.server.guard import HEADERS, Guard
 from tasteshift.leaderboard.server.limits import Limits, Rates
+from tasteshift.leaderboard.server.middleware import HEADERS, Guard
 
 
 def endless(app: Any, piece: bytes, pause: float) -> int:

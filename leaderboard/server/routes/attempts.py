@@ -13,21 +13,21 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Response
 from fastapi.responses import FileResponse
 
-from ...errors import InputError
-from ..archive import pack
-from ..hidden.attempt import Attempt
-from ..hidden.messages import WorldMessage, checked_turn, observation_message
-from ..hidden.messages import world_message as world_in_full
-from ..store import seasons, turns
-from ..store import submissions as store
-from ..store.database import Outpaced
-from ..store.files import attempt_folder
-from ..store.schema import Season, Submission
-from .context import Desk, Here, Submitter, check_owner
-from .messages import Answer, Entrant, Finished, Followed, LifeOf, LifeStanding, Standing, WorldOf
-from .plays import attempt_id, drawn
-from .problems import Problem, declared
-from .uploads import QUEUED, open_count
+from ....errors import InputError
+from ...archive import pack
+from ...hidden.attempt import Attempt
+from ...hidden.messages import WorldMessage, checked_turn, observation_message
+from ...hidden.messages import world_message as world_in_full
+from ...store import seasons, turns
+from ...store import submissions as store
+from ...store.database import Outpaced
+from ...store.files import attempt_folder
+from ...store.schema import Season, Submission
+from ..attempt_cache import attempt_id, drawn
+from ..dependencies import Desk, Here, Submitter, check_owner
+from ..problems import Problem, declared
+from ..schemas import Answer, Entrant, Finished, Followed, LifeOf, LifeStanding, Standing, WorldOf
+from ..uploads import QUEUED, open_count
 
 routes = APIRouter(prefix="/api/v1", tags=["hidden-seed play"])
 PLAYING = "playing"

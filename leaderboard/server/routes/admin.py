@@ -9,17 +9,17 @@ from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 from sqlalchemy import select
 
-from ...errors import InputError
-from ..hidden.attempt import Attempt
-from ..hidden.season import SECRET_BYTES
-from ..store import results, seasons, tokens
-from ..store.files import NAME
-from ..store.schema import Event, Invalidation, Submission, Token
-from ..store.submissions import submission
-from .context import LARGEST_ID, Admin, Here
-from .problems import Problem, declared
+from ....errors import InputError
+from ...hidden.attempt import Attempt
+from ...hidden.keys import SECRET_BYTES
+from ...store import results, seasons, tokens
+from ...store.files import NAME
+from ...store.schema import Event, Invalidation, Submission, Token
+from ...store.submissions import submission
+from ..dependencies import LARGEST_ID, Admin, Here
+from ..problems import Problem, declared
+from ..request_bodies import LINE, WHOLE, Strict
 from .public import SeasonKnown, season_known
-from .request_bodies import LINE, WHOLE, Strict
 from .submissions import Known, Number, Told
 
 routes = APIRouter(prefix="/api/v1", tags=["admin"])

@@ -120,7 +120,7 @@ def _live(pipe: Connection, limit_s: float, memory: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
-    from .examination import examine
+    from .verification import examine
 
     def say(what: dict[str, Any]) -> None:
         pipe.send_bytes(json.dumps(what).encode())

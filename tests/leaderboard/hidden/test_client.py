@@ -11,7 +11,7 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.errors import AgentError, InputError
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.player import STATE, play_hidden
+from tasteshift.leaderboard.hidden.client import STATE, play_hidden
 from tasteshift.records import Action, Brief, Claim, Observation
 
 Make = Callable[..., Attempt]

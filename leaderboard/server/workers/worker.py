@@ -19,15 +19,15 @@ from typing import Any, Protocol
 
 from sqlalchemy.exc import DataError
 
-from ...errors import InputError
-from ..hidden.season import world_key
-from ..store.database import Board, Outpaced, open_board
-from ..store.files import archive_path, attempt_folder, scratch_folder
-from ..store.queue import claim, conclude, release, renew, waiting
-from ..store.schema import Result, Submission
-from ..store.seasons import season, secret
-from ..store.submissions import latest, tell
-from ..store.turns import turns
+from ....errors import InputError
+from ...hidden.keys import world_key
+from ...store.database import Board, Outpaced, open_board
+from ...store.files import archive_path, attempt_folder, scratch_folder
+from ...store.queue import claim, conclude, release, renew, waiting
+from ...store.schema import Result, Submission
+from ...store.seasons import season, secret
+from ...store.submissions import latest, tell
+from ...store.turns import turns
 from .jobs import FAULTS, WAITING, Outcome, attempt_job, run_job
 from .verifier import DIED, GIB, Died, Overtime, Verifier
 

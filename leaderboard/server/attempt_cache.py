@@ -7,7 +7,7 @@ from threading import Lock
 
 from ...errors import InputError
 from ..hidden.attempt import Attempt
-from ..hidden.season import subkey, world_key
+from ..hidden.keys import subkey, world_key
 from ..store.database import Board
 from ..store.schema import Submission
 from ..store.seasons import season, secret

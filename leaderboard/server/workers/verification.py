@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
-from ..hidden.attempt import Attempt
-from ..hidden.scoring import conclude_attempt
-from ..store.results import result_of
-from ..store.schema import Result
-from ..verification.refusal import Refused
-from ..verification.verify import VerifiedRun, verify_archive
+from ....errors import InputError
+from ...hidden.attempt import Attempt
+from ...hidden.scoring import conclude_attempt
+from ...store.results import result_of
+from ...store.schema import Result
+from ...verification.refusal import Refused
+from ...verification.verify import VerifiedRun, verify_archive
 from .jobs import FAULTS, WAITING
 
 NEWS_S = 0.5
