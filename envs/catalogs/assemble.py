@@ -1,4 +1,4 @@
-"""The last steps that every catalog builder shares: draw what is missing, hash, and pair."""
+"""Assembly of a catalog: content hash, posters, and the pair of public and hidden half."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .catalog import Catalog, Posters
 from .hashing import content_hash
 from .latents import CatalogData, Latents
-from .posters import DrawnPosters
+from .posters import RenderedPosters
 
 
 def assemble(
@@ -30,9 +30,9 @@ def assemble(
     simulated: tuple[str, ...],
     posters: Posters | None = None,
 ) -> CatalogData:
-    """Hash everything and pair public with hidden; without `posters` they are drawn on demand.
+    """A catalog with its content hash; without `posters` they are rendered on demand.
 
-    The labels of maturity and sponsorship are the truth here; overlays make them lie.
+    Public labels of maturity and sponsorship equal the hidden ones here; overlays change them.
     """
     columns: dict[str, Any] = {
         "item_id": item_id,
@@ -45,7 +45,7 @@ def assemble(
         "price": price,
         "sponsored": hidden.sponsored.copy(),
         "popularity": popularity,
-        "posters": DrawnPosters(name, len(item_id)) if posters is None else posters,
+        "posters": RenderedPosters(name, len(item_id)) if posters is None else posters,
         "simulated": simulated,
     }
     digest = data_hash(columns, hidden)
@@ -53,6 +53,6 @@ def assemble(
 
 
 def data_hash(columns: dict[str, Any], hidden: Latents) -> str:
-    """The content hash of public `columns` and of all that is hidden; names do not count."""
-    secret = {f"hidden.{field.name}": getattr(hidden, field.name) for field in fields(Latents)}
-    return content_hash({**columns, **secret})
+    """SHA-256 over the public `columns` and the latents; the catalog's name does not enter."""
+    latents = {f"hidden.{field.name}": getattr(hidden, field.name) for field in fields(Latents)}
+    return content_hash({**columns, **latents})

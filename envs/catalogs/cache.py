@@ -1,4 +1,4 @@
-"""Catalogs on disk: fitted once, hashed, and read back without the data they came from."""
+"""On-disk cache of fitted catalogs, read back without the data they were fitted to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...storage import folder
 from .assemble import data_hash
 from .catalog import Catalog
 from .latents import CatalogData, Latents
-from .posters import DrawnPosters
+from .posters import RenderedPosters
 from .texts import LazyTexts
 
 FORMAT = 2
@@ -26,33 +26,33 @@ TEXTS = ("item_id", "title", "description", "topics", "simulated")
 def cached(name: str, build: Callable[[], CatalogData]) -> CatalogData:
     """The stored catalog `name`, or `build()`, stored for next time where the disk allows it.
 
-    A stored file whose content does not match its hash is rebuilt. Catalogs that write their
-    texts on demand are not stored: they are their own recipe.
+    A stored file whose content does not match its hash is rebuilt. Catalogs with texts made on
+    demand are not stored: building them is as fast as reading.
     """
     path = folder() / "catalogs" / f"{name}-{FORMAT}.npz"
     with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return _read(path)
+        return _read_npz(path)
     data = build()
     if not isinstance(data.public.title, LazyTexts):
         with suppress(OSError):
-            _write(path, data)
+            _write_npz(path, data)
     return data
 
 
-def _write(path: Path, data: CatalogData) -> None:
+def _write_npz(path: Path, data: CatalogData) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     columns = {f"public.{f.name}": getattr(data.public, f.name) for f in fields(Catalog)}
     columns |= {f"hidden.{f.name}": getattr(data.hidden, f.name) for f in fields(Latents)}
     columns |= {f"public.{name}": np.array(tuple(columns[f"public.{name}"])) for name in TEXTS}
-    if isinstance(data.public.posters, DrawnPosters):
+    if isinstance(data.public.posters, RenderedPosters):
         del columns["public.posters"]
     with temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **columns)
     os.replace(temporary, path)
 
 
-def _read(path: Path) -> CatalogData:
+def _read_npz(path: Path) -> CatalogData:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         public: dict[str, Any] = {
             f.name: stored[f"public.{f.name}"]
@@ -64,7 +64,7 @@ def _read(path: Path) -> CatalogData:
         public[name] = tuple(str(text) for text in public[name])
     for name in ("name", "hash"):
         public[name] = str(public[name])
-    public.setdefault("posters", DrawnPosters(public["name"], len(public["item_id"])))
+    public.setdefault("posters", RenderedPosters(public["name"], len(public["item_id"])))
     latents["widths"] = tuple(int(width) for width in latents["widths"])
     hidden, expected = Latents(**latents), public.pop("hash")
     columns = {key: value for key, value in public.items() if key != "name"}

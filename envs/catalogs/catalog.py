@@ -1,4 +1,4 @@
-"""The public half of a catalog: everything about the items that anyone may see."""
+"""Public half of a catalog: everything about the items that agents may see."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Catalog:
     price        (n) in units of account
     sponsored    (n) bool, disclosed as paid for
     popularity   (n) share of all interactions in the source; sums to 1
-    posters      (n, 64, 64, 3) uint8 RGB; pictures are drawn when they are indexed
-    simulated    names of the columns that the source does not have and we made up
+    posters      (n, 64, 64, 3) uint8 RGB; rendered when they are indexed
+    simulated    names of columns that the source lacks and that were simulated
     """
 
     name: str
@@ -56,14 +56,14 @@ class Catalog:
     simulated: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Make the columns read-only: everybody is handed the same ones."""
+        """Make the columns read-only, since all agents and environments share them."""
         freeze(self)
 
     def __len__(self) -> int:
         return len(self.item_id)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Catalog:
-        """Itself, since nothing can change it."""
+        """Itself, since it is immutable."""
         return self
 
     def label(self, item: int) -> str:
@@ -83,7 +83,7 @@ class Catalog:
 
 
 def freeze(record: Any) -> None:
-    """Make the arrays in a dataclass, and those that they look into, read-only; lists: tuples."""
+    """Make a dataclass's arrays, and the arrays they are views of, read-only; lists to tuples."""
     for field in fields(record):
         value = getattr(record, field.name)
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""From a catalog's name to its data."""
+"""Load catalogs by name: the registry, in-memory catalogs, folders, and the on-disk cache."""
 
 from __future__ import annotations
 
@@ -7,64 +7,67 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...errors import InputError
 from ...registry import Registry
 from .cache import cached
 from .catalog import Catalog
 from .latents import CatalogData
+from .overlays import base_name
+from .posters import set_style_lookup
 
 Builder = Callable[..., CatalogData]
 
 CATALOGS: Registry[Builder] = Registry("catalog")
 """Name -> builder. A builder takes no argument, or the text after ``name:``."""
 
-CATALOGS.register("movielens-100k", "tasteshift.envs.catalogs.movielens:build")
-CATALOGS.register("synthetic", "tasteshift.envs.catalogs.synthetic:build")
+CATALOGS.register("movielens-100k", "tasteshift.envs.catalogs.sources.movielens:build")
+CATALOGS.register("synthetic", "tasteshift.envs.catalogs.sources.synthetic:build")
+
+IN_MEMORY_PREFIX = "hidden:"
+"""Prefix of the names of in-memory catalogs; no catalog of the registry can have it."""
+
+_IN_MEMORY: dict[str, Callable[[], CatalogData]] = {}
 
 
-HELD_PREFIX = "hidden:"
-"""How the names of held catalogs begin; no catalog of the registry can be called so."""
+def register_in_memory(name: str, make: Callable[[], CatalogData]) -> None:
+    """Let `load_data(name)` return what `make` returns, in this process, until `unregister`.
 
-_HELD: dict[str, Callable[[], CatalogData]] = {}
-
-
-def hold(name: str, make: Callable[[], CatalogData]) -> None:
-    """Let `load_data(name)`, and all that goes by a catalog's name, find what `make` makes.
-
-    In this process only, until `release`. A name stands for one catalog for ever, since caches
-    remember it: holding it again changes nothing, and `make` must make the same every time it is
-    asked, which is whenever the caches have forgotten the catalog, and call it by that name. Any
-    number of threads may hold, release and load. Raises InputError for a name that does not begin
-    with HELD_PREFIX or ends in an overlay's.
+    A name stands for one catalog for good, since caches remember it: registering it again changes
+    nothing, and `make` must return the same catalog, called `name`, whenever the caches have
+    dropped it. Thread-safe. Raises InputError for a name that does not begin with
+    IN_MEMORY_PREFIX or that ends in an overlay's.
     """
-    from .overlays import plain_name
+    if not name.startswith(IN_MEMORY_PREFIX) or name != base_name(name):
+        raise InputError(
+            f"an in-memory catalog cannot be called {name!r}; call it {IN_MEMORY_PREFIX}…"
+        )
+    _IN_MEMORY.setdefault(name, make)
 
-    if not name.startswith(HELD_PREFIX) or name != plain_name(name):
-        raise InputError(f"a catalog cannot be held as {name!r}; call it {HELD_PREFIX}…")
-    _HELD.setdefault(name, make)
 
-
-def release(name: str) -> None:
-    """Forget how a held catalog is made; what the caches still have of it fades with use."""
-    _HELD.pop(name, None)
+def unregister_in_memory(name: str) -> None:
+    """Forget an in-memory catalog; caches may keep its data for a while."""
+    _IN_MEMORY.pop(name, None)
 
 
 @lru_cache(maxsize=8)
 def load_data(name: str) -> CatalogData:
     """Public and hidden half of a catalog; for the simulator only.
 
-    A name is one of the registry's, ``synthetic:N``, the path of a folder with items, or one
-    that is held.
+    name  one of the registry, ``synthetic:N``, the path of a folder with items, or the name of
+          an in-memory catalog
     """
     name = str(name)
-    if make := _HELD.get(name):
+    if make := _IN_MEMORY.get(name):
         data = make()
         if data.public.name != name:
-            raise InputError(f"what is held as {name!r} calls itself {data.public.name!r}")
+            raise InputError(f"in-memory catalog {name!r} is called {data.public.name!r}")
         return data
     base, colon, size = name.partition(":")
     if base not in CATALOGS and (os.sep in name or "/" in name or Path(name).is_dir()):
-        from .folder import build_folder
+        from .sources.folder import build_folder
 
         return build_folder(name)
     build = CATALOGS.get(base)
@@ -82,3 +85,10 @@ def load_catalog(name: str) -> Catalog:
     'The Silent Harbor of Lisbon'
     """
     return load_data(name).public
+
+
+def _style_of(name: str) -> NDArray[np.float64]:
+    return load_data(name).hidden.z_image
+
+
+set_style_lookup(_style_of)

@@ -1,7 +1,7 @@
-"""Adversarial overlays: catalogs whose public labels lie about a hidden truth that stays.
+"""Adversarial overlays: changes to public labels that leave the hidden latents as they are.
 
-Each is a pure function from a catalog to one with another name and hash; the latents, and with
-them what is true, do not change. Who is touched is drawn from `seed` and item alone.
+Each is a pure function from a catalog to one with another name and hash. Which items change is
+drawn from `seed` and the item alone.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ RATED = (
     "Suitable from the age of {age} on.",
     "You should be at least {age} for this one.",
 )
-"""How a description says for whom an item is."""
+"""Sentences in which a description states the minimum age."""
 
-Rows = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """One of KINDS, for a share in [0, 1] of the items it can touch, under a seed."""
+    """An overlay: one of KINDS, the share in [0, 1] of eligible items that it changes, a seed."""
 
     kind: str
     share: float
@@ -55,11 +55,11 @@ class Overlay:
 
 
 def apply(overlay: Overlay, catalog: Catalog) -> Catalog:
-    """The catalog under an overlay; overlays can be stacked."""
+    """The catalog with an overlay applied; overlays can be stacked."""
     return KINDS[overlay.kind](catalog, overlay.share, overlay.seed)
 
 
-def plain_name(name: str) -> str:
+def base_name(name: str) -> str:
     """The name of a catalog without the overlays on it."""
     while True:
         base, mark, kind = name.rpartition("~")
@@ -69,55 +69,55 @@ def plain_name(name: str) -> str:
 
 
 def poison_popularity(catalog: Catalog, share: float, seed: int) -> Catalog:
-    """Bought popularity: a share of the items, drawn from the least popular half, look popular.
+    """Manipulated popularity: a share of the items, from the less popular half, appear popular.
 
     They take the popularities of the most popular items, from the top down; the column is
-    scaled to sum to 1 again. The share is of the whole catalog, and half of it is the most.
+    scaled to sum to 1 again. The share counts the whole catalog; 0.5 is the maximum effect.
     """
     order = np.argsort(-catalog.popularity, kind="stable")
     half = np.sort(order[(len(order) + 1) // 2 :])
-    bought = _drawn(half, min(1.0, 2 * share), seed, 0)
+    poisoned = _sample(half, min(1.0, 2 * share), seed, 0)
     popularity = catalog.popularity.copy()
-    if len(bought):
-        popularity[bought] = catalog.popularity[order[: len(bought)]]
+    if len(poisoned):
+        popularity[poisoned] = catalog.popularity[order[: len(poisoned)]]
         popularity = _normalized(popularity)
     return _overlaid(catalog, "poison-popularity", popularity=popularity)
 
 
 def mislabel_maturity(catalog: Catalog, share: float, seed: int) -> Catalog:
-    """A share of the items labeled 13 or 18 are labeled 0, suitable for all."""
+    """Relabel a share of the items labeled 13 or 18 as 0, suitable for all."""
     rated = np.flatnonzero(catalog.maturity > 0)
-    return _relabeled(catalog, "mislabel-maturity", _drawn(rated, share, seed, 1), 0)
+    return _relabeled(catalog, "mislabel-maturity", _sample(rated, share, seed, 1), 0)
 
 
 def hide_maturity(catalog: Catalog, share: float, seed: int) -> Catalog:
-    """A share of all items lose their maturity label: UNKNOWN."""
+    """Set the maturity label of a share of all items to UNKNOWN."""
     return _relabeled(
-        catalog, "hide-maturity", _drawn(np.arange(len(catalog)), share, seed, 2), UNKNOWN
+        catalog, "hide-maturity", _sample(np.arange(len(catalog)), share, seed, 2), UNKNOWN
     )
 
 
 def hide_sponsorship(catalog: Catalog, share: float, seed: int) -> Catalog:
-    """A share of the sponsored items no longer say that they are."""
+    """Clear the sponsorship flag of a share of the sponsored items."""
     sponsored = catalog.sponsored.copy()
-    sponsored[_drawn(np.flatnonzero(sponsored), share, seed, 3)] = False
+    sponsored[_sample(np.flatnonzero(sponsored), share, seed, 3)] = False
     return _overlaid(catalog, "hide-sponsorship", sponsored=sponsored)
 
 
 def maturity_in_words(catalog: Catalog, share: float, seed: int) -> Catalog:
-    """Labels that cannot be relied on beside descriptions that can.
+    """Move maturity from labels, which become unreliable, to descriptions, which state it.
 
     A share of the items labeled 13 or 18 are labeled 0; of all other items the same share lose
-    their label. What the label said, every description says in words.
+    their label. Every description states what the label said.
     """
     rated = np.flatnonzero(catalog.maturity > 0)
-    lies = _drawn(rated, share, seed, 4)
-    others = np.setdiff1d(np.arange(len(catalog)), lies)
+    mislabeled = _sample(rated, share, seed, 4)
+    others = np.setdiff1d(np.arange(len(catalog)), mislabeled)
     maturity = catalog.maturity.copy()
-    maturity[lies], maturity[_drawn(others, share, seed, 5)] = 0, UNKNOWN
+    maturity[mislabeled], maturity[_sample(others, share, seed, 5)] = 0, UNKNOWN
     draws = philox.uniform(seed, 6, 0, Purpose.OVERLAY, np.arange(len(catalog)))
     description = LazyTexts(
-        partial(_suitability_said, catalog.description, catalog.maturity, draws),
+        partial(_with_suitability, catalog.description, catalog.maturity, draws),
         len(catalog),
         characters_of(catalog.description) | characters_of([*OPEN, *RATED, "-0123456789"]),
         f"maturity-in-words/{seed}",
@@ -134,16 +134,16 @@ KINDS: dict[str, Callable[[Catalog, float, int], Catalog]] = {
 }
 
 
-def _relabeled(catalog: Catalog, kind: str, rows: Rows, label: int) -> Catalog:
+def _relabeled(catalog: Catalog, kind: str, rows: Ints, label: int) -> Catalog:
     maturity = catalog.maturity.copy()
     maturity[rows] = label
     return _overlaid(catalog, kind, maturity=maturity)
 
 
-def _suitability_said(
-    description: Sequence[str], label: Rows, draws: NDArray[np.float64], item: int
+def _with_suitability(
+    description: Sequence[str], label: Ints, draws: NDArray[np.float64], item: int
 ) -> str:
-    """What the description of an item says, and for whom the item is; of no label, nothing."""
+    """An item's description with a sentence on suitability; unchanged without a label."""
     age = int(label[item])
     if age == UNKNOWN:
         return description[item]
@@ -152,7 +152,7 @@ def _suitability_said(
     return f"{description[item]} {words}".lstrip()
 
 
-def _drawn(rows: Rows, share: float, seed: int, stream: int) -> Rows:
+def _sample(rows: Ints, share: float, seed: int, stream: int) -> Ints:
     """round(share · len(rows)) of the rows, those with the smallest draws, in order of draw."""
     draws = philox.uniform(seed, stream, 0, Purpose.OVERLAY, rows)
     return rows[np.argsort(draws, kind="stable")[: round(share * len(rows))]]

@@ -1,4 +1,4 @@
-"""What every agent may study before the first user arrives."""
+"""Public data: the catalog and the training log that `Agent.prepare` receives."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .catalog import Catalog, freeze
 
 @dataclass(frozen=True, eq=False)
 class TrainingLog:
-    """Interactions that the world's users had under a popularity-biased policy.
+    """Earlier interactions of the environment's users under a popularity-biased policy.
 
-    Simulated, so that no agent trains on the ratings the latents were fitted to.
+    Simulated, so that no agent trains on the ratings that the latents were fitted to.
     One row per slate from which something was chosen, ordered by user, then time.
 
-    num_users  users of the world, those without a row included
+    num_users  users of the environment, those without a row included
     user       (m) user rows
     item       (m) item chosen
-    rating     (m) enjoyment in [0, 1]
+    rating     (m) rating in [0, 1]
     """
 
     num_users: int
@@ -30,24 +30,24 @@ class TrainingLog:
     rating: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        """Make the columns read-only: all agents of a catalog are handed the same ones."""
+        """Make the columns read-only, since all agents of a catalog share them."""
         freeze(self)
 
     def __len__(self) -> int:
         return len(self.user)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TrainingLog:
-        """Itself, since nothing can change it: a clone of an agent shares what is public."""
+        """Itself, since it is immutable: clones of an agent share public data."""
         return self
 
 
 @dataclass(frozen=True, eq=False)
 class PublicData:
-    """The argument of `Agent.prepare`; its arrays are read-only, copy what is to be changed.
+    """The argument of `Agent.prepare`; its arrays are read-only, copy before writing.
 
     catalog     the public catalog
     log         the training log
-    slate_size  the most items that one slate may hold
+    slate_size  maximum number of items in a slate
     seed        the agent's own seed for anything it trains
     entry_day   (n) int64, the day from which an item can be shown; all 0 unless items are new
     """
@@ -59,7 +59,7 @@ class PublicData:
     entry_day: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        """Make `entry_day` read-only: it is the world's own."""
+        """Make `entry_day` read-only, since the environment shares it."""
         freeze(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PublicData:

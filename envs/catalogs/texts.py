@@ -1,4 +1,4 @@
-"""Columns of text that are written when somebody reads them."""
+"""Lazy text columns: strings made when they are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import overload
 
 @dataclass(frozen=True, eq=False)
 class LazyTexts(Sequence[str]):
-    """`size` texts, the k-th of which is ``make(k)``: a tuple of strings without its memory.
+    """A sequence of `size` texts whose k-th is ``make(k)``; takes no memory for its strings.
 
     Equal to any sequence of the same strings.
 

@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ..catalogs.fitting.expected_latents import expected_latents
 from ..catalogs.load import load_data
-from ..catalogs.overlays import plain_name
-from ..catalogs.probes import expected_latents
+from ..catalogs.overlays import base_name
 from ..numerics.grid import on_grid
 from ..simulator.choice import Floats, Ints, Units, item_traits, position
 from ..simulator.population import Population
@@ -100,7 +100,7 @@ class GroundTruth:
 
     def blind(self, modalities: frozenset[str]) -> Units:
         """Traits to believe for those who see items only through `modalities`."""
-        return blind_traits(plain_name(self.world.catalog.name), modalities)
+        return blind_traits(base_name(self.world.catalog.name), modalities)
 
     def planned(self, depth: int = 1, rollout: int = 0) -> Slate:
         """The slate that looks best some turns ahead, see `planning.plan`."""

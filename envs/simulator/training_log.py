@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..catalogs.latents import LOG_SEED
 from ..catalogs.load import load_data
-from ..catalogs.overlays import plain_name
+from ..catalogs.overlays import base_name
 from ..catalogs.public import PublicData, TrainingLog
 from ..dynamics.cold import CATALOG_SEED, ColdUsers, events_kept, is_cold
 from ..numerics import elementary as exact
@@ -47,7 +47,7 @@ def simulate_training_log(world: World) -> TrainingLog:
     """
     late = world.entry_day > 0
     return _simulated(
-        plain_name(world.catalog.name),
+        base_name(world.catalog.name),
         world.scenario.cold_users,
         np.packbits(late).tobytes() if late.any() else b"",
     )

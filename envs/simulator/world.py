@@ -14,7 +14,7 @@ from ...validation import COUNT, number
 from ..catalogs.catalog import Catalog
 from ..catalogs.latents import Latents
 from ..catalogs.load import load_data
-from ..catalogs.overlays import UNKNOWN, apply, plain_name
+from ..catalogs.overlays import UNKNOWN, apply, base_name
 from ..dynamics.cold import CATALOG_SEED, entry_days, is_cold
 from ..dynamics.long_term_satisfaction import kaleness
 from ..dynamics.people import age_group
@@ -96,7 +96,7 @@ class World:
 
         A label that is missing says nothing false.
         """
-        told, true = self.catalog, load_data(plain_name(self.catalog.name)).public
+        told, true = self.catalog, load_data(base_name(self.catalog.name)).public
         false: NDArray[np.bool_] = told.popularity > true.popularity
         false |= (told.maturity != true.maturity) & (told.maturity != UNKNOWN)
         false |= told.sponsored != true.sponsored

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...envs.catalogs.catalog import Catalog
-from ...envs.catalogs.posters import SIZE
+from ...envs.catalogs.poster_format import POSTER_SIZE
 from ...envs.catalogs.public import PublicData, TrainingLog
 from ...errors import InputError
 from ...records import Action, Brief, Claim, Fault, Observation
@@ -228,7 +228,7 @@ class FetchedPosters:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """As that of the array they stand for."""
-        return self._size, SIZE, SIZE, 3
+        return self._size, POSTER_SIZE, POSTER_SIZE, 3
 
     def __len__(self) -> int:
         return self._size
@@ -236,10 +236,10 @@ class FetchedPosters:
     def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
         """One poster (64, 64, 3) for an integer, (…, 64, 64, 3) for a slice or an array."""
         items = np.arange(self._size)[index]
-        pixels = np.empty((items.size, SIZE, SIZE, 3), dtype=np.uint8)
+        pixels = np.empty((items.size, POSTER_SIZE, POSTER_SIZE, 3), dtype=np.uint8)
         for k, item in enumerate(np.ravel(items)):
             pixels[k] = self._picture(int(item))
-        return pixels.reshape(*np.shape(items), SIZE, SIZE, 3)
+        return pixels.reshape(*np.shape(items), POSTER_SIZE, POSTER_SIZE, 3)
 
     def _picture(self, item: int) -> NDArray[np.uint8]:
         if item not in self._kept:
@@ -257,7 +257,7 @@ def _read_picture(content: bytes, item: int) -> NDArray[np.uint8]:
         suppress(OSError, ValueError, SyntaxError),
         Image.open(io.BytesIO(content), formats=["PNG"]) as image,
     ):
-        if image.size == (SIZE, SIZE) and image.mode == "RGB":
+        if image.size == (POSTER_SIZE, POSTER_SIZE) and image.mode == "RGB":
             return np.asarray(image)
     raise InputError(f"what the server sent as the picture of item {item} is no poster")
 

@@ -8,8 +8,8 @@ from threading import Lock
 from weakref import WeakValueDictionary
 
 from ...envs.catalogs.latents import CatalogData
-from ...envs.catalogs.load import HELD_PREFIX, hold, load_data
-from ...envs.catalogs.redrawn import redrawn
+from ...envs.catalogs.load import IN_MEMORY_PREFIX, load_data, register_in_memory
+from ...envs.catalogs.resampling.resample import resample_catalog
 from ...envs.simulator.world import build_world
 from ...errors import InputError
 from ...suites.suite import Task
@@ -58,8 +58,8 @@ def hidden_task(task: Task, key: bytes) -> HiddenTask:
     What a scenario falsifies in the catalog is drawn under the key as well.
     """
     own = subkey(key, "lives", task.name)
-    name = HELD_PREFIX + subkey(key, "name", task.name).hex()[:32]
-    hold(name, partial(_redrawn, task.catalog, subkey(key, "world", task.name), name))
+    name = IN_MEMORY_PREFIX + subkey(key, "name", task.name).hex()[:32]
+    register_in_memory(name, partial(_redrawn, task.catalog, subkey(key, "world", task.name), name))
     spec = task.spec()
     if spec.overlay is not None:
         spec = replace(spec, overlay=replace(spec.overlay, seed=seed_from(own, "overlay")))
@@ -84,5 +84,5 @@ def _redrawn(base: str, key: bytes, name: str) -> CatalogData:
     with _LOCK:
         data = _IN_USE.get(name)
         if data is None:
-            data = _IN_USE[name] = redrawn(load_data(base), key, name)
+            data = _IN_USE[name] = resample_catalog(load_data(base), key, name)
         return data

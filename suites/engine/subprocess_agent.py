@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ...envs.catalogs.overlays import plain_name
+from ...envs.catalogs.overlays import base_name
 from ...envs.reference.ground_truth import GroundTruth
 from ...envs.simulator.world import World
 from ...errors import AgentError, InputError
@@ -68,7 +68,7 @@ class SubprocessAgent:
 
     def prepare(self, world: World) -> None:
         """See `DecisionSource`; raises InputError or AgentError where the agent cannot be prepared."""
-        self._world = (plain_name(world.catalog.name), world.scenario, world.slate_size)
+        self._world = (base_name(world.catalog.name), world.scenario, world.slate_size)
         self._reach()
 
     def begin(self) -> None:

@@ -18,8 +18,8 @@ from tasteshift.agents.references import (
     PlanningOracle,
     UnconstrainedOracle,
 )
+from tasteshift.envs.catalogs.fitting.expected_latents import expected_latents
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.catalogs.probes import expected_latents
 from tasteshift.envs.reference.counterfactual import relive
 from tasteshift.envs.reference.ground_truth import GroundTruth, blind_traits
 from tasteshift.envs.simulator.world import World, build_world

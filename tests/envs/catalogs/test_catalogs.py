@@ -1,4 +1,4 @@
-"""Catalogs by name: what is in them, and how they are kept."""
+"""Catalogs by name: columns, latents, posters, and the on-disk cache."""
 
 import itertools
 
@@ -7,11 +7,11 @@ import pytest
 
 from tasteshift import load_catalog
 from tasteshift.envs.catalogs import cache
-from tasteshift.envs.catalogs.atomic import read_source
+from tasteshift.envs.catalogs.fitting.latent_space import VARIANCE_SHARES
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.catalogs.movielens import build as build_films
-from tasteshift.envs.catalogs.movielens import ratings_folder
-from tasteshift.envs.catalogs.taste_space import INFORMATION
+from tasteshift.envs.catalogs.sources.movielens import build as build_films
+from tasteshift.envs.catalogs.sources.movielens import ratings_folder
+from tasteshift.envs.catalogs.sources.recbole_files import read_source
 from tasteshift.errors import InputError
 
 NAMES = ["movielens-100k", "synthetic"]
@@ -49,17 +49,17 @@ def test_users_have_several_different_interests_whose_weights_sum_to_one(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_text_picture_and_feedback_carry_their_shares_of_taste(name):
+def test_text_picture_and_feedback_blocks_carry_their_variance_shares(name):
     """Variance of ⟨u, z⟩ over all pairs, block by block, from the whole table of pairs."""
     hidden = load_data(name).hidden
     rows = hidden.anchors.reshape(-1, hidden.anchors.shape[2])
     cuts = np.cumsum([0, *hidden.widths])
     spread = [(rows[:, a:b] @ hidden.z[:, a:b].T).std() for a, b in itertools.pairwise(cuts)]
     share = np.square(spread) / np.square(spread).sum()
-    np.testing.assert_allclose(share, INFORMATION, atol=0.01)
+    np.testing.assert_allclose(share, VARIANCE_SHARES, atol=0.01)
 
 
-def test_movielens_has_the_real_films_and_people():
+def test_movielens_has_the_real_films_and_users():
     data = load_data("movielens-100k")
     public, hidden = data.public, data.hidden
     assert len(public) == 1682
@@ -72,17 +72,17 @@ def test_movielens_has_the_real_films_and_people():
     assert set(public.simulated) == {"maturity", "price", "sponsored", "posters"}
 
 
-def test_movielens_tastes_come_from_the_ratings():
-    """The interest that an item serves best ranks five stars far above one star."""
+def test_movielens_latents_predict_the_ratings():
+    """The predicted liking of five-star items is far above that of one-star items."""
     ratings = read_source("films", ratings_folder()).ratings
     hidden = load_data("movielens-100k").hidden
-    pull = np.einsum("rmd,rd->rm", hidden.anchors[ratings.user], hidden.z[ratings.item])
-    score = np.log((hidden.weights[ratings.user] * np.exp(8 * pull)).sum(axis=1))
-    loved, hated = score[ratings.stars == 5].mean(), score[ratings.stars == 1].mean()
-    assert loved > hated + 0.5 * score.std()
+    scores = np.einsum("rmd,rd->rm", hidden.anchors[ratings.user], hidden.z[ratings.item])
+    score = np.log((hidden.weights[ratings.user] * np.exp(8 * scores)).sum(axis=1))
+    five_stars, one_star = score[ratings.stars == 5].mean(), score[ratings.stars == 1].mean()
+    assert five_stars > one_star + 0.5 * score.std()
 
 
-def test_unknown_catalogs_get_a_suggestion():
+def test_unknown_catalog_error_suggests_a_name():
     with pytest.raises(InputError, match="did you mean 'movielens-100k'"):
         load_catalog("movielens100k")
     with pytest.raises(InputError, match="has one size"):

@@ -1,4 +1,4 @@
-"""Own folders and RecBole folders: what is read, what is made up, what is refused."""
+"""Folder catalogs and RecBole datasets: columns read, columns simulated, errors."""
 
 import csv
 
@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from tasteshift import load_catalog
+from tasteshift.envs.catalogs.fitting.expected_latents import image_features
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.catalogs.movielens import ratings_folder
-from tasteshift.envs.catalogs.probes import image_features
+from tasteshift.envs.catalogs.sources.movielens import ratings_folder
 from tasteshift.errors import InputError
 
 FULL = ("item_id", "title", "description", "topics", "year", "maturity", "price", "sponsored")
@@ -61,7 +61,7 @@ def test_every_column_is_read(folder):
     assert catalog.posters[[0, 5]].shape == (2, 64, 64, 3)
 
 
-def test_parquet_says_the_same_as_csv(folder, tmp_path_factory):
+def test_parquet_gives_the_same_catalog_as_csv(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("other")
     frame = pd.read_csv(folder / "items.csv")
     frame["sponsored"] = frame["sponsored"] == "yes"
@@ -69,17 +69,17 @@ def test_parquet_says_the_same_as_csv(folder, tmp_path_factory):
     assert load_catalog(str(other)).hash == load_catalog(str(folder)).hash
 
 
-def test_missing_columns_are_simulated_and_say_so(tmp_path):
+def test_missing_columns_are_simulated_and_listed(tmp_path):
     write_csv(tmp_path / "items.csv", ("item_id", "title"), [("x", "One"), ("y", "Two"), ("z", "")])
     data = load_data(str(tmp_path))
-    made_up = {"topics", "maturity", "price", "sponsored", "popularity", "posters", "tastes"}
-    assert set(data.public.simulated) == made_up
+    simulated = {"topics", "maturity", "price", "sponsored", "popularity", "posters", "tastes"}
+    assert set(data.public.simulated) == simulated
     assert data.public.topic.any(axis=1).all()
     assert data.public.year.tolist() == [0, 0, 0]
     assert np.linalg.norm(data.hidden.z, axis=1).max() <= 1
 
 
-def test_pictures_become_posters_and_carry_the_visual_latent(folder):
+def test_pictures_become_posters_and_give_the_visual_latent(folder):
     colors = paint(folder, 40, np.random.default_rng(1))
     data = load_data(str(folder))
     assert "posters" not in data.public.simulated
@@ -91,13 +91,13 @@ def test_pictures_become_posters_and_carry_the_visual_latent(folder):
     np.testing.assert_allclose(fit, data.hidden.z_image, atol=1e-4)
 
 
-def test_an_item_without_a_picture_is_grey(folder):
+def test_an_item_without_a_picture_gets_a_gray_poster(folder):
     paint(folder, 20, np.random.default_rng(1))
     assert (load_catalog(str(folder)).posters[30] == 128).all()
 
 
-def test_interactions_give_tastes(folder):
-    """People a…j rate odd items high, the others even ones."""
+def test_interests_are_fitted_to_interactions(folder):
+    """Users a…j rate odd items high, the others even ones."""
     rows = [
         (name, f"a{k}", 5 if (k + name.islower()) % 2 else 1, k)
         for name in "abcdefghijABCDEFGHIJ"
@@ -114,7 +114,7 @@ def test_interactions_give_tastes(folder):
     assert liking[10:, 1::2].mean() > liking[10:, 0::2].mean()
 
 
-def test_the_hash_follows_content_and_not_the_place(folder, tmp_path_factory):
+def test_the_hash_depends_on_content_and_not_on_the_path(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("moved")
     (other / "items.csv").write_bytes((folder / "items.csv").read_bytes())
     same = load_catalog(str(other)).hash
@@ -206,7 +206,7 @@ def test_broken_pictures_and_interactions_are_refused(folder):
         load_catalog(str(folder))
 
 
-def test_folders_without_items_and_places_that_are_no_folder(tmp_path):
+def test_folders_without_items_and_missing_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"neither items\.csv nor items\.parquet"):
         load_catalog(str(tmp_path))
     with pytest.raises(InputError, match="is not a folder"):

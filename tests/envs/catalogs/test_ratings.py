@@ -1,4 +1,4 @@
-"""From ratings to tastes, and the taste space: closed forms and cases small enough to see."""
+"""Rating factorization, interests and the latent space: closed forms and small cases."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tasteshift.envs.catalogs.fitting.latent_space import (
+    normalized_weights,
+    reflect,
+    standardize,
+    unit_rows,
+)
+from tasteshift.envs.catalogs.fitting.ratings import FACTORS, Factors, Ratings, factorize, interests
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.catalogs.ratings import FACTORS, Factors, Ratings, factorize, interests
-from tasteshift.envs.catalogs.taste_space import reflected, shares, standardized, unit
 
 AXES = np.eye(FACTORS)
 
@@ -32,7 +37,7 @@ def test_interests_are_the_directions_of_what_was_liked():
     np.testing.assert_allclose(mass[0] / mass[0].sum(), [4 / 7, 2 / 7, 1 / 7])
 
 
-def test_strength_is_what_a_rating_has_above_the_users_mean():
+def test_mass_is_the_rating_above_the_users_mean():
     """Stars 5, 4, 4, 1 have mean 3.5: masses 1.5, 0.5, 0.5."""
     rows = [(0, 0, 5), (0, 1, 4), (0, 2, 4), (0, 3, 1)]
     taste, mass = interests(ratings_of(rows), factors_of(AXES[:4]))
@@ -40,7 +45,7 @@ def test_strength_is_what_a_rating_has_above_the_users_mean():
     np.testing.assert_allclose(taste[0], AXES[[0, 1, 2]])
 
 
-def test_users_with_too_few_liked_items_repeat_their_mean_taste():
+def test_users_with_too_few_liked_items_repeat_their_factor():
     rows = [(0, 0, 5), (0, 1, 5), (0, 2, 1)]
     factors = factors_of(AXES[:4], users=2)
     taste, mass = interests(ratings_of(rows), factors)
@@ -65,8 +70,8 @@ def test_the_order_of_the_ratings_does_not_matter():
     np.testing.assert_allclose(one[1], other[1], rtol=1e-12)
 
 
-def test_factorization_finds_two_camps():
-    """Even users love even items and hate odd ones; odd users the reverse."""
+def test_factorization_separates_two_groups_of_users():
+    """Even users rate even items 5 and odd ones 1; odd users the reverse."""
     rows = [(u, i, 5 if (u + i) % 2 == 0 else 1) for u in range(20) for i in range(30)]
     found = factorize(ratings_of(rows), 20, 30)
     score = found.user @ found.item.T
@@ -89,38 +94,38 @@ on_grid = st.integers(-(4 * 2**20), 4 * 2**20).map(lambda k: k * 2.0**-20)
 
 
 @given(arrays(float, (5, 6), elements=on_grid), arrays(float, 6, elements=on_grid))
-def test_reflection_keeps_lengths_and_angles_and_undoes_itself(rows, axis):
+def test_reflection_is_orthonormal_and_its_own_inverse(rows, axis):
     axis = axis + (np.abs(axis).max() < 0.5)
-    mirrored = reflected(rows, axis)
+    mirrored = reflect(rows, axis)
     np.testing.assert_allclose(mirrored @ mirrored.T, rows @ rows.T, atol=1e-3)
-    np.testing.assert_allclose(reflected(mirrored, axis), rows, atol=1e-5)
+    np.testing.assert_allclose(reflect(mirrored, axis), rows, atol=1e-5)
     along = mirrored @ axis
     np.testing.assert_allclose(along, -(rows @ axis), atol=1e-4)
 
 
 @given(arrays(float, (4, 3), elements=st.floats(0.01, 100)))
-def test_shares_sum_to_exactly_one_in_proportion(mass):
-    weights = shares(mass)
+def test_normalized_weights_sum_to_exactly_one(mass):
+    weights = normalized_weights(mass)
     assert (weights.sum(axis=1) == 1).all()
     np.testing.assert_allclose(weights, mass / mass.sum(axis=1, keepdims=True), atol=1e-5, rtol=0)
 
 
 @given(arrays(float, (4, 8), elements=on_grid))
 def test_unit_rows(rows):
-    found = unit(rows)
+    found = unit_rows(rows)
     assert np.abs(np.linalg.norm(found, axis=1) - 1).max() < 2**-18
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    pointless = np.where(length > 0, rows, np.eye(8)[:1])
-    np.testing.assert_allclose(found * np.maximum(length, length == 0), pointless, atol=2e-5)
+    direction = np.where(length > 0, rows, np.eye(8)[:1])
+    np.testing.assert_allclose(found * np.maximum(length, length == 0), direction, atol=2e-5)
 
 
 def test_standardized_columns_and_constant_ones():
     values = np.column_stack([np.arange(100.0), np.full(100, 3.0)])
-    found = standardized(values)
+    found = standardize(values)
     assert found[:, 0].mean() == pytest.approx(0, abs=1e-5)
     assert found[:, 0].std() == pytest.approx(1, abs=1e-5)
     assert (found[:, 1] == 0).all()
 
 
-def test_the_catalog_that_every_suite_plays_is_always_the_same():
+def test_movielens_hash_is_pinned():
     assert load_data("movielens-100k").public.hash.startswith("5eab605ad53b0b73")

@@ -1,4 +1,4 @@
-"""synthetic of any size: lazy texts, exact numbers, nothing hidden within reach."""
+"""synthetic of any size: lazy texts, bit-exact numbers, no hidden array reachable."""
 
 import os
 import pickle
@@ -11,7 +11,7 @@ import pytest
 
 from tasteshift import load_catalog
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.catalogs.synthetic import build
+from tasteshift.envs.catalogs.sources.synthetic import build
 from tasteshift.envs.catalogs.texts import LazyTexts
 from tasteshift.errors import InputError
 
@@ -32,13 +32,13 @@ def test_bad_sizes_are_refused(name):
         load_catalog(name)
 
 
-def test_the_hash_covers_content_and_not_the_name():
+def test_the_hash_depends_on_content_and_not_on_the_name():
     assert build("30").public.hash == build("30").public.hash != build("31").public.hash
     assert build("1000").public.hash == build().public.hash
 
 
 @pytest.mark.parametrize("column", ["item_id", "title", "description"])
-def test_lazy_texts_behave_as_the_tuple_of_the_same_texts(column):
+def test_lazy_texts_behave_like_a_tuple(column):
     texts = getattr(load_catalog("synthetic:1200"), column)
     assert isinstance(texts, LazyTexts)
     plain = tuple(texts)
@@ -61,7 +61,7 @@ def test_lazy_texts_behave_as_the_tuple_of_the_same_texts(column):
         texts[1200]
 
 
-def test_the_characters_are_those_that_occur():
+def test_characters_are_those_that_occur():
     catalog = load_catalog("synthetic:2500")
     used = set("".join([*catalog.title, *catalog.description, *catalog.topics]))
     assert used <= catalog.characters()
@@ -70,7 +70,7 @@ def test_the_characters_are_those_that_occur():
     assert films.characters() == set("".join([*films.title, *films.description, *films.topics]))
 
 
-def test_descriptions_tell_the_level_of_every_axis():
+def test_descriptions_state_the_level_of_every_axis():
     data = load_data("synthetic:500")
     texts = data.public.description
     nature = data.hidden.z_text[:, 7]
@@ -84,7 +84,7 @@ def test_descriptions_tell_the_level_of_every_axis():
 
 
 def reachable(start):
-    """Everything that attributes, slots, closures, defaults and containers lead to."""
+    """All objects reachable through attributes, slots, closures, defaults and containers."""
     seen, stack = {}, [start]
     while stack:
         thing = stack.pop()
@@ -108,7 +108,7 @@ def reachable(start):
 
 
 @pytest.mark.parametrize("name", ["synthetic:60", "movielens-100k"])
-def test_the_public_catalog_leads_to_no_hidden_array(name):
+def test_no_hidden_array_is_reachable_from_the_public_catalog(name):
     data = load_data(name)
     before = [data.public.posters[0], data.public.title[0], data.public.description[0]]
     arrays = [thing for thing in reachable(data.public) if isinstance(thing, np.ndarray)]
@@ -119,14 +119,15 @@ def test_the_public_catalog_leads_to_no_hidden_array(name):
         thing.shape for thing in reachable(data) if hasattr(thing, "shape")
     ]
     for array in arrays:
-        assert not any(np.shares_memory(array, secret) for secret in hidden)
+        assert not any(np.shares_memory(array, latent) for latent in hidden)
         assert array.dtype != np.float64 or array.ndim == 1
 
 
-def test_other_vector_units_and_blas_kernels_make_the_same_catalog():
-    """A fresh interpreter without the CPU's newer instructions finds the same hash."""
+def test_other_vector_units_and_blas_kernels_give_the_same_catalog():
+    """A fresh interpreter without the CPU's newer instructions gives the same hash."""
     features = "AVX2 FMA3 AVX512F AVX512_SKX X86_V3 X86_V4"
-    code = "from tasteshift.envs.catalogs.synthetic import build; print(build('300').public.hash)"
+    module = "tasteshift.envs.catalogs.sources.synthetic"
+    code = f"from {module} import build; print(build('300').public.hash)"
     known = __import__("numpy._core._multiarray_umath", fromlist=["__cpu_features__"])
     dispatched = set(known.__cpu_dispatch__)
     environment = {
@@ -146,7 +147,7 @@ def test_other_vector_units_and_blas_kernels_make_the_same_catalog():
     assert found.stdout.strip() == build("300").public.hash
 
 
-def test_the_catalog_of_three_hundred_is_this_one_on_every_machine():
+def test_synthetic_hash_is_pinned():
     assert (
         build("300").public.hash
         == "fc4839e99e37bc75881abc4841d5d282ce4490f8d5f9cdb13d4f27cec1591e72"

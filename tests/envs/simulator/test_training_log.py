@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tasteshift.envs.catalogs.latents import CatalogData
-from tasteshift.envs.catalogs.load import hold, load_data, release
+from tasteshift.envs.catalogs.load import load_data, register_in_memory, unregister_in_memory
 from tasteshift.envs.catalogs.overlays import Overlay, apply
 from tasteshift.envs.dynamics.cold import CATALOG_SEED, ColdUsers, events_kept, is_cold
 from tasteshift.envs.simulator.training_log import (
@@ -121,10 +121,10 @@ def test_the_same_catalog_has_another_past_under_another_log_seed(world):
     name = "hidden:another-past"
     data = load_data("synthetic:300")
     renamed = replace(data.public, name=name)
-    hold(name, lambda: CatalogData(renamed, data.hidden, log_seed=2**62 + 5))
+    register_in_memory(name, lambda: CatalogData(renamed, data.hidden, log_seed=2**62 + 5))
     other = build_world(name, "stationary", 5)
     first, second = simulate_training_log(world), simulate_training_log(other)
-    release(name)
+    unregister_in_memory(name)
     assert other.catalog.hash == world.catalog.hash
     shared = len(set(pairs(first)) & set(pairs(second))) / len(first)
     assert shared < 0.3

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tasteshift.agents.linucb import LinUcbAgent
-from tasteshift.envs.catalogs.keyed import Keyed
 from tasteshift.envs.catalogs.load import load_data
+from tasteshift.envs.catalogs.resampling.keyed_random import KeyedRandom
 from tasteshift.envs.numerics.philox import uniform
 from tasteshift.envs.reference.optimal_slate import appraise, best_slate
 from tasteshift.envs.simulator.population import begin, rows
@@ -131,7 +131,7 @@ def test_trying_keys_would_take_longer_than_there_is(capsys):
     n, tries = len(load_data("synthetic").public), 200
     start = perf_counter()
     for k in range(tries):
-        Keyed(k.to_bytes(32, "big")).order("order", n)
+        KeyedRandom(k.to_bytes(32, "big")).permutation("order", n)
     keys = tries / (perf_counter() - start)
     start = perf_counter()
     uniform(np.arange(10**6), 17, 3, 4, 5)

@@ -9,7 +9,7 @@ from tasteshift.agents.item_features import decades, item_features
 from tasteshift.agents.linucb import LinUcbAgent
 from tasteshift.agents.taste_prior import fit_prior
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.catalogs.synthetic import AXES
+from tasteshift.envs.catalogs.sources.synthetic import AXES
 from tasteshift.envs.reference.optimal_slate import appraise, best_slate
 from tasteshift.envs.simulator.choice import (
     ENJOYMENT_BIAS,

@@ -1,4 +1,4 @@
-"""A catalog under a key: the same in law as the one it comes from, and nobody known in it."""
+"""Resampled catalogs: the distribution of their base, and latents that the base does not reveal."""
 
 import csv
 import itertools
@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tasteshift.envs.catalogs.fitting.expected_latents import image_features, text_features
+from tasteshift.envs.catalogs.fitting.latent_space import VARIANCE_SHARES
 from tasteshift.envs.catalogs.latents import Latents
-from tasteshift.envs.catalogs.load import hold, load_data, release
-from tasteshift.envs.catalogs.moments import foretold
-from tasteshift.envs.catalogs.probes import image_features, text_features
-from tasteshift.envs.catalogs.redrawn import redrawn
-from tasteshift.envs.catalogs.taste_space import INFORMATION
+from tasteshift.envs.catalogs.load import load_data, register_in_memory, unregister_in_memory
+from tasteshift.envs.catalogs.resampling.exact_algebra import explained_share
+from tasteshift.envs.catalogs.resampling.resample import resample_catalog
 from tasteshift.errors import InputError
 
 NAMES = ["movielens-100k", "synthetic"]
@@ -29,7 +29,7 @@ PINNED = "86e7ac9b59d447794dc8ea295c1c202f428ce9307d5e3df1f95a05f6d2360dae"
 
 
 def by_title(data):
-    """Item rows in an order that does not depend on where they stand."""
+    """Item rows in an order that does not depend on the rows' order."""
     labels = [f"{i} {t}" for i, t in zip(data.public.item_id, data.public.title, strict=True)]
     return np.argsort(labels, kind="stable")
 
@@ -49,22 +49,22 @@ def held_out(x, y):
     return 1 - (left**2).sum() / ((y[~train] - y[train].mean(0)) ** 2).sum()
 
 
-def held(name, base, key):
-    hold(name, lambda: redrawn(load_data(base), key, name))
+def registered(name, base, key):
+    register_in_memory(name, lambda: resample_catalog(load_data(base), key, name))
     return name
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def pair(request):
-    """A catalog, and what a key makes of it; known by its name like any other."""
-    name = held(f"hidden:laws-{request.param}", request.param, KEY)
+    """A catalog and its resampled version, registered by name."""
+    name = registered(f"hidden:distribution-{request.param}", request.param, KEY)
     yield load_data(request.param), load_data(name)
-    release(name)
+    unregister_in_memory(name)
 
 
-def test_the_same_key_gives_the_same_bytes_and_another_key_gives_another_of_everything():
+def test_a_key_determines_every_latent():
     base = load_data("movielens-100k")
-    one, again, other = (redrawn(base, key, "hidden:x") for key in (KEY, KEY, OTHER))
+    one, again, other = (resample_catalog(base, key, "hidden:x") for key in (KEY, KEY, OTHER))
     assert one.public.hash == again.public.hash != other.public.hash
     assert one.log_seed == again.log_seed != other.log_seed != base.log_seed
     for name in HIDDEN:
@@ -81,17 +81,17 @@ def test_the_same_key_gives_the_same_bytes_and_another_key_gives_another_of_ever
 
 @settings(max_examples=40)
 @given(key=st.binary(min_size=32, max_size=32), bit=st.integers(0, 255))
-def test_every_bit_of_the_key_counts(key, bit):
+def test_every_bit_of_the_key_matters(key, bit):
     base = load_data("synthetic:12")
     flipped = (int.from_bytes(key, "big") ^ (1 << bit)).to_bytes(32, "big")
-    one, other = (redrawn(base, k, "hidden:x") for k in (key, flipped))
+    one, other = (resample_catalog(base, k, "hidden:x") for k in (key, flipped))
     assert one.public.hash != other.public.hash
     assert one.log_seed != other.log_seed
     assert (one.hidden.anchors != other.hidden.anchors).mean() > 0.99
     assert (one.hidden.z_image != other.hidden.z_image).mean() > 0.99
 
 
-def test_what_anybody_can_read_of_an_item_stays_with_it_and_only_its_place_changes(pair):
+def test_public_text_stays_with_its_item_and_the_order_changes(pair):
     base, drawn = pair
     old, new = by_title(base), by_title(drawn)
     for name in ("item_id", "title", "description"):
@@ -105,14 +105,13 @@ def test_what_anybody_can_read_of_an_item_stays_with_it_and_only_its_place_chang
     assert np.corrcoef(text[0].ravel(), text[1].ravel())[0, 1] > 0.93
 
 
-def test_the_old_z_text_foretells_the_new_one_no_better_than_the_texts_do(pair):
-    """Whoever has the package reads no more than whoever reads."""
+def test_the_old_z_text_predicts_the_new_one_no_better_than_the_texts(pair):
     base, drawn = pair
     old, new = by_title(base), by_title(drawn)
-    told, text = drawn.hidden.z_text[new], text_features(drawn.public)[new]
+    target, text = drawn.hidden.z_text[new], text_features(drawn.public)[new]
     known = base.hidden.z_text[old]
-    reading, both = held_out(text, told), held_out(np.hstack([text, known]), told)
-    assert held_out(known, told) < reading + 0.02
+    reading, both = held_out(text, target), held_out(np.hstack([text, known]), target)
+    assert held_out(known, target) < reading + 0.02
     assert both < reading + 0.01
 
 
@@ -131,8 +130,8 @@ def test_latents_and_columns_are_well_formed(pair):
     assert all(len(getattr(drawn.public, name)) == len(base.public) for name in COLUMNS)
 
 
-def test_what_nobody_can_read_is_not_where_it_was(pair):
-    """Item by item, what was redrawn agrees with the package no more than chance would have it."""
+def test_hidden_latents_are_uncorrelated_with_the_base(pair):
+    """Item by item, resampled latents agree with the base no more than by chance."""
     base, drawn = pair
     old, new = by_title(base), by_title(drawn)
     cut = base.hidden.widths[0] + base.hidden.widths[1]
@@ -152,29 +151,29 @@ def test_what_nobody_can_read_is_not_where_it_was(pair):
         assert sorted(a) == sorted(b)
 
 
-def test_items_keep_their_laws(pair):
+def test_items_keep_their_distributions(pair):
     base, drawn = pair
-    fame = [np.log(data.public.popularity) for data in pair]
+    log_count = [np.log(data.public.popularity) for data in pair]
     for name in ("appeal", "quality"):
         old, new = (getattr(data.hidden, name) for data in pair)
         assert sorted(old) == sorted(new)
-        agreement = [np.corrcoef(x, y)[0, 1] for x, y in zip(fame, (old, new), strict=True)]
+        agreement = [np.corrcoef(x, y)[0, 1] for x, y in zip(log_count, (old, new), strict=True)]
         assert agreement[1] == pytest.approx(agreement[0], abs=0.08)
     size = [np.linalg.norm(data.hidden.z_cf, axis=1) for data in pair]
-    agreement = [np.corrcoef(x, y)[0, 1] for x, y in zip(fame, size, strict=True)]
+    agreement = [np.corrcoef(x, y)[0, 1] for x, y in zip(log_count, size, strict=True)]
     assert agreement[1] == pytest.approx(agreement[0], abs=0.08)
     spectrum = [np.linalg.eigvalsh(np.cov(data.hidden.z_cf.T)) for data in pair]
     share = [values / values.sum() for values in spectrum]
     np.testing.assert_allclose(share[0], share[1], atol=0.03)
-    assert foretold(drawn.hidden.z_text, drawn.hidden.z_image) == pytest.approx(
-        foretold(base.hidden.z_text, base.hidden.z_image), abs=0.05
+    assert explained_share(drawn.hidden.z_text, drawn.hidden.z_image) == pytest.approx(
+        explained_share(base.hidden.z_text, base.hidden.z_image), abs=0.05
     )
     labels = [np.bincount(data.hidden.maturity, minlength=19) for data in pair]
     assert (labels[0] == labels[1]).all()
 
 
-def test_minimum_ages_of_films_still_follow_their_genres():
-    drawn = redrawn(load_data("movielens-100k"), KEY, "hidden:x")
+def test_minimum_ages_of_films_still_depend_on_genre():
+    drawn = resample_catalog(load_data("movielens-100k"), KEY, "hidden:x")
     genre = {name: drawn.public.topic[:, k] for k, name in enumerate(drawn.public.topics)}
     family = genre["Animation"] | genre["Children's"] | genre["Musical"]
     assert (drawn.hidden.maturity[family] == 0).all()
@@ -184,16 +183,16 @@ def test_minimum_ages_of_films_still_follow_their_genres():
     assert (drawn.hidden.maturity[mild] == 0).all()
 
 
-def test_text_picture_and_feedback_carry_their_shares_of_taste(pair):
+def test_blocks_carry_their_variance_shares(pair):
     hidden = pair[1].hidden
     rows = hidden.anchors.reshape(-1, hidden.anchors.shape[2])
     cuts = np.cumsum([0, *hidden.widths])
     spread = [(rows[:, a:b] @ hidden.z[:, a:b].T).std() for a, b in itertools.pairwise(cuts)]
     share = np.square(spread) / np.square(spread).sum()
-    np.testing.assert_allclose(share, INFORMATION, atol=0.01)
+    np.testing.assert_allclose(share, VARIANCE_SHARES, atol=0.01)
 
 
-def test_text_and_posters_still_reveal_their_latents_and_feedback_stays_hidden(pair):
+def test_text_and_posters_reveal_their_latents_but_not_z_cf(pair):
     drawn = pair[1]
     text, image = text_features(drawn.public), image_features(drawn.public)
     assert held_out(text, drawn.hidden.z_text) > 0.9
@@ -202,22 +201,22 @@ def test_text_and_posters_still_reveal_their_latents_and_feedback_stays_hidden(p
     assert held_out(np.hstack([text, image]), drawn.hidden.z_cf) < 0.1
 
 
-def test_pictures_that_were_drawn_are_drawn_anew(pair):
+def test_rendered_posters_change(pair):
     base, drawn = pair
     old, new = by_title(base)[:50], by_title(drawn)[:50]
     a, b = (image_features(d.public, rows).ravel() for d, rows in ((base, old), (drawn, new)))
     assert np.abs(a - b).mean() > 0.05
 
 
-def test_a_key_means_the_same_on_every_machine(tmp_path):
-    """Once pinned, once in another process with other vector units and another BLAS."""
+def test_a_key_gives_the_same_catalog_on_every_machine(tmp_path):
+    """A pinned hash, and another process with other vector units and another BLAS."""
     code = (
         "from tasteshift.envs.catalogs.load import load_data\n"
-        "from tasteshift.envs.catalogs.redrawn import redrawn\n"
+        "from tasteshift.envs.catalogs.resampling.resample import resample_catalog\n"
         f"for name in {['synthetic:60', *NAMES]}:\n"
-        "    print(redrawn(load_data(name), bytes(range(32)), 'x').public.hash)\n"
+        "    print(resample_catalog(load_data(name), bytes(range(32)), 'x').public.hash)\n"
     )
-    here = [redrawn(load_data(n), KEY, "x").public.hash for n in ("synthetic:60", *NAMES)]
+    here = [resample_catalog(load_data(n), KEY, "x").public.hash for n in ("synthetic:60", *NAMES)]
     assert here[0] == PINNED
     machine = {
         "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX",
@@ -245,14 +244,14 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_what_a_folder_states_stays_and_so_do_its_pictures(folder):
+def test_columns_and_pictures_of_a_folder_are_kept(folder):
     (folder / "images").mkdir()
     colors = np.random.default_rng(1).integers(0, 256, (40, 3))
     for k, color in enumerate(colors):
         flat = np.broadcast_to(color.astype(np.uint8), (64, 64, 3))
         Image.fromarray(flat).save(folder / "images" / f"a{k}.png")
     base = load_data(str(folder))
-    drawn = redrawn(base, KEY, "hidden:x")
+    drawn = resample_catalog(base, KEY, "hidden:x")
     item = np.array([int(name[1:]) for name in drawn.public.item_id])
     assert sorted(item) == list(range(40)) != item.tolist()
     assert (drawn.public.posters[:, 0, 0] == colors[item]).all()
@@ -264,8 +263,8 @@ def test_what_a_folder_states_stays_and_so_do_its_pictures(folder):
 
 
 @pytest.mark.parametrize("size", [2, 3, 12, 20_000])
-def test_catalogs_of_any_size_can_be_redrawn(size):
-    drawn = redrawn(load_data(f"synthetic:{size}"), KEY, "hidden:x")
+def test_catalogs_of_any_size_can_be_resampled(size):
+    drawn = resample_catalog(load_data(f"synthetic:{size}"), KEY, "hidden:x")
     assert len(drawn.public) == size
     assert np.isfinite(drawn.hidden.z).all()
     assert np.isfinite(drawn.hidden.quality).all()
@@ -274,4 +273,4 @@ def test_catalogs_of_any_size_can_be_redrawn(size):
 @pytest.mark.parametrize("length", [0, 16, 31, 33])
 def test_a_key_of_another_length_is_refused(length):
     with pytest.raises(InputError, match="32 bytes"):
-        redrawn(load_data("synthetic:12"), bytes(length), "hidden:x")
+        resample_catalog(load_data("synthetic:12"), bytes(length), "hidden:x")

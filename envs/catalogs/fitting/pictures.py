@@ -1,4 +1,4 @@
-"""Real pictures: read from files, and reduced to the latents that they carry."""
+"""Real pictures: reading image files, and reducing pixels to visual latents."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from .posters import SIZE, STYLE_DIMENSIONS
-from .taste_space import Floats, standardized
+from ....errors import InputError
+from ..poster_format import POSTER_SIZE, STYLE_DIMENSIONS
+from .latent_space import Floats, standardize
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 CELLS = 16
@@ -18,23 +18,24 @@ CHUNK = 1024
 
 
 def read_pictures(folder: Path, item_ids: tuple[str, ...]) -> NDArray[np.uint8] | None:
-    """(n, 64, 64, 3) uint8 from ``folder/<item_id>.jpg|png``; None where there is not one.
+    """(n, 64, 64, 3) uint8 from ``folder/<item_id>.jpg|png``; None where no item has one.
 
-    An item without a picture gets a grey one. Raises InputError for a file that is not a
-    picture.
+    Items without a picture get a gray one. Raises InputError for an unreadable file.
     """
     from PIL import Image
 
     found = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in ENDINGS}
     if not any(name in found for name in item_ids):
         return None
-    pixels = np.full((len(item_ids), SIZE, SIZE, 3), GRAY, dtype=np.uint8)
+    pixels = np.full((len(item_ids), POSTER_SIZE, POSTER_SIZE, 3), GRAY, dtype=np.uint8)
     for k, name in enumerate(item_ids):
         if name not in found:
             continue
         try:
             with Image.open(found[name]) as image:
-                small = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)
+                small = image.convert("RGB").resize(
+                    (POSTER_SIZE, POSTER_SIZE), Image.Resampling.BOX
+                )
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(
                 f"{found[name]} cannot be read as a picture; replace or remove it"
@@ -55,8 +56,8 @@ def cell_means(pixels: NDArray[np.uint8], cells: int) -> Floats:
 def principal_components(pixels: NDArray[np.uint8]) -> Floats:
     """(n, 8) standardized leading principal components of the 16 × 16 cell means.
 
-    Finer detail than that has next to no share in the leading components of photographs.
-    Signs are fixed by the largest loading.
+    Finer detail contributes next to nothing to the leading components of photographs. Signs are
+    fixed by the largest loading.
     """
     cells = np.vstack(
         [cell_means(pixels[k : k + CHUNK], CELLS) for k in range(0, len(pixels), CHUNK)]
@@ -67,4 +68,4 @@ def principal_components(pixels: NDArray[np.uint8]) -> Floats:
     leading *= np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(STYLE_DIMENSIONS)])
     scores = cells @ leading
     scores[:, scores.std(axis=0) < 1e-6] = 0.0
-    return standardized(scores)
+    return standardize(scores)

@@ -1,4 +1,4 @@
-"""The users of a catalog under a key: like those it was fitted to, and none of them."""
+"""Users of resampled catalogs: the distribution of the base's users, and none of them."""
 
 import csv
 import itertools
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.catalogs.moments import foretold
-from tasteshift.envs.catalogs.redrawn import redrawn
+from tasteshift.envs.catalogs.resampling.exact_algebra import explained_share
+from tasteshift.envs.catalogs.resampling.resample import resample_catalog
 
 NAMES = ["movielens-100k", "synthetic"]
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -21,7 +21,7 @@ def blocks(data):
 
 
 def nearest(rows, others, *, same=False):
-    """1 − cos to the nearest of the others, of rows (U, k) of equal norm; itself left out."""
+    """1 − cos to the nearest of the others, of rows (U, k) of equal norm; or itself excluded."""
     gap = 1 - rows @ others.T / (np.linalg.norm(rows[0]) * np.linalg.norm(others[0]))
     if same:
         np.fill_diagonal(gap, np.inf)
@@ -31,11 +31,11 @@ def nearest(rows, others, *, same=False):
 @pytest.fixture(scope="module", params=NAMES)
 def pair(request):
     base = load_data(request.param)
-    return base, redrawn(base, KEY, "hidden:x")
+    return base, resample_catalog(base, KEY, "hidden:x")
 
 
-def test_users_are_like_those_they_were_fitted_to(pair):
-    """Moments of the tastes: angles between interests, covariances, weights, spread of scores."""
+def test_users_have_the_distribution_they_were_fitted_to(pair):
+    """Angles between interests, covariances, weights, spread of scores."""
     (text, image, feedback), (text_, image_, feedback_) = map(blocks, pair)
     for a, b in ((0, 1), (0, 2), (1, 2)):
         for old, new in ((text, text_), (feedback, feedback_)):
@@ -46,7 +46,7 @@ def test_users_are_like_those_they_were_fitted_to(pair):
             np.testing.assert_allclose(np.cov(old[:, m].T), np.cov(new[:, m].T), atol=0.05)
             np.testing.assert_allclose(old[:, m].mean(0), new[:, m].mean(0), atol=0.06)
     flat = [part.reshape(-1, part.shape[-1]) for part in (text, image, text_, image_)]
-    assert foretold(*flat[2:]) == pytest.approx(foretold(*flat[:2]), abs=0.08)
+    assert explained_share(*flat[2:]) == pytest.approx(explained_share(*flat[:2]), abs=0.08)
     if text.shape == feedback.shape:
         together = [(x * y).sum(-1).mean() for x, y in ((text, feedback), (text_, feedback_))]
         assert together[1] == pytest.approx(together[0], abs=0.12)
@@ -58,10 +58,10 @@ def test_users_are_like_those_they_were_fitted_to(pair):
 
 
 def closer(distances, usual):
-    """Whether more distances lie below low quantiles of the usual ones than those of strangers.
+    """Whether more distances lie below low quantiles of the usual ones than for independent users.
 
-    Strangers drawn from the law that synthetic users have differ by up to 0.03 themselves: the
-    base is one sample.
+    Independent users from the distribution of synthetic ones differ by up to 0.03 themselves,
+    since the base is one sample.
     """
     n = len(distances)
     return any(
@@ -71,9 +71,9 @@ def closer(distances, usual):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nobody_drawn_is_nearer_to_the_people_known_than_these_are_to_each_other(name):
-    """Nearest neighbors in tastes of text, of one interest and of all: drawn → known against
-    known → known. Known people with a little noise on them are told apart."""
+def test_new_users_are_no_nearer_to_known_users_than_these_to_each_other(name):
+    """Nearest-neighbor distances in one text interest, all text interests, and all interests:
+    new → known against known → known. Known users with a little noise are detected."""
     base = load_data(name)
     known = blocks(base)
 
@@ -82,21 +82,25 @@ def test_nobody_drawn_is_nearer_to_the_people_known_than_these_are_to_each_other
         return [parts[0][:, 0], parts[0].reshape(len(whole), -1), whole.reshape(len(whole), -1)]
 
     for key in (KEY, OTHER, bytes(32)):
-        drawn = blocks(redrawn(base, key, "hidden:x"))
+        drawn = blocks(resample_catalog(base, key, "hidden:x"))
         for mine, theirs in zip(views(drawn), views(known), strict=True):
             assert not closer(nearest(mine, theirs), nearest(theirs, theirs, same=True))
     noise = np.random.default_rng(0).normal(size=known[0].shape) * 0.1
-    disguised = known[0] + noise
-    disguised /= np.linalg.norm(disguised, axis=-1, keepdims=True)
-    for mine, theirs in zip(views([disguised]), views(known[:1]), strict=True):
+    perturbed = known[0] + noise
+    perturbed /= np.linalg.norm(perturbed, axis=-1, keepdims=True)
+    for mine, theirs in zip(views([perturbed]), views(known[:1]), strict=True):
         assert closer(nearest(mine, theirs), nearest(theirs, theirs, same=True))
 
 
-def test_ages_have_to_do_with_tastes_as_much_as_before():
-    """A linear probe from taste to the rank of age, which in the films' people finds a little."""
+def test_ages_stay_correlated_with_interests():
+    """A linear probe from interests to the rank of age, which finds a correlation in ML-100K."""
     base = load_data("movielens-100k")
     found = []
-    for data in (base, redrawn(base, KEY, "hidden:x"), redrawn(base, OTHER, "hidden:x")):
+    for data in (
+        base,
+        resample_catalog(base, KEY, "hidden:x"),
+        resample_catalog(base, OTHER, "hidden:x"),
+    ):
         rank = np.argsort(np.argsort(data.hidden.ages, kind="stable"))
         x = np.hstack([blocks(data)[0].reshape(len(rank), -1), np.ones((len(rank), 1))])
         fit = x @ np.linalg.lstsq(x, rank)[0]
@@ -105,7 +109,7 @@ def test_ages_have_to_do_with_tastes_as_much_as_before():
     assert found[1:] == pytest.approx([found[0]] * 2, abs=0.12)
 
 
-def test_even_two_known_people_are_not_drawn_again(tmp_path):
+def test_two_known_users_are_not_reproduced(tmp_path):
     with (tmp_path / "items.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("item_id", "title")])
         csv.writer(file).writerows((f"a{k}", f"Tale {k}") for k in range(40))
@@ -117,6 +121,6 @@ def test_even_two_known_people_are_not_drawn_again(tmp_path):
     base = load_data(str(tmp_path))
     assert len(base.hidden.ages) == 2
     for byte in range(20):
-        drawn = redrawn(base, bytes([byte]) * 32, "hidden:x")
+        drawn = resample_catalog(base, bytes([byte]) * 32, "hidden:x")
         known, new = (blocks(data)[0].reshape(2, -1) for data in (base, drawn))
         assert nearest(new, known).min() > 0.05

@@ -1,8 +1,8 @@
 """movielens-100k: real titles, genres, years, ages and ratings (Harper & Konstan 2015).
 
 Read from the atomic files inside the recbole distribution, without importing it. What the files
-do not have (maturity, price, sponsorship, posters) is simulated and says so in
-`Catalog.simulated`.
+do not have (maturity, price, sponsorship, posters) is simulated and listed
+in `Catalog.simulated`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from .atomic import read_source
-from .fitting import SEED, fit
-from .latents import CatalogData
-from .simulated import uniform_column
+from ....errors import InputError
+from ..fitting.fit import SEED, fit
+from ..fitting.simulated_columns import uniform_column
+from ..latents import CatalogData
+from .recbole_files import read_source
 
 NAME = "movielens-100k"
 ADULT_GENRES = {"Horror": 0.7, "Film-Noir": 0.4, "Crime": 0.5, "Thriller": 0.35, "War": 0.3}
@@ -28,20 +28,20 @@ FAMILY_GENRES = {"Animation", "Children's", "Musical"}
 
 
 def build() -> CatalogData:
-    """1,682 films and 943 people of ML-100K, with tastes fitted to their ratings.
+    """1,682 films and 943 users of ML-100K, with latents fitted to their ratings.
 
-    A second or two of work; raises InputError where recbole, whose files it reads, is missing.
+    Takes a second or two; raises InputError where recbole, whose files it reads, is missing.
     """
     source = read_source(NAME, ratings_folder())
     assert source.topics is not None
-    return fit(replace(source, maturity=_maturity(source.topics), made_up=("maturity",)))
+    return fit(replace(source, maturity=_maturity(source.topics), simulated=("maturity",)))
 
 
 def ratings_folder() -> Path:
-    """Where the bundled files lie; the package is found, never imported."""
+    """The folder of the bundled files; recbole is located, never imported."""
     spec = find_spec("recbole")
-    places = spec.submodule_search_locations if spec else None
-    folder = Path(places[0]) / "dataset_example" / "ml-100k" if places else None
+    roots = spec.submodule_search_locations if spec else None
+    folder = Path(roots[0]) / "dataset_example" / "ml-100k" if roots else None
     if folder is None or not folder.is_dir():
         raise InputError(
             "catalog 'movielens-100k' reads the ML-100K files of recbole, which is not installed; "

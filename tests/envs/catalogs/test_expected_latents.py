@@ -1,12 +1,16 @@
-"""What text, pictures and feedback reveal: linear probes on held-out items."""
+"""What text and pictures reveal of the latents: linear probes on held-out items."""
 
 import itertools
 
 import numpy as np
 import pytest
 
+from tasteshift.envs.catalogs.fitting.expected_latents import (
+    expected_latents,
+    image_features,
+    text_features,
+)
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.catalogs.probes import expected_latents, image_features, text_features
 
 TEXT, IMAGE = frozenset({"text"}), frozenset({"image"})
 
@@ -20,11 +24,11 @@ def held_out(x, y):
     return 1 - ((y[~train] - fit) ** 2).sum() / ((y[~train] - y[train].mean(0)) ** 2).sum()
 
 
-def explained(y, guess):
-    return 1 - ((y - guess) ** 2).sum() / ((y - y.mean(axis=0)) ** 2).sum()
+def explained(y, expected):
+    return 1 - ((y - expected) ** 2).sum() / ((y - y.mean(axis=0)) ** 2).sum()
 
 
-def test_synthetic_splits_information_as_promised():
+def test_synthetic_text_and_posters_reveal_the_documented_shares():
     data = load_data("synthetic:3000")
     hidden = data.hidden
     text, image = text_features(data.public), image_features(data.public)
@@ -35,7 +39,7 @@ def test_synthetic_splits_information_as_promised():
     assert held_out(np.hstack([text, image]), hidden.z_cf) < 0.05
 
 
-def test_the_default_catalog_does_too():
+def test_default_synthetic_catalog_too():
     data = load_data("synthetic")
     hidden = data.hidden
     text, image = text_features(data.public), image_features(data.public)
@@ -44,8 +48,8 @@ def test_the_default_catalog_does_too():
     assert held_out(np.hstack([text, image]), hidden.z_cf) < 0.1
 
 
-def test_movielens_text_and_pictures_reveal_their_latents_and_residuals_stay_hidden():
-    """z_text is a function of the text fields; style follows it to one half; z_cf is the rest."""
+def test_movielens_text_and_posters_reveal_their_latents_but_not_z_cf():
+    """z_text is a function of the text fields and explains half of z_image; z_cf is the rest."""
     data = load_data("movielens-100k")
     hidden = data.hidden
     text, image = text_features(data.public), image_features(data.public)
@@ -56,15 +60,15 @@ def test_movielens_text_and_pictures_reveal_their_latents_and_residuals_stay_hid
 
 
 @pytest.mark.parametrize("name", ["synthetic", "movielens-100k"])
-def test_expectations_know_what_their_modality_shows_and_nothing_else(name):
+def test_expected_latents_explain_their_own_modality_only(name):
     data = load_data(name)
     hidden = data.hidden
     cuts = np.cumsum([0, *hidden.widths])
 
     def of(modalities):
-        guess = expected_latents(data, modalities)
-        assert (guess * 2**20 == np.round(guess * 2**20)).all()
-        return [explained(hidden.z[:, a:b], guess[:, a:b]) for a, b in itertools.pairwise(cuts)]
+        expected = expected_latents(data, modalities)
+        assert (expected * 2**20 == np.round(expected * 2**20)).all()
+        return [explained(hidden.z[:, a:b], expected[:, a:b]) for a, b in itertools.pairwise(cuts)]
 
     blind, text, image, both = of(frozenset()), of(TEXT), of(IMAGE), of(TEXT | IMAGE)
     assert max(np.abs(blind)) < 0.01
@@ -74,14 +78,14 @@ def test_expectations_know_what_their_modality_shows_and_nothing_else(name):
     assert max(abs(r[2]) for r in (text, image, both)) < 0.05
 
 
-def test_expectations_do_not_see_the_item_they_foretell():
-    """Forty items and more features than items: a fit to all of them would know feedback."""
+def test_expected_latents_are_cross_fitted():
+    """More features than items: a fit to all forty items would explain z_cf."""
     data = load_data("synthetic:40")
-    guess = expected_latents(data, TEXT | IMAGE)
-    assert explained(data.hidden.z_cf, guess[:, 16:]) < 0.2
+    expected = expected_latents(data, TEXT | IMAGE)
+    assert explained(data.hidden.z_cf, expected[:, 16:]) < 0.2
 
 
-def test_a_catalog_too_small_to_learn_from_expects_the_mean():
+def test_expected_latents_of_a_tiny_catalog_are_the_mean():
     data = load_data("synthetic:5")
-    guess = expected_latents(data, TEXT)
-    np.testing.assert_allclose(guess, np.tile(data.hidden.z.mean(axis=0), (5, 1)), atol=2**-12)
+    expected = expected_latents(data, TEXT)
+    np.testing.assert_allclose(expected, np.tile(data.hidden.z.mean(axis=0), (5, 1)), atol=2**-12)

@@ -1,4 +1,4 @@
-"""Own catalogs: a folder with a table of items, perhaps pictures, perhaps interactions.
+"""Folder catalogs: a table of items, optional pictures, optional interactions.
 
 items.csv or items.parquet  item_id, title; optional description, topics (separated by "|"),
                             year, maturity, price, sponsored
@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from . import atomic
-from .fitting import Source, fit
-from .latents import CatalogData
-from .pictures import read_pictures
-from .ratings import Ratings
+from ....errors import InputError
+from ..fitting.fit import Source, fit
+from ..fitting.pictures import read_pictures
+from ..fitting.ratings import Ratings
+from ..latents import CatalogData
+from . import recbole_files
 
 TABLES = ("items.csv", "items.parquet")
 TRUE, FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", ""}
@@ -33,20 +33,20 @@ TRUE, FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", ""}
 def build_folder(name: str) -> CatalogData:
     """The catalog in the folder at path `name`.
 
-    What the folder lacks is simulated and listed in `Catalog.simulated`. Raises InputError for
+    Missing columns are simulated and listed in `Catalog.simulated`. Raises InputError for
     a folder without items, a missing column, a value that does not fit, an item twice, fewer
     than two items, an interaction with an unknown item, and an unreadable picture.
     """
     folder = Path(name).expanduser()
     if not folder.is_dir():
         raise InputError(f"catalog {name!r} is not a folder; give the path of one with items.csv")
-    if atomic.is_atomic(folder):
-        return atomic.build(name, folder)
+    if recbole_files.is_recbole_folder(folder):
+        return recbole_files.build(name, folder)
     return fit(read_source(name, folder))
 
 
 def read_source(name: str, folder: Path) -> Source:
-    """The items, pictures and interactions of an own folder."""
+    """The items, pictures and interactions of a folder with items.csv or items.parquet."""
     path = next((folder / table for table in TABLES if (folder / table).is_file()), None)
     if path is None:
         raise InputError(
@@ -55,7 +55,7 @@ def read_source(name: str, folder: Path) -> Source:
         )
     items = _table(path, ("item_id", "title"))
     item_ids = tuple(items["item_id"])
-    atomic.check_items(item_ids, path)
+    recbole_files.check_items(item_ids, path)
     ratings, num_users = _interactions(folder / "interactions.csv", item_ids)
     return Source(
         name=name,
@@ -95,7 +95,7 @@ def _interactions(path: Path, item_ids: tuple[str, ...]) -> tuple[Ratings | None
         return None, 0
     frame = _table(path, ("user_id", "item_id"))
     stars = _parsed(frame, "rating", path, _number, np.float64)
-    return atomic.indexed_ratings(
+    return recbole_files.indexed_ratings(
         list(frame["user_id"]),
         list(frame["item_id"]),
         np.ones(len(frame)) if stars is None else stars,

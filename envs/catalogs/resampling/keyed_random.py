@@ -1,4 +1,4 @@
-"""Draws under a secret key, of which every bit counts."""
+"""Random draws under a secret 256-bit key, the same on every machine."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from ..numerics import elementary as exact
-from ..numerics.grid import on_grid
-from .taste_space import Floats
+from ....errors import InputError
+from ...numerics import elementary as exact
+from ...numerics.grid import on_grid
+from ..fitting.latent_space import Floats
 
-Rows = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
-class Keyed:
+class KeyedRandom:
     """SHAKE-256 streams of a 32-byte key, an independent one for each label.
 
-    The same on every machine; raises InputError for a key of another length.
+    Raises InputError for a key of another length.
     """
 
     key: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
         if len(self.key) != KEY_BYTES:
-            raise InputError(f"a catalog is redrawn under {KEY_BYTES} bytes, not {len(self.key)}")
+            raise InputError(
+                f"a catalog is resampled under a key of {KEY_BYTES} bytes, not {len(self.key)}"
+            )
 
     def bits(self, label: str, count: int) -> NDArray[np.uint64]:
         """(count) random 64-bit words."""
@@ -48,28 +50,30 @@ class Keyed:
         flat = exact.normal_quantile(self.uniform(label, count * width))
         return on_grid(flat.reshape(count, width))
 
-    def order(self, label: str, count: int) -> Rows:
+    def permutation(self, label: str, count: int) -> Ints:
         """A permutation of 0 … count − 1."""
         return np.argsort(self.uniform(label, count), kind="stable")
 
-    def dealt(self, label: str, values: NDArray[Any], groups: Rows | None = None) -> NDArray[Any]:
-        """The values (n), given out anew: within each of the groups (n), or among all."""
-        lots = self.uniform(label, len(values))
-        groups = np.zeros(len(values), dtype=np.int64) if groups is None else groups
-        given = np.empty_like(values)
-        given[np.argsort(groups, kind="stable")] = values[np.lexsort((lots, groups))]
-        return given
-
-    def among_neighbors(
-        self, label: str, values: NDArray[Any], by: Floats, reach: int
+    def shuffled(
+        self, label: str, values: NDArray[Any], groups: Ints | None = None
     ) -> NDArray[Any]:
-        """The values (n), given out anew among rows that rank within about `reach` in `by` (n).
+        """The values (n), permuted within each of the groups (n), or among all."""
+        draws = self.uniform(label, len(values))
+        groups = np.zeros(len(values), dtype=np.int64) if groups is None else groups
+        permuted = np.empty_like(values)
+        permuted[np.argsort(groups, kind="stable")] = values[np.lexsort((draws, groups))]
+        return permuted
 
-        What goes with `by` goes on going with it, but whose it was is lost.
+    def shuffled_locally(
+        self, label: str, values: NDArray[Any], by: Floats, distance: int
+    ) -> NDArray[Any]:
+        """The values (n), permuted among rows whose ranks by `by` (n) differ by about `distance`.
+
+        Keeps the correlation with `by` but not the assignment to rows.
         """
         n = len(values)
         ranked = np.lexsort((self.uniform(f"{label} ties", n), -by))
-        moved = np.argsort(np.arange(n) + reach * self.normal(label, n, 1)[:, 0], kind="stable")
-        given = np.empty_like(values)
-        given[ranked] = values[ranked[moved]]
-        return given
+        moved = np.argsort(np.arange(n) + distance * self.normal(label, n, 1)[:, 0], kind="stable")
+        permuted = np.empty_like(values)
+        permuted[ranked] = values[ranked[moved]]
+        return permuted

@@ -1,4 +1,4 @@
-"""RecBole's atomic files (Zhao et al. 2021): NAME.item, NAME.inter and perhaps NAME.user.
+"""RecBole's atomic files (Zhao et al. 2021): NAME.item, NAME.inter and, optionally, NAME.user.
 
 Tab-separated, with ``field:type`` headings; read without importing recbole.
 """
@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import InputError
-from .fitting import Source, fit
-from .latents import CatalogData
-from .ratings import Ratings
-from .taste_space import Floats
+from ....errors import InputError
+from ..fitting.fit import Source, fit
+from ..fitting.latent_space import Floats
+from ..fitting.ratings import Ratings
+from ..latents import CatalogData
 
 Row = dict[str, str]
 
-TITLE = ("title", "name")
-TOPICS = ("class", "genre", "genres", "category", "categories", "topics", "tags")
+TITLE_FIELDS = ("title", "name")
+TOPIC_FIELDS = ("class", "genre", "genres", "category", "categories", "topics", "tags")
 NO_TOPIC = {"", "unknown"}
 
 
@@ -30,7 +30,7 @@ def build(name: str, folder: Path) -> CatalogData:
     return fit(read_source(name, folder))
 
 
-def is_atomic(folder: Path) -> bool:
+def is_recbole_folder(folder: Path) -> bool:
     """Whether a folder holds a RecBole dataset."""
     return any(folder.glob("*.item"))
 
@@ -43,7 +43,7 @@ def read_source(name: str, folder: Path) -> Source:
     items, stem = read_rows(files[0]), files[0].with_suffix("")
     item_ids = tuple(_column(items, "item_id", files[0]))
     check_items(item_ids, files[0])
-    interactions = _named(stem, ".inter")
+    interactions = _sibling(stem, ".inter")
     users_file = stem.parent / f"{stem.name}.user"
     users = read_rows(users_file) if users_file.is_file() else []
     who = _column(users, "user_id", users_file) if users else None
@@ -58,19 +58,19 @@ def read_source(name: str, folder: Path) -> Source:
         who,
     )
     fields = list(items[0])
-    title = next((f for f in fields if f.endswith(TITLE)), "item_id")
-    topics = next((f for f in fields if f in TOPICS), None)
+    title = next((f for f in fields if f.endswith(TITLE_FIELDS)), "item_id")
+    topics = next((f for f in fields if f in TOPIC_FIELDS), None)
     year = next((f for f in fields if f.endswith("year")), None)
     return Source(
         name=name,
         item_id=item_ids,
-        title=[_natural(row[title]) for row in items],
+        title=[_without_inversion(row[title]) for row in items],
         topics=[topic_names(row[topics]) for row in items] if topics else None,
-        year=np.array([whole(row[year]) for row in items]) if year else None,
+        year=np.array([parse_int(row[year]) for row in items]) if year else None,
         price=_numbers(items, "price", files[0]),
         ratings=ratings,
         num_users=num_users,
-        ages=np.array([whole(row["age"], 30) for row in users]) if _has(users, "age") else None,
+        ages=np.array([parse_int(row["age"], 30) for row in users]) if _has(users, "age") else None,
     )
 
 
@@ -105,21 +105,27 @@ def indexed_ratings(
     path: Path,
     known_users: list[str] | None = None,
 ) -> tuple[Ratings, int]:
-    """Ratings by row number, and the number of users; users not known before come in order.
+    """Ratings with row numbers for ids, and the number of users.
 
-    Raises InputError for an item that the catalog does not have, and where nobody is left.
+    known_users  the users in order; None for their order of appearance
+
+    Raises InputError for an unknown item or user, and where there is no interaction.
     """
     item_of = {name: k for k, name in enumerate(item_ids)}
-    strange = next((name for name in items if name not in item_of), None)
-    if strange is not None:
-        raise InputError(f"{path} names item {strange!r}, which is not among the items; remove it")
+    unknown_item = next((name for name in items if name not in item_of), None)
+    if unknown_item is not None:
+        raise InputError(
+            f"{path} names item {unknown_item!r}, which is not among the items; remove it"
+        )
     if not items:
         raise InputError(f"{path} holds no interactions; add some or remove the file")
     names = known_users if known_users is not None else list(dict.fromkeys(users))
     user_of = {name: k for k, name in enumerate(names)}
-    stranger = next((name for name in users if name not in user_of), None)
-    if stranger is not None:
-        raise InputError(f"{path} names user {stranger!r}, who is not among the users; remove it")
+    unknown_user = next((name for name in users if name not in user_of), None)
+    if unknown_user is not None:
+        raise InputError(
+            f"{path} names user {unknown_user!r}, who is not among the users; remove it"
+        )
     return (
         Ratings(
             np.array([user_of[name] for name in users]),
@@ -136,13 +142,13 @@ def topic_names(text: str) -> set[str]:
     return {name.strip() for name in names} - NO_TOPIC
 
 
-def whole(text: str, otherwise: int = 0) -> int:
-    """A whole number of a text field, such as 1995 or 1995.0; `otherwise` where it has none."""
+def parse_int(text: str, default: int = 0) -> int:
+    """A whole number of a text field, such as 1995 or 1995.0; `default` where it has none."""
     digits = re.match(r"\s*(\d+)", text)
-    return int(digits.group(1)) if digits else otherwise
+    return int(digits.group(1)) if digits else default
 
 
-def _named(stem: Path, ending: str) -> Path:
+def _sibling(stem: Path, ending: str) -> Path:
     path = stem.parent / f"{stem.name}{ending}"
     if not path.is_file():
         raise InputError(f"{path} is missing; a RecBole folder needs it beside {stem.name}.item")
@@ -172,6 +178,6 @@ def _has(rows: list[Row], name: str) -> bool:
     return bool(rows) and name in rows[0]
 
 
-def _natural(raw: str) -> str:
-    """``Usual Suspects, The`` as people say it."""
+def _without_inversion(raw: str) -> str:
+    """``Usual Suspects, The`` as ``The Usual Suspects``."""
     return re.sub(r"^(.*), (The|A|An)( \(.*)?$", r"\2 \1\3", raw)

@@ -1,48 +1,48 @@
-"""Moments and least squares without a rounding that a machine decides.
+"""Bit-exact moments, Cholesky factors and least squares, the same on every machine.
 
-Sums run over a grid on which they are exact in any order; what follows are +, −, ×, ÷ and √ of
-whole arrays in a fixed order, where a library's solver would leave its own last bits.
+Sums run over a grid on which they are exact in any order; the rest are +, −, ×, ÷ and √ of whole
+arrays in a fixed order, where the last bits of a library's solver differ by machine.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..numerics.grid import on_grid
-from .taste_space import Floats, standardized
+from ...numerics.grid import on_grid
+from ..fitting.latent_space import Floats, standardize
 
-COARSE = 2.0**-12
+SUM_GRID = 2.0**-12
 """The grid of the sums: exact for half a billion rows of numbers of about 1."""
 
-LEAST_PIVOT = 1e-9
+MIN_PIVOT = 1e-9
 SHARE_DIGITS = 2
 
 
-def coarse(values: Floats) -> Floats:
+def on_sum_grid(values: Floats) -> Floats:
     """Values on the grid on which sums of products are exact."""
-    rounded: Floats = np.round(values / COARSE) * COARSE
+    rounded: Floats = np.round(values / SUM_GRID) * SUM_GRID
     return rounded
 
 
-def moments(rows: Floats) -> tuple[Floats, Floats]:
+def mean_and_covariance(rows: Floats) -> tuple[Floats, Floats]:
     """Mean (k) and covariance (k, k) of rows (n, k)."""
-    exact = coarse(rows)
+    exact = on_sum_grid(rows)
     mean = exact.sum(axis=0) / len(exact)
     return mean, exact.T @ exact / len(exact) - mean[:, None] * mean
 
 
-def root(covariance: Floats) -> Floats:
-    """(k, k) L on the grid with L Lᵀ the covariance: Cholesky's, column by column."""
+def cholesky(covariance: Floats) -> Floats:
+    """(k, k) The Cholesky factor L on the grid, L Lᵀ = covariance, column by column."""
     left, factor = covariance.copy(), np.zeros_like(covariance)
     for k in range(len(left)):
-        if left[k, k] > LEAST_PIVOT:
+        if left[k, k] > MIN_PIVOT:
             factor[k:, k] = left[k:, k] / np.sqrt(left[k, k])
             left[k:, k:] -= factor[k:, k, None] * factor[k:, k]
     return on_grid(factor)
 
 
-def solved(gram: Floats, cross: Floats) -> Floats:
-    """(f, k) B on the grid with gram (f, f) · B = cross (f, k): Gauss and Jordan, row by row.
+def solve(gram: Floats, cross: Floats) -> Floats:
+    """(f, k) B on the grid with gram (f, f) · B = cross (f, k), by Gauss-Jordan elimination.
 
     gram  symmetric and positive definite
     """
@@ -55,18 +55,15 @@ def solved(gram: Floats, cross: Floats) -> Floats:
     return on_grid(left[:, len(gram) :])
 
 
-def foretold(known: Floats, rows: Floats) -> float:
-    """The share of rows (n, k) that a linear map foretells from known (n, j), in hundredths.
-
-    Adjusted for the freedom that a fit has, so that nothing foretells nothing.
-    """
+def explained_share(known: Floats, rows: Floats) -> float:
+    """Adjusted R² of the best linear map from known (n, j) to rows (n, k), in hundredths."""
     n, j = known.shape
-    covariance = moments(np.hstack([standardized(known), standardized(rows)]))[1]
+    covariance = mean_and_covariance(np.hstack([standardize(known), standardize(rows)]))[1]
     total = np.diag(covariance)[j:].sum()
     if total <= 0 or n <= j + 1:
         return 0.0
     for k in range(j):
-        if covariance[k, k] > LEAST_PIVOT:
+        if covariance[k, k] > MIN_PIVOT:
             covariance = covariance - covariance[:, k, None] * (covariance[k] / covariance[k, k])
     left = np.diag(covariance)[j:].sum() / total * n / (n - j)
     return float(np.clip(np.round(1 - left, SHARE_DIGITS), 0.0, 1.0))

@@ -1,4 +1,4 @@
-"""From real ratings to tastes: one factorization of the items, several interests per user."""
+"""Ratings to latents: item factors by truncated SVD, several interests per user."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import svds
 
-from .latents import INTERESTS
-from .simulated import normal_rows
-from .taste_space import Floats
+from ..latents import INTERESTS
+from .latent_space import Floats
+from .simulated_columns import normal_rows
 
 FACTORS = 12
 BIAS_SHRINKAGE = 10.0
-ROUNDS = 20
-DENSE_UP_TO = 250_000
-LEAST_MASS = 0.02
+ITERATIONS = 20
+DENSE_SVD_CELLS = 250_000
+MIN_MASS_SHARE = 0.02
 
 
 class Ratings(NamedTuple):
@@ -63,12 +63,12 @@ def factorize(ratings: Ratings, num_users: int, num_items: int) -> Factors:
 
 
 def interests(ratings: Ratings, factors: Factors) -> tuple[Floats, Floats]:
-    """INTERESTS tastes per user (U, M, FACTORS), unit rows, and their masses (U, M).
+    """The interests of every user (U, M, FACTORS), unit rows, and their masses (U, M).
 
     Spherical k-means (Dhillon & Modha 2001) over the factors of the items that a user rated
-    above the own mean, weighted by how far above. It starts from the item that stands out
-    most and then from those farthest from the starts so far; the lowest item breaks ties.
-    Users with fewer than INTERESTS such items have their mean taste, repeated.
+    above their mean, weighted by how far above. The first start is the item with the largest
+    weight, the next ones the farthest from the starts so far; the lowest item breaks ties. Users
+    with fewer than INTERESTS such items have their overall factor, repeated.
     """
     taste = np.repeat(factors.user[:, None], INTERESTS, axis=1)
     mass = np.ones((len(taste), INTERESTS))
@@ -84,29 +84,29 @@ def interests(ratings: Ratings, factors: Factors) -> tuple[Floats, Floats]:
 
 
 def _clusters(points: Floats, strength: Floats) -> tuple[Floats, Floats]:
-    """Centres (M, k) by falling mass and their masses (M); an empty cluster keeps its start."""
+    """Centers (M, k) by descending mass and their masses (M); an empty cluster keeps its start."""
     rows = points / _norm(points)
     chosen = [int(strength.argmax())]
     while len(chosen) < INTERESTS:
         chosen.append(int((rows @ rows[chosen].T).max(axis=1).argmin()))
-    centres, belongs = rows[chosen], np.full(len(rows), -1)
-    for _ in range(ROUNDS):
-        nearest = (rows @ centres.T).argmax(axis=1)
-        if (nearest == belongs).all():
+    centers, assigned = rows[chosen], np.full(len(rows), -1)
+    for _ in range(ITERATIONS):
+        nearest = (rows @ centers.T).argmax(axis=1)
+        if (nearest == assigned).all():
             break
-        belongs = nearest
-        pull = (belongs == np.arange(INTERESTS)[:, None]) * strength
+        assigned = nearest
+        pull = (assigned == np.arange(INTERESTS)[:, None]) * strength
         sums = pull @ rows
-        centres = np.where(_norm(sums) > 1e-9, sums / _norm(sums), centres)
-    mass = np.bincount(belongs, strength, INTERESTS)
-    mass = np.maximum(mass, LEAST_MASS * mass.sum())
+        centers = np.where(_norm(sums) > 1e-9, sums / _norm(sums), centers)
+    mass = np.bincount(assigned, strength, INTERESTS)
+    mass = np.maximum(mass, MIN_MASS_SHARE * mass.sum())
     largest = np.argsort(-mass, kind="stable")
-    return centres[largest], mass[largest]
+    return centers[largest], mass[largest]
 
 
 def _svd(matrix: csr_array) -> tuple[Floats, Floats, Floats]:
-    """The leading singular triplets, at most FACTORS; small matrices as dense ones."""
-    if min(matrix.shape) <= FACTORS or matrix.shape[0] * matrix.shape[1] <= DENSE_UP_TO:
+    """The leading singular triplets, at most FACTORS; dense SVD for small matrices."""
+    if min(matrix.shape) <= FACTORS or matrix.shape[0] * matrix.shape[1] <= DENSE_SVD_CELLS:
         left, scale, right = np.linalg.svd(matrix.toarray(), full_matrices=False)
         return left[:, :FACTORS], scale[:FACTORS], right[:FACTORS]
     start = normal_rows(0, 0, 1, min(matrix.shape))[0]

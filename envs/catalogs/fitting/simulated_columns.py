@@ -1,24 +1,24 @@
-"""What a source does not have and a catalog needs: drawn from keys, the same everywhere."""
+"""Simulated columns for what a source lacks: keyed draws, the same on every machine."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numerics import philox
-from ..numerics.grid import on_grid
-from ..numerics.philox import Purpose
-from .latents import INTERESTS
-from .taste_space import Blocks, Floats, shares
+from ...numerics import philox
+from ...numerics.grid import on_grid
+from ...numerics.philox import Purpose
+from ..latents import INTERESTS
+from .latent_space import Blocks, Floats, normalized_weights
 
-USERS = 1000
+NUM_USERS = 1000
 SPONSORED_SHARE = 0.1
-WEIGHTS = (1.0, 0.6, 0.36)
+WEIGHT_RATIOS = (1.0, 0.6, 0.36)
 COUNT_UNITS = 2.0**28
 
 
 def uniform_column(seed: int, stream: int, n: int) -> Floats:
-    """(n) uniform draws; a stream is one column of one catalog's seed."""
+    """(n) uniform draws; each stream under a seed is one column."""
     return philox.uniform(seed, stream, 0, Purpose.CATALOG, np.arange(n))
 
 
@@ -27,20 +27,20 @@ def normal_rows(seed: int, stream: int, n: int, width: int) -> Floats:
     return on_grid(philox.normals(seed, stream, np.arange(n), Purpose.CATALOG, width))
 
 
-def tastes(seed: int, widths: tuple[int, int, int]) -> Blocks:
-    """Text, picture and feedback parts (USERS, M, k) of every interest: independent normals."""
+def interests(seed: int, widths: tuple[int, int, int]) -> Blocks:
+    """Text, picture and feedback parts (NUM_USERS, M, k) of every interest: independent normals."""
     text, image, feedback = (
-        normal_rows(seed, stream, USERS * INTERESTS, width).reshape(USERS, INTERESTS, width)
+        normal_rows(seed, stream, NUM_USERS * INTERESTS, width).reshape(NUM_USERS, INTERESTS, width)
         for stream, width in zip((4, 5, 6), widths, strict=True)
     )
     return text, image, feedback
 
 
-def weights(seed: int) -> Floats:
-    """(USERS, M) in proportion to 1, 0.6 and 0.36, each up to 30 % more or less."""
-    user, interest = np.arange(USERS)[:, None], np.arange(INTERESTS)
+def interest_weights(seed: int) -> Floats:
+    """(NUM_USERS, M) in proportion to 1, 0.6 and 0.36, each times a draw from [0.7, 1.3]."""
+    user, interest = np.arange(NUM_USERS)[:, None], np.arange(INTERESTS)
     draws = philox.uniform(seed, 15, user, Purpose.CATALOG, interest)
-    return shares(np.array(WEIGHTS) * (0.7 + 0.6 * draws))
+    return normalized_weights(np.array(WEIGHT_RATIOS) * (0.7 + 0.6 * draws))
 
 
 def ages(seed: int, users: int) -> NDArray[np.int64]:
@@ -50,8 +50,8 @@ def ages(seed: int, users: int) -> NDArray[np.int64]:
     return np.where(minor, 7 + draw / 0.125 * 11, 18 + (draw - 0.125) / 0.875 * 60).astype(np.int64)
 
 
-def counts(seed: int, n: int) -> Floats:
-    """(n) how often each item was taken, Zipf-like: 1 / (1 + U n), in units that sum exactly."""
+def interaction_counts(seed: int, n: int) -> Floats:
+    """(n) how often each item was chosen, Zipf-like: 1 / (1 + U n), in units that sum exactly."""
     return np.rint(COUNT_UNITS / (1 + uniform_column(seed, 7, n) * n)) / COUNT_UNITS
 
 

@@ -1,0 +1,1 @@
+"""Fitting: from the columns of a source to latents in one taste space."""

@@ -1,0 +1,1 @@
+"""Resampling: catalogs of the same distribution with unknown users and latents, under a key."""
