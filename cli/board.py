@@ -45,7 +45,7 @@ Suite = Annotated[str | None, typer.Option(help="Only this suite, such as quick@
 
 
 class RankFrom(StrEnum):
-    """As `leaderboard.board.RankFrom`, for the parser."""
+    """As `leaderboard.board_rows.RankFrom`, for the parser."""
 
     hidden_seed = "hidden-seed"
     replayed = "replayed"
@@ -110,13 +110,13 @@ def board_show(
 
         rows = fetch_rows(place, suite)
     else:
-        from ..leaderboard.board import board_rows
+        from ..leaderboard.board_rows import board_rows
 
         rows = board_rows(place, suite, rank_from=rank_from.value, files=files)
     if as_json:
         print_json(rows)
         return
-    from ..leaderboard.table import board_table
+    from ..leaderboard.terminal_table import board_table
 
     out.print(board_table(rows))
 

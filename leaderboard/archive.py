@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from ..errors import InputError
 from ..suites.engine.run_directory import check_finished
-from .verification.refusal import Refused
+from .verification.rejection import VerificationError
 
 MIB = 2**20
 MEMBERS = {
@@ -79,7 +79,7 @@ def unpack(file: str | Path, folder: str | Path) -> None:
     """Write the six files of an archive into `folder`, which must be new or empty.
 
     Nothing is written outside the folder, and it appears with all six files or not at all. At
-    most the sum of `MEMBERS` is written, and about a megabyte held. Raises Refused, in one line,
+    most the sum of `MEMBERS` is written, and about a megabyte held. Raises VerificationError
     for anything but an archive as `pack` writes it, and InputError for a folder with content.
     """
     path, target = Path(file), Path(folder)
@@ -93,7 +93,7 @@ def unpack(file: str | Path, folder: str | Path) -> None:
             inflated = _Inflated(raw)
             taken = sum(_extract(inflated, name, unfinished / name) for name in MEMBERS)
             if any(inflated.exactly(_ending(taken), "its end")):
-                raise Refused("the archive goes on after scores.json")
+                raise VerificationError("the archive goes on after scores.json")
             inflated.finish()
         unfinished.chmod(0o755)
         os.replace(unfinished, target)
@@ -133,14 +133,16 @@ def _extract(inflated: _Inflated, name: str, path: Path) -> int:
     digits = header[124:135]
     size = int(digits, 8) if digits.isdigit() and not digits.strip(b"01234567") else -1
     if size < 0 or header != _header(name, size):
-        raise Refused(f"the archive's next member should be {name}, a plain file; pack it again")
+        raise VerificationError(
+            f"the archive's next member should be {name}, a plain file; pack it again"
+        )
     if size > MEMBERS[name]:
-        raise Refused(f"{name} has {_mib(size)}; {_mib(MEMBERS[name])} are allowed")
+        raise VerificationError(f"{name} has {_mib(size)}; {_mib(MEMBERS[name])} are allowed")
     with path.open("xb") as out:
         for piece in inflated.pieces(size, name):
             out.write(piece)
     if any(inflated.exactly(-size % BLOCK, name)):
-        raise Refused(f"the archive holds something between {name} and the next member")
+        raise VerificationError(f"the archive holds something between {name} and the next member")
     return BLOCK + size + -size % BLOCK
 
 
@@ -173,14 +175,14 @@ class _Inflated:
         self._inflate = zlib.decompressobj(wbits=31)
         self._waiting = self._more()
         if self._waiting[: len(GZIP)] != GZIP:
-            raise Refused("the file is no run archive; make one with tasteshift submit")
+            raise VerificationError("the file is no run archive; make one with tasteshift submit")
 
     def pieces(self, size: int, what: str) -> Iterator[bytes]:
-        """The next `size` bytes; raises Refused where there are fewer."""
+        """The next `size` bytes; raises VerificationError where there are fewer."""
         while size:
             piece = self._some(min(size, PIECE))
             if not piece:
-                raise Refused(f"the archive ends within {what}; it was truncated")
+                raise VerificationError(f"the archive ends within {what}; it was truncated")
             size -= len(piece)
             yield piece
 
@@ -189,11 +191,11 @@ class _Inflated:
         return b"".join(self.pieces(size, what))
 
     def finish(self) -> None:
-        """Raise Refused unless this is the end of the gzip file, and of the file."""
+        """Raise VerificationError unless this is the end of the gzip file, and of the file."""
         if self._some(1):
-            raise Refused("the archive goes on after its end")
+            raise VerificationError("the archive goes on after its end")
         if self._inflate.unused_data or self._raw.read(1):
-            raise Refused("something follows the archive in its file")
+            raise VerificationError("something follows the archive in its file")
 
     def _some(self, most: int) -> bytes:
         """At most so many bytes; none at the end."""
@@ -201,19 +203,19 @@ class _Inflated:
             try:
                 piece = self._inflate.decompress(self._waiting, most)
             except zlib.error:
-                raise Refused("the archive cannot be inflated; it was damaged") from None
+                raise VerificationError("the archive cannot be inflated; it was damaged") from None
             self._waiting = self._inflate.unconsumed_tail
             if piece:
                 return piece
             if not self._waiting and not self._inflate.eof:
                 self._waiting = self._more()
                 if not self._waiting:
-                    raise Refused("the archive ends too early; it was truncated")
+                    raise VerificationError("the archive ends too early; it was truncated")
         return b""
 
     def _more(self) -> bytes:
         read = self._raw.read(PIECE)
         self._read += len(read)
         if self._read > LARGEST_ARCHIVE:
-            raise Refused(f"the archive is larger than {_mib(LARGEST_ARCHIVE)}")
+            raise VerificationError(f"the archive is larger than {_mib(LARGEST_ARCHIVE)}")
         return read

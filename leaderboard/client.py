@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..suites.evaluate import ProgressFactory, no_progress
 from .submission import Receipt, checked
-from .verification.refusal import one_line
+from .verification.rejection import one_line
 
 if TYPE_CHECKING:
     import httpx

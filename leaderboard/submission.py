@@ -13,9 +13,9 @@ from typing import Any
 
 from ..suites.evaluate import ProgressFactory
 from .archive import pack
-from .store.database import Board, exists, open_board
+from .store.database import Board, board_exists, open_board
 from .store.files import archive_path
-from .store.results import first_with, record
+from .store.results import first_with_actions, record_verified_run
 from .verification.verify import Verdict, verify_archive
 
 ARCHIVE = "run.tar.gz"
@@ -96,7 +96,7 @@ def submit(
     leaves the board untouched. Raises InputError where there is no finished run, or where `board`
     cannot be used.
     """
-    if exists(board):
+    if board_exists(board):
         with open_board(board, files=files):
             pass
     with tempfile.TemporaryDirectory(prefix="tasteshift-") as folder:
@@ -105,7 +105,7 @@ def submit(
             return Receipt(verdict)
         with open_board(board, create=True, files=files) as opened:
             _keep(opened, archive, sha256)
-            row, new = record(
+            row, new = record_verified_run(
                 opened,
                 key=f"local:{sha256}",
                 owner="local",
@@ -113,7 +113,7 @@ def submit(
                 run=verdict.run,
                 message=verdict.reason,
             )
-            first = first_with(opened, verdict.run.actions_digest)
+            first = first_with_actions(opened, verdict.run.actions_digest)
     return Receipt(verdict, row.id, new, first if first < row.id else None)
 
 

@@ -26,11 +26,11 @@ from ...suites.engine.run_directory import RunDir, read_episodes
 from ...suites.engine.traces import traces_of
 from ...suites.evaluate import ProgressCallback, ProgressFactory, no_progress
 from ...suites.suite import Suite
-from ..verification.recorded import lives_of, read_run
-from ..verification.refusal import Refused
+from ..verification.decoding_rounds import check_rounds
+from ..verification.recorded_run import read_run, recorded_episodes
+from ..verification.rejection import VerificationError
 from ..verification.replay import replay
-from ..verification.rounds import check_rounds
-from ..verification.verify import VerifiedRun, believed
+from ..verification.verify import VerifiedRun, verified_run
 from .attempt import Attempt, Turn
 from .keys import world_key
 from .messages import decision_from
@@ -64,8 +64,8 @@ def conclude_attempt(
                 _live(run, attempt, turns, tick)
             _finish(run, attempt)
     recorded = read_run(folder)
-    lives = lives_of(recorded, attempt.suite, attempt.worlds)
-    return believed(recorded, attempt.suite, lives, level="hidden-seed", cluster="seed")
+    lives = recorded_episodes(recorded, attempt.suite, attempt.worlds)
+    return verified_run(recorded, attempt.suite, lives, level="hidden-seed", cluster="seed")
 
 
 def check_attempt(
@@ -77,7 +77,7 @@ def check_attempt(
     replayed and every companion lives again, and all must match bit for bit. That the secret is
     the season's is for the caller to see (`season.commitment`).
 
-    Raises Refused at the first thing that differs, and InputError for a bad secret or id.
+    Raises VerificationError at the first thing that differs, and InputError for a bad secret or id.
     """
     path, key = Path(run_dir), world_key(secret, attempt_id)
     recorded = read_run(path)
@@ -89,15 +89,17 @@ def check_attempt(
         attempt = Attempt(identity.suite, key, attempt_id, only_language_models=True)
     expected = _manifest(attempt, asdict(identity))
     if recorded.manifest.identity != expected.identity:
-        raise Refused("manifest.json: identity is not that of this attempt in this season")
+        raise VerificationError(
+            "manifest.json: identity is not that of this attempt in this season"
+        )
     if recorded.manifest.suite != expected.suite:
-        raise Refused("manifest.json: suite is not that of this attempt in this season")
-    lives = lives_of(recorded, attempt.suite, attempt.worlds)
+        raise VerificationError("manifest.json: suite is not that of this attempt in this season")
+    lives = recorded_episodes(recorded, attempt.suite, attempt.worlds)
     for one, life in lives.items():
         check_rounds(one, life, identity.decoder)
     with (progress or no_progress)(len(lives)) as tick:
         replay(suite_of(attempt), lives, tick)
-    return believed(recorded, attempt.suite, lives, level="hidden-seed", cluster="seed")
+    return verified_run(recorded, attempt.suite, lives, level="hidden-seed", cluster="seed")
 
 
 def suite_of(attempt: Attempt) -> Suite:

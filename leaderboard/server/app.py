@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from ... import __version__
-from ..board import RankFrom
+from ..board_rows import RankFrom
 from ..store.database import open_board
 from .attempt_cache import Plays
 from .board_cache import Rows

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from ..board import RankFrom, board_rows
+from ..board_rows import RankFrom, board_rows
 from ..store.database import Board
 from ..store.schema import Event, Invalidation, Result
 

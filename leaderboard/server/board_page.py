@@ -7,7 +7,7 @@ import hashlib
 from html import escape
 from typing import Any
 
-from ..verification.recomputed import HEADLINE
+from ..verification.recomputed_scores import PRIMARY_METRIC
 
 STYLE = (
     "body{font:16px/1.4 sans-serif;margin:2rem;max-width:80rem}"
@@ -59,8 +59,8 @@ def _rank(row: dict[str, Any]) -> str:
 
 
 def _score(row: dict[str, Any]) -> str:
-    if HEADLINE not in row:
+    if PRIMARY_METRIC not in row:
         return "–"
-    low, high = row[f"{HEADLINE}_low"], row[f"{HEADLINE}_high"]
+    low, high = row[f"{PRIMARY_METRIC}_low"], row[f"{PRIMARY_METRIC}_high"]
     ends = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-    return f"{row[HEADLINE]:.2f}{ends}"
+    return f"{row[PRIMARY_METRIC]:.2f}{ends}"

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
 from ...errors import InputError
-from ..store.database import Outpaced
+from ..store.database import ConflictError
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST = 300
@@ -89,8 +89,8 @@ def answer_problems(app: FastAPI) -> None:
     def _unusable(request: Request, error: InputError) -> Response:
         return Problem(422, str(error)).response()
 
-    @app.exception_handler(Outpaced)
-    def _outpaced(request: Request, error: Outpaced) -> Response:
+    @app.exception_handler(ConflictError)
+    def _outpaced(request: Request, error: ConflictError) -> Response:
         return Problem(409, "something else happened to this just now; ask again").response()
 
     @app.exception_handler(NoConnection)

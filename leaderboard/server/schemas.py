@@ -11,7 +11,7 @@ from ...records import Brief, Fault, Observation
 from ...suites.engine.episode import MOST_CLAIMS
 from ...suites.suite import NAME
 from ..hidden.messages import LONGEST_WAIT
-from ..verification.strict import DECODER
+from ..verification.strict_json import DECODER
 from .request_bodies import WHOLE, Strict
 
 CONFIG_BYTES = 16 * 1024

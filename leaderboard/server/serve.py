@@ -17,7 +17,7 @@ import uvicorn
 from sqlalchemy import select
 
 from ...errors import InputError
-from ..board import RankFrom
+from ..board_rows import RankFrom
 from ..store.database import open_board
 from ..store.schema import Token
 from ..store.tokens import issue

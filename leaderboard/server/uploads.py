@@ -19,10 +19,10 @@ from typing import BinaryIO
 
 from sqlalchemy import func, select
 
-from ..store.database import Board, Outpaced
+from ..store.database import Board, ConflictError
 from ..store.files import archive_path, upload_path
 from ..store.schema import FINAL, Event, Submission
-from ..store.submissions import latest, tell
+from ..store.submissions import add_event, latest_event
 from ..store.submissions import submission as find
 from .problems import Problem
 
@@ -32,7 +32,7 @@ RECEIVING, QUEUED = "receiving", "queued"
 def arrived(board: Board, submission: Submission) -> int:
     """The next offset of an archive; completes what a crash has left almost done."""
     size: int = submission.about["size"]
-    if latest(board, submission.id).state != RECEIVING:
+    if latest_event(board, submission.id).state != RECEIVING:
         return size
     try:
         came = upload_path(board, submission.id).stat().st_size
@@ -57,7 +57,7 @@ def append(board: Board, submission: Submission, offset: int, piece: bytes) -> i
     size: int = submission.about["size"]
     path = upload_path(board, submission.id)
     with _locked(path) as file:
-        last = latest(board, submission.id)
+        last = latest_event(board, submission.id)
         if last.state != RECEIVING:
             path.unlink()
             raise Problem(409, "the archive is complete", offset=size)
@@ -87,7 +87,7 @@ def _complete(board: Board, submission: Submission, path: Path, seq: int) -> Non
     archive = archive_path(board, announced)
     os.replace(path, archive)
     _sync_folder(archive.parent)
-    tell(board, submission.id, QUEUED, f"{submission.about['size']} bytes arrived", after=seq)
+    add_event(board, submission.id, QUEUED, f"{submission.about['size']} bytes arrived", after=seq)
 
 
 def open_count(board: Board, owner: str, kind: str, since: str) -> int:
@@ -123,12 +123,12 @@ def drop_stalled(board: Board, before: float) -> int:
             if os.fstat(file.fileno()).st_mtime >= before:
                 continue
             path.unlink()
-        last = latest(board, number)
+        last = latest_event(board, number)
         if last.state == RECEIVING:
             what = "nothing followed for too long, so what had arrived was dropped; begin anew"
             try:
-                tell(board, number, RECEIVING, what, after=last.seq)
-            except Outpaced:
+                add_event(board, number, RECEIVING, what, after=last.seq)
+            except ConflictError:
                 continue
             dropped += 1
     return dropped

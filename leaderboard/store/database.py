@@ -35,7 +35,7 @@ MAKING_TABLES = 0x7A57E
 EXAMPLES = "a database file such as board.db or a URL such as postgresql://me@localhost/board"
 
 
-class Outpaced(Exception):
+class ConflictError(Exception):
     """Somebody else was first: what was to be written rests on what is no longer so."""
 
 
@@ -56,7 +56,7 @@ class Board:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
+    def transaction(self) -> Iterator[Session]:
         """One transaction that is kept if the block ends well; SQLite lets in one at a time."""
         writer = self.engine.execution_options(begin="BEGIN IMMEDIATE")
         with Session(writer, expire_on_commit=False) as session, session.begin():
@@ -75,9 +75,9 @@ def open_board(
 
     Raises InputError where there is none to open, or where it is no board of this version.
     """
-    url = address(place)
-    named, folder = shown(url), _folder(url, files)
-    if not create and not exists(place):
+    url = database_url(place)
+    named, folder = display_url(url), _folder(url, files)
+    if not create and not board_exists(place):
         raise InputError(f"there is no board at {named}; submit a run first")
     engine = _engine(url)
     try:
@@ -93,7 +93,7 @@ def open_board(
         engine.dispose()
 
 
-def address(place: str | Path) -> URL:
+def database_url(place: str | Path) -> URL:
     """The database that a person named; raises InputError for anything else."""
     name = str(place)
     if "://" not in name:
@@ -111,16 +111,16 @@ def address(place: str | Path) -> URL:
         raise InputError(f"board {scheme}://… is no database; name {EXAMPLES}")
     if url.host or url.query:
         raise InputError(f"board {scheme}://… has more than a file; name {EXAMPLES}")
-    return address(url.database or "")
+    return database_url(url.database or "")
 
 
-def exists(place: str | Path) -> bool:
+def board_exists(place: str | Path) -> bool:
     """Whether there is a database file at `place`; a server is always taken to have one."""
-    url = address(place)
+    url = database_url(place)
     return not _is_file(url) or Path(url.database or "").exists()
 
 
-def shown(url: URL) -> str:
+def display_url(url: URL) -> str:
     """The name of a database for people: without its password and whatever else might be one."""
     if _is_file(url):
         return str(url.database)
@@ -136,7 +136,9 @@ def _folder(url: URL, files: str | Path | None) -> Path:
     if files is not None:
         return Path(files)
     if not _is_file(url):
-        raise InputError(f"board {shown(url)} needs a folder for its files; name one with --files")
+        raise InputError(
+            f"board {display_url(url)} needs a folder for its files; name one with --files"
+        )
     return Path(f"{url.database}.files")
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ...errors import InputError
 from .database import Board
 from .schema import Lease, Result, Submission
-from .submissions import append, history, hold, tell
+from .submissions import add_event, append_event, history, lock_submission
 
 MOST_ATTEMPTS = 10
 """How often workers may be lost over one submission. One that ends its verifier does not end the
@@ -29,7 +29,7 @@ def claim(board: Board, worker: str, *, now: float, ttl: float) -> Submission | 
     A submission that was taken and lost MOST_ATTEMPTS times is refused, not taken again.
     """
     while True:
-        with board.writing() as session:
+        with board.transaction() as session:
             found = _first_free(session, now)
             if found is None:
                 return None
@@ -37,14 +37,14 @@ def claim(board: Board, worker: str, *, now: float, ttl: float) -> Submission | 
             if lease.attempts < MOST_ATTEMPTS:
                 lease.worker, lease.expires = worker, now + ttl
                 lease.attempts += 1
-                append(session, one.id, "working", "verification has begun")
+                append_event(session, one.id, "working", "verification has begun")
                 return one
-            append(session, one.id, "refused", f"verification was lost {MOST_ATTEMPTS} times")
+            append_event(session, one.id, "refused", f"verification was lost {MOST_ATTEMPTS} times")
 
 
 def renew(board: Board, id: int, worker: str, *, now: float, ttl: float) -> bool:
     """Hold a lease for `ttl` seconds more; False where it is no longer `worker`'s."""
-    with board.writing() as session:
+    with board.transaction() as session:
         lease = _lease(session, id, worker)
         if lease is not None:
             lease.expires = now + ttl
@@ -58,11 +58,11 @@ def conclude(
 
     False, and nothing is written, where the lease is no longer `worker`'s.
     """
-    with board.writing() as session:
-        hold(session, id)
+    with board.transaction() as session:
+        lock_submission(session, id)
         if _lease(session, id, worker) is None:
             return False
-        append(session, id, state, message)
+        append_event(session, id, state, message)
         if result is not None:
             session.add(result)
         return True
@@ -78,12 +78,12 @@ def retry(board: Board, id: int) -> None:
         raise InputError(f"submission {id} was not refused; only what was refused can be retried")
     if "queued" not in {event.state for event in told}:
         raise InputError(f"submission {id} never arrived whole; have it submitted again")
-    tell(board, id, "queued", "to be verified again", after=told[-1].seq)
+    add_event(board, id, "queued", "to be verified again", after=told[-1].seq)
 
 
 def release(board: Board, id: int, worker: str) -> bool:
     """Give a submission back untried, as a worker does that is asked to stop."""
-    with board.writing() as session:
+    with board.transaction() as session:
         lease = _lease(session, id, worker)
         if lease is not None:
             lease.worker, lease.expires = "", 0.0
@@ -91,7 +91,7 @@ def release(board: Board, id: int, worker: str) -> bool:
         return lease is not None
 
 
-def waiting(board: Board) -> list[Lease]:
+def leases(board: Board) -> list[Lease]:
     """All places in the queue, oldest first."""
     with board.session() as session:
         return list(session.scalars(select(Lease).order_by(Lease.submission_id)))

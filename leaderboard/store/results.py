@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from ...errors import InputError
 from .database import Board
 from .schema import Invalidation, Json, Result, Submission, utc_now
-from .submissions import append, enter, with_key
+from .submissions import append_event, insert_submission, select_by_key
 
 if TYPE_CHECKING:
     from ..verification.verify import VerifiedRun
@@ -42,7 +42,7 @@ def result_of(run: VerifiedRun, submission_id: int, track: str) -> Result:
     )
 
 
-def record(
+def record_verified_run(
     board: Board, *, key: str, owner: str, about: Json, run: VerifiedRun, message: str
 ) -> tuple[Submission, bool]:
     """Keep a run that was verified here and now: submission, verdict and result at once.
@@ -50,18 +50,20 @@ def record(
     Returns its row, and False where `key` was there already.
     """
     try:
-        with board.writing() as session:
-            known = session.scalar(with_key(key))
+        with board.transaction() as session:
+            known = session.scalar(select_by_key(key))
             if known is not None:
                 return known, False
-            row = enter(session, "run", key, owner, about, "queued", "submitted by hand")
-            append(session, row.id, "working", "verified beforehand")
+            row = insert_submission(
+                session, "run", key, owner, about, "queued", "submitted by hand"
+            )
+            append_event(session, row.id, "working", "verified beforehand")
             session.add(result_of(run, row.id, "replayed"))
-            append(session, row.id, "accepted", message)
+            append_event(session, row.id, "accepted", message)
             return row, True
     except IntegrityError:
         with board.session() as session:
-            return session.scalars(with_key(key)).one(), False
+            return session.scalars(select_by_key(key)).one(), False
 
 
 def results(
@@ -89,7 +91,7 @@ def results(
         return [(row[0], row[1], row[2]) for row in session.execute(wanted)]
 
 
-def first_with(board: Board, actions_digest: str) -> int:
+def first_with_actions(board: Board, actions_digest: str) -> int:
     """Number of the earliest accepted submission whose agent showed exactly these slates.
 
     Raises LookupError where there is none.
@@ -109,7 +111,7 @@ def invalidate(
 
     Raises InputError where there is no such result, or none in its place.
     """
-    with board.writing() as session:
+    with board.transaction() as session:
         for one in (id, replaced_by):
             if one is not None and session.get(Result, one) is None:
                 raise InputError(f"submission {one} was never accepted; name one on the board")

@@ -102,13 +102,13 @@ class Result(Base):
     sums: Mapped[Json] = mapped_column(JSON)
 
 
-class Turn(Base):
+class AttemptAction(Base):
     """One answer in a life of an attempt; the first that was stored is the one that counts."""
 
-    __tablename__ = "turns"
+    __tablename__ = "actions"
 
     submission_id: Mapped[int] = mapped_column(ForeignKey("submissions.id"), primary_key=True)
-    life: Mapped[int] = mapped_column(primary_key=True)
+    episode: Mapped[int] = mapped_column(primary_key=True)
     turn: Mapped[int] = mapped_column(primary_key=True)
     action: Mapped[Json] = mapped_column(JSON)
     at: Mapped[str]
@@ -170,7 +170,7 @@ class Token(Base):
     revoked: Mapped[str | None]
 
 
-APPEND_ONLY = (Submission, Event, Result, Turn, Season, Invalidation)
+APPEND_ONLY = (Submission, Event, Result, AttemptAction, Season, Invalidation)
 CHANGEABLE = (Lease, Token)
 
 POSTGRES_FUNCTION = """

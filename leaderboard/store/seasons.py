@@ -37,7 +37,7 @@ def open_season(board: Board, name: str, suite: str, opens: str, closes: str) ->
         commitment=commitment(_drawn(secret_path(board, name)), name),
     )
     try:
-        with board.writing() as session:
+        with board.transaction() as session:
             session.add(row)
     except IntegrityError:
         raise InputError(f"there is a season {name!r} already; choose another name") from None
@@ -56,7 +56,7 @@ def seasons(board: Board) -> list[Season]:
         return list(session.scalars(select(Season).order_by(Season.opens.desc(), Season.name)))
 
 
-def closing(board: Board, name: str) -> str:
+def closing_time(board: Board, name: str) -> str:
     """When a season closes; raises InputError where there is none of that name."""
     found = season(board, name)
     if found is None:
@@ -81,7 +81,7 @@ def secret(board: Board, name: str) -> bytes:
     return kept
 
 
-def revealed(board: Board, name: str, now: str) -> str | None:
+def published_secret(board: Board, name: str, now: str) -> str | None:
     """The secret in hexadecimal digits from the moment on when the season closes; else None.
 
     now  ISO 8601 with a zone

@@ -8,13 +8,13 @@ from sqlalchemy import Select, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from .database import Board, Outpaced
+from .database import Board, ConflictError
 from .schema import FINAL, FOLLOWS, Event, Json, Lease, Submission, utc_now
 
 LONGEST_MESSAGE = 1000
 
 
-def receive(
+def add_submission(
     board: Board, *, kind: str, key: str, owner: str, about: Json, state: str, message: str = ""
 ) -> tuple[Submission, bool]:
     """Write down a submission and its first event.
@@ -23,14 +23,14 @@ def receive(
     row is the one that was there.
     """
     try:
-        with board.writing() as session:
-            known = session.scalar(with_key(key))
+        with board.transaction() as session:
+            known = session.scalar(select_by_key(key))
             if known is not None:
                 return known, False
-            return enter(session, kind, key, owner, about, state, message), True
+            return insert_submission(session, kind, key, owner, about, state, message), True
     except IntegrityError:
         with board.session() as session:
-            return session.scalars(with_key(key)).one(), False
+            return session.scalars(select_by_key(key)).one(), False
 
 
 def submission(board: Board, id: int) -> Submission | None:
@@ -42,23 +42,23 @@ def submission(board: Board, id: int) -> Submission | None:
 def by_key(board: Board, key: str) -> Submission | None:
     """The submission with this key, if there is one."""
     with board.session() as session:
-        return session.scalar(with_key(key))
+        return session.scalar(select_by_key(key))
 
 
-def tell(board: Board, id: int, state: str, message: str, *, after: int) -> Event:
+def add_event(board: Board, id: int, state: str, message: str, *, after: int) -> Event:
     """Add the event that comes after number `after`, and with "queued" a place in the queue.
 
-    Raises Outpaced where that is not the last one, LookupError where there is no such submission
-    and ValueError where `state` cannot follow.
+    Raises ConflictError where that is not the last one, LookupError where there is no such
+    submission and ValueError where `state` cannot follow.
     """
-    with board.writing() as session:
-        hold(session, id)
+    with board.transaction() as session:
+        lock_submission(session, id)
         if last_event(session, id).seq != after:
-            raise Outpaced(f"submission {id} has moved on")
-        return append(session, id, state, message)
+            raise ConflictError(f"submission {id} has moved on")
+        return append_event(session, id, state, message)
 
 
-def latest(board: Board, id: int) -> Event:
+def latest_event(board: Board, id: int) -> Event:
     """The last event of a submission, which says how it stands; there must be such a submission."""
     with board.session() as session:
         return last_event(session, id)
@@ -71,7 +71,7 @@ def history(board: Board, id: int) -> list[Event]:
         return list(session.scalars(events))
 
 
-def standings(
+def latest_events(
     board: Board, kind: str | None = None, state: str | None = None
 ) -> Sequence[tuple[Submission, Event]]:
     """Every submission with its last event, in the order in which they came.
@@ -97,18 +97,18 @@ def standings(
         return [(row[0], row[1]) for row in session.execute(wanted)]
 
 
-def enter(
+def insert_submission(
     session: Session, kind: str, key: str, owner: str, about: Json, state: str, message: str
 ) -> Submission:
     """Add a submission and its first event, within a transaction."""
     row = Submission(kind=kind, key=key, owner=owner, created=utc_now(), about=about)
     session.add(row)
     session.flush()
-    append(session, row.id, state, message)
+    append_event(session, row.id, state, message)
     return row
 
 
-def append(session: Session, id: int, state: str, message: str) -> Event:
+def append_event(session: Session, id: int, state: str, message: str) -> Event:
     """Add the next event, within a transaction that holds the submission."""
     before = session.scalar(_newest(id))
     old = before.state if before else ""
@@ -127,7 +127,7 @@ def append(session: Session, id: int, state: str, message: str) -> Event:
     return event
 
 
-def hold(session: Session, id: int) -> Submission:
+def lock_submission(session: Session, id: int) -> Submission:
     """The submission, kept from others until the transaction ends; raises LookupError."""
     held = select(Submission).where(Submission.id == id).with_for_update(key_share=True)
     found = session.scalar(held)
@@ -145,6 +145,6 @@ def _newest(id: int) -> Select[Event]:
     return select(Event).where(Event.submission_id == id).order_by(Event.seq.desc()).limit(1)
 
 
-def with_key(key: str) -> Select[Submission]:
+def select_by_key(key: str) -> Select[Submission]:
     """Selects the submission with this key."""
     return select(Submission).where(Submission.key == key)

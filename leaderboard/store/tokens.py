@@ -29,7 +29,7 @@ def issue(board: Board, name: str, scope: str) -> str:
         raise InputError(f"scope {scope!r} does not exist; choose {' or '.join(SCOPES)}")
     token = f"{checked_name(name)}.{secrets.token_urlsafe(32)}"
     try:
-        with board.writing() as session:
+        with board.transaction() as session:
             row = Token(name=name, hash=_hash(token), scope=scope, created=utc_now(), revoked=None)
             session.add(row)
     except IntegrityError:
@@ -48,7 +48,7 @@ def authenticate(board: Board, token: str) -> Token | None:
 
 def revoke(board: Board, name: str) -> bool:
     """Let a token open nothing from now on; False where there is none that does."""
-    with board.writing() as session:
+    with board.transaction() as session:
         known = session.get(Token, name, with_for_update=True)
         if known is None or known.revoked is not None:
             return False

@@ -13,7 +13,7 @@ from ...records import Identity, Manifest
 from ...registry import unknown
 from ...suites.canonical import sha256
 from ...suites.suite import NAME, SUITES, Suite, Task, find_suite, suite_from
-from .refusal import Refused
+from .rejection import VerificationError
 
 REMEDY = "verify with the TasteShift version that the run was made with"
 
@@ -22,33 +22,39 @@ LONGEST_NAME = 100
 
 
 def check_identity(manifest: Manifest, *, allow_unregistered: bool = False) -> Suite:
-    """The suite that was run; raises Refused at the first thing that is not as we have it.
+    """Return the suite that was run; raises VerificationError at the first difference.
 
     allow_unregistered  take a suite that is not registered here as the manifest describes it
     """
     identity = manifest.identity
     if manifest.identity_hash != _hash(identity):
-        raise Refused("manifest.json: identity_hash is not the hash of identity; one was changed")
+        raise VerificationError(
+            "manifest.json: identity_hash is not the hash of identity; one was changed"
+        )
     _check_names(identity)
     try:
         suite = _suite(manifest, allow_unregistered)
     except InputError as error:
-        raise Refused(f"manifest.json: {error}") from None
+        raise VerificationError(f"manifest.json: {error}") from None
     if len(identity.seeds) != suite.seeds:
-        raise Refused(f"manifest.json: {len(identity.seeds)} seeds are not those of {suite.id}")
+        raise VerificationError(
+            f"manifest.json: {len(identity.seeds)} seeds are not those of {suite.id}"
+        )
     if identity.simulator_version != SIMULATOR_VERSION:
-        raise Refused(
+        raise VerificationError(
             f"manifest.json: simulator_version {identity.simulator_version!r} is not "
             f"{SIMULATOR_VERSION!r}; {REMEDY}"
         )
     _check_catalogs(identity, suite)
     if identity.suite_hash != suite.hash():
-        raise Refused(f"manifest.json: suite_hash is not that of {suite.id} here; {REMEDY}")
+        raise VerificationError(
+            f"manifest.json: suite_hash is not that of {suite.id} here; {REMEDY}"
+        )
     if manifest.suite != suite.document():
-        raise Refused(f"manifest.json: suite is not {suite.id} as it is here; {REMEDY}")
+        raise VerificationError(f"manifest.json: suite is not {suite.id} as it is here; {REMEDY}")
     seeds = tuple(range(suite.seeds))
     if identity.seeds != seeds:
-        raise Refused(
+        raise VerificationError(
             f"manifest.json: seeds {list(identity.seeds)} are not {list(seeds)}, "
             f"those of {suite.id}"
         )
@@ -78,13 +84,15 @@ def _suite(manifest: Manifest, allow_unregistered: bool) -> Suite:
         return find_suite(name)
     if not allow_unregistered:
         what = unknown("suite", base, SUITES)
-        raise Refused(f"manifest.json: {what}; a board must be told to allow unregistered suites")
+        raise VerificationError(
+            f"manifest.json: {what}; a board must be told to allow unregistered suites"
+        )
     suite = suite_from(manifest.suite, "suite")
     if suite.id != name:
-        raise Refused(f"manifest.json: suite describes {suite.id!r}, not {name!r}")
+        raise VerificationError(f"manifest.json: suite describes {suite.id!r}, not {name!r}")
     for task in suite.tasks:
         if task.catalog.partition(":")[0] not in CATALOGS:
-            raise Refused(
+            raise VerificationError(
                 f"manifest.json: {task.name} is played in {task.catalog!r}, which is no catalog "
                 "of the registry here; register it"
             )
@@ -99,7 +107,7 @@ def _check_names(identity: Identity) -> None:
     for what, name in names.items():
         unnamed = not name and what != "agent"
         if not unnamed and not (re.fullmatch(NAME, name) and len(name) <= LONGEST_NAME):
-            raise Refused(
+            raise VerificationError(
                 f"manifest.json: {what} {name!r} must be at most {LONGEST_NAME} letters, digits, "
                 "'.', '_' and '-'"
             )
@@ -108,13 +116,13 @@ def _check_names(identity: Identity) -> None:
 def _check_catalogs(identity: Identity, suite: Suite) -> None:
     ours = suite.catalogs()
     if set(identity.catalogs) != set(ours):
-        raise Refused(
+        raise VerificationError(
             f"manifest.json: catalogs {sorted(identity.catalogs)} are not {sorted(ours)}, "
             f"those of {suite.id}"
         )
     for name, found in identity.catalogs.items():
         if found != ours[name]:
-            raise Refused(
+            raise VerificationError(
                 f"manifest.json: catalog {name!r} has hash {found[:12]}…, here {ours[name][:12]}…; "
                 "its data differ"
             )
@@ -124,4 +132,4 @@ def _hash(identity: Identity) -> str:
     try:
         return sha256(asdict(identity))
     except ValueError as error:
-        raise Refused(f"manifest.json: identity cannot be hashed: {error}") from None
+        raise VerificationError(f"manifest.json: identity cannot be hashed: {error}") from None

@@ -30,9 +30,9 @@ from ...suites.engine.in_process_agent import DecisionSource, InProcessAgent, pl
 from ...suites.engine.stepping import in_step
 from ...suites.evaluate import ProgressCallback
 from ...suites.suite import Suite
-from . import refusal
-from .recorded import RecordedEpisode, Row
-from .refusal import Refused
+from . import rejection
+from .recorded_run import RecordedEpisode, Row
+from .rejection import VerificationError
 
 TRUTH = ("age_group", "events", "churned", "angle", "angle_later")
 """What an episode says of its user and its end."""
@@ -43,7 +43,7 @@ def replay(suite: Suite, record: Mapping[Key, RecordedEpisode], tick: ProgressCa
 
     tick  is told the task of every life that matched
 
-    Raises Refused at the first divergence, naming life, turn, field and both values.
+    Raises VerificationError at the first divergence, naming life, turn, field and both values.
     """
     steps = 0
     for key, recorded, replayed in _lives(suite, record):
@@ -86,7 +86,7 @@ def _lives(
         _check_calendar(key, recorded.steps, env)
         player: DecisionSource
         if policy in (AGENT, COUNTERFACTUAL):
-            player = Script(key, recorded.steps)
+            player = RecordedActions(key, recorded.steps)
         else:
             player = references.setdefault(policy, InProcessAgent(make_agent(policy), trusted=True))
             player.prepare(env.world)
@@ -114,24 +114,26 @@ def _check_calendar(key: Key, steps: Sequence[Row], env: Lifelong) -> None:
         (misplaced + found[len(due) :], "is out of place"),
     ):
         if wrong:
-            raise Refused(f"steps.parquet: {refusal.turn(key, *wrong[0])} {what}")
+            raise VerificationError(f"steps.parquet: {rejection.turn_name(key, *wrong[0])} {what}")
 
 
 def _compare_steps(key: Key, recorded: Sequence[Row], replayed: EpisodeResult) -> None:
     for row in recorded[len(replayed.steps) :]:
-        raise Refused(
-            f"steps.parquet: {refusal.turn(key, row['session'], row['turn'])} is there, though the "
-            "life was over"
+        raise VerificationError(
+            f"steps.parquet: {rejection.turn_name(key, row['session'], row['turn'])} comes after "
+            "the end of the episode"
         )
     for step in replayed.steps[len(recorded) :]:
-        raise Refused(f"steps.parquet: {refusal.turn(key, step.session, step.turn)} is missing")
+        raise VerificationError(
+            f"steps.parquet: {rejection.turn_name(key, step.session, step.turn)} is missing"
+        )
     for row, step in zip(recorded, replayed.steps, strict=True):
         outcome = step_row(step)
         outcome |= {"age_group": replayed.episode.age_group}
         for field, value in outcome.items():
             if repr(row[field]) != repr(value):
-                where = refusal.turn(key, step.session, step.turn)
-                raise Refused(
+                where = rejection.turn_name(key, step.session, step.turn)
+                raise VerificationError(
                     f"steps.parquet: {where}: {field} {row[field]!r} recorded, {value!r} replayed"
                 )
 
@@ -140,8 +142,8 @@ def _compare_episode(key: Key, recorded: RecordedEpisode, replayed: EpisodeResul
     told, true = recorded.episode, replayed.episode
     for step, reward in zip(replayed.steps, told.rewards, strict=False):
         if repr(reward) != repr(step.reward):
-            where = refusal.turn(key, step.session, step.turn)
-            raise Refused(
+            where = rejection.turn_name(key, step.session, step.turn)
+            raise VerificationError(
                 f"episodes.jsonl: {where}: reward {reward!r} recorded, {step.reward!r} replayed"
             )
     for field, old, new in (
@@ -149,12 +151,14 @@ def _compare_episode(key: Key, recorded: RecordedEpisode, replayed: EpisodeResul
         *((name, getattr(told, name), getattr(true, name)) for name in TRUTH),
     ):
         if repr(old) != repr(new):
-            where = refusal.life(key)
-            raise Refused(f"episodes.jsonl: {where}: {field} {old!r} recorded, {new!r} replayed")
+            where = rejection.episode_name(key)
+            raise VerificationError(
+                f"episodes.jsonl: {where}: {field} {old!r} recorded, {new!r} replayed"
+            )
     if told.digest != _digest(recorded):
-        raise Refused(
-            f"{refusal.life(key)}: the digest in episodes.jsonl is not that of the life's steps "
-            "and decoding rounds; episodes.jsonl or generations.parquet was changed"
+        raise VerificationError(
+            f"{rejection.episode_name(key)}: the digest in episodes.jsonl is not that of its "
+            "steps and decoding rounds; episodes.jsonl or generations.parquet was changed"
         )
 
 
@@ -168,7 +172,7 @@ def _digest(recorded: RecordedEpisode) -> str:
     return trace_digest(steps, list(turns.values()))
 
 
-class Script:
+class RecordedActions:
     """A player that repeats what was recorded of one life; a fault is repeated as a fault."""
 
     def __init__(self, key: Key, steps: Sequence[Row]) -> None:
@@ -193,8 +197,8 @@ class Script:
             return [Decision(None, row["fault"])]
         action = _action(row)
         if action is None:
-            where = refusal.turn(self._key, row["session"], row["turn"])
-            raise Refused(f"steps.parquet: {where}: claims or profile cannot be read")
+            where = rejection.turn_name(self._key, row["session"], row["turn"])
+            raise VerificationError(f"steps.parquet: {where}: claims or profile cannot be read")
         return [Decision(action)]
 
     def close(self, key: Key) -> None:

@@ -23,14 +23,22 @@ from ...suites.engine.traces import Unit
 from ...suites.evaluate import ProgressFactory, no_progress
 from ...suites.suite import Suite
 from ..archive import unpack
+from .decoding_rounds import check_rounds
 from .identity import check_identity, tasks_played
-from .recomputed import EVERYTHING, HEADLINE, Trust, recompute
-from .recorded import RecordedEpisode, RecordedRun, check_timings, lives_of, read_run
-from .refusal import Refused
+from .recomputed_scores import ALL_TASKS, PRIMARY_METRIC, Trust, recompute
+from .recorded_run import RecordedEpisode, RecordedRun, check_timings, read_run, recorded_episodes
+from .rejection import VerificationError
 from .replay import actions_digest, replay
-from .rounds import check_rounds
 
-__all__ = ["EVERYTHING", "HEADLINE", "Trust", "Verdict", "VerifiedRun", "verify", "verify_archive"]
+__all__ = [
+    "ALL_TASKS",
+    "PRIMARY_METRIC",
+    "Trust",
+    "Verdict",
+    "VerifiedRun",
+    "verify",
+    "verify_archive",
+]
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class VerifiedRun:
     tasks           every task of the suite in order, played or not
     scores          rows of scores.json, recomputed
     clocked         rows that a clock touched, recomputed from the recorded times
-    overall         every metric over all played tasks at once, under the task `EVERYTHING`
+    overall         every metric over all played tasks at once, under the task `ALL_TASKS`
     trust           metric -> "replayed" where the replayed steps alone yield it, else "reported"
     sums            headline metric -> [gained, possible] of every cluster, in order of cluster:
                     what a board needs to compare runs
@@ -113,7 +121,7 @@ def verify(
     check_finished(path)
     try:
         run, episodes, steps = _examine(path, progress, allow_unregistered)
-    except Refused as refused:
+    except VerificationError as refused:
         return Verdict(path, False, str(refused), 0, 0, perf_counter() - start, None)
     seconds = perf_counter() - start
     reason = f"{episodes} lives of {steps} turns replayed bit for bit in {seconds:.1f} s"
@@ -138,7 +146,7 @@ def verify_archive(
     with tempfile.TemporaryDirectory(prefix="tasteshift-", dir=scratch) as folder:
         try:
             unpack(path, Path(folder) / "run")
-        except Refused as refused:
+        except VerificationError as refused:
             return Verdict(path, False, str(refused), 0, 0, perf_counter() - start, None)
         found = verify(
             Path(folder) / "run", progress=progress, allow_unregistered=allow_unregistered
@@ -146,7 +154,7 @@ def verify_archive(
     return replace(found, path=path, seconds=perf_counter() - start)
 
 
-def believed(
+def verified_run(
     run: RecordedRun,
     suite: Suite,
     lives: Mapping[Key, RecordedEpisode],
@@ -154,7 +162,7 @@ def believed(
     level: Trust = "replayed",
     cluster: Unit | None = None,
 ) -> VerifiedRun:
-    """What may be kept of a run whose lives were replayed; raises Refused for other scores.
+    """Check times and scores of a replayed run; raises VerificationError where they differ.
 
     level    how far metrics that the steps alone yield are trusted now
     cluster  see `recompute`
@@ -182,10 +190,12 @@ def _examine(
     suite = check_identity(recorded.manifest, allow_unregistered=allow_unregistered)
     played = {episode.task for episode in recorded.episodes}
     if suite.seeds > len(recorded.episodes):
-        raise Refused(f"episodes.jsonl: {suite.seeds} seeds are missing almost all episodes")
-    lives = lives_of(recorded, suite, tasks_played(suite, played))
+        raise VerificationError(
+            f"episodes.jsonl: {suite.seeds} seeds are missing almost all episodes"
+        )
+    lives = recorded_episodes(recorded, suite, tasks_played(suite, played))
     for key, life in lives.items():
         check_rounds(key, life, recorded.manifest.identity.decoder)
     with (progress or no_progress)(len(lives)) as tick:
         steps = replay(suite, lives, tick)
-    return believed(recorded, suite, lives), len(lives), steps
+    return verified_run(recorded, suite, lives), len(lives), steps

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tasteshift.errors import InputError
 from tasteshift.leaderboard import archive
 from tasteshift.leaderboard.archive import LARGEST_MEMBER, MEMBERS, pack, unpack
-from tasteshift.leaderboard.verification.refusal import Refused
+from tasteshift.leaderboard.verification.rejection import VerificationError
 
 NAMES = (
     *("manifest.json", "episodes.jsonl", "steps.parquet", "generations.parquet"),
@@ -57,7 +57,7 @@ def opened(tmp_path: Path) -> Callable[[bytes], dict[str, bytes] | str]:
         around = set(tmp_path.iterdir())
         try:
             unpack(file, room / "run")
-        except Refused as refused:
+        except VerificationError as refused:
             assert not list(room.iterdir())
             return str(refused)
         else:

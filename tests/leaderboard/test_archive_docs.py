@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from tasteshift.leaderboard.archive import LARGEST_ARCHIVE, MEMBERS, MIB
-from tasteshift.leaderboard.verification import pages as bounds
-from tasteshift.leaderboard.verification import rows as reader
-from tasteshift.leaderboard.verification.strict import LONGEST_NUMBER
+from tasteshift.leaderboard.verification import parquet_pages as bounds
+from tasteshift.leaderboard.verification import recorded_table as reader
+from tasteshift.leaderboard.verification.strict_json import LONGEST_NUMBER
 from tasteshift.records import Episode, Identity, Manifest, Score
 from tasteshift.suites.engine.run_directory import (
     GENERATIONS,

@@ -14,14 +14,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from tasteshift.errors import InputError
-from tasteshift.leaderboard.board import board_rows
+from tasteshift.leaderboard.board_rows import board_rows
 from tasteshift.leaderboard.store.database import Board, open_board
 from tasteshift.leaderboard.store.queue import claim, conclude, retry
 from tasteshift.leaderboard.store.results import invalidate, results
 from tasteshift.leaderboard.store.schema import Result
-from tasteshift.leaderboard.store.submissions import receive, tell
+from tasteshift.leaderboard.store.submissions import add_event, add_submission
 from tasteshift.leaderboard.submission import submit
-from tasteshift.leaderboard.table import board_table
+from tasteshift.leaderboard.terminal_table import board_table
 from tasteshift.suites.evaluate import evaluate
 
 Runs = Callable[[str], Path]
@@ -174,8 +174,10 @@ def kept_attempt(
     key = f"{agent} {owner} {value} {len(results(board))}"
     about = {"agent": agent, "agent_config": {}, "decoder": "", "pair": ""}
     about |= {"simulator_trained": False, "hardware": "cpu-2"}
-    one, _ = receive(board, kind="attempt", key=key, owner=owner, about=about, state="playing")
-    tell(board, one.id, "queued", "", after=0)
+    one, _ = add_submission(
+        board, kind="attempt", key=key, owner=owner, about=about, state="playing"
+    )
+    add_event(board, one.id, "queued", "", after=0)
     assert claim(board, "w", now=0.0, ttl=60.0) is not None
     columns: dict[str, Any] = {
         "suite": "tiny@1",

@@ -14,7 +14,7 @@ import uvicorn
 
 from tasteshift.errors import InputError
 from tasteshift.leaderboard import client
-from tasteshift.leaderboard.board import board_rows
+from tasteshift.leaderboard.board_rows import board_rows
 from tasteshift.leaderboard.client import fetch_rows, submit_remote
 from tasteshift.leaderboard.server.app import make_app
 from tasteshift.leaderboard.store.database import Board

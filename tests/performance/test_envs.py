@@ -8,7 +8,7 @@ CONTENDERS = {
     "single": lambda: env_speed.single("synthetic", "gradual-drift"),
     "single, a million items": lambda: env_speed.single("synthetic:1000000", "gradual-drift"),
     "vector, all dynamics": lambda: env_speed.vector(
-        "synthetic", env_speed.EVERYTHING, 16384, None
+        "synthetic", env_speed.ALL_TASKS, 16384, None
     ),
     "vector, stationary": lambda: env_speed.vector("synthetic", "stationary", 16384, None),
 }
@@ -26,7 +26,7 @@ def test_tens_of_times_the_peer():
     pytest.importorskip("sardine")
     rate = env_speed.interleaved(
         {
-            "ours": env_speed.vector("synthetic", env_speed.EVERYTHING, 16384, None),
+            "ours": env_speed.vector("synthetic", env_speed.ALL_TASKS, 16384, None),
             "peer": env_speed.sardine_peer(),
         }
     )

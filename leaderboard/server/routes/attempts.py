@@ -18,9 +18,9 @@ from ...archive import pack
 from ...hidden.attempt import Attempt
 from ...hidden.messages import WorldMessage, checked_turn, observation_message
 from ...hidden.messages import world_message as world_in_full
-from ...store import seasons, turns
+from ...store import actions, seasons
 from ...store import submissions as store
-from ...store.database import Outpaced
+from ...store.database import ConflictError
 from ...store.files import attempt_folder
 from ...store.schema import Season, Submission
 from ..attempt_cache import attempt_id, drawn
@@ -64,7 +64,7 @@ def start(
                 drawn(desk.board, season.name, key, entrant.only_language_models)
             except InputError as error:
                 raise Problem(409, str(error)) from None
-            found, new = store.receive(
+            found, new = store.add_submission(
                 desk.board,
                 kind="attempt",
                 key=key,
@@ -109,7 +109,7 @@ Mine = Annotated[Submission, Depends(_mine)]
 
 def _under_way(desk: Here, mine: Mine) -> Submission:
     """An attempt that takes answers; raises Problem 410 after its deadline, 409 after its end."""
-    last = store.latest(desk.board, mine.id)
+    last = store.latest_event(desk.board, mine.id)
     if desk.now() >= mine.about["deadline"]:
         conclude(desk, mine, "the deadline has passed")
         raise Problem(410, f"the deadline was {mine.about['deadline']}")
@@ -155,7 +155,9 @@ def poster(desk: Here, mine: UnderWay, world: Count, item: Count) -> Response:
 def life(desk: Here, mine: UnderWay, life: Count) -> LifeStanding:
     """Where a life stands, from its beginning."""
     attempt = _with_life(desk, mine, life)
-    return LifeStanding(**attempt.standing(life, turns.turns_of(desk.board, mine.id, life)))
+    return LifeStanding(
+        **attempt.standing(life, actions.actions_of_episode(desk.board, mine.id, life))
+    )
 
 
 @routes.put(
@@ -166,7 +168,7 @@ def play(desk: Here, mine: UnderWay, life: Count, turn: Count, answer: Answer) -
     """Answer a turn. The first answer counts: the same one again gets the same reply."""
     attempt = _with_life(desk, mine, life)
     given = checked_turn(answer.model_dump())
-    before = turns.turns_of(desk.board, mine.id, life)
+    before = actions.actions_of_episode(desk.board, mine.id, life)
     if turn > len(before):
         raise Problem(409, f"turn {len(before)} of life {life} comes first")
     if turn < len(before):
@@ -174,7 +176,7 @@ def play(desk: Here, mine: UnderWay, life: Count, turn: Count, answer: Answer) -
     elif attempt.observe(life, before) is None:
         raise Problem(409, f"life {life} was over after {turn} turns")
     else:
-        stored, _ = turns.answer(desk.board, mine.id, life, turn, given)
+        stored, _ = actions.store_action(desk.board, mine.id, life, turn, given)
     if _acts(stored) != _acts(given):
         raise Problem(409, f"turn {turn} of life {life} was answered otherwise, which is final")
     follows = attempt.observe(life, [*before[:turn], stored])
@@ -192,7 +194,7 @@ def run(desk: Here, attempt: Spelled) -> FileResponse:
     can live it again and compare every bit.
     """
     found = _attempt(desk, attempt)
-    closes = seasons.closing(desk.board, found.about["season"])
+    closes = seasons.closing_time(desk.board, found.about["season"])
     if desk.now() < closes:
         raise Problem(409, f"runs of this season are published when it closes, at {closes}")
     folder = attempt_folder(desk.board, found.id)
@@ -209,38 +211,38 @@ def run(desk: Here, attempt: Spelled) -> FileResponse:
 def finish(desk: Here, mine: Mine) -> Finished:
     """End an attempt; turns that were not answered count as abstentions."""
     conclude(desk, mine, "finished by its player")
-    state = store.latest(desk.board, mine.id).state
+    state = store.latest_event(desk.board, mine.id).state
     return Finished(attempt=mine.key, submission=mine.id, state=state)
 
 
 def conclude(desk: Desk, submission: Submission, why: str) -> None:
     """Queue an attempt for its score, unless that was done before."""
-    last = store.latest(desk.board, submission.id)
+    last = store.latest_event(desk.board, submission.id)
     if last.state == PLAYING:
         try:
-            store.tell(desk.board, submission.id, QUEUED, why, after=last.seq)
-        except Outpaced:
+            store.add_event(desk.board, submission.id, QUEUED, why, after=last.seq)
+        except ConflictError:
             return
 
 
 def conclude_overdue(desk: Desk) -> None:
     """Queue every attempt whose deadline has passed while nobody asked."""
     now = desk.now()
-    for submission, _ in store.standings(desk.board, "attempt", PLAYING):
+    for submission, _ in store.latest_events(desk.board, "attempt", PLAYING):
         if submission.about["deadline"] <= now:
             conclude(desk, submission, "the deadline has passed")
 
 
 def _standing(desk: Desk, submission: Submission) -> Standing:
     attempt, about = desk.plays.of(submission), submission.about
-    given = turns.turns(desk.board, submission.id)
+    given = actions.actions_of_attempt(desk.board, submission.id)
     return Standing(
         attempt=submission.key,
         submission=submission.id,
         season=about["season"],
         commitment=about["commitment"],
         deadline=about["deadline"],
-        state=store.latest(desk.board, submission.id).state,
+        state=store.latest_event(desk.board, submission.id).state,
         worlds=[WorldOf(world=k, task=task.name) for k, task in enumerate(attempt.worlds)],
         lives=[
             LifeOf(life=k, world=w, turn=len(given.get(k, ()))) for k, w in enumerate(attempt.lives)

@@ -82,5 +82,5 @@ def season_known(desk: Desk, season: Season) -> SeasonKnown:
         opens=season.opens,
         closes=season.closes,
         commitment=season.commitment,
-        secret=store.revealed(desk.board, season.name, desk.now()),
+        secret=store.published_secret(desk.board, season.name, desk.now()),
     )

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from ...archive import LARGEST_ARCHIVE
 from ...store import submissions as store
-from ...store.results import first_with
+from ...store.results import first_with_actions
 from ...store.schema import Result, Submission
 from .. import uploads
 from ..dependencies import LARGEST_ID, Desk, Here, Submitter, check_owner
@@ -89,7 +89,7 @@ def announce(
     if found is None:
         with desk.opening:
             _check_open(desk, token.name)
-            found, new = store.receive(
+            found, new = store.add_submission(
                 desk.board,
                 kind="run",
                 key=key,
@@ -164,7 +164,7 @@ def follow(desk: Here, number: Number) -> Judged:
 
 def state_of(desk: Desk, submission: Submission) -> str:
     """The state that the last event of a submission left it in."""
-    return store.latest(desk.board, submission.id).state
+    return store.latest_event(desk.board, submission.id).state
 
 
 def _earlier(desk: Desk, number: int) -> int | None:
@@ -172,7 +172,7 @@ def _earlier(desk: Desk, number: int) -> int | None:
         result = session.get(Result, number)
     if result is None or result.track != "replayed":
         return None
-    first = first_with(desk.board, result.actions_digest)
+    first = first_with_actions(desk.board, result.actions_digest)
     return first if first != number else None
 
 

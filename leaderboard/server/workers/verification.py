@@ -16,7 +16,7 @@ from ...hidden.attempt import Attempt
 from ...hidden.scoring import conclude_attempt
 from ...store.results import result_of
 from ...store.schema import Result
-from ...verification.refusal import Refused
+from ...verification.rejection import VerificationError
 from ...verification.verify import VerifiedRun, verify_archive
 from .jobs import FAULTS, WAITING
 
@@ -38,7 +38,7 @@ def examine(job: dict[str, Any], tell: Tell) -> dict[str, Any]:
     hidden = job["kind"] == "attempt"
     try:
         run, message = _attempt(job, tell) if hidden else _run(job, tell)
-    except (Refused, InputError) as error:
+    except (VerificationError, InputError) as error:
         blamed = _machine(error)
         state, why = ("refused", str(error)) if blamed is None else (WAITING, str(blamed))
         return {"state": state, "message": why, "columns": None}
@@ -59,7 +59,7 @@ def _run(job: dict[str, Any], tell: Tell) -> tuple[VerifiedRun, str]:
     folder.mkdir()
     verdict = verify_archive(job["archive"], progress=progress, scratch=folder)
     if verdict.run is None:
-        raise Refused(verdict.reason)
+        raise VerificationError(verdict.reason)
     return verdict.run, verdict.reason
 
 

@@ -21,13 +21,13 @@ from sqlalchemy.exc import DataError
 
 from ....errors import InputError
 from ...hidden.keys import world_key
-from ...store.database import Board, Outpaced, open_board
+from ...store.actions import actions_of_attempt
+from ...store.database import Board, ConflictError, open_board
 from ...store.files import archive_path, attempt_folder, scratch_folder
-from ...store.queue import claim, conclude, release, renew, waiting
+from ...store.queue import claim, conclude, leases, release, renew
 from ...store.schema import Result, Submission
 from ...store.seasons import season, secret
-from ...store.submissions import latest, tell
-from ...store.turns import turns
+from ...store.submissions import add_event, latest_event
 from .jobs import FAULTS, WAITING, Outcome, attempt_job, run_job
 from .verifier import DIED, GIB, Died, Overtime, Verifier
 
@@ -124,7 +124,7 @@ class _Hold:
 
     def __post_init__(self) -> None:
         self.renewed = self.told = time.monotonic()
-        self.seq = latest(self.board, self.id).seq
+        self.seq = latest_event(self.board, self.id).seq
         self.news = ""
 
     def pulse(self, news: str) -> None:
@@ -138,8 +138,8 @@ class _Hold:
             self.renewed = now
         if news != self.news and now - self.told > NEWS_S:
             try:
-                self.seq = tell(self.board, self.id, "working", news, after=self.seq).seq
-            except Outpaced:
+                self.seq = add_event(self.board, self.id, "working", news, after=self.seq).seq
+            except ConflictError:
                 raise _Lost from None
             self.news, self.told = news, now
 
@@ -208,7 +208,7 @@ def _job(board: Board, one: Submission, folder: Path) -> dict[str, Any]:
     if played is None:
         raise InputError(f"there is no season {one.about['season']!r} any more")
     key = world_key(secret(board, played.name), one.key)
-    given = turns(board, one.id)
+    given = actions_of_attempt(board, one.id)
     return attempt_job(one.id, played.suite, key, one.key, one.about, given, folder)
 
 
@@ -225,7 +225,7 @@ def _conclude(hold: _Hold, outcome: Outcome) -> bool:
 def _sweep(board: Board) -> None:
     """Remove what killed workers left of submissions that have their verdict."""
     found = list(scratch_folder(board, 0).parent.iterdir())  # before asking who is busy
-    busy = {str(lease.submission_id) for lease in waiting(board)}
+    busy = {str(lease.submission_id) for lease in leases(board)}
     for left in found:
         if left.name not in busy:
             shutil.rmtree(left, ignore_errors=True)

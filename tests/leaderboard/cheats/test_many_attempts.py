@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tasteshift.agents.popular import PopularAgent
-from tasteshift.leaderboard.board import board_rows
+from tasteshift.leaderboard.board_rows import board_rows
 from tasteshift.leaderboard.ranking import Entry, mean_return
 from tasteshift.leaderboard.store.database import open_board
 from tasteshift.leaderboard.store.schema import Result
-from tasteshift.leaderboard.store.submissions import append, enter
-from tasteshift.leaderboard.verification.verify import EVERYTHING, HEADLINE
+from tasteshift.leaderboard.store.submissions import append_event, insert_submission
+from tasteshift.leaderboard.verification.verify import ALL_TASKS, PRIMARY_METRIC
 from tasteshift.records import Action
 
 TRIES, LIVES = 20, 20
@@ -73,14 +73,14 @@ def board(tmp_path):
 def put(board, track, owner, sums):
     """What the worker writes for an accepted submission, as far as ranking reads it."""
     value = float(sums[:, 0].sum() / sums[:, 1].sum())
-    score = {"metric": HEADLINE, "value": value, "low": None, "high": None}
+    score = {"metric": PRIMARY_METRIC, "value": value, "low": None, "high": None}
     about = {"agent": owner, "agent_config": {}, "decoder": "", "pair": ""}
     about |= {"simulator_trained": False, "hardware": ""}
-    with board.writing() as session:
+    with board.transaction() as session:
         number = len(session.new) + session.query(Result).count()
-        row = enter(session, "attempt", f"{track}{number}", owner, about, "queued", "")
-        append(session, row.id, "working", "")
-        append(session, row.id, "accepted", "")
+        row = insert_submission(session, "attempt", f"{track}{number}", owner, about, "queued", "")
+        append_event(session, row.id, "working", "")
+        append_event(session, row.id, "accepted", "")
         session.add(
             Result(
                 submission_id=row.id,
@@ -95,12 +95,12 @@ def put(board, track, owner, sums):
                 actions_digest=f"{track}{number}",
                 track=track,
                 tasks=["luck/life"],
-                trust={HEADLINE: track},
+                trust={PRIMARY_METRIC: track},
                 manifest={"identity": {"agent_config": {}}},
                 scores=[score | {"task": "luck/life"}],
                 clocked=[],
-                overall=[score | {"task": EVERYTHING}],
-                sums={HEADLINE: sums.tolist()},
+                overall=[score | {"task": ALL_TASKS}],
+                sums={PRIMARY_METRIC: sums.tolist()},
             )
         )
 
@@ -124,7 +124,7 @@ def test_the_best_of_twenty_can_be_sent_in_from_public_seeds_only(attempts, boar
     assert shown["replayed"]["attempts"] == 1
     assert shown["hidden-seed"]["attempts"] == TRIES
     for trust, track in (("replayed", "public"), ("hidden-seed", "hidden")):
-        found = shown[trust][HEADLINE]
+        found = shown[trust][PRIMARY_METRIC]
         honest = np.mean([value(sums) for sums in attempts[track]])
         gain = float(found - honest)
         figures.append(figure("best of 20", "synthetic:60", track, LIVES, honest, found, gain,
@@ -139,8 +139,8 @@ def test_twenty_names_are_one_group(attempts, board, figures, figure):
     for k, sums in enumerate(attempts["hidden"]):
         put(board, "hidden-seed", f"gambler-{k}", sums)
     rows = board_rows(board)
-    luckiest = rows[0][HEADLINE]
-    honest = float(np.mean([row[HEADLINE] for row in rows]))
+    luckiest = rows[0][PRIMARY_METRIC]
+    honest = float(np.mean([row[PRIMARY_METRIC] for row in rows]))
     figures.append(figure("20 names (all rank 1 to 20)", "synthetic:60", "hidden", LIVES, honest,
                           luckiest, luckiest - honest, None, None))  # fmt: skip
     assert luckiest > honest + 0.05

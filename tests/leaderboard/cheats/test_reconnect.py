@@ -25,11 +25,11 @@ from tasteshift.leaderboard.hidden.messages import (
 from tasteshift.leaderboard.hidden.scoring import conclude_attempt
 from tasteshift.leaderboard.server.app import make_app
 from tasteshift.leaderboard.server.limits import Limits
+from tasteshift.leaderboard.store.actions import actions_of_attempt
 from tasteshift.leaderboard.store.seasons import open_season, secret
 from tasteshift.leaderboard.store.submissions import by_key
 from tasteshift.leaderboard.store.tokens import issue
-from tasteshift.leaderboard.store.turns import turns
-from tasteshift.leaderboard.verification.verify import HEADLINE
+from tasteshift.leaderboard.verification.verify import PRIMARY_METRIC
 from tasteshift.records import NOTHING, Action
 from tasteshift.suites.engine.episode import Decision, EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
@@ -37,7 +37,7 @@ from tasteshift.suites.engine.in_process_agent import InProcessAgent
 LIVES, TRIES = 20, 4
 
 
-class Refused(Exception):
+class NotAnswered(Exception):
     """The world does not give the turn back."""
 
 
@@ -84,7 +84,7 @@ class AtTheServer:
         place = f"{self.path}/turns/{turn}"
         got = self.server.client.put(place, json=body, headers=self.server.headers)
         if got.status_code == 409:
-            raise Refused(got.json()["detail"])
+            raise NotAnswered(got.json()["detail"])
         assert got.status_code == 200, got.text
         return observation_from(got.json()["observation"])
 
@@ -124,7 +124,7 @@ def play(agent, life, *, again=0, quits=False, items=60):
                 break
             try:
                 after = life.answer(turn, tuple(rng.permutation(items)[:5].tolist()))
-            except Refused:
+            except NotAnswered:
                 break
             taken_back += 1
         if quits and turn == 0 and after is not None and after.chosen == NOTHING:
@@ -209,7 +209,7 @@ def test_turns_can_be_had_back_at_home_only(
     assert sum(play(agent, AtTheServer(there, n), again=TRIES) for n in range(LIVES)) == 0
     attempt = world_of(there.id)
     zero, honest, one = levels(attempt, lived)
-    stored = turns(service[2], by_key(service[2], there.id).id)
+    stored = actions_of_attempt(service[2], by_key(service[2], there.id).id)
     hidden = gained(cheat, field.catalog, "hidden", honest, relived(attempt, stored), zero, one)
     figures.extend([public, hidden])
     assert public.low > 0
@@ -230,12 +230,12 @@ def test_a_life_that_was_left_is_no_better_than_nothing(
     left = [n for n in range(LIVES) if AtTheServer(again, n).turn == 1]
     assert left
     attempt = world_of(there.id)
-    stored = turns(service[2], by_key(service[2], there.id).id)
+    stored = actions_of_attempt(service[2], by_key(service[2], there.id).id)
     zero, honest, one = levels(attempt, lived)
     cheating = relived(attempt, stored)
     assert (cheating[left] == 0).all()
     about = {"agent": "linucb", "agent_config": {}, "decoder": "", "pair": ""}
-    sums = np.array(conclude_attempt(attempt, about, stored, tmp_path / "run").sums[HEADLINE])
+    sums = np.array(conclude_attempt(attempt, about, stored, tmp_path / "run").sums[PRIMARY_METRIC])
     short_of_the_oracle = sums[:, 1] - sums[:, 0]
     assert short_of_the_oracle.sum() == pytest.approx((one - cheating).sum())
     cheat = "reconnect: leave bad lives"

@@ -17,7 +17,7 @@ from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden.attempt import Attempt
 from tasteshift.leaderboard.hidden.keys import world_key
 from tasteshift.leaderboard.hidden.scoring import check_attempt, conclude_attempt
-from tasteshift.leaderboard.verification.refusal import Refused
+from tasteshift.leaderboard.verification.rejection import VerificationError
 from tasteshift.leaderboard.verification.verify import VerifiedRun, verify
 from tasteshift.suites.suite import Suite
 
@@ -270,7 +270,7 @@ def test_anybody_can_check_an_attempt_once_the_secret_is_out(
     ("key", "attempt_id"), [(bytes(32), ATTEMPT_ID), (bytes(range(32)), "1f" * 16)]
 )
 def test_another_secret_or_attempt_is_seen(concluded: Any, key: bytes, attempt_id: str) -> None:
-    with pytest.raises(Refused, match="identity is not that of this attempt"):
+    with pytest.raises(VerificationError, match="identity is not that of this attempt"):
         check_attempt(key, attempt_id, concluded.folder)
 
 
@@ -295,7 +295,7 @@ def test_an_edited_step_is_seen(secret: bytes, copy: Path, change: dict[str, Any
     row = next(row for row in rows if row["policy"] == "agent" and row["task"].endswith("shift"))
     row |= change
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), file)
-    with pytest.raises(Refused, match="hidden-test/shift"):
+    with pytest.raises(VerificationError, match="hidden-test/shift"):
         check_attempt(secret, ATTEMPT_ID, copy)
 
 
@@ -303,7 +303,7 @@ def test_an_edited_score_is_seen(secret: bytes, copy: Path) -> None:
     scores = json.loads((copy / "scores.json").read_text())
     scores[0]["value"] += 0.01
     (copy / "scores.json").write_text(json.dumps(scores))
-    with pytest.raises(Refused, match=r"scores.json"):
+    with pytest.raises(VerificationError, match=r"scores.json"):
         check_attempt(secret, ATTEMPT_ID, copy)
 
 

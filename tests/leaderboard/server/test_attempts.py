@@ -18,10 +18,10 @@ from tasteshift.leaderboard.hidden.attempt import Attempt
 from tasteshift.leaderboard.hidden.client import play_hidden
 from tasteshift.leaderboard.hidden.keys import commitment, world_key
 from tasteshift.leaderboard.hidden.scoring import check_attempt, conclude_attempt
+from tasteshift.leaderboard.store.actions import actions_of_attempt
 from tasteshift.leaderboard.store.files import attempt_folder
 from tasteshift.leaderboard.store.seasons import open_season, season, secret
-from tasteshift.leaderboard.store.submissions import by_key, tell
-from tasteshift.leaderboard.store.turns import turns
+from tasteshift.leaderboard.store.submissions import add_event, by_key
 from tasteshift.suites.suite import Suite
 
 ENTRANT = {
@@ -111,12 +111,12 @@ def test_the_world_is_the_one_of_the_key(seasoned: Any, suite: Suite) -> None:
         slate = np.random.default_rng(len(given)).permutation(60)[:4].tolist()
         answer = ada.turn(told["attempt"], 3, len(given), {"slate": slate})
         assert answer.status_code == 200
-        given = turns(service.desk.board, told["submission"])[3]
+        given = actions_of_attempt(service.desk.board, told["submission"])[3]
         now = answer.json()["observation"]
     assert attempt.observe(3, given) is None
     over = ada.turn(told["attempt"], 3, len(given))
     assert (over.status_code, "over" in over.json()["detail"]) == (409, True)
-    assert len(turns(service.desk.board, told["submission"])[3]) == len(given)
+    assert len(actions_of_attempt(service.desk.board, told["submission"])[3]) == len(given)
 
 
 def test_an_answer_is_final(seasoned: Any) -> None:
@@ -200,7 +200,7 @@ def test_answers_are_read_strictly(seasoned: Any, body: Any) -> None:
     ada = Table(service)
     told = ada.start().json()
     assert ada.turn(told["attempt"], 0, 0, body).status_code == 422
-    assert turns(service.desk.board, told["submission"]) == {}
+    assert actions_of_attempt(service.desk.board, told["submission"]) == {}
 
 
 def test_numbers_that_are_none(seasoned: Any) -> None:
@@ -234,7 +234,9 @@ def test_after_the_deadline_nothing_is_answered(seasoned: Any) -> None:
     known = service.follow(told["submission"])
     assert [event["state"] for event in known["events"]] == ["playing", "queued"]
     assert "deadline" in known["events"][-1]["message"]
-    assert {k: len(v) for k, v in turns(service.desk.board, told["submission"]).items()} == {0: 2}
+    assert {
+        k: len(v) for k, v in actions_of_attempt(service.desk.board, told["submission"]).items()
+    } == {0: 2}
 
 
 def test_an_abandoned_attempt_is_concluded_all_the_same(seasoned: Any) -> None:
@@ -283,7 +285,7 @@ def test_after_the_season_anybody_can_check_an_attempt(seasoned: Any, tmp_path: 
     submission = by_key(board, attempt)
     assert submission is not None
     played = Attempt(told_suite(board), world_key(secret(board, "spring"), attempt), attempt)
-    answers = turns(board, submission.id)
+    answers = actions_of_attempt(board, submission.id)
     folder = attempt_folder(board, submission.id)
     run = conclude_attempt(played, submission.about, answers, folder)
 
@@ -329,9 +331,9 @@ def test_open_attempts_are_counted(seasoned: Any) -> None:
     assert ada.start("try-number-3").status_code == 429
     found = by_key(service.desk.board, attempt)
     assert found is not None
-    tell(service.desk.board, found.id, "working", "", after=1)
+    add_event(service.desk.board, found.id, "working", "", after=1)
     assert ada.start("try-number-3").status_code == 429
-    tell(service.desk.board, found.id, "refused", "", after=2)
+    add_event(service.desk.board, found.id, "refused", "", after=2)
     assert ada.start("try-number-3").status_code == 201
 
 
@@ -383,7 +385,7 @@ def test_many_players_at_once_play_worlds_of_their_own(seasoned: Any, tmp_path: 
         player.join()
     assert sorted(done) == names
     assert {one["state"] for one in done.values()} == {"queued"}
-    answers = [turns(service.desk.board, one["submission"]) for one in done.values()]
+    answers = [actions_of_attempt(service.desk.board, one["submission"]) for one in done.values()]
     assert all(sorted(one) == list(range(6)) for one in answers)
     slates = {json.dumps([turn["slate"] for turn in one[5]]) for one in answers}
     assert len(slates) == 4, "what is popular is another in every world"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasteshift.leaderboard.board import board_rows
+from tasteshift.leaderboard.board_rows import board_rows
 from tasteshift.leaderboard.server.board_page import page
 from tasteshift.leaderboard.submission import submit
 

@@ -27,7 +27,7 @@ from tasteshift.leaderboard.store.database import Board, open_board
 from tasteshift.leaderboard.store.files import archive_path, upload_path
 from tasteshift.leaderboard.store.results import results
 from tasteshift.leaderboard.store.schema import FINAL, FOLLOWS
-from tasteshift.leaderboard.store.submissions import history, standings
+from tasteshift.leaderboard.store.submissions import history, latest_events
 from tasteshift.leaderboard.store.tokens import issue
 from tasteshift.records import Action, Brief, Observation
 from tasteshift.suites.evaluate import evaluate
@@ -146,14 +146,14 @@ class Chaos:
         return list(upload_path(self.board, 1).parent.glob("*.part"))
 
     def verdicts(self) -> int:
-        return sum(last.state in FINAL for _, last in standings(self.board))
+        return sum(last.state in FINAL for _, last in latest_events(self.board))
 
 
 def trail(board: Board) -> dict[int, list[tuple[Any, ...]]]:
     """All events so far, by submission."""
     return {
         one.id: [(e.seq, e.at, e.state, e.message) for e in history(board, one.id)]
-        for one, _ in standings(board)
+        for one, _ in latest_events(board)
     }
 
 
@@ -223,8 +223,8 @@ def test_nothing_is_lost_and_nothing_is_twice(
 
 def check_verdicts(board: Board, jobs: list[Job], told: dict[str, Any]) -> None:
     """Every archive is one submission with the verdict that it deserves."""
-    found = {one.about["sha256"]: (one, last) for one, last in standings(board)}
-    assert len(standings(board)) == len(found) == SUBMISSIONS
+    found = {one.about["sha256"]: (one, last) for one, last in latest_events(board)}
+    assert len(latest_events(board)) == len(found) == SUBMISSIONS
     for job in jobs:
         one, last = found[job.sha256]
         assert told[job.sha256] == (one.id, last.state, last.message)

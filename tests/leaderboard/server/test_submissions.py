@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasteshift.leaderboard.store.files import archive_path, upload_path
-from tasteshift.leaderboard.store.submissions import tell
+from tasteshift.leaderboard.store.submissions import add_event
 
 DATA = os.urandom(3000)
 
@@ -143,8 +143,8 @@ def test_open_uploads_are_counted(serve: Any) -> None:
     assert service.announce(b"one").status_code == 200
     assert service.send(1, 0, b"one").status_code == 200
     assert service.announce(b"three").status_code == 429
-    tell(service.desk.board, 1, "working", "", after=1)
-    tell(service.desk.board, 1, "refused", "", after=2)
+    add_event(service.desk.board, 1, "working", "", after=1)
+    add_event(service.desk.board, 1, "refused", "", after=2)
     assert service.announce(b"three").status_code == 201
 
 

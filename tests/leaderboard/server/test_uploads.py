@@ -47,7 +47,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, where: str, after: bool) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("where", ["fsync", "_complete", "replace", "_sync_folder", "tell"])
+@pytest.mark.parametrize("where", ["fsync", "_complete", "replace", "_sync_folder", "add_event"])
 def test_a_kill_between_any_two_steps(
     service: Any, monkeypatch: pytest.MonkeyPatch, where: str, after: bool
 ) -> None:

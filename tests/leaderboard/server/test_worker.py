@@ -20,6 +20,7 @@ from tasteshift.leaderboard.server.workers import worker
 from tasteshift.leaderboard.server.workers.jobs import WAITING, Outcome, run_job
 from tasteshift.leaderboard.server.workers.verification import examine
 from tasteshift.leaderboard.server.workers.worker import work
+from tasteshift.leaderboard.store.actions import store_action
 from tasteshift.leaderboard.store.database import Board, open_board
 from tasteshift.leaderboard.store.files import (
     archive_path,
@@ -27,11 +28,10 @@ from tasteshift.leaderboard.store.files import (
     scratch_folder,
     secret_path,
 )
-from tasteshift.leaderboard.store.queue import claim, release, waiting
+from tasteshift.leaderboard.store.queue import claim, leases, release
 from tasteshift.leaderboard.store.results import results
 from tasteshift.leaderboard.store.seasons import open_season
-from tasteshift.leaderboard.store.submissions import history, receive, submission, tell
-from tasteshift.leaderboard.store.turns import answer
+from tasteshift.leaderboard.store.submissions import add_event, add_submission, history, submission
 from tasteshift.suites.suite import SUITES, Suite
 
 Runs = Callable[[str], Path]
@@ -64,7 +64,7 @@ def queued(board: Board, run: Path) -> int:
     sha256 = pack(run, file)
     size = file.stat().st_size
     shutil.move(file, archive_path(board, sha256))
-    one, _ = receive(
+    one, _ = add_submission(
         board,
         kind="run",
         key=f"me:{secrets.token_hex(8)}",
@@ -122,7 +122,7 @@ def test_every_submission_gets_the_verdict_it_deserves(
     assert kept[0][1].trust["normalized_return"] == "replayed"
     assert kept[0][1].track == "replayed"
     assert kept[0][1].scores == kept[1][1].scores != []
-    assert waiting(board) == []
+    assert leases(board) == []
     assert list(scratch_folder(board, good).parent.iterdir()) == []
 
 
@@ -152,7 +152,7 @@ def test_a_full_disk_is_no_verdict(
         patched.setattr(worker.Verifier, "verify", lambda *_: waits)
         worker.work(place(board), limit_s=60, once=True)
     assert history(board, one)[-1].state == "working"
-    assert [(lease.submission_id, lease.attempts) for lease in waiting(board)] == [(one, 0)]
+    assert [(lease.submission_id, lease.attempts) for lease in leases(board)] == [(one, 0)]
     assert f"submission {one} waits" in caplog.text
     work(place(board), limit_s=60, once=True)
     assert verdict(board, one)[0] == "accepted"
@@ -179,19 +179,25 @@ def test_an_attempt_is_scored_from_its_answers(board: Board, suite: Suite) -> No
     said = {"season": "spring", "agent": "mine", "agent_config": {}, "decoder": "", "pair": ""}
     ids = {}
     for key in ("a" * 32, "b" * 32):
-        one, _ = receive(board, kind="attempt", key=key, owner="me", about=said, state="playing")
+        one, _ = add_submission(
+            board, kind="attempt", key=key, owner="me", about=said, state="playing"
+        )
         ids[key] = one.id
     turn = checked_turn({"slate": [1, 2, 3], "claims": [], "profile": []})
     for number in range(2):
-        answer(board, ids["a" * 32], 0, number, turn)
+        store_action(board, ids["a" * 32], 0, number, turn)
     for id in ids.values():
-        tell(board, id, "queued", "finished", after=0)
+        add_event(board, id, "queued", "finished", after=0)
     slow = said | {"only_language_models": True}
-    few, _ = receive(board, kind="attempt", key="d" * 32, owner="me", about=slow, state="queued")
+    few, _ = add_submission(
+        board, kind="attempt", key="d" * 32, owner="me", about=slow, state="queued"
+    )
     open_season(board, "lost", suite.id, "2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z")
     secret_path(board, "lost").unlink()
     said = said | {"season": "lost"}
-    lost, _ = receive(board, kind="attempt", key="c" * 32, owner="me", about=said, state="queued")
+    lost, _ = add_submission(
+        board, kind="attempt", key="c" * 32, owner="me", about=said, state="queued"
+    )
     work(place(board), limit_s=60, once=True)
     assert verdict(board, lost.id) == (
         "refused",
@@ -233,22 +239,22 @@ def test_a_worker_that_is_stopped_or_killed_loses_nothing(board: Board, runs: Ru
     process.join(20)
     assert process.exitcode == 0
     assert not _alive(child)
-    (lease,) = waiting(board)
+    (lease,) = leases(board)
     assert (lease.worker, lease.attempts) == ("", 0)
 
     assert claim(board, "another", now=time.time(), ttl=600) is not None
     process, child = begin()
     assert release(board, id, "another")
-    _wait(lambda: waiting(board)[0].worker not in ("", "another"))
+    _wait(lambda: leases(board)[0].worker not in ("", "another"))
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     os.kill(child, signal.SIGCONT)
     _wait(lambda: not _alive(child))
-    (lease,) = waiting(board)
+    (lease,) = leases(board)
     assert (verdict(board, id)[0], lease.attempts) == ("working", 1)
     assert results(board) == []
 
-    _wait(lambda: waiting(board)[0].expires < time.time())
+    _wait(lambda: leases(board)[0].expires < time.time())
     work(place(board), limit_s=60, once=True)
     states = [event.state for event in history(board, id)]
     assert (states[-1], states.count("accepted")) == ("accepted", 1)

@@ -10,22 +10,24 @@ from sqlalchemy.exc import IntegrityError
 
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.store import schema
-from tasteshift.leaderboard.store.database import Board, address, open_board, shown
+from tasteshift.leaderboard.store.actions import store_action
+from tasteshift.leaderboard.store.database import Board, database_url, display_url, open_board
 from tasteshift.leaderboard.store.results import invalidate
 from tasteshift.leaderboard.store.seasons import open_season
-from tasteshift.leaderboard.store.submissions import receive
-from tasteshift.leaderboard.store.turns import answer
+from tasteshift.leaderboard.store.submissions import add_submission
 
 YEARS = ("2026-01-01T00:00:00+00:00", "2027-01-01T00:00:00+00:00")
 
 
 def filled(board: Board) -> None:
     """One row in every table."""
-    attempt, _ = receive(board, kind="attempt", key="a" * 32, owner="me", about={}, state="playing")
-    answer(board, attempt.id, 0, 0, {"slate": [1]})
+    attempt, _ = add_submission(
+        board, kind="attempt", key="a" * 32, owner="me", about={}, state="playing"
+    )
+    store_action(board, attempt.id, 0, 0, {"slate": [1]})
     open_season(board, "spring", "quick@2", *YEARS)
     columns = {column.name: "" for column in schema.Result.__table__.columns}
-    with board.writing() as session:
+    with board.transaction() as session:
         session.add(schema.Result(**columns | {"submission_id": attempt.id, "privileged": False}))
     invalidate(board, attempt.id, "me", "a mistake")
 
@@ -41,7 +43,7 @@ def test_the_database_itself_refuses_to_change_rows(
     for statement in (delete(table), rewritten):
         with (
             pytest.raises(IntegrityError, match=f"{table.name} are only ever added"),
-            board.writing() as session,
+            board.transaction() as session,
         ):
             session.execute(statement)
     with board.session() as session:
@@ -54,7 +56,7 @@ def test_neither_truncate_nor_replace_gets_around_that(board: Board) -> None:
         "sqlite": "REPLACE INTO events SELECT * FROM events",
         "postgresql": "TRUNCATE events",
     }[board.engine.dialect.name]
-    with pytest.raises(IntegrityError, match="only ever added"), board.writing() as session:
+    with pytest.raises(IntegrityError, match="only ever added"), board.transaction() as session:
         session.execute(text(statement))
 
 
@@ -66,7 +68,9 @@ def test_every_table_is_either_append_only_or_known_to_change() -> None:
 def test_many_may_make_the_same_board(place: str, tmp_path: Path) -> None:
     def make(number: int) -> bool:
         with open_board(place, create=True, files=tmp_path / "files") as board:
-            _, new = receive(board, kind="run", key="k", owner="me", about={}, state="queued")
+            _, new = add_submission(
+                board, kind="run", key="k", owner="me", about={}, state="queued"
+            )
             return new
 
     with ThreadPoolExecutor(12) as pool:
@@ -137,13 +141,13 @@ def test_no_message_tells_a_password(place: str, tmp_path: Path) -> None:
 
 
 def test_urls_are_read_and_shown() -> None:
-    url = address("postgresql://me:hunter2@localhost:5433/board")
+    url = database_url("postgresql://me:hunter2@localhost:5433/board")
     assert (url.drivername, url.password) == ("postgresql+psycopg", "hunter2")
-    assert shown(url) == "postgresql://localhost:5433/board"
-    url = address("postgresql://me@localhost/board?password=hunter2&sslmode=disable")
+    assert display_url(url) == "postgresql://localhost:5433/board"
+    url = database_url("postgresql://me@localhost/board?password=hunter2&sslmode=disable")
     assert (url.password, dict(url.query)) == ("hunter2", {"sslmode": "disable"})
     assert "hunter2" not in repr(url)
-    assert address("sqlite:///board.db") == address("board.db")
+    assert database_url("sqlite:///board.db") == database_url("board.db")
     said = "needs a folder for its files"
     with pytest.raises(InputError, match=said), open_board("postgresql://me@localhost/board"):
         pass

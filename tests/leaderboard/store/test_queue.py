@@ -21,14 +21,14 @@ from tasteshift.leaderboard.store.queue import (
     MOST_ATTEMPTS,
     claim,
     conclude,
+    leases,
     release,
     renew,
     retry,
-    waiting,
 )
 from tasteshift.leaderboard.store.results import results
 from tasteshift.leaderboard.store.schema import Lease, Result
-from tasteshift.leaderboard.store.submissions import history, receive
+from tasteshift.leaderboard.store.submissions import add_submission, history
 
 WORKERS = st.sampled_from(["ada", "bob", "eve"])
 KEYS = count()
@@ -36,7 +36,7 @@ KEYS = count()
 
 def queued(board: Board) -> int:
     key = f"me:{next(KEYS)}"
-    return receive(board, kind="run", key=key, owner="me", about={}, state="queued")[0].id
+    return add_submission(board, kind="run", key=key, owner="me", about={}, state="queued")[0].id
 
 
 def states(board: Board, id: int) -> list[str]:
@@ -129,8 +129,7 @@ class Queue(RuleBasedStateMachine):
     @invariant()
     def the_queue_is_as_expected(self) -> None:
         assert [
-            (one.submission_id, one.worker, one.expires, one.attempts)
-            for one in waiting(self.board)
+            (one.submission_id, one.worker, one.expires, one.attempts) for one in leases(self.board)
         ] == [
             (id, one.worker, one.expires, one.attempts) for id, one in sorted(self.waiting.items())
         ]
@@ -219,7 +218,7 @@ def test_a_verdict_that_cannot_be_kept_leaves_the_lease(board: Board) -> None:
     with pytest.raises(IntegrityError):
         conclude(board, other, "ada", "accepted", "", a_result(id))
     assert states(board, other) == ["queued", "working"]
-    assert [lease.submission_id for lease in waiting(board)] == [other]
+    assert [lease.submission_id for lease in leases(board)] == [other]
     assert conclude(board, other, "ada", "refused", "", None)
 
 
@@ -243,7 +242,7 @@ def test_claimants_do_not_wait_for_each_other(board: Board) -> None:
     if board.engine.dialect.name == "sqlite":
         pytest.skip("SQLite lets in one writer at a time")
     first, second = queued(board), queued(board)
-    with ThreadPoolExecutor(1) as pool, board.writing() as session:
+    with ThreadPoolExecutor(1) as pool, board.transaction() as session:
         held = select(Lease).where(Lease.submission_id == first).with_for_update()
         assert session.scalar(held) is not None
         taken = pool.submit(claim, board, "ada", now=1.0, ttl=60).result(10)
@@ -261,7 +260,7 @@ def test_a_lease_that_is_just_being_lost_is_lost(board: Board, change: str) -> N
         "conclude": lambda: conclude(board, id, "ada", "accepted", "", a_result(id)),
     }
     with ThreadPoolExecutor(1) as pool:
-        with board.writing() as session:
+        with board.transaction() as session:
             lease = session.scalars(select(Lease).with_for_update()).one()
             lease.worker, lease.expires = "eve", 100.0
             session.flush()
@@ -269,7 +268,7 @@ def test_a_lease_that_is_just_being_lost_is_lost(board: Board, change: str) -> N
             time.sleep(0.2)
             assert not late.done()
         assert late.result() is False
-    (lease,) = waiting(board)
+    (lease,) = leases(board)
     assert (lease.worker, lease.expires, lease.attempts) == ("eve", 100.0, 1)
     assert states(board, id) == ["queued", "working"]
 

@@ -7,17 +7,22 @@ import pytest
 
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.store.database import Board
-from tasteshift.leaderboard.store.results import first_with, invalidate, record, results
+from tasteshift.leaderboard.store.results import (
+    first_with_actions,
+    invalidate,
+    record_verified_run,
+    results,
+)
 from tasteshift.leaderboard.store.schema import Result
-from tasteshift.leaderboard.store.submissions import history, receive
+from tasteshift.leaderboard.store.submissions import add_submission, history
 from tasteshift.leaderboard.verification.verify import verify
 
 
 def accepted(board: Board, key: str, suite: str = "quick@2", digest: str = "d") -> int:
-    one, _ = receive(board, kind="run", key=key, owner="me", about={}, state="receiving")
+    one, _ = add_submission(board, kind="run", key=key, owner="me", about={}, state="receiving")
     columns = {column.name: "" for column in Result.__table__.columns}
     columns |= {"suite": suite, "actions_digest": digest}
-    with board.writing() as session:
+    with board.transaction() as session:
         session.add(Result(**columns | {"submission_id": one.id, "privileged": False}))
     return one.id
 
@@ -25,8 +30,12 @@ def accepted(board: Board, key: str, suite: str = "quick@2", digest: str = "d") 
 def test_a_verified_run_is_kept_as_it_is(board: Board, runs: Callable[[str], Path]) -> None:
     run = verify(runs("popular")).run
     assert run is not None
-    one, new = record(board, key="me:1", owner="me", about={}, run=run, message="replayed")
-    same, again = record(board, key="me:1", owner="me", about={}, run=run, message="replayed")
+    one, new = record_verified_run(
+        board, key="me:1", owner="me", about={}, run=run, message="replayed"
+    )
+    same, again = record_verified_run(
+        board, key="me:1", owner="me", about={}, run=run, message="replayed"
+    )
     assert (new, again, same.id) == (True, False, one.id)
     ((_, result, erratum),) = results(board)
     assert erratum is None
@@ -37,7 +46,7 @@ def test_a_verified_run_is_kept_as_it_is(board: Board, runs: Callable[[str], Pat
     ]
     assert result.tasks == ["board-test/first", "board-test/shift"]
     assert [event.state for event in history(board, one.id)] == ["queued", "working", "accepted"]
-    assert first_with(board, run.actions_digest) == one.id
+    assert first_with_actions(board, run.actions_digest) == one.id
 
 
 def test_results_come_in_order_and_by_suite(board: Board) -> None:
@@ -45,9 +54,9 @@ def test_results_come_in_order_and_by_suite(board: Board) -> None:
     assert [one.id for one, _, _ in results(board)] == [first, second]
     assert [one.id for one, _, _ in results(board, "full@1")] == [second]
     assert results(board, "none@1") == []
-    assert first_with(board, "x") == first
+    assert first_with_actions(board, "x") == first
     with pytest.raises(LookupError):
-        first_with(board, "y")
+        first_with_actions(board, "y")
 
 
 def test_an_erratum_stays_beside_what_it_corrects(board: Board) -> None:

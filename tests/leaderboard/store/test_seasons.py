@@ -9,7 +9,13 @@ from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden.keys import commitment
 from tasteshift.leaderboard.store.database import Board
 from tasteshift.leaderboard.store.files import secret_path
-from tasteshift.leaderboard.store.seasons import open_season, revealed, season, seasons, secret
+from tasteshift.leaderboard.store.seasons import (
+    open_season,
+    published_secret,
+    season,
+    seasons,
+    secret,
+)
 
 OPENS, CLOSES = "2027-01-01T00:00:00Z", "2027-03-01T01:00:00+01:00"
 
@@ -38,12 +44,12 @@ def test_a_season_commits_to_a_secret_that_only_the_service_reads(board: Board) 
 
 def test_the_secret_is_told_from_the_end_on(board: Board) -> None:
     open_season(board, "spring", "quick@2", OPENS, CLOSES)
-    assert revealed(board, "spring", "2027-02-28T23:59:59+00:00") is None
-    assert revealed(board, "spring", "2027-03-01T00:30:00+01:00") is None
-    told = revealed(board, "spring", "2027-03-01T00:00:00+00:00")
+    assert published_secret(board, "spring", "2027-02-28T23:59:59+00:00") is None
+    assert published_secret(board, "spring", "2027-03-01T00:30:00+01:00") is None
+    told = published_secret(board, "spring", "2027-03-01T00:00:00+00:00")
     assert told is not None
     assert bytes.fromhex(told) == secret(board, "spring")
-    assert revealed(board, "winter", CLOSES) is None
+    assert published_secret(board, "winter", CLOSES) is None
 
 
 def test_a_season_is_opened_once(board: Board) -> None:

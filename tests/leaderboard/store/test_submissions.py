@@ -6,26 +6,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasteshift.leaderboard.store.database import Board, Outpaced
-from tasteshift.leaderboard.store.queue import waiting
+from tasteshift.leaderboard.store.database import Board, ConflictError
+from tasteshift.leaderboard.store.queue import leases
 from tasteshift.leaderboard.store.schema import FINAL, FOLLOWS
 from tasteshift.leaderboard.store.submissions import (
+    add_event,
+    add_submission,
     by_key,
     history,
-    receive,
-    standings,
+    latest_events,
     submission,
-    tell,
 )
 
 
 def received(board: Board, key: str, state: str = "queued", kind: str = "run") -> int:
-    return receive(board, kind=kind, key=key, owner="me", about={"n": 1}, state=state)[0].id
+    return add_submission(board, kind=kind, key=key, owner="me", about={"n": 1}, state=state)[0].id
 
 
 def test_the_same_key_is_the_same_submission(board: Board) -> None:
     def send(number: int) -> tuple[int, bool]:
-        one, new = receive(
+        one, new = add_submission(
             board, kind="run", key="me:1", owner="me", about={"n": number}, state="receiving"
         )
         return one.id, new
@@ -35,7 +35,7 @@ def test_the_same_key_is_the_same_submission(board: Board) -> None:
     assert len({id for id, _ in got}) == 1
     assert [new for _, new in got].count(True) == 1
     assert [event.seq for event in history(board, got[0][0])] == [0]
-    assert len(standings(board)) == 1
+    assert len(latest_events(board)) == 1
     kept = by_key(board, "me:1")
     assert kept is not None
     assert kept.about["n"] == [new for _, new in got].index(True)
@@ -44,16 +44,16 @@ def test_the_same_key_is_the_same_submission(board: Board) -> None:
 
 def test_events_follow_one_another(board: Board) -> None:
     id = received(board, "a", "receiving")
-    event = tell(board, id, "queued", "here\nit  is", after=0)
+    event = add_event(board, id, "queued", "here\nit  is", after=0)
     assert (event.seq, event.message) == (1, "here it is")
-    with pytest.raises(Outpaced):
-        tell(board, id, "working", "", after=0)
-    with pytest.raises(Outpaced):
-        tell(board, id, "working", "", after=2)
+    with pytest.raises(ConflictError):
+        add_event(board, id, "working", "", after=0)
+    with pytest.raises(ConflictError):
+        add_event(board, id, "working", "", after=2)
     with pytest.raises(LookupError):
-        tell(board, id + 1, "working", "", after=0)
+        add_event(board, id + 1, "working", "", after=0)
     assert [one.state for one in history(board, id)] == ["receiving", "queued"]
-    assert [event.state for _, event in standings(board)] == ["queued"]
+    assert [event.state for _, event in latest_events(board)] == ["queued"]
 
 
 def test_of_many_that_tell_at_once_one_is_first(board: Board) -> None:
@@ -61,8 +61,8 @@ def test_of_many_that_tell_at_once_one_is_first(board: Board) -> None:
 
     def say(number: int) -> bool:
         try:
-            tell(board, id, "receiving", str(number), after=0)
-        except Outpaced:
+            add_event(board, id, "receiving", str(number), after=0)
+        except ConflictError:
             return False
         return True
 
@@ -74,23 +74,23 @@ def test_of_many_that_tell_at_once_one_is_first(board: Board) -> None:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(sorted(set(FOLLOWS) - {""} | set(FINAL))), max_size=6))
 def test_only_what_can_follow_follows(board: Board, states: list[str]) -> None:
-    key = f"{len(standings(board))}"
+    key = f"{len(latest_events(board))}"
     id, now, seq = received(board, key, "receiving"), "receiving", 0
     for state in states:
         if state in FOLLOWS.get(now, ()):
-            seq = tell(board, id, state, "", after=seq).seq
+            seq = add_event(board, id, state, "", after=seq).seq
             now = state
         else:
             with pytest.raises(ValueError, match=f"from {now!r}"):
-                tell(board, id, state, "", after=seq)
+                add_event(board, id, state, "", after=seq)
     assert history(board, id)[-1].state == now
-    queued = id in {lease.submission_id for lease in waiting(board)}
+    queued = id in {lease.submission_id for lease in leases(board)}
     assert queued == (now in ("queued", "working"))
 
 
 def test_messages_are_one_bounded_line_whatever_they_hold(board: Board) -> None:
     id = received(board, "a", "receiving")
-    tell(board, id, "receiving", "a\0b\ud800" + "c" * 10**5, after=0)
+    add_event(board, id, "receiving", "a\0b\ud800" + "c" * 10**5, after=0)
     message = history(board, id)[-1].message
     assert message.startswith("a\\0b\\ud800cc")
     assert len(message) == 1000
@@ -98,6 +98,6 @@ def test_messages_are_one_bounded_line_whatever_they_hold(board: Board) -> None:
 
 def test_standings_can_be_of_one_kind(board: Board) -> None:
     run, attempt = received(board, "a"), received(board, "b", "playing", "attempt")
-    assert [one.id for one, _ in standings(board)] == [run, attempt]
-    assert [one.id for one, _ in standings(board, "attempt")] == [attempt]
-    assert [one.id for one, _ in standings(board, state="queued")] == [run]
+    assert [one.id for one, _ in latest_events(board)] == [run, attempt]
+    assert [one.id for one, _ in latest_events(board, "attempt")] == [attempt]
+    assert [one.id for one, _ in latest_events(board, state="queued")] == [run]

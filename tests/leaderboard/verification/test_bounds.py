@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasteshift.errors import InputError
-from tasteshift.leaderboard.verification import pages as bounds
-from tasteshift.leaderboard.verification import rows as reader
-from tasteshift.leaderboard.verification.refusal import Refused, one_line
-from tasteshift.leaderboard.verification.rows import Rows
-from tasteshift.leaderboard.verification.strict import check_json
+from tasteshift.leaderboard.verification import parquet_pages as bounds
+from tasteshift.leaderboard.verification import recorded_table as reader
+from tasteshift.leaderboard.verification.recorded_table import RecordedTable
+from tasteshift.leaderboard.verification.rejection import VerificationError, one_line
+from tasteshift.leaderboard.verification.strict_json import check_json
 from tasteshift.leaderboard.verification.verify import verify
 from tasteshift.suites.engine.run_directory import STEPS
 
@@ -27,7 +27,7 @@ SMALL = pa.schema([("task", pa.string()), ("text", pa.string()), ("list", pa.lis
 
 
 def small(count: int, text: str = "x", values: int = 1) -> pa.Table:
-    """Rows that all say the same: nearly nothing on disk, however many there are."""
+    """RecordedTable that all say the same: nearly nothing on disk, however many there are."""
     texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text]))
     offsets = pa.array(np.arange(count + 1, dtype=np.int32) * values)
     lists = pa.ListArray.from_arrays(offsets, pa.array(np.zeros(count * values, np.int64)))
@@ -53,7 +53,7 @@ def test_rows_come_back_a_task_at_a_time(written: Callable[..., Path]) -> None:
             "list": [[k] * (k % 3) for k in range(3500)],
         }
     ).cast(SMALL)
-    rows = Rows(written(table, row_group_size=900), SMALL)
+    rows = RecordedTable(written(table, row_group_size=900), SMALL)
     assert rows.tasks == {"b": 1400, "a": 1400, "c": 700}
     for task in "abc":
         expected = [row for row in table.to_pylist() if row["task"] == task]
@@ -66,7 +66,7 @@ def test_statistics_that_lie_hide_nothing(runs: Callable[[str], Path], tmp_path:
     table = pq.read_table(runs("popular") / "steps.parquet")
     file = tmp_path / "steps.parquet"
     pq.write_table(table, file)
-    honest = Rows(file, STEPS).of("board-test/first")
+    honest = RecordedTable(file, STEPS).of("board-test/first")
     content = file.read_bytes()
     for name in (b"board-test/first", b"board-test/shift"):
         content = content[: -len(content) // 3] + content[-len(content) // 3 :].replace(
@@ -75,7 +75,7 @@ def test_statistics_that_lie_hide_nothing(runs: Callable[[str], Path], tmp_path:
     file.write_bytes(content)
     told = pq.read_metadata(file).row_group(0).column(0).statistics
     assert (told.min, told.max) == ("zzzzz-zzzz/zzzzz",) * 2
-    assert Rows(file, STEPS).of("board-test/first").equals(honest)
+    assert RecordedTable(file, STEPS).of("board-test/first").equals(honest)
 
 
 @pytest.mark.parametrize(
@@ -95,23 +95,23 @@ def test_a_small_file_that_stands_for_much_is_refused(
     file = written(small(*shape), row_group_size=2**20, **how)
     assert file.stat().st_size < 3_000_000
     before = pa.total_allocated_bytes()
-    with pytest.raises(Refused, match=named):
-        Rows(file, SMALL).of("a/b")
+    with pytest.raises(VerificationError, match=named):
+        RecordedTable(file, SMALL).of("a/b")
     assert pa.total_allocated_bytes() - before < 2**26
 
 
 def test_a_task_too_large_for_memory_is_refused(
     written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = Rows(written(small(20_000, "x" * 500)), SMALL)
+    rows = RecordedTable(written(small(20_000, "x" * 500)), SMALL)
     monkeypatch.setattr(reader, "LARGEST_TASK", 2**20)
-    with pytest.raises(Refused, match="more than 1 MiB of a/b"):
+    with pytest.raises(VerificationError, match="more than 1 MiB of a/b"):
         rows.of("a/b")
 
 
 def test_another_schema_is_refused(written: Callable[..., Path]) -> None:
-    with pytest.raises(Refused, match="does not have the columns"):
-        Rows(written(small(3)), STEPS)
+    with pytest.raises(VerificationError, match="does not have the columns"):
+        RecordedTable(written(small(3)), STEPS)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_another_schema_is_refused(written: Callable[..., Path]) -> None:
 def test_json_with_two_meanings_is_refused(tmp_path: Path, text: str, named: str) -> None:
     file = tmp_path / "some.json"
     file.write_text(text)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(VerificationError) as caught:
         check_json(file)
     assert named in str(caught.value)
     assert len(str(caught.value)) < 600
@@ -141,7 +141,7 @@ def test_json_with_two_meanings_is_refused(tmp_path: Path, text: str, named: str
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "some.json").write_bytes(b'{"a": "\xff"}')
-    with pytest.raises(Refused, match="no UTF-8"):
+    with pytest.raises(VerificationError, match="no UTF-8"):
         check_json(tmp_path / "some.json")
 
 
@@ -237,8 +237,8 @@ def test_a_page_larger_than_the_summary_says_is_refused(
     assert file.stat().st_size < 3_000
     assert pq.read_metadata(file).row_group(0).column(2).num_values == claimed
     before = pa.total_allocated_bytes()
-    with pytest.raises((Refused, InputError)) as caught:
-        Rows(file, SMALL).of("a/b")
+    with pytest.raises((VerificationError, InputError)) as caught:
+        RecordedTable(file, SMALL).of("a/b")
     assert not claimed or "pages that are not what its summary says" in str(caught.value)
     assert pa.total_allocated_bytes() - before < 2**20
 
@@ -267,8 +267,8 @@ def test_a_damaged_table_is_refused_or_read(
         content[at] = data.draw(st.integers(0, 255), label="byte")
     file.write_bytes(content)
     before = pa.total_allocated_bytes()
-    with suppress(Refused, InputError):
-        rows = Rows(file, SMALL)
+    with suppress(VerificationError, InputError):
+        rows = RecordedTable(file, SMALL)
         for task in rows.tasks:
             assert rows.of(task).schema == SMALL
     assert pa.total_allocated_bytes() - before < 2**26
@@ -290,5 +290,5 @@ def test_a_repeated_key_costs_no_comparison_with_all_others(tmp_path: Path) -> N
     """Comparing each with each would take an hour."""
     names = [f'"k{number}":0' for number in range(400_000)]
     (tmp_path / "scores.json").write_text("{" + ",".join([*names, names[-1]]) + "}")
-    with pytest.raises(Refused, match="'k399999' is there twice"):
+    with pytest.raises(VerificationError, match="'k399999' is there twice"):
         check_json(tmp_path / "scores.json")

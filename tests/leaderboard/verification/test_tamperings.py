@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasteshift.leaderboard.archive import pack
-from tasteshift.leaderboard.board import board_rows
+from tasteshift.leaderboard.board_rows import board_rows
 from tasteshift.leaderboard.submission import submit
 from tasteshift.leaderboard.verification.verify import verify, verify_archive
 

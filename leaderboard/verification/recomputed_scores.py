@@ -15,8 +15,8 @@ from ...suites.comparison_sums import lives_of as sums_over
 from ...suites.comparison_sums import sums_of
 from ...suites.engine.executors import AGENT
 from ...suites.engine.traces import Unit, traces_of
-from .recorded import RecordedRun
-from .refusal import Refused
+from .recorded_run import RecordedRun
+from .rejection import VerificationError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,8 @@ Trust = Literal["reported", "replayed", "hidden-seed"]
 FAULTS = {"invalid_actions", "agent_failures"}
 """What rests on the agent's word: a turn on which it failed replays like an abstention."""
 
-HEADLINE = "normalized_return"
-EVERYTHING = "all"
+PRIMARY_METRIC = "normalized_return"
+ALL_TASKS = "all"
 """Stands where a task would stand: every task that was played, taken together."""
 
 POOLED = (
@@ -57,7 +57,7 @@ def recompute(run: RecordedRun, tasks: Sequence[str], cluster: Unit | None = Non
     cluster  what was sampled independently over all tasks together, where that is not what it is
              in each
 
-    Raises Refused where scores.json or timings.json tells anything else.
+    Raises VerificationError where scores.json or timings.json tells anything else.
     """
     traces = traces_of(run.path, [asdict(life) for life in run.timings])
     scores: dict[str, list[Score]] = {}
@@ -77,14 +77,14 @@ def recompute(run: RecordedRun, tasks: Sequence[str], cluster: Unit | None = Non
         clocked=_agreed("timings.json", run.clocked, [r for task in tasks for r in clocked[task]]),
         overall=tuple(_overall(replace(whole, unit=unit))),
         replayed=frozenset(replayed - FAULTS),
-        sums=headline_sums(run.path, unit),
+        sums=primary_metric_sums(run.path, unit),
     )
 
 
-def headline_sums(path: Path, unit: str) -> dict[str, list[list[float]]]:
+def primary_metric_sums(path: Path, unit: str) -> dict[str, list[list[float]]]:
     """What every cluster of a run directory gained and could have gained, by headline metric."""
-    found = sums_of(sums_over(path), HEADLINE, AGENT, unit)
-    return {} if found is None else {HEADLINE: found[["top", "bottom"]].to_numpy().tolist()}
+    found = sums_of(sums_over(path), PRIMARY_METRIC, AGENT, unit)
+    return {} if found is None else {PRIMARY_METRIC: found[["top", "bottom"]].to_numpy().tolist()}
 
 
 def _of_steps_alone(trace: Trace, task: str, scores: list[Score]) -> list[Score]:
@@ -95,15 +95,15 @@ def _of_steps_alone(trace: Trace, task: str, scores: list[Score]) -> list[Score]
 
 
 def _agreed(file: str, told: Sequence[Score], true: Sequence[Score]) -> tuple[Score, ...]:
-    """The true scores; raises Refused where the file tells others."""
+    """The true scores; raises VerificationError where the file tells others."""
     for old, new in zip(told, true, strict=False):
         for field, value in asdict(new).items():
             claimed = getattr(old, field)
             if claimed != value:
                 what = f"{field} {claimed!r} recorded, {value!r} recomputed"
-                raise Refused(f"{file}: {new.task} {new.metric}: {what}")
+                raise VerificationError(f"{file}: {new.task} {new.metric}: {what}")
     if len(told) != len(true):
-        raise Refused(f"{file}: {len(told)} scores recorded, {len(true)} recomputed")
+        raise VerificationError(f"{file}: {len(told)} scores recorded, {len(true)} recomputed")
     return tuple(true)
 
 
@@ -147,4 +147,4 @@ def _overall(trace: Trace) -> Iterator[Score]:
         found = metric.estimate(trace)
         if found is not None:
             numbers = (found.value, found.low, found.high, found.n)
-            yield Score(EVERYTHING, name, *numbers, metric.unit, metric.direction)
+            yield Score(ALL_TASKS, name, *numbers, metric.unit, metric.direction)

@@ -7,14 +7,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .refusal import Refused
+from .rejection import VerificationError
 
 LONGEST_NUMBER = 40
 """Characters; Python itself writes at most 24."""
 
 
 def check_json(path: Path) -> None:
-    """Raise Refused unless a file holds JSON (.json), or JSON in every line (.jsonl).
+    """Raise VerificationError unless a file holds JSON (.json), or JSON in every line (.jsonl).
 
     Beyond what any reader asks for, no key may stand twice in one object, numbers must be finite
     and of a sane length, nesting as deep as Python allows, and no text may hold the character 0,
@@ -23,16 +23,16 @@ def check_json(path: Path) -> None:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise Refused(f"{path.name} is no UTF-8 text") from None
+        raise VerificationError(f"{path.name} is no UTF-8 text") from None
     lines = text.splitlines() if path.suffix == ".jsonl" else [text]
     for number, line in enumerate(lines, start=1):
         where = path.name if path.suffix == ".json" else f"{path.name}, line {number}"
         try:
             DECODER.decode(line)
         except (ValueError, RecursionError) as error:
-            raise Refused(f"{where} cannot be read: {error}") from None
+            raise VerificationError(f"{where} cannot be read: {error}") from None
     if "\\u0000" in text:
-        raise Refused(f"{path.name} holds the character 0, which nobody can store")
+        raise VerificationError(f"{path.name} holds the character 0, which nobody can store")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

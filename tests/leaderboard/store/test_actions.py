@@ -6,14 +6,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasteshift.leaderboard.store.database import Board, Outpaced
-from tasteshift.leaderboard.store.submissions import receive, standings, tell
-from tasteshift.leaderboard.store.turns import answer, turns
+from tasteshift.leaderboard.store.actions import actions_of_attempt, store_action
+from tasteshift.leaderboard.store.database import Board, ConflictError
+from tasteshift.leaderboard.store.submissions import add_event, add_submission, latest_events
 
 
 def playing(board: Board) -> int:
-    key = f"{len(standings(board)):032x}"
-    return receive(board, kind="attempt", key=key, owner="me", about={}, state="playing")[0].id
+    key = f"{len(latest_events(board)):032x}"
+    return add_submission(board, kind="attempt", key=key, owner="me", about={}, state="playing")[
+        0
+    ].id
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -25,39 +27,44 @@ def test_the_first_answer_counts_and_none_is_left_out(
     for life, turn, slate in given_answers:
         action, stored = {"slate": [slate]}, expected.setdefault(life, [])
         if 0 <= turn < len(stored):
-            assert answer(board, id, life, turn, action) == (stored[turn], False)
+            assert store_action(board, id, life, turn, action) == (stored[turn], False)
         elif turn == len(stored):
-            assert answer(board, id, life, turn, action) == (action, True)
+            assert store_action(board, id, life, turn, action) == (action, True)
             stored.append(action)
         else:
-            with pytest.raises(Outpaced):
-                answer(board, id, life, turn, action)
-    assert turns(board, id) == {life: stored for life, stored in expected.items() if stored}
+            with pytest.raises(ConflictError):
+                store_action(board, id, life, turn, action)
+    assert actions_of_attempt(board, id) == {
+        life: stored for life, stored in expected.items() if stored
+    }
 
 
 def test_of_many_answers_at_once_one_counts(board: Board) -> None:
     id = playing(board)
 
     def play(number: int) -> tuple[int, bool]:
-        action, new = answer(board, id, 0, 0, {"slate": [number]})
+        action, new = store_action(board, id, 0, 0, {"slate": [number]})
         return action["slate"][0], new
 
     with ThreadPoolExecutor(16) as pool:
         got = list(pool.map(play, range(32)))
     assert len({slate for slate, _ in got}) == 1
     assert [new for _, new in got].count(True) == 1
-    assert got[[new for _, new in got].index(True)][0] == turns(board, id)[0][0]["slate"][0]
+    assert (
+        got[[new for _, new in got].index(True)][0]
+        == actions_of_attempt(board, id)[0][0]["slate"][0]
+    )
 
 
 def test_nothing_is_answered_after_the_end(board: Board) -> None:
     id = playing(board)
-    answer(board, id, 0, 0, {"slate": [1]})
-    tell(board, id, "queued", "finished", after=0)
-    with pytest.raises(Outpaced, match="over"):
-        answer(board, id, 0, 1, {"slate": [2]})
-    assert answer(board, id, 0, 0, {"slate": [3]}) == ({"slate": [1]}, False)
+    store_action(board, id, 0, 0, {"slate": [1]})
+    add_event(board, id, "queued", "finished", after=0)
+    with pytest.raises(ConflictError, match="over"):
+        store_action(board, id, 0, 1, {"slate": [2]})
+    assert store_action(board, id, 0, 0, {"slate": [3]}) == ({"slate": [1]}, False)
     with pytest.raises(LookupError):
-        answer(board, id + 1, 0, 0, {})
+        store_action(board, id + 1, 0, 0, {})
 
 
 def test_an_answer_that_races_the_end_is_either_kept_or_too_late(board: Board) -> None:
@@ -66,15 +73,15 @@ def test_an_answer_that_races_the_end_is_either_kept_or_too_late(board: Board) -
 
         def play(number: int, id: int = id) -> bool:
             try:
-                return answer(board, id, number, 0, {"slate": [number]})[1]
-            except Outpaced:
+                return store_action(board, id, number, 0, {"slate": [number]})[1]
+            except ConflictError:
                 return False
 
         with ThreadPoolExecutor(8) as pool:
             before = [pool.submit(play, n) for n in range(6)]
-            end = pool.submit(tell, board, id, "queued", "", after=0)
+            end = pool.submit(add_event, board, id, "queued", "", after=0)
             after = [pool.submit(play, n) for n in range(6, 12)]
             end.result()
-            seen = set(turns(board, id))
+            seen = set(actions_of_attempt(board, id))
             kept = {n for n, one in enumerate(before + after) if one.result()}
-        assert set(turns(board, id)) == kept == seen
+        assert set(actions_of_attempt(board, id)) == kept == seen

@@ -7,7 +7,7 @@ from ...suites.engine.episode import Key
 LONGEST = 500
 
 
-class Refused(Exception):
+class VerificationError(Exception):
     """A run contradicts itself, this version of TasteShift, or its own replay.
 
     The message is one printable line, of at most `LONGEST` characters, that names the file or the
@@ -25,12 +25,12 @@ def one_line(text: str) -> str:
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
-def life(key: Key) -> str:
+def episode_name(key: Key) -> str:
     """A life in words, such as ``quick/stationary, seed 0, user 17 (agent)``."""
     task, seed, user, policy = key
     return f"{task}, seed {seed}, user {user} ({policy})"
 
 
-def turn(key: Key, session: int, number: int) -> str:
+def turn_name(key: Key, session: int, number: int) -> str:
     """A turn of a life in words."""
-    return f"{life(key)}, session {session}, turn {number}"
+    return f"{episode_name(key)}, session {session}, turn {number}"

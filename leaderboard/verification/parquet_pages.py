@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .refusal import Refused
+from .rejection import VerificationError
 from .thrift import Thrift
 
 MOST_ROWS = 2**24
@@ -38,7 +38,7 @@ VALUES_OF = {DATA: 5, DICTIONARY: 7, DATA_2: 8}
 
 
 def check_pages(path: Path, columns: int) -> None:
-    """Raise Refused unless a file has so many columns, and neither it nor its pages say too much.
+    """Raise VerificationError unless a file has so many columns and keeps within the bounds.
 
     An empty or foreign file is left to whoever reads it.
     """
@@ -50,22 +50,30 @@ def check_pages(path: Path, columns: int) -> None:
             groups = [(group[3], [_described(one) for one in group[1]]) for group in summary[4]]
             rows = summary[3]
         except UNREADABLE:
-            raise Refused(f"{path.name} cannot be read: it is truncated or was changed") from None
+            raise VerificationError(
+                f"{path.name} cannot be read: it is truncated or was changed"
+            ) from None
         if rows > MOST_ROWS:
-            raise Refused(f"{path.name} says that it holds {rows:,} rows; {MOST_ROWS:,} allowed")
+            raise VerificationError(
+                f"{path.name} says that it holds {rows:,} rows; {MOST_ROWS:,} allowed"
+            )
         if rows != sum(count for count, _ in groups):
-            raise Refused(f"{path.name} has other rows than its summary says")
+            raise VerificationError(f"{path.name} has other rows than its summary says")
         for count, chunks in groups:
             if (
                 not 0 <= count <= MOST_GROUP_ROWS
                 or any(not 0 <= one[5] <= MOST_GROUP_VALUES for one in chunks)
                 or sum(max(one[6], 0) for one in chunks) > LARGEST_GROUP
             ):
-                raise Refused(f"{path.name} has a row group that is larger than any run writes")
+                raise VerificationError(
+                    f"{path.name} has a row group that is larger than any run writes"
+                )
             if len(chunks) != columns:
-                raise Refused(f"{path.name} does not have the columns of this version")
+                raise VerificationError(f"{path.name} does not have the columns of this version")
             if any(one[4] not in CODECS for one in chunks):
-                raise Refused(f"{path.name} is not compressed as runs are; pack it as it was")
+                raise VerificationError(
+                    f"{path.name} is not compressed as runs are; pack it as it was"
+                )
             _check_group(file, path.name, chunks)
 
 
@@ -96,10 +104,12 @@ def _check_group(file: BinaryIO, name: str, chunks: list[dict[int, Any]]) -> Non
         try:
             values, size = _sums(file, chunk)
         except UNREADABLE:
-            raise Refused(f"{name} has pages that cannot be read: it was changed") from None
+            raise VerificationError(
+                f"{name} has pages that cannot be read: it was changed"
+            ) from None
         unpacked += size
         if values != chunk[5] or unpacked > LARGEST_GROUP:
-            raise Refused(f"{name} has pages that are not what its summary says")
+            raise VerificationError(f"{name} has pages that are not what its summary says")
 
 
 def _sums(file: BinaryIO, chunk: dict[int, Any]) -> tuple[int, int]:

@@ -17,8 +17,8 @@ from .ranking import Entry, Floats, mean_of, mean_return, ranks
 from .store.database import Board, open_board
 from .store.results import results
 from .store.schema import Invalidation, Result, Submission
-from .store.submissions import standings
-from .verification.recomputed import HEADLINE
+from .store.submissions import latest_events
+from .verification.recomputed_scores import PRIMARY_METRIC
 
 LOST = "refused"
 RankFrom = Literal["hidden-seed", "replayed"]
@@ -96,7 +96,9 @@ def board_rows(
         raise InputError(f"--rank-from must be {' or '.join(get_args(RankFrom))}, not {rank_from}")
     with _opened(board, files) as opened:
         found = results(opened, suite)
-        lost = {_player(one) for one, last in standings(opened, "attempt") if last.state == LOST}
+        lost = {
+            _player(one) for one, last in latest_events(opened, "attempt") if last.state == LOST
+        }
     lines = list(_lines(found))
     why = {line.submission.id: _unranked(line, lost, rank_from) for line in lines}
     ranked = [line for line in lines if not why[line.submission.id]]
@@ -179,7 +181,7 @@ def _ranked(lines: Iterable[_Line]) -> dict[int, tuple[int, int]]:
 
 def _sums(result: Result) -> Floats:
     """The pairs (clusters, 2) behind the headline."""
-    return np.array(result.sums.get(HEADLINE, []), dtype=np.float64).reshape(-1, 2)
+    return np.array(result.sums.get(PRIMARY_METRIC, []), dtype=np.float64).reshape(-1, 2)
 
 
 def _scored(line: _Line) -> bool:
@@ -204,7 +206,7 @@ def _row(line: _Line, unranked: str, rank: tuple[int, int] | None) -> dict[str, 
         "pair": result.pair,
         "owner": submission.owner,
         "suite": result.suite,
-        "trust": result.trust[HEADLINE],
+        "trust": result.trust[PRIMARY_METRIC],
         "attempts": len(line.kept),
         "each": ", ".join(_each(line)) if line.hidden else "",
         "tasks": f"{len(played)}/{len(result.tasks)}",
@@ -217,13 +219,13 @@ def _row(line: _Line, unranked: str, rank: tuple[int, int] | None) -> dict[str, 
         "shared_task": line.shared_task,
     }
     for (_, metric), rows in _by(line, "overall").items():
-        if complete or metric != HEADLINE:
+        if complete or metric != PRIMARY_METRIC:
             row |= _cells(metric, rows) | {f"{metric}_trust": result.trust[metric]}
     if complete and line.hidden and _scored(line):
         mean = mean_return(Entry(tuple(_sums(one) for _, one, _ in line.kept), ""))
         if mean is not None:
             ends = {"value": mean.value, "low": mean.low, "high": mean.high}
-            row |= _cells(HEADLINE, [ends])
+            row |= _cells(PRIMARY_METRIC, [ends])
     for (task, metric), rows in {**_by(line, "scores"), **_by(line, "clocked")}.items():
         row |= _cells(f"{_short(task)}/{metric}", rows)
     return row
@@ -245,7 +247,7 @@ def _cells(name: str, scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _each(line: _Line) -> Iterator[str]:
     for submission, result, _ in line.kept:
-        values = [one["value"] for one in result.overall if one["metric"] == HEADLINE]
+        values = [one["value"] for one in result.overall if one["metric"] == PRIMARY_METRIC]
         shown = f"{round(values[0], 3) + 0.0:.3f}" if values else "–"
         yield f"#{submission.id} {shown}"
 
@@ -271,7 +273,7 @@ def _short(task: str) -> str:
 
 def _standing(row: dict[str, Any]) -> tuple[Any, ...]:
     """By suite; ranked rows first; then the whole suite's score, then that of the shared task."""
-    keys = (row.get(HEADLINE), row.get(f"{row['shared_task']}/{HEADLINE}"))
+    keys = (row.get(PRIMARY_METRIC), row.get(f"{row['shared_task']}/{PRIMARY_METRIC}"))
     order = [-key if key is not None else float("inf") for key in keys]
     hidden = row["trust"] != "hidden-seed"
     return (row["suite"], bool(row["invalidated_by"]), hidden, *order, row["id"])

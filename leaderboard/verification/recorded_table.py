@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...suites.engine.run_directory import check_columns, reading
-from .pages import LARGEST_GROUP, check_pages
-from .refusal import Refused
+from .parquet_pages import LARGEST_GROUP, check_pages
+from .rejection import VerificationError
 
 LARGEST_TASK = 2**31
 """Bytes in memory of a task, counted as they come."""
@@ -29,14 +29,14 @@ LONGEST_TEXT = 2**16
 BATCH = 1024
 
 
-class Rows:
+class RecordedTable:
     """A table with exactly the columns of `schema`; only one task of it is ever in memory.
 
     name   of the file
     tasks  task -> its number of rows, in file order
 
-    Raises Refused for a file that is not such a table or exceeds a bound, and InputError for one
-    that cannot be read or has other columns.
+    Raises VerificationError for a file that is not such a table or exceeds a bound, and InputError
+    for one that cannot be read or has other columns.
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
@@ -66,7 +66,7 @@ class Rows:
     def of(self, task: str) -> pa.Table:
         """All rows of one task in file order, whatever the file's statistics say of it.
 
-        Raises Refused for values that are missing or are not of their type.
+        Raises VerificationError for values that are missing or are not of their type.
         """
         parts, held = [], 0
         with _reading(self._path):
@@ -94,7 +94,7 @@ class Rows:
                 yield batch.cast(wanted)
 
     def _check_values(self, name: str, column: pa.Array) -> None:
-        """Raise Refused for an empty value, a text that is none, and one that is too long."""
+        """Raise VerificationError for empty values, invalid text and text that is too long."""
         try:
             column.validate(full=True)
         except pa.ArrowException:
@@ -112,7 +112,7 @@ class Rows:
                 self._check_values(name, part)
 
     def _refuse(self, what: str) -> None:
-        raise Refused(f"{self.name} {what}")
+        raise VerificationError(f"{self.name} {what}")
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def _reading(path: Path) -> Iterator[None]:
         with reading(path):
             yield
     except UnicodeDecodeError:
-        raise Refused(f"{path.name} cannot be read: it was changed") from None
+        raise VerificationError(f"{path.name} cannot be read: it was changed") from None
 
 
 def _columns(kind: pa.DataType) -> int:

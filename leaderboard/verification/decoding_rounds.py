@@ -13,9 +13,9 @@ from typing import get_args
 
 from ...records import ReplyOutcome
 from ...suites.engine.episode import Key
-from . import refusal
-from .recorded import RecordedEpisode, Row
-from .refusal import Refused
+from . import rejection
+from .recorded_run import RecordedEpisode, Row
+from .rejection import VerificationError
 
 OUTCOMES: tuple[str, ...] = get_args(ReplyOutcome)
 OF_REPLY = ("outcome", "text", "prompt_tokens", "tokens")
@@ -28,7 +28,7 @@ MOST = 2**24
 
 
 def check_rounds(key: Key, life: RecordedEpisode, decoder: str) -> None:
-    """Raise Refused where the rounds of a life contradict themselves or their decoder."""
+    """Raise VerificationError where the rounds of a life contradict themselves or their decoder."""
     rows, turns = life.rounds, {(row["session"], row["turn"]) for row in life.steps}
     places = [(row["session"], row["turn"], row["reply"], row["round"]) for row in rows]
     for row, place, before in zip(rows, places, [None, *places], strict=False):
@@ -80,7 +80,7 @@ def _check_reply(key: Key, rounds: list[Row], decoder: str) -> None:
 
 
 def _refuse(key: Key, row: Row, what: str) -> None:
-    where = refusal.turn(key, row["session"], row["turn"])
-    raise Refused(
+    where = rejection.turn_name(key, row["session"], row["turn"])
+    raise VerificationError(
         f"generations.parquet: {where}, reply {row['reply']}, round {row['round']} {what}"
     )

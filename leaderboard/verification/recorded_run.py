@@ -31,10 +31,10 @@ from ...suites.engine.run_directory import (
     read_timings,
 )
 from ...suites.suite import Suite, Task
-from . import refusal
-from .refusal import Refused
-from .rows import Rows
-from .strict import check_json
+from . import rejection
+from .recorded_table import RecordedTable
+from .rejection import VerificationError
+from .strict_json import check_json
 
 Row = dict[str, Any]
 KEY = [name for name, _ in KEY_FIELDS]
@@ -61,15 +61,15 @@ class RecordedRun:
     path: Path
     manifest: Manifest
     episodes: list[Episode]
-    steps: Rows
-    generations: Rows
+    steps: RecordedTable
+    generations: RecordedTable
     scores: list[Score]
     clocked: list[Score]
     timings: list[EpisodeTimings]
 
 
 def read_run(path: Path) -> RecordedRun:
-    """Read a finished run directory; raises Refused, naming the file that cannot be believed."""
+    """Read a finished run directory; VerificationError names the file that is wrong."""
     try:
         for name in TEXTS:
             if (path / name).exists():
@@ -79,25 +79,25 @@ def read_run(path: Path) -> RecordedRun:
             path=path,
             manifest=read_manifest(path),
             episodes=read_episodes(path),
-            steps=Rows(path / "steps.parquet", STEPS),
-            generations=Rows(path / "generations.parquet", GENERATIONS),
+            steps=RecordedTable(path / "steps.parquet", STEPS),
+            generations=RecordedTable(path / "generations.parquet", GENERATIONS),
             scores=read_scores(path),
             clocked=_parse(timings["scores"], list[Score], "scores"),
             timings=_parse(timings["lives"], list[EpisodeTimings], "lives"),
         )
     except InputError as error:
-        raise Refused(str(error).replace(f"{path}/", "")) from None
+        raise VerificationError(str(error).replace(f"{path}/", "")) from None
 
 
-class Lives(Mapping[Key, RecordedEpisode]):
+class RecordedEpisodes(Mapping[Key, RecordedEpisode]):
     """The lives of a run in playing order; in memory are those of the task asked for last."""
 
     def __init__(self, run: RecordedRun, due: Sequence[Key]) -> None:
         self._due = due
         self._episodes = {key_of(episode): episode for episode in run.episodes}
-        self._steps = _ByLife(run.steps, set(due))
+        self._steps = _RowsByEpisode(run.steps, set(due))
         rounds = {key for key in due if key[3] in (AGENT, COUNTERFACTUAL)}
-        self._rounds = _ByLife(run.generations, rounds)
+        self._rounds = _RowsByEpisode(run.generations, rounds)
 
     def __getitem__(self, key: Key) -> RecordedEpisode:
         return RecordedEpisode(self._episodes[key], self._steps.of(key), self._rounds.of(key))
@@ -109,11 +109,11 @@ class Lives(Mapping[Key, RecordedEpisode]):
         return len(self._due)
 
 
-def lives_of(run: RecordedRun, suite: Suite, tasks: Iterable[Task]) -> Lives:
+def recorded_episodes(run: RecordedRun, suite: Suite, tasks: Iterable[Task]) -> RecordedEpisodes:
     """Every life that `tasks` consist of, in playing order, and nothing else.
 
-    Raises Refused, now or when a life is asked for, for a missing, repeated or foreign life in
-    any of the files.
+    Raises VerificationError, now or on access, for an episode that is missing, repeated or not
+    part of the suite, in any of the files.
     """
     found = [key_of(episode) for episode in run.episodes]
     try:
@@ -124,29 +124,29 @@ def lives_of(run: RecordedRun, suite: Suite, tasks: Iterable[Task]) -> Lives:
             for policy in policies(task)
         ]
     except InputError as error:
-        raise Refused(f"manifest.json: {error}") from None
+        raise VerificationError(f"manifest.json: {error}") from None
     _check_episodes(due, found)
-    return Lives(run, due)
+    return RecordedEpisodes(run, due)
 
 
 def check_timings(timings: Sequence[EpisodeTimings], lives: Mapping[Key, RecordedEpisode]) -> None:
-    """Raise Refused unless every turn of every life has one wall time, and nothing else has."""
+    """Raise VerificationError unless there is exactly one wall time for every turn."""
     found = {(one.task, one.seed, one.user, one.policy): one.decisions for one in timings}
     if len(found) != len(timings) or set(found) != set(lives):
-        raise Refused("timings.json: lives are not those of episodes.jsonl")
+        raise VerificationError("timings.json: lives are not those of episodes.jsonl")
     for key, life in lives.items():
-        seconds, where = found[key], refusal.life(key)
+        seconds, where = found[key], rejection.episode_name(key)
         if len(seconds) != len(life.steps):
             what = f"{len(seconds)} decisions for {len(life.steps)} turns"
-            raise Refused(f"timings.json: {where} has {what}")
+            raise VerificationError(f"timings.json: {where} has {what}")
         if not all(isfinite(one) and one >= 0 for one in seconds):
-            raise Refused(f"timings.json: {where} has an impossible decision time")
+            raise VerificationError(f"timings.json: {where} has an impossible decision time")
 
 
-class _ByLife:
+class _RowsByEpisode:
     """The rows of a table by life, those of one task at a time; an unknown life has none."""
 
-    def __init__(self, rows: Rows, known: set[Key]) -> None:
+    def __init__(self, rows: RecordedTable, known: set[Key]) -> None:
         self._rows, self._known = rows, known
         self._task: str | None = None
         self._table = pa.table({})
@@ -171,8 +171,8 @@ class _ByLife:
         for key, places in self._places.items():
             if key not in self._known:
                 first = self._table.slice(places[0], 1).to_pylist()[0]
-                where = refusal.turn(key, first["session"], first["turn"])
-                raise Refused(f"{self._rows.name}: {where} is no part of this run")
+                where = rejection.turn_name(key, first["session"], first["turn"])
+                raise VerificationError(f"{self._rows.name}: {where} is no part of this run")
 
 
 def _places(table: pa.Table, task: str) -> dict[Key, NDArray[np.int64]]:
@@ -195,19 +195,19 @@ def _parse(value: Any, kind: Any, where: str) -> Any:
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         what = error.errors()[0]["msg"]
-        raise Refused(f"timings.json: {where}.{place}: {what}") from None
+        raise VerificationError(f"timings.json: {where}.{place}: {what}") from None
 
 
 def _check_episodes(due: list[Key], found: list[Key]) -> None:
     known, count = set(due), Counter(found)
     for key in due:
         if count[key] == 0:
-            raise Refused(f"episodes.jsonl: {_episode(key)} is missing")
+            raise VerificationError(f"episodes.jsonl: {_episode(key)} is missing")
         if count[key] > 1:
-            raise Refused(f"episodes.jsonl: {_episode(key)} is there {count[key]} times")
+            raise VerificationError(f"episodes.jsonl: {_episode(key)} is there {count[key]} times")
     for key in found:
         if key not in known:
-            raise Refused(f"episodes.jsonl: {_episode(key)} is no part of this run")
+            raise VerificationError(f"episodes.jsonl: {_episode(key)} is no part of this run")
 
 
 def _episode(key: Key) -> str:

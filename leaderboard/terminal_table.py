@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .verification.recomputed import HEADLINE
+from .verification.recomputed_scores import PRIMARY_METRIC
 
 MILLISECONDS = 1000
 CAPTION = (
@@ -74,9 +74,9 @@ def _place(row: dict[str, Any]) -> Text:
 def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[str, float]]:
     """Metric -> heading, and what its values are multiplied by."""
     shared = dict.fromkeys(row["shared_task"] for row in rows if row["shared_task"])
-    of_tasks = {f"{task}/{HEADLINE}": (f"return\n{task}", 1.0) for task in shared}
+    of_tasks = {f"{task}/{PRIMARY_METRIC}": (f"return\n{task}", 1.0) for task in shared}
     return {
-        HEADLINE: ("return\nall tasks", 1.0),
+        PRIMARY_METRIC: ("return\nall tasks", 1.0),
         **of_tasks,
         "maturity_breaches": ("breaches\nper 1000", 1.0),
         "acceptance_rate": ("acceptance\nrate", 1.0),
