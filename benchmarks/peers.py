@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
 from ..decoders.base import ModelPair, torch_threads
-from ..decoders.execution.clock import Moment, now, seconds
+from ..decoders.execution.clock import Timestamp, now, seconds
 from ..decoders.pairs.load import quiet
 from ..records import Generation, Round
 
@@ -37,13 +37,13 @@ class _Watch(BaseStreamer):
     """Notes what every target pass read, when, and how many tokens it gave."""
 
     def __init__(self) -> None:
-        self.passes: list[tuple[float, Moment, Moment, int]] = []
+        self.passes: list[tuple[float, Timestamp, Timestamp, int]] = []
         self.emitted: list[tuple[float, int]] = []
 
     @contextmanager
     def watching(self, model: PreTrainedModel) -> Iterator[None]:
         """Notes the passes of `model`: when they were asked for, start, end, rows."""
-        started: list[tuple[float, Moment]] = []
+        started: list[tuple[float, Timestamp]] = []
 
         def before(*_: Any) -> None:
             started.append((perf_counter(), now(model.device)))

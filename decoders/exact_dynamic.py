@@ -24,8 +24,8 @@ from .drafting.planning import best_chain, best_size
 from .drafting.profile import Profile
 from .drafting.profiles import chosen
 from .drafting.text_state import ASKED, Knowledge
-from .execution.passes import host
 from .execution.reader import CHUNK
+from .execution.scheduling import current_scheduler
 from .rounds import Guesses, TreeDecoder
 from .sampling.draft_tree import foreseen
 from .sampling.noise import Stream
@@ -91,7 +91,7 @@ class ExactDynamic(TreeDecoder):
 
     def decode(self, prompt: tuple[int, ...], text: GeneratedText, stream: Stream) -> None:
         """As in TreeDecoder; what is learned from this text ends with it."""
-        texts = host().texts
+        texts = current_scheduler().batch_size
         self._target_cost = self.profile.of_target(self.most_nodes, texts)
         self._draft_cost = self.profile.of_draft(CHUNK, texts)
         self.planned = (0.0, 0.0)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tasteshift.decoders.execution.forward import Pass, forward_of
+from tasteshift.decoders.execution.forward import ForwardInput, forward_of
 from tasteshift.decoders.execution.kv_cache import KVCache
 
 TOP = 64
@@ -108,8 +108,10 @@ def together(
 
     def read(tokens: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         end = mask.shape[-1]
-        slots = slice(end - tokens.shape[1], end)
-        one = Pass(tokens, positions, mask, cache.layers, cache.aim, slots, end, last=1)
+        cells = slice(end - tokens.shape[1], end)
+        one = ForwardInput(
+            tokens, positions, mask, cache.layers, cache.window, cells, end, logits_to_keep=1
+        )
         logits, _ = forward_of(model)([one])[0]
         return logits[:, -1].float()
 

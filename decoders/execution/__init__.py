@@ -1,1 +1,1 @@
-"""How a model reads texts: passes over what is new, caches of what was read, who shares a pass."""
+"""Forward passes of models: KV cache, prefix reuse, batching across texts, CUDA graphs."""

@@ -1,4 +1,4 @@
-"""Time as the device has it: what a host started may not have begun to run."""
+"""Timestamps on a device: a GPU runs behind the host, so its work is timed by CUDA events."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from time import perf_counter
 
 import torch
 
-Moment = float | torch.cuda.Event
-"""Seconds of the host, or a mark among a GPU's work."""
+Timestamp = float | torch.cuda.Event
+"""Seconds of the host's clock, or an event recorded on a GPU's stream."""
 
 
-def now(device: torch.device) -> Moment:
-    """The moment at which the device has done all that it was asked for so far."""
+def now(device: torch.device) -> Timestamp:
+    """A timestamp that is reached when the device has done all work submitted so far."""
     if device.type != "cuda":
         return perf_counter()
     event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
@@ -19,14 +19,14 @@ def now(device: torch.device) -> Moment:
     return event
 
 
-def wait(moment: Moment) -> None:
-    """Until it has come."""
-    if isinstance(moment, torch.cuda.Event):
-        moment.synchronize()
+def wait(timestamp: Timestamp) -> None:
+    """Block until the device has reached the timestamp."""
+    if isinstance(timestamp, torch.cuda.Event):
+        timestamp.synchronize()
 
 
-def seconds(start: Moment, end: Moment) -> float:
-    """Between two moments of one device; waits until the second has come."""
+def seconds(start: Timestamp, end: Timestamp) -> float:
+    """Seconds between two timestamps of one device; blocks until `end` is reached."""
     wait(end)
     if isinstance(start, torch.cuda.Event):
         assert isinstance(end, torch.cuda.Event)

@@ -1,8 +1,8 @@
-"""Kernels that a GPU starts all at once: work that runs over the same tensors every time.
+"""CUDA graphs: kernels that run over the same tensors every time, launched all at once.
 
-Starting a kernel takes the host some microseconds, as long as a small one runs. A CUDA graph starts
-all that were captured in it, and asks that shapes and addresses never change. What is captured is
-what a CPU runs; without a GPU it runs as it is.
+Launching a kernel takes the host some microseconds, as long as a small one runs. A CUDA graph
+launches all kernels captured in it, and requires that shapes and addresses never change. What is
+captured is what a CPU runs; without a GPU the function is called uncaptured.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-Said = tuple[Tensor, ...]
-Work = Callable[[], Said]
+Outputs = tuple[Tensor, ...]
+Work = Callable[[], Outputs]
 
 P = ParamSpec("P")
-T = TypeVar("T", bound=Said)
+T = TypeVar("T", bound=Outputs)
 
-WARMING = 3
-"""Runs before work is captured, in which libraries settle on their kernels."""
+WARMUP_RUNS = 3
+"""Runs before a capture, in which libraries settle on their kernels."""
 
-ATTENTION = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+ATTENTION_KERNELS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 """Kernels that take a mask of any tree. cuDNN's, which torch prefers on some cards, makes a plan
 for every size of a pass and may find none."""
 
-one_at_a_time = Lock()
-"""Held from laying out what a graph reads until what it said has been copied: all share memory."""
+graph_lock = Lock()
+"""Held from filling a graph's inputs until its outputs have been copied: graphs share memory."""
 
 
 class GraphPool(NamedTuple):
     """What captures on a device share.
 
     pool    memory that all graphs work in
-    stream  that they are captured on
-    keeper  a graph that is kept for good: a pool of which no graph is left cannot be used again
+    stream  stream that they are captured on
+    anchor  a graph that is kept for good: a pool of which no graph is left cannot be used again
     """
 
     pool: Any
     stream: torch.cuda.Stream
-    keeper: torch.cuda.CUDAGraph
+    anchor: torch.cuda.CUDAGraph
 
 
 _graph_pools: dict[torch.device, GraphPool] = {}
@@ -56,92 +56,94 @@ def has_graphs(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-_inside: ContextVar[bool] = ContextVar("inside", default=False)
+_capturing: ContextVar[bool] = ContextVar("capturing", default=False)
 
 
 def cuda_graphed(work: Callable[P, T]) -> Callable[P, T]:
-    """`work`, whose kernels a GPU starts all at once.
+    """Decorator: run a function as a CUDA graph where its tensors are on a GPU.
 
-    work  takes tensors, or None for some, and by name settings that can be hashed, and follows from
+    work  takes tensors (None for some) by position and hashable settings by name, and depends on
           nothing else
 
     One graph is captured for each set of shapes and settings, and kept.
     """
-    known: dict[Hashable, tuple[list[Tensor | None], Work]] = {}
-    plain = cast(Callable[..., Said], work)
+    graphs: dict[Hashable, tuple[list[Tensor | None], Work]] = {}
+    plain = cast(Callable[..., Outputs], work)
 
     @wraps(plain)
-    def run(*given: Tensor | None, **settings: Hashable) -> Said:
-        device = next(one.device for one in given if one is not None)
-        if _inside.get() or not has_graphs(device):
-            return plain(*given, **settings)
-        shapes = [one if one is None else (one.shape, one.dtype) for one in given]
+    def run(*tensors: Tensor | None, **settings: Hashable) -> Outputs:
+        device = next(one.device for one in tensors if one is not None)
+        if _capturing.get() or not has_graphs(device):
+            return plain(*tensors, **settings)
+        shapes = [one if one is None else (one.shape, one.dtype) for one in tensors]
         key = (device, *sorted(settings.items()), *shapes)
-        with one_at_a_time, torch.inference_mode():
-            if key not in known:
-                laid = [one if one is None else one.clone() for one in given]
-                known[key] = laid, captured(lambda: plain(*laid, **settings), device)
-            own, replay = known[key]
-            for mine, theirs in zip(own, given, strict=True):
-                if mine is not None and theirs is not None:
-                    mine.copy_(theirs)
+        with graph_lock, torch.inference_mode():
+            if key not in graphs:
+                buffers = [one if one is None else one.clone() for one in tensors]
+                graphs[key] = buffers, captured(lambda: plain(*buffers, **settings), device)
+            inputs, replay = graphs[key]
+            for buffer, tensor in zip(inputs, tensors, strict=True):
+                if buffer is not None and tensor is not None:
+                    buffer.copy_(tensor)
             return tuple(one.clone() for one in replay())
 
     return cast(Callable[P, T], run)
 
 
 def captured(work: Work, device: torch.device) -> Work:
-    """What does the same: on a GPU a graph of its kernels, which writes to the same tensors."""
+    """A function that does the same as `work`: on a GPU a graph that writes to the same tensors."""
     if not has_graphs(device):
         return work
-    studio = graph_pool_of(device)
-    with sdpa_kernel(ATTENTION), capturing():
-        studio.stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(studio.stream):
-            for _ in range(WARMING):
+    shared = graph_pool_of(device)
+    with sdpa_kernel(ATTENTION_KERNELS), capturing():
+        shared.stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(shared.stream):
+            for _ in range(WARMUP_RUNS):
                 work()
-        torch.cuda.current_stream(device).wait_stream(studio.stream)
-        graph, said = recorded(work, studio.pool, studio.stream)
+        torch.cuda.current_stream(device).wait_stream(shared.stream)
+        graph, outputs = recorded(work, shared.pool, shared.stream)
 
-    def replay() -> Said:
+    def replay() -> Outputs:
         graph.replay()
-        return said
+        return outputs
 
     return replay
 
 
 def graph_pool_of(device: torch.device) -> GraphPool:
-    """The device's, set up when it is first asked for."""
+    """The graph pool of a device, made at the first call."""
     if device not in _graph_pools:
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         pool = torch.cuda.graph_pool_handle()
-        speck = torch.zeros(1, device=device)
-        keeper, _ = recorded(lambda: (speck.add_(1), speck), pool, stream)
-        _graph_pools[device] = GraphPool(pool, stream, keeper)
+        scratch = torch.zeros(1, device=device)
+        anchor, _ = recorded(lambda: (scratch.add_(1), scratch), pool, stream)
+        _graph_pools[device] = GraphPool(pool, stream, anchor)
     return _graph_pools[device]
 
 
-def recorded(work: Work, pool: Any, stream: torch.cuda.Stream) -> tuple[torch.cuda.CUDAGraph, Said]:
-    """The kernels of `work` as a graph, and what it returns, which a replay writes anew.
+def recorded(
+    work: Work, pool: Any, stream: torch.cuda.Stream
+) -> tuple[torch.cuda.CUDAGraph, Outputs]:
+    """The kernels of `work` as a graph, and the tensors that each replay writes its outputs to.
 
     A capture that fails leaves the thread on its own stream, and the next begins in another pool.
     """
     graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream(stream.device)
     try:
         with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-            said = work()
+            outputs = work()
     except BaseException:
         torch.cuda.set_stream(before)
         _graph_pools.pop(stream.device, None)
         raise
-    return graph, said
+    return graph, outputs
 
 
 @contextmanager
 def capturing() -> Iterator[None]:
-    """What is graphed itself joins the graph that is being captured."""
-    before = _inside.set(True)
+    """Inside the block, functions that are graphed themselves join the graph being captured."""
+    before = _capturing.set(True)
     try:
         yield
     finally:
-        _inside.reset(before)
+        _capturing.reset(before)

@@ -1,10 +1,11 @@
-"""Passes of a few fixed shapes, for devices where starting a kernel costs more than running it.
+"""Passes of a few fixed shapes, for devices where launching a kernel costs more than running it.
 
 On a GPU a pass over one token and one over sixty-four cost much the same, but each of their
-hundreds of kernels has to be started by the host, unless all are one graph (see `graphs`). So rows
-are padded to a power of two, all slots of a cache are attended to under a mask, and all texts of a
-cache take part in each of its passes. Padding writes to a slot that nobody sees. What is captured
-is the model's ordinary pass; without a GPU the same pass over the same buffers runs as it is.
+hundreds of kernels has to be launched by the host, unless all are one graph (see `cuda_graphs`). So
+rows are padded to a power of two, all cells of a cache are attended to under a mask, and all
+sequences of a cache take part in each of its passes. Padding writes to a cell that no row sees.
+What is captured is the model's ordinary pass; without a GPU the same pass over the same buffers
+runs uncaptured.
 """
 
 from __future__ import annotations
@@ -15,100 +16,102 @@ import torch
 from transformers import PreTrainedModel
 
 from .clock import now, wait
-from .cuda_graphs import captured, has_graphs, one_at_a_time
-from .forward import Forward, Pass, Read, is_plain_llama
+from .cuda_graphs import captured, graph_lock, has_graphs
+from .forward import Forward, ForwardInput, ForwardOutput, is_plain_llama
 from .kv_cache import KVCache
-from .requests import ForwardRequest, ForwardResult, full
+from .requests import ForwardRequest, ForwardResult, as_float32
 
 
 def has_fixed_shapes(model: PreTrainedModel) -> bool:
-    """Whether a model is read in fixed shapes: on a GPU, where its pass is ours to capture."""
+    """Whether a model is read in fixed shapes: on a GPU, where its pass is a `FusedLlama`."""
     return has_graphs(model.device) and is_plain_llama(model)
 
 
-def read_fixed(
-    forward: Forward, cache: KVCache, wants: Sequence[ForwardRequest]
+def run_fixed_shape(
+    forward: Forward, cache: KVCache, requests: Sequence[ForwardRequest]
 ) -> list[ForwardResult]:
-    """One pass for all texts of a cache, of which those in `wants` have something to read.
+    """One pass over all sequences of a cache, for the requests of some of them.
 
-    Captured passes share their memory, so what one says is copied, on the device, before the next
+    Captured passes share their memory, so outputs are copied, on the device, before the next pass
     begins.
     """
-    rows = power_of_two(max(len(want.tokens) for want in wants))
-    last = 1 if all(want.last == 1 for want in wants) else rows
-    with one_at_a_time:
-        shape = cache.shapes.get((rows, last))
-        if shape is None or shape.forward is not forward:
-            shape = cache.shapes[rows, last] = Shape(forward, cache, rows, last)
-        logits, hidden = shape.read(wants)
-        return [
-            ForwardResult(
-                full(logits[want.text, -(want.last or len(want.tokens)) :], copied=True),
-                full(hidden[want.text, -len(want.tokens) :], copied=True) if want.hidden else None,
-                shape.fetched,
-            )
-            for want in wants
-        ]
+    rows = power_of_two(max(len(request.tokens) for request in requests))
+    last = 1 if all(request.logits_to_keep == 1 for request in requests) else rows
+    with graph_lock:
+        fixed = cache.fixed_passes.get((rows, last))
+        if fixed is None or fixed.forward is not forward:
+            fixed = cache.fixed_passes[rows, last] = FixedShapePass(forward, cache, rows, last)
+        logits, hidden = fixed.run_on(requests)
+        results = []
+        for request in requests:
+            count, sequence = len(request.tokens), request.sequence
+            kept = logits[sequence, -(request.logits_to_keep or count) :]
+            states = as_float32(hidden[sequence, -count:], copy=True) if request.hidden else None
+            results.append(ForwardResult(as_float32(kept, copy=True), states, fixed.inputs_ready))
+        return results
 
 
 def power_of_two(count: int) -> int:
-    """The least power of two that is not less."""
+    """The smallest power of two that is not less than `count`."""
     return 1 << (count - 1).bit_length()
 
 
-class Shape:
-    """The buffers of one shape, and the pass over them.
+class FixedShapePass:
+    """The input buffers of one shape, and the pass over them.
 
-    forward  what makes the pass; kept, for its weights are what a captured pass reads
-    numbers  (3, texts, rows) tokens, positions and slots to write to
-    mask     (texts, rows, slots)
-    here     both, on the host, from where a device fetches them while the host goes on; it waits
-             only to lay out a next pass of this shape before the last one's have been fetched
-    there    both, where the model is
-    fetched  when they last were
+    forward         the model's pass; kept, because a captured pass reads its weights
+    numbers         (3, sequences, rows) tokens, positions and cells to write to
+    mask            (sequences, rows, cells)
+    host_buffers    both, on the host, from where a device fetches them while the host goes on; the
+                    host waits only to fill them again before the last ones have been fetched
+    device_buffers  both, on the model's device
+    inputs_ready    when the last inputs had been fetched
     """
 
     def __init__(self, forward: Forward, cache: KVCache, rows: int, last: int) -> None:
-        texts, slots = cache.aim.texts, cache.slots
+        sequences, cells = cache.window.sequences, cache.capacity
         self.forward = forward
         pinned = cache.device.type == "cuda"
-        self.here = (
-            torch.zeros((3, texts, rows), dtype=torch.int64, pin_memory=pinned),
-            torch.zeros((texts, rows, slots), dtype=torch.bool, pin_memory=pinned),
+        self.host_buffers = (
+            torch.zeros((3, sequences, rows), dtype=torch.int64, pin_memory=pinned),
+            torch.zeros((sequences, rows, cells), dtype=torch.bool, pin_memory=pinned),
         )
-        self.numbers, self.mask = (table.numpy() for table in self.here)
-        self._blank()
-        self.there = [table.to(cache.device, copy=True) for table in self.here]
-        self.fetched = now(cache.device)
-        (ids, positions, where), mask = self.there
-        one = Pass(ids, positions, mask, cache.layers, cache.aim, where, slots, last)
+        self.numbers, self.mask = (table.numpy() for table in self.host_buffers)
+        self._pad_all()
+        self.device_buffers = [table.to(cache.device, copy=True) for table in self.host_buffers]
+        self.inputs_ready = now(cache.device)
+        (ids, positions, write_cells), mask = self.device_buffers
+        one = ForwardInput(
+            ids, positions, mask, cache.layers, cache.window, write_cells, cells, last
+        )
         self.run = captured(lambda: forward([one])[0], cache.device)
 
-    def read(self, wants: Sequence[ForwardRequest]) -> Read:
-        """Logits (texts, last, vocabulary) and hidden states (texts, rows, hidden size).
+    def run_on(self, requests: Sequence[ForwardRequest]) -> ForwardOutput:
+        """Logits (sequences, last, vocabulary) and head inputs (sequences, rows, hidden size).
 
-        Of padding they say nothing.
+        Rows of padding hold arbitrary values.
         """
-        wait(self.fetched)
-        self._blank()
-        for want in wants:
-            count = len(want.tokens)
-            self.numbers[1:, want.text, -count:] = want.positions, want.where
-            if want.tokens.device.type == "cpu":
-                self.numbers[0, want.text, -count:] = want.tokens
-            seen = True if want.mask is None else want.mask
-            self.mask[want.text, -count:, : want.reach] = seen
-        for buffer, table in zip(self.there, self.here, strict=True):
+        wait(self.inputs_ready)
+        self._pad_all()
+        for request in requests:
+            sequence, count = request.sequence, len(request.tokens)
+            self.numbers[1:, sequence, -count:] = request.positions, request.write_cells
+            if request.tokens.device.type == "cpu":
+                self.numbers[0, sequence, -count:] = request.tokens
+            visible = True if request.mask is None else request.mask
+            self.mask[sequence, -count:, : request.visible_cells] = visible
+        for buffer, table in zip(self.device_buffers, self.host_buffers, strict=True):
             buffer.copy_(table, non_blocking=True)
-        self.fetched = now(buffer.device)
-        for want in wants:
-            if want.tokens.device.type != "cpu":
-                self.there[0][0, want.text, -len(want.tokens) :] = want.tokens
+        self.inputs_ready = now(buffer.device)
+        for request in requests:
+            if request.tokens.device.type != "cpu":
+                tokens = self.device_buffers[0][0, request.sequence, -len(request.tokens) :]
+                tokens.copy_(request.tokens)
         logits, hidden = self.run()
         return logits, hidden
 
-    def _blank(self) -> None:
-        """All rows padding: they write to the last slot, and see the first so as to see one."""
+    def _pad_all(self) -> None:
+        """Make all rows padding: they write to the last cell, and see the first (never no cell)."""
         self.numbers[:2], self.numbers[2] = 0, self.mask.shape[-1] - 1
         self.mask[:] = False
         self.mask[:, :, 0] = True

@@ -1,9 +1,9 @@
-"""One pass of a model over new tokens: through transformers, or straight through its weights.
+"""The forward pass of a model over new tokens: through transformers, or fused for plain Llamas.
 
 A small model's time is dispatch, not arithmetic: a Llama of 12 layers and 256 wide spends most of
-a one-token pass inside transformers' modules. `straight` does the same arithmetic with a third
-of the calls, and with weights laid out for it. Every decoder reads through `forward_of`, so none
-is fast at another's expense.
+a one-token pass inside transformers' modules. `FusedLlama` does the same arithmetic with a third
+of the calls, and with weights packed for it. Every decoder reads through `forward_of`, so no
+decoder has a faster pass than another.
 """
 
 from __future__ import annotations
@@ -19,73 +19,74 @@ from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
 from transformers.cache_utils import Cache
 
-from .kv_cache import Aim, TreeLayer
-from .linear import Product, product_with
+from .kv_cache import CacheWindow, TreeLayer
+from .linear import LinearMap, packed_linear
 
 
-class Pass(NamedTuple):
-    """What the texts of one cache want read, the same number of rows each.
+class ForwardInput(NamedTuple):
+    """Rows to read for the sequences of one cache, the same number for each.
 
-    ids, positions  (texts, rows)
-    mask            (texts, rows, reach), whether a row attends to a slot; None: to all
-    layers, aim     those of the cache
-    where, reach    as in Aim: the slots that the rows go to, and how many may be seen
-    last            how many of the last rows of each text to give logits of; 0 for all
+    ids, positions  (sequences, rows)
+    mask            (sequences, rows, visible_cells) whether a row attends to a cell; None: to all
+    layers, window  those of the cache
+    write_cells     as in `CacheWindow`
+    visible_cells   as in `CacheWindow`
+    logits_to_keep  how many of the last rows of each sequence to return logits of; 0 for all
     """
 
     ids: Tensor
     positions: Tensor
     mask: Tensor | None
     layers: Sequence[TreeLayer]
-    aim: Aim
-    where: slice | Tensor
-    reach: int
-    last: int
+    window: CacheWindow
+    write_cells: slice | Tensor
+    visible_cells: int
+    logits_to_keep: int
 
-    def take_aim(self) -> None:
-        """Tell the layers where the rows go."""
-        self.aim.where, self.aim.reach = self.where, self.reach
-
-
-Read = tuple[Tensor, Tensor]
-"""Logits (texts, rows asked for, vocabulary); what the head read (texts, rows, hidden size)."""
-
-Forward = Callable[[Sequence[Pass]], list[Read]]
-"""One model over the texts of one cache or of several, each of which sees its own keys alone."""
+    def set_window(self) -> None:
+        """Point the cache's layers at the cells of this pass."""
+        self.window.write_cells, self.window.visible_cells = self.write_cells, self.visible_cells
 
 
-_known: WeakKeyDictionary[PreTrainedModel, Forward] = WeakKeyDictionary()
-_desk = Lock()
+ForwardOutput = tuple[Tensor, Tensor]
+"""Logits (sequences, rows kept, vocabulary); input of the head (sequences, rows, hidden size)."""
+
+Forward = Callable[[Sequence[ForwardInput]], list[ForwardOutput]]
+"""One model over one or more caches; the sequences of each attend to their own keys alone."""
+
+
+_forwards: WeakKeyDictionary[PreTrainedModel, Forward] = WeakKeyDictionary()
+_lock = Lock()
 
 
 def forward_of(model: PreTrainedModel) -> Forward:
-    """The quickest pass that is known for a model; the same one for everybody who asks."""
-    with _desk:
-        if model not in _known:
-            way = straight if is_plain_llama(model) else through_transformers
-            _known[model] = way(model)
-        return _known[model]
+    """The fastest forward pass available for a model; made once and shared."""
+    with _lock:
+        if model not in _forwards:
+            make = FusedLlama if is_plain_llama(model) else transformers_forward
+            _forwards[model] = make(model)
+        return _forwards[model]
 
 
 def forget(model: PreTrainedModel) -> None:
-    """Let the next reader lay out the weights anew: they have been changed in place."""
-    _known.pop(model, None)
+    """Drop what was packed for a model whose weights have been changed in place."""
+    _forwards.pop(model, None)
     for module in model.modules():
-        _joined.pop(module, None)
+        _fused.pop(module, None)
 
 
-def through_transformers(model: PreTrainedModel) -> Forward:
-    """The pass as transformers makes it, for any causal model that takes a 4-D mask.
+def transformers_forward(model: PreTrainedModel) -> Forward:
+    """The pass as transformers computes it, for any causal model that takes a 4-D mask.
 
     Caches are read one after the other.
     """
     known = ref(model)  # the pass is kept for as long as the model, which it must not keep alive
 
-    def forward(one: Pass) -> Read:
-        one.take_aim()
+    def forward(one: ForwardInput) -> ForwardOutput:
+        one.set_window()
         mask = one.mask
         if mask is None:
-            shape = (*one.ids.shape, one.reach)
+            shape = (*one.ids.shape, one.visible_cells)
             mask = torch.ones(shape, dtype=torch.bool, device=one.ids.device)
         reader = known()
         assert reader is not None
@@ -95,16 +96,16 @@ def through_transformers(model: PreTrainedModel) -> Forward:
             position_ids=one.positions,
             past_key_values=Cache(layers=list(one.layers)),
             use_cache=True,
-            logits_to_keep=one.last,
+            logits_to_keep=one.logits_to_keep,
             output_hidden_states=True,
         )
         return output.logits, output.hidden_states[-1]
 
-    return lambda passes: [forward(one) for one in passes]
+    return lambda inputs: [forward(one) for one in inputs]
 
 
 def is_plain_llama(model: PreTrainedModel) -> bool:
-    """Whether `straight` knows all that a model does; a wrapped or patched one is not plain."""
+    """Whether `FusedLlama` covers all that a model computes; not if it is wrapped or patched."""
     config = model.config
     return (
         type(model).forward is LlamaForCausalLM.forward
@@ -117,121 +118,140 @@ def is_plain_llama(model: PreTrainedModel) -> bool:
     )
 
 
-def straight(model: PreTrainedModel) -> Forward:
-    """A plain Llama's pass, with projections that read the same rows joined into one product.
+class FusedLlama:
+    """A plain Llama's forward pass, with projections that read the same rows fused into one.
 
-    The rows of all texts go through each product at once; only attention is each cache's own.
+    The rows of all sequences go through each projection at once; only attention is per cache.
 
-    On a CPU the products keep their own copy of the weights, so a model that is trained further has
-    to be loaded anew.
+    On a CPU the projections keep their own copy of the weights, so a model that is trained further
+    has to be loaded anew.
     """
-    config, body = model.config, model.model
-    size = config.head_dim
-    heads, shared = config.num_attention_heads, config.num_key_value_heads
-    group = heads // shared
-    eps, wide = config.rms_norm_eps, config.intermediate_size
-    layers_of_weights = [
-        (
-            block.input_layernorm.weight,
-            joined(block.self_attn.q_proj, block.self_attn.k_proj, block.self_attn.v_proj),
-            joined(block.self_attn.o_proj),
-            block.post_attention_layernorm.weight,
-            joined(block.mlp.gate_proj, block.mlp.up_proj),
-            joined(block.mlp.down_proj),
-        )
-        for block in body.layers
-    ]
-    plain = type(model.lm_head) is torch.nn.Linear
-    head = joined(model.lm_head) if plain else model.lm_head
 
-    def attended(
-        one: Pass, mask: Tensor | None, layer: int, turned: Tensor, values: Tensor
-    ) -> Tensor:
-        """(texts · rows, heads · size): what the rows take from the texts of their cache.
-
-        Heads that share keys are read as more rows, which any kernel of attention can do.
-        """
-        texts, rows = one.ids.shape
-        turned = turned.view(texts, rows, heads + shared, size).transpose(1, 2)
-        values = values.view(texts, rows, shared, size).transpose(1, 2)
-        held = one.layers[layer].update(turned[:, heads:], values)
-        asked = turned[:, :heads].reshape(texts, shared, group * rows, size)
-        taken = functional.scaled_dot_product_attention(asked, *held, attn_mask=mask)
-        taken = taken.view(texts, heads, rows, size).transpose(1, 2)
-        return taken.reshape(texts * rows, heads * size)
-
-    def forward(passes: Sequence[Pass]) -> list[Read]:
-        for one in passes:
-            one.take_aim()
-        lengths = [one.ids.numel() for one in passes]
-        rows = sum(lengths)
-        x = body.embed_tokens(_end_to_end([one.ids.flatten() for one in passes]))
-        masks = [None if one.mask is None else added(one.mask, group, x.dtype) for one in passes]
-        positions = _end_to_end([one.positions.flatten() for one in passes])
-        cos, sin = (table[0, :, None] for table in body.rotary_emb(x, positions[None]))
-        sin = torch.cat((-sin[..., : size // 2], sin[..., size // 2 :]), dim=-1)
-        for layer, (before, qkv, out, after, gate_up, down) in enumerate(layers_of_weights):
-            split = qkv(functional.rms_norm(x, before.shape, before, eps))
-            split = split.view(rows, heads + 2 * shared, size)
-            turned = split[:, : heads + shared]
-            turned = turned * cos + turned.roll(size // 2, dims=-1) * sin
-            values = split[:, heads + shared :]
-            parts = zip(
-                passes, masks, _apart(turned, lengths), _apart(values, lengths), strict=True
+    def __init__(self, model: PreTrainedModel) -> None:
+        config, self.body = model.config, model.model
+        self.size = config.head_dim
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.eps, self.inner = config.rms_norm_eps, config.intermediate_size
+        self.weights = [
+            (
+                block.input_layernorm.weight,
+                fused_linear(
+                    block.self_attn.q_proj, block.self_attn.k_proj, block.self_attn.v_proj
+                ),
+                fused_linear(block.self_attn.o_proj),
+                block.post_attention_layernorm.weight,
+                fused_linear(block.mlp.gate_proj, block.mlp.up_proj),
+                fused_linear(block.mlp.down_proj),
             )
-            x = x + out(
-                _end_to_end([attended(one, mask, layer, *part) for one, mask, *part in parts])
-            )
-            mixed = gate_up(functional.rms_norm(x, after.shape, after, eps))
-            x = x + down(functional.silu(mixed[:, :wide]) * mixed[:, wide:])
-        x = functional.rms_norm(x, body.norm.weight.shape, body.norm.weight, eps)
-        hidden = [
-            part.view(*one.ids.shape, -1)
-            for one, part in zip(passes, _apart(x, lengths), strict=True)
+            for block in self.body.layers
         ]
-        wanted = [part[:, -one.last :] for one, part in zip(passes, hidden, strict=True)]
-        scores = head(_end_to_end([part.flatten(0, 1) for part in wanted]))
-        each = _apart(scores, [part.shape[0] * part.shape[1] for part in wanted])
-        logits = [one.view(*part.shape[:2], -1) for one, part in zip(each, wanted, strict=True)]
+        plain = type(model.lm_head) is torch.nn.Linear
+        self.head = fused_linear(model.lm_head) if plain else model.lm_head
+
+    def __call__(self, inputs: Sequence[ForwardInput]) -> list[ForwardOutput]:
+        """As `Forward`."""
+        for one in inputs:
+            one.set_window()
+        group, half = self.heads // self.kv_heads, self.size // 2
+        lengths = [one.ids.numel() for one in inputs]
+        rows, rotated_heads = sum(lengths), self.heads + self.kv_heads
+        x = self.body.embed_tokens(_concatenate([one.ids.flatten() for one in inputs]))
+        biases = [
+            None if one.mask is None else attention_bias(one.mask, group, x.dtype) for one in inputs
+        ]
+        positions = _concatenate([one.positions.flatten() for one in inputs])
+        cos, sin = (table[0, :, None] for table in self.body.rotary_emb(x, positions[None]))
+        sin = torch.cat((-sin[..., :half], sin[..., half:]), dim=-1)
+        for layer, (before, qkv, out, after, gate_up, down) in enumerate(self.weights):
+            split = qkv(functional.rms_norm(x, before.shape, before, self.eps))
+            split = split.view(rows, rotated_heads + self.kv_heads, self.size)
+            rotated = split[:, :rotated_heads]
+            rotated = rotated * cos + rotated.roll(half, dims=-1) * sin
+            parts = zip(
+                inputs,
+                biases,
+                _split(rotated, lengths),
+                _split(split[:, rotated_heads:], lengths),
+                strict=True,
+            )
+            x = x + out(_concatenate([self._attention(layer, *part) for part in parts]))
+            mixed = gate_up(functional.rms_norm(x, after.shape, after, self.eps))
+            x = x + down(functional.silu(mixed[:, : self.inner]) * mixed[:, self.inner :])
+        norm = self.body.norm.weight
+        x = functional.rms_norm(x, norm.shape, norm, self.eps)
+        return self._outputs(inputs, _split(x, lengths))
+
+    def _attention(
+        self,
+        layer: int,
+        one: ForwardInput,
+        bias: Tensor | None,
+        rotated: Tensor,
+        values: Tensor,
+    ) -> Tensor:
+        """Attention of one cache's rows over its own keys: (sequences · rows, heads · size).
+
+        rotated  (sequences · rows, heads + kv_heads, size) queries and keys
+        values   (sequences · rows, kv_heads, size)
+
+        Query heads that share keys are read as more rows, which any attention kernel can do.
+        """
+        sequences, rows = one.ids.shape
+        heads, shared, size = self.heads, self.kv_heads, self.size
+        rotated = rotated.view(sequences, rows, heads + shared, size).transpose(1, 2)
+        values = values.view(sequences, rows, shared, size).transpose(1, 2)
+        keys_values = one.layers[layer].update(rotated[:, heads:], values)
+        queries = rotated[:, :heads].reshape(sequences, shared, heads // shared * rows, size)
+        mixed = functional.scaled_dot_product_attention(queries, *keys_values, attn_mask=bias)
+        mixed = mixed.view(sequences, heads, rows, size).transpose(1, 2)
+        return mixed.reshape(sequences * rows, heads * size)
+
+    def _outputs(
+        self, inputs: Sequence[ForwardInput], states: Sequence[Tensor]
+    ) -> list[ForwardOutput]:
+        """Logits and head inputs of each cache, from its rows of normalized states."""
+        hidden = [part.view(*one.ids.shape, -1) for one, part in zip(inputs, states, strict=True)]
+        kept = [part[:, -one.logits_to_keep :] for one, part in zip(inputs, hidden, strict=True)]
+        scores = self.head(_concatenate([part.flatten(0, 1) for part in kept]))
+        each = _split(scores, [part.shape[0] * part.shape[1] for part in kept])
+        logits = [one.view(*part.shape[:2], -1) for one, part in zip(each, kept, strict=True)]
         return list(zip(logits, hidden, strict=True))
 
-    return forward
 
+def attention_bias(mask: Tensor, group: int, dtype: torch.dtype) -> Tensor:
+    """Additive attention bias (sequences, 1, group · rows, visible cells): 0, or −∞ where masked.
 
-def added(mask: Tensor, group: int, dtype: torch.dtype) -> Tensor:
-    """What attention adds to its scores, (texts, 1, group · rows, reach): 0, or −∞ where unseen.
-
-    Worked out once for all layers; each would do it for itself.
+    Computed once for all layers; each would do it for itself.
     """
-    shown = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, -torch.inf)
-    return shown[:, None].repeat(1, 1, group, 1)
+    bias = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, -torch.inf)
+    return bias[:, None].repeat(1, 1, group, 1)
 
 
-def _end_to_end(parts: Sequence[Tensor]) -> Tensor:
+def _concatenate(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
-def _apart(rows: Tensor, lengths: list[int]) -> Sequence[Tensor]:
+def _split(rows: Tensor, lengths: list[int]) -> Sequence[Tensor]:
     return (rows,) if len(lengths) == 1 else rows.split(lengths)  # type: ignore[no-untyped-call]
 
 
-_joined: WeakKeyDictionary[torch.nn.Module, Product] = WeakKeyDictionary()
+_fused: WeakKeyDictionary[torch.nn.Module, LinearMap] = WeakKeyDictionary()
 
 
-def joined(*projections: torch.nn.Linear) -> Product:
-    """One product for several projections; layers that two models share are joined once."""
+def fused_linear(*projections: torch.nn.Linear) -> LinearMap:
+    """One linear map for several projections; layers that two models share are fused once."""
     first = projections[0]
-    if first not in _joined:
+    if first not in _fused:
         shared = first.weight.device.type != "cpu"
-        _joined[first] = product_with(end_to_end(projections, shared))
-    return _joined[first]
+        _fused[first] = packed_linear(concatenated_weights(projections, shared))
+    return _fused[first]
 
 
-def end_to_end(projections: Sequence[torch.nn.Linear], shared: bool) -> Tensor:
-    """The weights of several projections as one.
+def concatenated_weights(projections: Sequence[torch.nn.Linear], shared: bool) -> Tensor:
+    """The weights of several projections as one tensor.
 
-    shared  whether they become views of it: on a GPU they need not be there twice, while a CPU
-            lays them out anew in any case
+    shared  make the projections' own weights views of it: on a GPU they need not be there twice,
+            while a CPU packs them into another layout in any case
     """
     with torch.inference_mode(False):
         weights = [one.weight.detach() for one in projections]

@@ -1,7 +1,7 @@
-"""A product with a weight that is laid out once for the processor it is on.
+"""Linear maps with weights packed once for the processor that they run on.
 
 A pass over a few tokens reads each weight once and computes little, so the layout decides: in
-fp32 on a CPU, oneDNN's blocked layout was two to three times as quick as the plain one at 1 to
+fp32 on a CPU, oneDNN's blocked layout was two to three times as fast as the plain one at 1 to
 16 rows of SmolLM2's shapes (AVX-512, one thread), and a row's bits hardly depended any more on how
 many rows were read with it.
 """
@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.nn import functional
 
 ROWS = 8
-"""Rows that the layout is chosen for: one token, and trees of some tens of them."""
+"""Number of rows that the layout is optimized for: one token, and trees of some tens of them."""
 
-Product = Callable[[Tensor], Tensor]
+LinearMap = Callable[[Tensor], Tensor]
 """(rows, in) -> (rows, out)."""
 
 
-def product_with(weight: Tensor) -> Product:
-    """x ↦ x · weightᵀ, for inference only: the weight (out, in) is read now and never again."""
+def packed_linear(weight: Tensor) -> LinearMap:
+    """x ↦ x · weightᵀ, for inference only: later changes of the weight (out, in) have no effect."""
     weight = weight.detach()
     blocked = weight.device.type == "cpu" and weight.dtype == torch.float32
     if blocked and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What a text wants of a model."""
+"""Requests for a forward pass over some rows of one text, and their results."""
 
 from __future__ import annotations
 
@@ -9,55 +9,55 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .clock import Moment
+from .clock import Timestamp
 from .kv_cache import KVCache
 
 
 class ForwardRequest(NamedTuple):
-    """Rows of one text to be read.
+    """Rows (new tokens) of one text to run through a model.
 
-    cache, text        where its keys are, and which of the cache's texts it is
-    tokens             (rows,), on the host or where the model is
-    positions          (rows,)
-    where              (rows,) slots to write to, rising
-    mask               (rows, reach), whether a row attends to a slot; None: to all
-    reach              slots that may be seen
-    last               how many of the last rows to give logits of; 0 for all
-    hidden             whether to tell what the head read
+    cache, sequence  the KV cache, and which of its sequences the text is
+    tokens           (rows,) token ids, on the host or on the model's device
+    positions        (rows,) position ids
+    write_cells      (rows,) cache cells to write to, ascending
+    mask             (rows, visible_cells) whether a row attends to a cell; None: to all
+    visible_cells    number of cells that may be attended to, from the first
+    logits_to_keep   how many of the last rows to return logits of; 0 for all
+    hidden           whether to return the input of the model's head
     """
 
     cache: KVCache
-    text: int
+    sequence: int
     tokens: Tensor
     positions: NDArray[np.int64]
-    where: NDArray[np.int64]
+    write_cells: NDArray[np.int64]
     mask: NDArray[np.bool_] | None
-    reach: int
-    last: int
+    visible_cells: int
+    logits_to_keep: int
     hidden: bool
 
 
 class ForwardResult(NamedTuple):
-    """What a model says of them, in fp32, where the model is.
+    """Outputs for one request: fp32, on the device where sampling runs.
 
-    logits  (rows asked for, vocabulary)
-    hidden  (rows, hidden size) what its head read, where that was wanted
-    began   when the device had all that it was to read, where that is known
+    logits   (rows kept, vocabulary)
+    hidden   (rows, hidden size) input of the model's head, where the request asked for it
+    started  when the device had received all inputs of the pass, where that is known
     """
 
     logits: Tensor
     hidden: Tensor | None
-    began: Moment | None = None
+    started: Timestamp | None = None
 
 
-def full(rows: Tensor, copied: bool = False) -> Tensor:
-    """Rows of a pass in fp32, where laws are worked out.
+def as_float32(rows: Tensor, copy: bool = False) -> Tensor:
+    """Rows of a pass in fp32, on the device where sampling runs.
 
-    copied  whether in memory of their own, for the next pass will use what they are in
+    copy  always into new memory: the next pass overwrites the rows' own
     """
-    return rows.to(sampling_device(rows.device), torch.float32, copy=copied)
+    return rows.to(sampling_device(rows.device), torch.float32, copy=copy)
 
 
 def sampling_device(device: torch.device) -> torch.device:
-    """Where the laws of a model on `device` are worked out: there, if it knows float64."""
+    """Device where a model's distributions are computed: its own if that has float64, else CPU."""
     return device if device.type in ("cpu", "cuda") else torch.device("cpu")

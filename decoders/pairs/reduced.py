@@ -23,7 +23,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ...errors import InputError
-from ..execution.linear import Product, product_with
+from ..execution.linear import LinearMap, packed_linear
 
 
 class ReducedHead(nn.Module):
@@ -44,12 +44,12 @@ class ReducedHead(nn.Module):
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.register_buffer("ids", ids)
         self.vocabulary = vocabulary
-        self._product: Product | None = None
+        self._product: LinearMap | None = None
 
     def scores(self, hidden: torch.Tensor) -> torch.Tensor:
         """(…, tokens) logits of the tokens that are scored; hidden (…, hidden)."""
         if hidden.dim() == 2 and torch.is_inference_mode_enabled():
-            self._product = self._product or product_with(self.weight)
+            self._product = self._product or packed_linear(self.weight)
             return self._product(hidden)
         return nn.functional.linear(hidden, self.weight)
 

@@ -26,7 +26,7 @@ def test_every_size_writes_every_prompt_once(
         sizes.append(len(tasks))
         return side_by_side(tasks)
 
-    monkeypatch.setattr(decoder_batches, "together", noting)
+    monkeypatch.setattr(decoder_batches, "generate_together", noting)
     ticks: list[str] = []
     rows = bench_batches(pair, {"made": made_prompts(10)}, [2, 4], bars=counting(ticks))
     assert [(row["decoder"], row["batch"], row["temperature"]) for row in rows] == [

@@ -12,8 +12,8 @@ from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import Decoder, ModelPair
 from tasteshift.decoders.execution import batching as module
 from tasteshift.decoders.execution.batching import generate_together
-from tasteshift.decoders.execution.passes import answers
 from tasteshift.decoders.execution.requests import ForwardRequest, ForwardResult
+from tasteshift.decoders.execution.scheduling import run_requests
 from tasteshift.records import Generation
 
 PROMPTS = ((1, 2, 3), (4,), tuple(range(1, 25)) * 6, (7, 7, 7, 7, 7), (9, 8, 7, 6))
@@ -74,11 +74,11 @@ def test_passes_are_joined(twins: ModelPair, monkeypatch: pytest.MonkeyPatch) ->
     """Five texts of twelve tokens take twelve passes of the target, not sixty."""
     sizes: list[int] = []
 
-    def counting(model: PreTrainedModel, wants: list[ForwardRequest]) -> list[ForwardResult]:
-        sizes.append(len(wants))
-        return answers(model, wants)
+    def counting(model: PreTrainedModel, requests: list[ForwardRequest]) -> list[ForwardResult]:
+        sizes.append(len(requests))
+        return run_requests(model, requests)
 
-    monkeypatch.setattr(module, "answers", counting)
+    monkeypatch.setattr(module, "run_requests", counting)
     decoders = [make_decoder("autoregressive", twins) for _ in PROMPTS]
     generate_together([partial(one.generate, (5, seed), 12) for seed, one in enumerate(decoders)])
     assert sizes == [5] * 12
@@ -102,10 +102,10 @@ def test_what_fails_is_told_and_the_others_end(twins: ModelPair) -> None:
 def test_a_pass_that_fails_ends_all_who_waited_for_it(
     twins: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(model: PreTrainedModel, wants: list[ForwardRequest]) -> list[ForwardResult]:
+    def broken(model: PreTrainedModel, requests: list[ForwardRequest]) -> list[ForwardResult]:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(module, "answers", broken)
+    monkeypatch.setattr(module, "run_requests", broken)
     decoders: list[Decoder] = [make_decoder("autoregressive", twins) for _ in range(3)]
     with pytest.raises(MemoryError, match="no room"):
         generate_together([partial(one.generate, (1,), 3) for one in decoders])

@@ -20,7 +20,7 @@ from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.execution import batching as module
 from tasteshift.decoders.execution import fixed_shapes, reader
 from tasteshift.decoders.execution.batching import generate_together
-from tasteshift.decoders.execution.fixed_shapes import Shape, power_of_two
+from tasteshift.decoders.execution.fixed_shapes import FixedShapePass, power_of_two
 from tasteshift.decoders.execution.reader import CHUNK, Reader
 from tasteshift.decoders.pairs.smollm2 import early_exit
 from tasteshift.decoders.sampling.trees import make_tree
@@ -40,13 +40,13 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def shapes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     """Texts, rows and rows scored of every shape that is laid out."""
     found: list[tuple[int, int, int]] = []
-    lay_out = Shape.__init__
+    lay_out = FixedShapePass.__init__
 
     def noting(self, forward, cache, rows, last) -> None:
-        found.append((cache.aim.texts, rows, last))
+        found.append((cache.window.sequences, rows, last))
         lay_out(self, forward, cache, rows, last)
 
-    monkeypatch.setattr(Shape, "__init__", noting)
+    monkeypatch.setattr(FixedShapePass, "__init__", noting)
     return found
 
 
@@ -122,14 +122,14 @@ def test_meetings_at_the_same_time_do_not_share(pair: ModelPair, everywhere: Non
 def test_what_a_meeting_left_behind_is_not_used_when_it_was_broken_off(
     pair: ModelPair, everywhere: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module._free.clear()
+    module._idle_caches.clear()
     with monkeypatch.context() as patch:
         patch.setattr(Thread, "join", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             generate_together(tasks(pair, "mcsd", 0.0))
-    assert not module._free
+    assert not module._idle_caches
     generate_together(tasks(pair, "mcsd", 0.0))
-    assert {model: len(known) for model, known in module._free.items()} == {
+    assert {model: len(known) for model, known in module._idle_caches.items()} == {
         pair.target: 1,
         pair.draft: 1,
     }
@@ -189,15 +189,15 @@ def test_a_shape_always_runs_over_the_same_tensors(pair: ModelPair, everywhere: 
     with torch.inference_mode():
         place.begin((1, 2, 3), 40)
         place.feed([4])
-        shape = place.own.shapes[1, 1]
-        buffers = [*shape.there, *(layer.keys for layer in place.own.layers)]
+        shape = place.own.fixed_passes[1, 1]
+        buffers = [*shape.device_buffers, *(layer.keys for layer in place.own.layers)]
         before = [buffer.data_ptr() for buffer in buffers]
         place.commit([0])
         place.feed([5])
         place.begin((9, 9), 40)
         place.feed([6])
-    assert place.own.shapes[1, 1] is shape
-    after = [*shape.there, *(layer.keys for layer in place.own.layers)]
+    assert place.own.fixed_passes[1, 1] is shape
+    after = [*shape.device_buffers, *(layer.keys for layer in place.own.layers)]
     assert [buffer.data_ptr() for buffer in after] == before
 
 
@@ -224,7 +224,7 @@ def test_a_pass_can_be_captured(pair: ModelPair, everywhere: None) -> None:
         place.begin((1, 2, 3), 40)
         place.feed([4, 5, 6], [0, 1, 1], np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1]], dtype=bool))
         place.commit([0, 2])
-        run = place.own.shapes[4, 4].run
+        run = place.own.fixed_passes[4, 4].run
         passes = []
         for _ in range(2):
             with Kernels() as kernels:
@@ -254,9 +254,9 @@ def test_a_cache_that_grows_keeps_what_it_holds(pair: ModelPair, everywhere: Non
     with torch.inference_mode():
         grown, fresh = Reader(pair.target), Reader(pair.target)
         grown.begin(long[: 2 * CHUNK + 3], 8)
-        slots = grown.own.slots
+        slots = grown.own.capacity
         assert (grown.begin(long, 200) == fresh.begin(long, 200)).all()
-        assert grown.own.slots > slots
+        assert grown.own.capacity > slots
         assert (grown.feed([4]) == fresh.feed([4])).all()
 
 

@@ -8,14 +8,14 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from tasteshift.decoders.execution.forward import (
-    Pass,
-    added,
-    end_to_end,
+    ForwardInput,
+    FusedLlama,
+    attention_bias,
+    concatenated_weights,
     forward_of,
+    fused_linear,
     is_plain_llama,
-    joined,
-    straight,
-    through_transformers,
+    transformers_forward,
 )
 from tasteshift.decoders.execution.kv_cache import KVCache
 from tasteshift.decoders.pairs.smollm2 import early_exit
@@ -57,7 +57,7 @@ def read(forward, model, count: int) -> list[np.ndarray]:
         where, start = slice(start, start + size), start + size
         with torch.inference_mode():
             seen += forward(
-                [Pass(ids, places, mask, cache.layers, cache.aim, where, start, count)]
+                [ForwardInput(ids, places, mask, cache.layers, cache.window, where, start, count)]
             )[0]
     return [table[0].numpy() for table in seen]
 
@@ -76,12 +76,12 @@ def read(forward, model, count: int) -> list[np.ndarray]:
 def test_both_ways_read_the_same(changes: dict[str, object], count: int) -> None:
     model = model_of(**changes)
     assert is_plain_llama(model)
-    theirs = read(through_transformers(model), model, count)
-    ours = read(straight(model), model, count)
+    theirs = read(transformers_forward(model), model, count)
+    ours = read(FusedLlama(model), model, count)
     for one, other in zip(ours, theirs, strict=True):
         assert one.shape == other.shape
         assert np.abs(one - other).max() < 1e-5 * np.abs(other).max()
-    again = read(through_transformers(model), model, count)
+    again = read(transformers_forward(model), model, count)
     assert all((one == other).all() for one, other in zip(again, theirs, strict=True))
 
 
@@ -113,17 +113,17 @@ def test_shared_layers_are_joined_once() -> None:
     target = model_of()
     draft = early_exit(target, 2)
     for whole, part in zip(target.model.layers, draft.model.layers, strict=False):
-        assert joined(whole.mlp.down_proj) is joined(part.mlp.down_proj)
+        assert fused_linear(whole.mlp.down_proj) is fused_linear(part.mlp.down_proj)
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_weights_end_to_end(shared: bool) -> None:
+def test_concatenated_weights(shared: bool) -> None:
     """The same numbers; where they are shared, in the same memory, and still to be trained."""
     with torch.random.fork_rng([]):
         layers = [torch.nn.Linear(4, out, bias=False) for out in (3, 2)]
     before = [layer.weight.detach().clone() for layer in layers]
     with torch.inference_mode():
-        whole = end_to_end(layers, shared)
+        whole = concatenated_weights(layers, shared)
     assert (whole == torch.cat(before)).all()
     for layer, weight in zip(layers, before, strict=True):
         assert (layer.weight == weight).all()
@@ -131,11 +131,11 @@ def test_weights_end_to_end(shared: bool) -> None:
         assert not layer.weight.is_inference()
         mine = layer.weight.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
         assert mine == shared
-    assert end_to_end(layers[:1], shared).data_ptr() == layers[0].weight.data_ptr()
+    assert concatenated_weights(layers[:1], shared).data_ptr() == layers[0].weight.data_ptr()
 
 
 def test_what_is_added_to_scores_hides_what_a_mask_hides() -> None:
     mask = torch.tensor([[[True, False], [True, True]]])
-    shown = added(mask, 2, torch.float32)
+    shown = attention_bias(mask, 2, torch.float32)
     rows = [[0.0, -torch.inf], [0.0, 0.0]]
     assert shown.tolist() == [[[*rows, *rows]]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tasteshift.decoders.execution.linear import product_with
+from tasteshift.decoders.execution.linear import packed_linear
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -15,7 +15,7 @@ def test_product(rows: int, dtype: torch.dtype) -> None:
     weight = torch.randn(33, 70, generator=noise).to(dtype)
     x = torch.randn(rows, 70, generator=noise).to(dtype)
     with torch.inference_mode():
-        ours, exact = product_with(weight)(x), x.double() @ weight.double().T
+        ours, exact = packed_linear(weight)(x), x.double() @ weight.double().T
     assert ours.dtype == dtype
     assert (ours - exact).abs().max() < 10 * torch.finfo(dtype).eps * exact.abs().max()
 
@@ -24,4 +24,4 @@ def test_strided_weights_and_rows() -> None:
     noise = torch.Generator().manual_seed(0)
     weight, x = torch.randn(40, 12, generator=noise).T, torch.randn(40, 6, generator=noise).T
     with torch.inference_mode():
-        assert torch.allclose(product_with(weight)(x), x @ weight.T, atol=1e-4)
+        assert torch.allclose(packed_linear(weight)(x), x @ weight.T, atol=1e-4)
