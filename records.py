@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 AgeGroup = Literal["child", "teen", "adult"]
-ToldAgeGroup = Literal["child", "teen", "adult", "unknown"]
+ObservedAgeGroup = Literal["child", "teen", "adult", "unknown"]
 Direction = Literal["higher", "lower", "none"]
 ReplyOutcome = Literal["valid", "repaired", "fallback"]
 Fault = Literal["", "invalid", "raised", "timeout", "died"]
@@ -38,7 +38,7 @@ class Brief:
     slate_size: int
     sessions: int
     turns: int
-    age_group: ToldAgeGroup
+    age_group: ObservedAgeGroup
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..records import NOTHING
-from .simulator.features import KEPT, Singles, item_features, update_history
+from .simulator.features import HISTORY_DECAY, Singles, item_features, update_history
 from .simulator.observation import Values
 
 
@@ -47,7 +47,7 @@ class FlatLifelong(gym.Wrapper[Singles, NDArray[np.int64], Values, Values], Reco
         }
         self._contexts = np.eye(world.contexts, dtype=np.float32)
         f, rest = self._features.shape[1], world.contexts + len(world.catalog.topics)
-        bound = 1 / (1 - KEPT)
+        bound = 1 / (1 - HISTORY_DECAY)
         high = np.concatenate([np.full(f, bound), np.ones(f + 1 + len(self._most) + rest)])
         low = np.concatenate([-high[: 2 * f], np.zeros(1 + len(self._most) + rest)])
         self.observation_space = spaces.Box(low.astype(np.float32), high.astype(np.float32))

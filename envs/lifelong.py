@@ -14,10 +14,10 @@ from ..errors import InputError
 from ..records import NOTHING, Brief
 from ..validation import SEED, number
 from .numerics import philox
+from .numerics.arrays import Ints, Words
 from .numerics.compiled import compiled
-from .numerics.philox import Purpose, Words
+from .numerics.philox import Purpose
 from .reference.ground_truth import GroundTruth
-from .simulator.choice import Ints
 from .simulator.observation import (
     Values,
     observation_spaces,
@@ -26,7 +26,7 @@ from .simulator.observation import (
     utterance,
     utterance_space,
 )
-from .simulator.population import Population, begin
+from .simulator.population import Population, initial_population
 from .simulator.scenarios import Scenario
 from .simulator.turn import advance, respond
 from .simulator.world import World, build_world
@@ -70,7 +70,7 @@ class Lifelong(gym.Env[Values, Values]):
             raise InputError(f"render_mode {render_mode!r} is unknown; use 'ansi' or None")
         self.render_mode = render_mode
         self.world: World = build_world(catalog, scenario, slate_size, sessions, turns)
-        self.truth = GroundTruth(self.world, lambda: self._alive())
+        self.ground_truth = GroundTruth(self.world, lambda: self._alive())
         self._population: Population | None = None
         self._last: Values = {}
         self._seeded, self._life = 0, 0
@@ -92,22 +92,24 @@ class Lifelong(gym.Env[Values, Values]):
         if seed is not None:
             seed = number("seed", seed, SEED)
         seeded, life = (self._seeded, self._life + 1) if seed is None else (seed, 0)
-        own = int(life_seed(seeded, life))
+        own = int(episode_seed(seeded, life))
         row = (options or {}).get("user")
-        users = drawn_users(self.world, own) if row is None else asked_users(self.world, row, 1)
-        population = begin(self.world, own, users)
+        users = draw_users(self.world, own) if row is None else requested_users(self.world, row, 1)
+        population = initial_population(self.world, own, users)
         super().reset(seed=seed)
         self._population, self._seeded, self._life, self.seed = population, seeded, life, own
         user = int(users[0])
         empty = np.full(self.world.slate_size, NOTHING, dtype=np.int64)
-        return self._observe(empty, NOTHING, 0.0), {"age_group": self.world.told_age_group(user)}
+        return self._observe(empty, NOTHING, 0.0), {
+            "age_group": self.world.observed_age_group(user)
+        }
 
     def step(self, action: Values) -> tuple[Values, float, bool, bool, Values]:
         """Show a slate; the reward is the enjoyment of what was chosen, in [0, 1]."""
         now = self._alive()
         if self._over(now):
             raise gym.error.ResetNeeded("this life is over; call reset() to begin another")
-        asked = asked_slates(self.world, action, (self.world.slate_size,))
+        asked = validated_slates(self.world, action, (self.world.slate_size,))
         slate = distinct(asked[None], now.over)[0]
         response = respond(self.world, now, slate[None])
         self._population = now = advance(self.world, now, slate[None], response)
@@ -137,7 +139,7 @@ class Lifelong(gym.Env[Values, Values]):
             slate_size=self.world.slate_size,
             sessions=scenario.sessions,
             turns=scenario.turns,
-            age_group=self.world.told_age_group(user),
+            age_group=self.world.observed_age_group(user),
         )
 
     def _alive(self) -> Population:
@@ -164,23 +166,23 @@ class Lifelong(gym.Env[Values, Values]):
         return dict(self._last)
 
 
-def life_seed(seed: ArrayLike, life: ArrayLike) -> Words:
+def episode_seed(seed: ArrayLike, life: ArrayLike) -> Words:
     """The world's seed of the `life`-th life after a reset with `seed`; the first is `seed`.
 
     Both may be arrays, which broadcast.
     """
-    later = philox.uniform(seed, 0, life, Purpose.LIVES) * 2.0**52
+    later = philox.uniform(seed, 0, life, Purpose.EPISODES) * 2.0**52
     return np.where(np.asarray(life) == 0, philox.words(seed), later.astype(np.uint64))
 
 
-def drawn_users(world: World, seed: ArrayLike) -> Ints:
+def draw_users(world: World, seed: ArrayLike) -> Ints:
     """Rows (B) of the users whom worlds with seeds (B), or one, are about; raises InputError."""
     eligible = _eligible(world)
     draw = philox.uniform(seed, 0, 0, Purpose.POPULATION).reshape(-1)
     return eligible[(draw * len(eligible)).astype(np.int64)]
 
 
-def asked_users(world: World, row: Any, count: int) -> Ints:
+def requested_users(world: World, row: Any, count: int) -> Ints:
     """Rows as an array (count); raises InputError for one that cannot live in the scenario."""
     eligible = _eligible(world)
     given = _array(row)
@@ -207,7 +209,7 @@ def _eligible(world: World) -> Ints:
     return rows
 
 
-def asked_slates(world: World, action: Any, shape: tuple[int, ...]) -> Ints:
+def validated_slates(world: World, action: Any, shape: tuple[int, ...]) -> Ints:
     """The slates of an action as int64 of this shape; raises InputError outside the space.
 
     Any integer type will do, and lists; floats, bools and words will not.

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..records import NOTHING
 from ..validation import COUNT, SEED, number
-from .lifelong import asked_slates, asked_users, distinct, drawn_users, life_seed
-from .numerics.philox import Words, words
-from .simulator.choice import Ints
-from .simulator.features import KEPT, Singles, item_features, update_history
+from .lifelong import distinct, draw_users, episode_seed, requested_users, validated_slates
+from .numerics.arrays import Ints, Words
+from .numerics.philox import words
+from .simulator.features import HISTORY_DECAY, Singles, item_features, update_history
 from .simulator.observation import (
     Values,
     observation_spaces,
@@ -30,9 +30,9 @@ from .simulator.observation import (
     utterance,
     utterance_space,
 )
-from .simulator.population import Population, begin, put_rows, rows
+from .simulator.population import Population, initial_population, put_rows, take_rows
 from .simulator.scenarios import Scenario
-from .simulator.turn import onward, respond
+from .simulator.turn import advance_running, respond
 from .simulator.world import World, build_world
 
 Step = tuple[Values, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Values]
@@ -87,7 +87,9 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         self.num_envs, self.text, self.render_mode = num_envs, text, None
         self.world: World = build_world(catalog, scenario, slate_size, sessions, turns)
         self.item_features = item_features(self.world.catalog)
-        self._groups = np.array(list(map(self.world.told_age_group, range(self.world.num_users))))
+        self._groups = np.array(
+            list(map(self.world.observed_age_group, range(self.world.num_users)))
+        )
         batches = -(-num_envs // max(1, min(at_once, -(-num_envs // threads))))
         bounds = [num_envs * k // batches for k in range(batches + 1)]
         self._parts = [slice(*pair) for pair in pairwise(bounds)]
@@ -100,7 +102,7 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         self._define_spaces()
 
     def _define_spaces(self) -> None:
-        bound = float(1 / (1 - KEPT))
+        bound = float(1 / (1 - HISTORY_DECAY))
         shown = observation_spaces(self.world)
         shown["features"] = spaces.Box(-bound, bound, self._history.shape[1:], np.float32)
         if self.text:
@@ -123,13 +125,13 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
     ) -> tuple[Values, Values]:
         """Begin `num_envs` lives; raises InputError as the single environment does."""
         asked = (options or {}).get("user")
-        users = None if asked is None else asked_users(self.world, asked, self.num_envs)
+        users = None if asked is None else requested_users(self.world, asked, self.num_envs)
         first, seeded, life = self._reseeded(seed)
 
         def begun(part: slice) -> Population:
-            seeds = life_seed(seeded[part], life[part])
-            who = drawn_users(self.world, seeds) if users is None else users[part]
-            return begin(self.world, seeds, who)
+            seeds = episode_seed(seeded[part], life[part])
+            who = draw_users(self.world, seeds) if users is None else users[part]
+            return initial_population(self.world, seeds, who)
 
         self._users = self._each(begun, self._parts)
         super().reset(seed=first)
@@ -145,7 +147,7 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         if not self._users:
             raise gym.error.ResetNeeded("no life has begun; call reset() first")
         shape = self.num_envs, self.world.slate_size
-        slates = asked_slates(self.world, actions, shape)
+        slates = validated_slates(self.world, actions, shape)
         began = np.concatenate([now.over for now in self._users])
         observation = self._blank()
         over, churned = np.empty(self.num_envs, bool), np.empty(self.num_envs, bool)
@@ -174,14 +176,14 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         response = respond(self.world, now, slates)
         ended = np.flatnonzero(now.over)
         if len(ended) < len(now):
-            self._users[k] = onward(self.world, now, slates, response)
+            self._users[k] = advance_running(self.world, now, slates, response)
         self._history[part] = update_history(
             self._history[part], self.item_features, response.chosen, response.reward
         )
         if len(ended):
             self._life[part][ended] += 1
-            seeds = life_seed(self._seeded[part][ended], self._life[part][ended])
-            fresh = begin(self.world, seeds, drawn_users(self.world, seeds))
+            seeds = episode_seed(self._seeded[part][ended], self._life[part][ended])
+            fresh = initial_population(self.world, seeds, draw_users(self.world, seeds))
             whole = len(ended) == len(now)
             self._users[k] = fresh if whole else put_rows(self._users[k], ended, fresh)
             self._history[part][ended] = 0.0
@@ -207,7 +209,7 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
             observation["utterance"][part] = [
                 utterance(
                     self.world,
-                    rows(now, np.array([i])),
+                    take_rows(now, np.array([i])),
                     int(chosen[i]),
                     float(rating[i]),
                     int(before[i]),

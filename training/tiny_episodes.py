@@ -93,7 +93,7 @@ def live(
         listed = retrieval.shortlist(
             LISTED, profile.asked, profile.liked, brief.age_group, profile.recent
         )
-        gain = worth(env.truth, np.array(listed, dtype=np.int64))
+        gain = worth(env.ground_truth, np.array(listed, dtype=np.int64))
         order = [listed[k] for k in np.argsort(-gain, kind="stable")]
         draw = rng.random()
         shown = order if draw < 0.5 else listed if draw < 0.85 else rng.permutation(listed).tolist()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...envs.catalogs.catalog import Catalog
 from ...envs.catalogs.public import PublicData
-from ...records import ToldAgeGroup
+from ...records import ObservedAgeGroup
 from ..ranking import popularity
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,7 @@ class Retrieval:
         size: int,
         asked: Collection[int],
         liked: Mapping[int, float],
-        age_group: ToldAgeGroup,
+        age_group: ObservedAgeGroup,
         without: Collection[int] = (),
     ) -> tuple[int, ...]:
         """At most `size` item indices, the best first, none above the limit of the age group.

@@ -1,1 +1,1 @@
-"""How users change: one file per dynamic, pure functions over a struct of arrays."""
+"""User dynamics: one file each, pure functions over arrays with one row per user (B)."""

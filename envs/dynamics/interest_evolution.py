@@ -1,16 +1,16 @@
-"""Interest evolution: every consumed item pulls on, or puts off, the interest in its topics.
+"""Interest evolution: every consumed item raises or lowers the interest in its topics.
 
-RecSim (Ie et al. 2019, arXiv 1909.04847; environment `interest_evolution`). Kept as published:
+RecSim (Ie et al. 2019, arXiv 1909.04847; environment `interest_evolution`). As published:
 interests I in [−1, 1] per topic, drawn uniformly; the step y (1 − |I|) (1 − I) with y = 0.3, by
 which entrenched interests move less than open ones; its direction, up with probability
 (I + 1) / 2 and down otherwise; and I itself as the topic's score, which RecSim's logit choice
 model takes as the utility.
 
-Left to the house: its choice model stands in for the proportional one (scores less −1, and a
-mass of 1 less −1 for nothing); sessions, patience and return stand in for the time budget of 200
-minutes (a video of 4 minutes costs 4 and gives back 0.9 / 3.4 · 4 · quality, nothing costs 0.5).
-RecSim draws directions and choices from NumPy's global generator, whatever the seed; here a draw
-belongs to a user's turn. RecSim's items have one topic each; an item with shares in several moves
+Different here: our choice model replaces the proportional one (scores less −1, and a mass of
+1 less −1 for no choice); sessions, patience and return replace the time budget of 200 minutes (a
+video of 4 minutes costs 4 and gives back 0.9 / 3.4 · 4 · quality, no choice costs 0.5).
+RecSim draws directions and choices from NumPy's global generator, whatever the seed; here draws
+are keyed by user and turn. RecSim's items have one topic each; an item with shares in several moves
 each interest by its share of the step.
 """
 
@@ -19,22 +19,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...validation import COST, SHARE, check
 from ..numerics import philox
+from ..numerics.arrays import Floats, Ints, Words
 from ..numerics.grid import on_grid
 from ..numerics.philox import Purpose
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class InterestEvolution:
-    """How fast interests move and how much they count.
+    """Speed of the interests and their weight in the utility.
 
     step    y in [0, 1]: the largest share of the way to 1 that one item moves a topic's interest
-    weight  in [0, 100], utility of an item whose topics are all of interest 1
+    weight  in [0, 100], utility of an item all of whose topics have interest 1
     """
 
     step: float = 0.3
@@ -45,7 +43,7 @@ class InterestEvolution:
         check(self, step=SHARE, weight=COST)
 
 
-def interest_draws(seed: int | NDArray[np.uint64], user: NDArray[np.int64], topics: int) -> Floats:
+def interest_draws(seed: int | Words, user: Ints, topics: int) -> Floats:
     """Uniform draws (B, T) in (0, 1) for the first interests of users (B)."""
     return philox.uniform(seed, user, 0, Purpose.INTEREST, np.arange(topics)[:, None]).T
 
@@ -55,10 +53,8 @@ def begin_interests(draws: Floats) -> Floats:
     return on_grid(2.0 * draws - 1.0)
 
 
-def direction_draws(
-    seed: int | NDArray[np.uint64], user: NDArray[np.int64], turn: NDArray[np.int64]
-) -> Floats:
-    """Uniform draws (B) in (0, 1) that decide which way interests move after a turn (0, 1, …)."""
+def direction_draws(seed: int | Words, user: Ints, turn: Ints) -> Floats:
+    """Uniform draws (B) in (0, 1) that decide the direction of the step after a turn (0, 1, …)."""
     return philox.uniform(seed, user, turn + 1, Purpose.INTEREST)
 
 

@@ -1,13 +1,13 @@
-"""Long-term satisfaction: bait pleases now, and what is good pleases for longer.
+"""Long-term satisfaction: clickbait is chosen now and lowers satisfaction later.
 
 RecSim (Ie et al. 2019, arXiv 1909.04847; environment `long_term_satisfaction`, "choc and kale").
-Kept as published: the net kale exposure, its memory 0.7, innovation 0.05 and first value, and
-satisfaction with sensitivity 0.01; these are the same for every user, who differ in their first
+As published: the net kale exposure, its memory 0.7, innovation 0.05 and first value, and
+satisfaction with sensitivity 0.01; these are the same for every user; users differ in their first
 exposure only. With the published sensitivity satisfaction stays within 0.01 of one half.
 
-Left to the house: satisfaction scales the reward of a choice instead of the mean of a log-normal
+Different here: satisfaction scales the reward of a choice instead of the mean of a log-normal
 watch time (5 for choc, 4 for kale, deviation 1); users choose, where RecSim's always take the
-first item; sessions stand in for the budget of 60 items. RecSim's implementation draws the
+first item; sessions replace the budget of 60 items. RecSim's implementation draws the
 innovation from NumPy's global generator, and its class documentation has the sign of the
 exposure reversed; the equation below is the paper's, and what its code does.
 """
@@ -17,20 +17,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...validation import RATE, Range, check
-from ..numerics import elementary as exact
-from ..numerics import philox
+from ..numerics import elementary, philox
+from ..numerics.arrays import Bools, Floats, Ints, Words
 from ..numerics.grid import on_grid
 from ..numerics.philox import Purpose
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class LongTermSatisfaction:
-    """How exposure is remembered and felt.
+    """Memory of the exposure and its effect.
 
     memory       γ in [0, 1): the part of the exposure that survives an item
     sensitivity  in [0, 10]; satisfaction is σ(sensitivity · exposure)
@@ -47,23 +44,21 @@ class LongTermSatisfaction:
 
 
 def kaleness(quality: Floats, appeal: Floats) -> Floats:
-    """k = σ(quality − appeal) in [0, 1] for items (n): 1 is all good, 0 is all bait (ours)."""
-    return on_grid(exact.sigmoid(quality - appeal))
+    """k = σ(quality − appeal) in [0, 1] for items (n): 1 is all quality, 0 all clickbait (ours)."""
+    return on_grid(elementary.sigmoid(quality - appeal))
 
 
-def exposure_draws(seed: int | NDArray[np.uint64], user: NDArray[np.int64]) -> Floats:
+def exposure_draws(seed: int | Words, user: Ints) -> Floats:
     """Uniform draws (B) in (0, 1) for the first exposures of users (B)."""
     return philox.uniform(seed, user, 0, Purpose.KALE)
 
 
 def begin_exposure(params: LongTermSatisfaction, draws: Floats) -> Floats:
-    """First exposures (B), (draw − ½) / (1 − γ): at most half of where kale alone leads."""
+    """First exposures (B), (draw − ½) / (1 − γ): at most half of the limit under kale alone."""
     return on_grid((draws - 0.5) / (1.0 - params.memory))
 
 
-def innovation_noise(
-    seed: int | NDArray[np.uint64], user: NDArray[np.int64], turn: NDArray[np.int64]
-) -> Floats:
+def innovation_noise(seed: int | Words, user: Ints, turn: Ints) -> Floats:
     """Standard normal draws (B) for what a turn (0, 1, …) adds to the exposure."""
     return philox.normal(seed, user, turn + 1, Purpose.KALE)
 
@@ -72,15 +67,15 @@ def update_exposure(
     params: LongTermSatisfaction,
     exposure: Floats,
     kale: Floats,
-    consumed: NDArray[np.bool_],
+    consumed: Bools,
     noise: Floats,
 ) -> Floats:
     """Exposures (B) after a turn: NKE ← γ NKE + 2 (k − ½) + innovation · noise.
 
     Stationary under a constant k: mean 2 (k − ½) / (1 − γ), variance innovation² / (1 − γ²).
 
-    kale      k (B) of the consumed items; not read where nothing was consumed
-    consumed  (B) False where nothing was: the exposure then stays as it is
+    kale      k (B) of the consumed items; ignored where nothing was consumed
+    consumed  (B) False where nothing was consumed; the exposure is then unchanged
     noise     (B) standard normal
     """
     after = params.memory * exposure + 2.0 * (kale - 0.5) + params.innovation * noise
@@ -89,4 +84,4 @@ def update_exposure(
 
 def satisfaction(params: LongTermSatisfaction, exposure: Floats) -> Floats:
     """σ(sensitivity · NKE) (B) in [0, 1]: the scale of a user's reward."""
-    return on_grid(exact.sigmoid(params.sensitivity * exposure))
+    return on_grid(elementary.sigmoid(params.sensitivity * exposure))

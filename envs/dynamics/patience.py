@@ -1,24 +1,22 @@
-"""Patience: a session lasts as long as it does, and every refusal makes it shorter."""
+"""Patience: a budget of turns per session, which refusals use up faster."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...validation import Range, check
+from ..numerics.arrays import Bools, Floats
 from ..numerics.grid import on_grid
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Patience:
-    """A session's budget (ours; RecSim's time budget, Ie et al. 2019, is its relative).
+    """A session's budget (ours; similar to RecSim's time budget, Ie et al. 2019).
 
     start         > 0, patience at the start of each session; at 0 the session ends
-    refusal_cost  ≥ 0, lost on top of 1 in a turn in which nothing was chosen
+    refusal_cost  ≥ 0, additional cost of a turn without a choice
     """
 
     start: float
@@ -29,7 +27,7 @@ class Patience:
         check(self, start=Range(0, 1e6, above=True), refusal_cost=Range(0, 1e6))
 
 
-def tire(params: Patience, patience: Floats, picked: NDArray[np.bool_]) -> Floats:
+def update_patience(params: Patience, patience: Floats, picked: Bools) -> Floats:
     """Patience (B) after a turn, never below 0: p ← max(p − 1 − c · 1[nothing chosen], 0).
 
     With a whole `start` and cost c, and refusals of probability q, a session lasts E(start)

@@ -1,19 +1,17 @@
-"""Return and churn: satisfied users who trust come back sooner, others perhaps never."""
+"""Return and churn: satisfied and trusting users return sooner; others may leave for good."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...validation import COUNT, SHARE, check
 from ..numerics import philox
+from ..numerics.arrays import Floats, Ints, Words
 from ..numerics.compiled import compiled
 from ..numerics.philox import Purpose, Word
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 REWARD_WEIGHT, TRUST_WEIGHT = 0.1, 0.4
 LEAST, MOST = 0.001, 0.999
@@ -21,15 +19,15 @@ LEAST, MOST = 0.001, 0.999
 
 @dataclass(frozen=True)
 class Retention:
-    """When users return.
+    """Parameters of the return.
 
     Ours, in the form of KuaiSim's daily return probability (Zhao et al. 2023), a user's own bias
-    plus weighted feedback, clipped. KuaiSim's decision to leave ignores the responses to what
-    was shown; here absence is the consequence of what the agent did, and of nothing else.
+    plus weighted feedback, clipped. KuaiSim's decision to leave ignores the responses to
+    slates; here absence depends on the rewards and the trust that the agent's slates gave.
 
     base          in [0, 1], mean over users of the daily return probability without reward or trust
-    horizon_days  at least 1, calendar days that a life is scored over; absent days score 0
-    churn_days    at least 1, days of absence in a row after which a user is gone for good
+    horizon_days  at least 1, calendar days of an episode; absent days earn 0
+    churn_days    at least 1, consecutive days of absence after which a user has churned
     """
 
     base: float
@@ -42,7 +40,7 @@ class Retention:
 
 
 def return_hazard(
-    params: Retention, seed: ArrayLike, user: Integers, mean_reward: Floats, trust: Floats
+    params: Retention, seed: ArrayLike, user: Ints, mean_reward: Floats, trust: Floats
 ) -> Floats:
     """(B) probability of returning on a day: clip(b_n + 0.1 r̄ + 0.4 τ, .001, .999).
 
@@ -55,40 +53,41 @@ def return_hazard(
 def days_away(
     params: Retention,
     seed: ArrayLike,
-    user: Integers,
-    day: Integers,
+    user: Ints,
+    day: Ints,
     mean_reward: Floats,
     trust: Floats,
-) -> Integers:
+) -> Ints:
     """Days (B) from the session on `day` (B) to the user's return, 0 where the user churned.
 
-    The first k of 1 … churn_days with U(seed, user, day + k) < hazard, a geometric law cut off:
-    P(k) = h (1 − h)^{k−1}, P(churn) = (1 − h)^{churn_days}. Draws belong to calendar days, so that
-    lives which differ in what was shown still share each day's luck.
+    The first k of 1 … churn_days with U(seed, user, day + k) < hazard, a truncated geometric
+    distribution: P(k) = h (1 − h)^{k−1}, P(churn) = (1 − h)^{churn_days}. Draws are keyed by
+    calendar day, so that episodes with different slates share common random numbers.
 
     mean_reward  r̄ (B) of the session just ended, in [0, 1]; trust: τ (B) in [0, 1]
     """
     hazard = return_hazard(params, seed, user, mean_reward, trust)
     seeds = np.broadcast_to(philox.words(seed), hazard.shape)
     away = np.zeros_like(day)
-    _wait(params.churn_days, np.uint64(Purpose.RETURN), seeds, user, day, hazard, away)
+    _first_return(params.churn_days, np.uint64(Purpose.RETURN), seeds, user, day, hazard, away)
     return away
 
 
 @compiled
-def _wait(
+def _first_return(
     most: int,
     purpose: Word,
-    seed: NDArray[np.uint64],
-    user: Integers,
-    day: Integers,
+    seed: Words,
+    user: Ints,
+    day: Ints,
     hazard: Floats,
-    away: Integers,
+    away: Ints,
 ) -> None:
-    room = np.empty((4, 1), np.uint64)
+    workspace = np.empty((4, 1), np.uint64)
     for row in range(len(day)):
         for days in range(1, most + 1):
             key, who, when = seed[row], np.uint64(user[row]), np.uint64(day[row] + days)
-            if philox.pair_of(key, who, when, purpose, np.uint64(0), room)[0] < hazard[row]:
+            draw = philox.uniforms_of(key, who, when, purpose, np.uint64(0), workspace)[0]
+            if draw < hazard[row]:
                 away[row] = days
                 break

@@ -1,28 +1,24 @@
-"""Satiation: a topic just consumed is worth less for a while, and recovers when left alone."""
+"""Satiation: a consumed topic loses utility and recovers with time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...validation import COST, HALF_LIFE, check
-from ..numerics import elementary as exact
+from ..numerics import elementary
+from ..numerics.arrays import Floats, Ints
 from ..numerics.grid import on_grid
 from .drift import LN2
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Satiation:
-    """How strongly consumption satiates, and for how long.
+    """Strength and duration of satiation.
 
     Leqi, Kılınç-Karzan, Lipton & Montgomery 2021, "Rebounding Bandits for Modeling Satiation
-    Effects": a topic's satiation is its past consumption, geometrically forgotten, and lowers its
-    utility in proportion. Theirs steps once per pull; here it recovers by the calendar and grows
-    by the share of the topic in the item. Each user has satiations of its own.
+    Effects": a topic's satiation is its past consumption, geometrically discounted, and lowers its
+    utility in proportion. Theirs steps once per pull; here it recovers by calendar days and grows
+    by the share of the topic in the item, for each user separately.
 
     half_life_days  from 0.001 to 10⁶, days until half of a satiation is gone, ln ½ / ln γ
     cost            λ in [0, 100], utility lost per unit of satiation
@@ -44,13 +40,13 @@ def satiate(satiation: Floats, share: Floats) -> Floats:
     return on_grid(satiation + share)
 
 
-def recover(params: Satiation, satiation: Floats, days: NDArray[np.int64]) -> Floats:
+def recover(params: Satiation, satiation: Floats, days: Ints) -> Floats:
     """γ^Δ s, (B, T), after each user's days Δ ≥ 0 (B) without consumption.
 
-    A topic consumed every Δ days comes to 1 / (1 − γ^Δ) right after, and γ^Δ / (1 − γ^Δ) right
-    before it is consumed again.
+    A topic consumed every Δ days converges to 1 / (1 − γ^Δ) right after, and γ^Δ / (1 − γ^Δ)
+    right before it is consumed.
     """
-    left = exact.exp(-LN2 / params.half_life_days * days)
+    left = elementary.exp(-LN2 / params.half_life_days * days)
     return on_grid(satiation * left[:, None])
 
 

@@ -1,23 +1,21 @@
-"""Transient intent: one session for somebody else, which must not enter the user's profile."""
+"""Transient intent: single sessions for another person's taste; the user's own stays."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...validation import SHARE, check
 from ..numerics import philox
+from ..numerics.arrays import Bools, Ints
 from ..numerics.philox import Purpose
-from .shift import somebody_else
-
-Integers = NDArray[np.int64]
+from .shift import another_user
 
 
 @dataclass(frozen=True)
 class Transient:
-    """How often a session serves another person's taste, a gift say (ours).
+    """Frequency of sessions for another person's taste, such as for a gift (ours).
 
     probability  of each session but the first, in [0, 1], independently
     """
@@ -30,12 +28,12 @@ class Transient:
 
 
 def transient_plan(
-    transient: Transient, seed: ArrayLike, user: Integers, session: Integers, num_users: int
-) -> tuple[NDArray[np.bool_], Integers]:
-    """Whether each user's session (B) is for somebody else, and for whom (B).
+    transient: Transient, seed: ArrayLike, user: Ints, session: Ints, num_users: int
+) -> tuple[Bools, Ints]:
+    """Whether each user's session (B) is for another user, and for which one (B).
 
-    Session 0 never is: an agent must have met the user before it can tell the two apart.
+    Session 0 never is: an agent needs a session of the user's own to tell the two apart.
     """
-    whether, whom = philox.uniforms(seed, user, session, Purpose.TRANSIENT)
+    whether, which = philox.uniforms(seed, user, session, Purpose.TRANSIENT)
     active = (whether < transient.probability) & (session > 0)
-    return active, somebody_else(user, whom, num_users)
+    return active, another_user(user, which, num_users)

@@ -1,25 +1,23 @@
-"""Trust: grows with good sessions, falls with bad ones and with every violation."""
+"""Trust: increases after good sessions, decreases after bad ones and with every violation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...validation import RATE, SHARE, check
+from ..numerics.arrays import Floats, Ints
 from ..numerics.grid import on_grid
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Trust:
-    """How trust is won and lost (ours).
+    """Parameters of trust (ours).
 
-    start      trust at the start of a life, in [0, 1]
-    gain       α in [0, 10], trust won per unit of mean reward above the reference
-    reference  y_ref in [0, 1], the mean reward that leaves trust where it is
+    start      trust at the start of an episode, in [0, 1]
+    gain       α in [0, 10], trust gained per unit of mean reward above the reference
+    reference  y_ref in [0, 1], the mean reward at which trust is unchanged
     penalty    δ in [0, 10], trust lost per violation, such as showing what the user ruled out
     """
 
@@ -33,9 +31,7 @@ class Trust:
         check(self, start=SHARE, gain=RATE, reference=SHARE, penalty=RATE)
 
 
-def update_trust(
-    params: Trust, trust: Floats, mean_reward: Floats, violations: NDArray[np.int64]
-) -> Floats:
+def update_trust(params: Trust, trust: Floats, mean_reward: Floats, violations: Ints) -> Floats:
     """Trust (B) after a session: τ ← clip(τ + α (ȳ − y_ref) − δ · violations, 0, 1), on the grid.
 
     mean_reward  ȳ (B) in [0, 1], mean over the session's turns; violations: (B) ≥ 0, a count

@@ -1,1 +1,1 @@
-"""What users say: seeded phrasings grounded in their state."""
+"""User language: utterances from a seeded grammar over the user state."""

@@ -1,4 +1,4 @@
-"""A user's words before each slate: what a session is about, or a reaction to the last slate."""
+"""Utterances: a user's request at the start of a session, or a reaction to the last slate."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from ...records import NOTHING
 from ..catalogs.catalog import Catalog
 from ..numerics import philox
+from ..numerics.arrays import Floats
 from ..numerics.philox import Purpose
-from ..simulator.choice import Floats
 
-LONGEST = 480
-"""Characters in the longest utterance; anything beyond is cut."""
+MAX_LENGTH = 480
+"""Maximum characters of an utterance; longer ones are cut."""
 
 REQUESTS = (
     "I feel like {first} today, maybe {second}.",
@@ -19,11 +19,11 @@ REQUESTS = (
     "Do you have any good {first}? I also like {second}.",
     "I am in the mood for {first}; {second} would do as well.",
 )
-EVENTS = (
+LIFE_EVENTS = (
     "A lot has happened since last time and I am not who I was: now it is {first}, or {second}.",
     "My life has changed, and so has what I like: {first} for me now, perhaps {second}.",
 )
-NEWS = (
+CHANGES = (
     "A lot has happened in my life since last time.",
     "My life has changed since we last spoke.",
 )
@@ -31,7 +31,7 @@ GIFTS = (
     "Not for me this time: it is for a friend who likes {first} and {second}.",
     "I need something for somebody else today, who is fond of {first} and {second}.",
 )
-RULES = (
+CONSTRAINTS = (
     "And from now on, please, nothing with {topic} any more.",
     "One more thing: I want no {topic} from today on.",
 )
@@ -57,7 +57,7 @@ DISLIKED = (
 REFUSED = ("None of these, thank you.", "Nothing here for me. What else do you have?")
 
 Address = tuple[int, int, int]
-"""(seed, user, turn of the calendar) of a phrasing."""
+"""(seed, user, time index) of the draw that selects a phrase."""
 
 
 def opening(
@@ -71,31 +71,31 @@ def opening(
     age: int | None = None,
     fact: str = "",
 ) -> str:
-    """Opens a session by naming the two topics that are liked most, and what else is to be said.
+    """The first utterance of a session, which names the two best-liked topics.
 
-    liking   (T) how much the person whom the session is for likes each topic
-    changed  a life event has turned the taste since the last session
-    gift     the session is for somebody else
-    avoid    a topic that is ruled out from now on, or NOTHING
-    age      in years, where the user says it, or None
-    fact     something told in confidence, or ""
+    liking   (T) liking of each topic by the person whom the session is for
+    changed  a life event has changed the taste since the last session
+    gift     the session is for another person
+    avoid    topic that is ruled out from now on, or NOTHING
+    age      in years, or None where it is not mentioned
+    fact     private fact, or "" where none is mentioned
     """
     first, second = np.argsort(-liking, kind="stable")[[0, min(1, len(liking) - 1)]]
-    phrases = GIFTS if gift else EVENTS if changed else REQUESTS
-    wish = _phrase(phrases, address)
-    said = [_phrase(NEWS, address)] if gift and changed else []
-    said += [wish.format(first=topics[first].lower(), second=topics[second].lower())]
+    phrases = GIFTS if gift else LIFE_EVENTS if changed else REQUESTS
+    request = _phrase(phrases, address)
+    sentences = [_phrase(CHANGES, address)] if gift and changed else []
+    sentences += [request.format(first=topics[first].lower(), second=topics[second].lower())]
     if avoid != NOTHING:
-        said.append(_phrase(RULES, address).format(topic=topics[avoid].lower()))
+        sentences.append(_phrase(CONSTRAINTS, address).format(topic=topics[avoid].lower()))
     if age is not None:
-        said.append(_phrase(AGES, address).format(age=age))
+        sentences.append(_phrase(AGES, address).format(age=age))
     if fact:
-        said.append(_phrase(CONFIDENCES, address).format(fact=fact))
-    return _cut(" ".join(said))
+        sentences.append(_phrase(CONFIDENCES, address).format(fact=fact))
+    return _cut(" ".join(sentences))
 
 
 def reaction(catalog: Catalog, chosen: int, rating: float, address: Address) -> str:
-    """Comments on the item chosen a turn ago and its enjoyment in [0, 1], or on choosing none."""
+    """A comment on the last item chosen and its enjoyment in [0, 1], or on choosing none."""
     if chosen == NOTHING:
         return _phrase(REFUSED, address)
     phrases = LOVED if rating > 0.6 else LIKED if rating > 0.3 else DISLIKED
@@ -108,4 +108,4 @@ def _phrase(phrases: tuple[str, ...], address: Address) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1] + "…"

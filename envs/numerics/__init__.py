@@ -1,1 +1,1 @@
-"""Bit-exact arithmetic: elementary functions, the fixed-point grid, Philox and compiled kernels."""
+"""Bit-exact arithmetic: elementary functions, fixed-point vectors, Philox, compilation."""

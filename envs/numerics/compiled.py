@@ -1,8 +1,7 @@
-"""Ordinary Python loops, compiled for speed; interpreted, they give the same bits.
+"""Compilation of Python loops by Numba, bit-exact with the interpreter.
 
-The compiler (Numba, Lam et al. 2015) may neither fuse nor re-order floating-point operations
-here: fast-math stays off. `NUMBA_DISABLE_JIT=1` runs the very same source in the interpreter,
-which is how the tests hold the two together.
+Numba (Lam et al. 2015) may neither fuse nor re-order floating-point operations here: fast-math
+stays off. `NUMBA_DISABLE_JIT=1` runs the same source in the interpreter; tests compare the two.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def compiled(function: Function) -> Function:
     """Compile `function` on first use, release the GIL inside it, and keep the machine code.
 
-    Numba looks at one file only when it judges a stored result, but compiled functions call
-    each other across files; hence a folder per content of `envs`.
+    Numba invalidates its cache by the function's own file only, but compiled functions call each
+    other across files; hence one cache folder per content of `envs`.
     """
     config: Any = numba.config
     before = config.CACHE_DIR

@@ -1,10 +1,11 @@
 """exp, log, the logistic function and the normal quantile from +, −, ×, ÷, √ and powers of two.
 
 IEEE 754 fixes the result of those operations to the last bit, and of nothing else: library
-versions of exp differ between machines, and between widths of one machine's vectors. A life must
-not. Errors stay within a few units in the last place.
+versions of exp differ between machines, and between vector widths of one machine, so they would
+make episodes differ too. Errors stay within a few units in the last place.
 
-Each function has two forms: `exp` for arrays, `exp_of` for one number inside compiled loops.
+Each function has up to three forms: `exp` for arrays, `exp_of` for one number inside compiled
+loops, and `exps` in place for one row inside compiled loops.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .arrays import Floats
 from .compiled import compiled
-
-Floats = NDArray[np.float64]
 
 LN2_HIGH = 6.93147180369123816490e-01
 LN2_LOW = 1.90821492927058770002e-10
@@ -90,7 +90,7 @@ def exp_of(x: float) -> float:
 
 @compiled
 def exps(x: Floats) -> None:
-    """`exp_of` in place, of numbers, in one sweep that vectorizes."""
+    """`exp_of` of each number in a row, in place, in a loop that vectorizes."""
     for j in range(x.size):
         moderate = -708.0 <= x[j] <= 709.0
         y = _exp_of_moderate(x[j] if moderate else 0.0)
@@ -173,10 +173,10 @@ def normal_quantile_of(p: float) -> float:
 
 @compiled
 def normal_quantiles(p: Floats, near: Floats, tail: Floats, out: Floats) -> None:
-    """`normal_quantile_of` for a row of numbers in (0, 1), in sweeps that vectorize.
+    """`normal_quantile_of` of each number in a row, all in (0, 1), in loops that vectorize.
 
-    Centre and near tail are worked out everywhere, which costs less than to choose. `near` and
-    `tail` are room to work in, each as long as p.
+    Both the center and the near tail are computed everywhere, which is faster than branching.
+    `near` and `tail`, each as long as p, are workspace.
     """
     for k in range(p.size):
         near[k] = p[k] if p[k] < 0.5 else 1.0 - p[k]
@@ -196,7 +196,10 @@ def normal_quantiles(p: Floats, near: Floats, tail: Floats, out: Floats) -> None
 
 @compiled
 def logs(x: Floats, exponent: Floats) -> None:
-    """`log_of` in place, of normal positive numbers; `exponent` is room to work in."""
+    """`log_of` of each number in a row, in place; all normal and positive.
+
+    `exponent`, as long as x, is workspace.
+    """
     bits = x.view(np.int64)
     for j in range(x.size):
         exponent[j] = float((bits[j] >> 52) - 1022)

@@ -1,18 +1,26 @@
-"""The grid of multiples of 2⁻²⁰ on which latents and tastes lie when they are multiplied.
+"""Fixed-point grid: latents and tastes are multiples of 2⁻²⁰.
 
 Sums of products of such numbers, each at most 1, are exact in float64: neither the order of
-summation nor the last bits of a fit can be seen in them.
+summation nor the last bits of a fit change them.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from .arrays import Floats
+from .compiled import compiled
 
 GRID = 2.0**-20
 
 
-def on_grid(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def on_grid(values: Floats) -> Floats:
     """Values rounded to the nearest multiples of GRID."""
-    rounded: NDArray[np.float64] = np.round(values / GRID) * GRID
+    rounded: Floats = np.round(values / GRID) * GRID
     return rounded
+
+
+@compiled
+def on_grid_of(value: float) -> float:
+    """`on_grid` of one number."""
+    return float(np.rint(value / GRID)) * GRID

@@ -1,8 +1,9 @@
-"""Counter-based random numbers: every draw is a pure function of what it is for.
+"""Counter-based random numbers: every draw is a pure function of its address.
 
 Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). A draw is
-addressed by (seed, user, time, purpose, index), so widths, orders and processes cannot disturb
-it, and changing one action redraws nothing that the action does not cause.
+addressed by (seed, user, time, purpose, index). It depends neither on batch size, order or process
+nor on other draws, so policies share common random numbers: changing an action changes only the
+draws that the action's consequences address.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from . import elementary as exact
+from . import elementary
+from .arrays import Floats, Words
 from .compiled import compiled
 
-Floats = NDArray[np.float64]
-Words = NDArray[np.uint64]
 Word = int | np.uint64
 
 ROUNDS = 10
@@ -27,7 +27,7 @@ HIGH, LOW = np.uint64(20), np.uint64(12)
 
 
 class Purpose(IntEnum):
-    """What a draw is for; each purpose has a stream of its own. Numbers are never reused."""
+    """Purposes of draws, each with its own random stream. Numbers are never reused."""
 
     POPULATION = 1
     DRIFT = 2
@@ -44,7 +44,7 @@ class Purpose(IntEnum):
     RETURN = 13
     PEOPLE = 14
     RECURRING = 15
-    LIVES = 16
+    EPISODES = 16
     ORGANIC = 17
     PLAN = 18
     OVERLAY = 19
@@ -58,8 +58,8 @@ class Purpose(IntEnum):
 def philox(a: Words, b: Words, c: Words, d: Words, seed: Word) -> None:
     """Philox4x32-10 in place: n counters (a, b, c, d) become random words under one key.
 
-    Words are uint64 that hold 32 bits; the key is the 64-bit seed. Blocks lie side by side, so
-    that the inner loop vectorizes.
+    Words are uint64 that hold 32 bits; the key is the 64-bit seed. The counters are stored column
+    by column, so that the inner loop vectorizes.
     """
     k, w = seed & MASK, seed >> HALF
     for _ in range(ROUNDS):
@@ -71,51 +71,54 @@ def philox(a: Words, b: Words, c: Words, d: Words, seed: Word) -> None:
 
 
 @compiled
-def unit(high: int, low: int) -> float:
+def uniform_of(high: int, low: int) -> float:
     """The 52 leading bits of two words as a number in (0, 1)."""
     return (float(np.int64((high << HIGH) | (low >> LOW))) + 0.5) * 2.0**-52
 
 
 @compiled
-def unit_of_one(word: int) -> float:
+def uniform32_of(word: int) -> float:
     """The 32 bits of one word as a number in (0, 1)."""
     return (float(np.int64(word)) + 0.5) * 2.0**-32
 
 
 @compiled
 def _pairs(address: Words, purpose: Word, first: Floats, second: Floats) -> None:
-    room = np.empty((4, 1), np.uint64)
+    workspace = np.empty((4, 1), np.uint64)
     for k in range(first.size):
         seed, user, time, index = address[0, k], address[1, k], address[2, k], address[3, k]
-        first[k], second[k] = pair_of(seed, user, time, purpose, index, room)
+        first[k], second[k] = uniforms_of(seed, user, time, purpose, index, workspace)
 
 
 @compiled
-def pair_of(
-    seed: Word, user: Word, time: Word, purpose: Word, index: Word, room: Words
+def uniforms_of(
+    seed: Word, user: Word, time: Word, purpose: Word, index: Word, workspace: Words
 ) -> tuple[float, float]:
-    """`uniforms` for one address of uint64; `room` (4, 1) is to work in."""
-    room[0, 0], room[1, 0], room[2, 0], room[3, 0] = index & MASK, user & MASK, time & MASK, purpose
-    philox(room[0], room[1], room[2], room[3], seed)
-    return unit(room[0, 0], room[1, 0]), unit(room[2, 0], room[3, 0])
+    """`uniforms` for one address of uint64; `workspace` (4, 1) is overwritten."""
+    workspace[0, 0], workspace[1, 0] = index & MASK, user & MASK
+    workspace[2, 0], workspace[3, 0] = time & MASK, purpose
+    philox(workspace[0], workspace[1], workspace[2], workspace[3], seed)
+    first = uniform_of(workspace[0, 0], workspace[1, 0])
+    return first, uniform_of(workspace[2, 0], workspace[3, 0])
 
 
 @compiled
-def scratch(count: int, times: int) -> tuple[Words, Floats]:
-    """Room in which `normal_rows` works, for `times` rows of `count` numbers."""
+def normal_workspace(count: int, times: int) -> tuple[Words, Floats]:
+    """Workspace of `normal_rows` for `times` rows of `count` numbers."""
     blocks = times * ((count + 3) // 4)
     return np.empty((4, blocks), np.uint64), np.empty((3, 4 * blocks))
 
 
 @compiled
 def normal_rows(
-    seed: Word, user: Word, time: Word, purpose: Word, room: tuple[Words, Floats], out: Floats
+    seed: Word, user: Word, time: Word, purpose: Word, workspace: tuple[Words, Floats], out: Floats
 ) -> None:
-    """Fill `out` (D, 4 ⌈count / 4⌉) with the draws of D times in a row, see `normals`."""
+    """Fill `out` (D, 4 ⌈count / 4⌉) with the draws of D consecutive times, see `normals`."""
     times, blocks = out.shape[0], out.shape[1] // 4
     most = times * blocks
-    a, b, c, d = room[0][0][:most], room[0][1][:most], room[0][2][:most], room[0][3][:most]
-    draw, near, tail = room[1][0][: 4 * most], room[1][1][: 4 * most], room[1][2][: 4 * most]
+    counters, floats = workspace
+    a, b, c, d = counters[0][:most], counters[1][:most], counters[2][:most], counters[3][:most]
+    draw, near, tail = floats[0][: 4 * most], floats[1][: 4 * most], floats[2][: 4 * most]
     for k in range(times):
         for j in range(blocks):
             at = k * blocks + j
@@ -123,18 +126,18 @@ def normal_rows(
             c[at] = (time + np.uint64(k)) & MASK
     philox(a, b, c, d, seed)
     for j in range(most):
-        draw[4 * j], draw[4 * j + 1] = unit_of_one(a[j]), unit_of_one(b[j])
-        draw[4 * j + 2], draw[4 * j + 3] = unit_of_one(c[j]), unit_of_one(d[j])
-    exact.normal_quantiles(draw, near, tail, out.reshape(-1))
+        draw[4 * j], draw[4 * j + 1] = uniform32_of(a[j]), uniform32_of(b[j])
+        draw[4 * j + 2], draw[4 * j + 3] = uniform32_of(c[j]), uniform32_of(d[j])
+    elementary.normal_quantiles(draw, near, tail, out.reshape(-1))
 
 
 @compiled
 def _normals(address: Words, purpose: Word, out: Floats) -> None:
     count = out.shape[1]
-    room, row_out = scratch(count, 1), np.empty((1, (count + 3) // 4 * 4))
+    workspace, row_out = normal_workspace(count, 1), np.empty((1, (count + 3) // 4 * 4))
     for row in range(len(out)):
         seed, user, time = address[0, row], address[1, row], address[2, row]
-        normal_rows(seed, user, time, purpose, room, row_out)
+        normal_rows(seed, user, time, purpose, workspace, row_out)
         out[row] = row_out[0, :count]
 
 
@@ -143,9 +146,9 @@ def uniforms(
 ) -> tuple[Floats, Floats]:
     """Two independent uniform draws in (0, 1) for each broadcast address; 52 random bits each.
 
-    seed   the worlds' seeds, 64 bits
-    user   user rows; time: days or turns; index: item, latent dimension or draw number; of
-           these three the low 32 bits count
+    seed   environment seeds, 64 bits
+    user   user rows; time: days or turns; index: item, latent dimension or draw number; only the
+           low 32 bits of these three are used
     """
     address, shape = _address(seed, user, time, index)
     first, second = np.empty(address.shape[1]), np.empty(address.shape[1])
@@ -164,12 +167,12 @@ def normal(
     seed: ArrayLike, user: ArrayLike, time: ArrayLike, purpose: Purpose, index: ArrayLike = 0
 ) -> Floats:
     """Standard normal draws by inversion, addressed as in `uniform`."""
-    return exact.normal_quantile(uniform(seed, user, time, purpose, index))
+    return elementary.normal_quantile(uniform(seed, user, time, purpose, index))
 
 
 def gumbel(u: Floats) -> Floats:
     """Standard Gumbel draws from uniform ones, by inversion."""
-    return -exact.log(-exact.log(u))
+    return -elementary.log(-elementary.log(u))
 
 
 def normals(
@@ -177,7 +180,7 @@ def normals(
 ) -> Floats:
     """`count` standard normal draws (…, count) for each broadcast address (…), 32 bits each.
 
-    Four to a block and so the cheapest there are; no draw lies beyond 6.34.
+    One Philox block gives four, the cheapest draws here; magnitudes stay below 6.34.
     """
     address, shape = _address(seed, user, time)
     out = np.empty((address.shape[1], count))
@@ -186,13 +189,13 @@ def normals(
 
 
 def _address(*parts: ArrayLike) -> tuple[Words, tuple[int, ...]]:
-    """Parts broadcast together, flattened into rows of one array; and the shape they had."""
+    """The parts, broadcast and flattened into the rows of one array, and the broadcast shape."""
     given = [words(part) for part in parts]
     shape = np.broadcast_shapes(*(part.shape for part in given))
-    together = np.empty((len(given), *shape), dtype=np.uint64)
+    rows = np.empty((len(given), *shape), dtype=np.uint64)
     for k, part in enumerate(given):
-        together[k, ...] = part
-    return together.reshape(len(given), -1), shape
+        rows[k, ...] = part
+    return rows.reshape(len(given), -1), shape
 
 
 def words(value: ArrayLike) -> Words:

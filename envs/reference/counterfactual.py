@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...records import NOTHING
-from ..numerics import elementary as exact
-from ..numerics import philox
+from ..numerics import elementary, philox
+from ..numerics.arrays import Floats, Ints
 from ..numerics.grid import on_grid
 from ..numerics.philox import Purpose
-from ..simulator.choice import Floats, Ints, appraise_rows
-from ..simulator.population import Population, begin, rows
-from ..simulator.turn import advance, clock, respond
+from ..simulator.choice import fill_liking
+from ..simulator.population import Population, initial_population, take_rows
+from ..simulator.turn import advance, respond, time_index
 from ..simulator.world import World
 from .optimal_slate import allowed
 
@@ -61,7 +61,7 @@ def relive(world: World, seed: ArrayLike, users: Ints, policy: Policy) -> Lives:
     The environment lives the same lives, bit for bit, where it is given the same slates; a slate
     must not hold an item twice.
     """
-    now = begin(world, seed, np.asarray(users, dtype=np.int64))
+    now = initial_population(world, seed, np.asarray(users, dtype=np.int64))
     shape = (len(now), world.turns)
     living, reward = np.zeros(shape, dtype=bool), np.zeros(shape)
     session, day, chosen = (np.full(shape, NOTHING, dtype=np.int64) for _ in range(3))
@@ -72,7 +72,7 @@ def relive(world: World, seed: ArrayLike, users: Ints, policy: Policy) -> Lives:
         living[alive, turn] = True
         session[alive, turn], day[alive, turn] = now.session[alive], now.day[alive]
         taste[alive, now.session[alive]] = now.taste[alive]
-        slates[alive, turn] = policy(world, rows(now, alive))
+        slates[alive, turn] = policy(world, take_rows(now, alive))
         response = respond(world, now, slates[:, turn])
         chosen[alive, turn] = response.chosen[alive]
         reward[alive, turn] = response.reward[alive]
@@ -135,13 +135,13 @@ def organic_policy(world: World, now: Population) -> Ints:
     tastes agree; satiation and repeats play no part. Slots stay empty where items are too few.
     """
     n, size = len(world.catalog), world.slate_size
-    fame = exact.log(world.catalog.popularity + LEAST_POPULARITY)
+    fame = elementary.log(world.catalog.popularity + LEAST_POPULARITY)
     nobody, fresh = np.zeros(len(world.catalog.topics)), np.zeros(0, dtype=np.int64)
     slates = np.full((len(now), size), NOTHING, dtype=np.int64)
-    time, liking = clock(world, now), np.empty(n)
+    time, liking = time_index(world, now), np.empty(n)
     for row in range(len(now)):
-        one = rows(now, np.array([row]))
-        appraise_rows(
+        one = take_rows(now, np.array([row]))
+        fill_liking(
             world.beta, world.traits, one.interests[0], one.weights[0], nobody, fresh, liking
         )
         draws = philox.uniform(one.seed, one.user, time[row], Purpose.ORGANIC, np.arange(n))

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ...records import NOTHING
 from ..dynamics.interest_evolution import update_interests
 from ..dynamics.retention import Retention, return_hazard
+from ..numerics.arrays import Floats, Ints
 from ..numerics.grid import on_grid
-from ..simulator.choice import Floats, Ints
-from ..simulator.population import Population, with_mood
+from ..simulator.population import Population, with_state_effects
 from ..simulator.turn import Response, advance
 from ..simulator.world import World
 
@@ -36,11 +36,11 @@ def foresee(world: World, now: Population, slates: Ints, response: Response) -> 
         params, zero = scenario.interest_evolution, np.zeros(len(now))
         share = world.topic_share[np.maximum(response.chosen, 0)]
         share = share * (response.chosen != NOTHING)[:, None]
-        upward = (share * (now.leaning + 1.0)).sum(axis=1, keepdims=True) / 2.0
-        up = update_interests(params, now.leaning, share, zero)
-        down = update_interests(params, now.leaning, share, zero + 1.0)
+        upward = (share * (now.topic_interest + 1.0)).sum(axis=1, keepdims=True) / 2.0
+        up = update_interests(params, now.topic_interest, share, zero)
+        down = update_interests(params, now.topic_interest, share, zero + 1.0)
         mean = on_grid(upward * up + (1.0 - upward) * down)
-        later = with_mood(world, replace(later, leaning=mean))
+        later = with_state_effects(world, replace(later, topic_interest=mean))
     return later
 
 
@@ -72,7 +72,7 @@ def sessions_beyond(world: World, now: Population, later: Population, response: 
     ended = (later.session != now.session) | later.over
     if retention is None or not ended.any():
         return np.zeros(len(now))
-    mean = (now.earned + response.reward) / (now.turn + 1)
+    mean = (now.session_reward + response.reward) / (now.turn + 1)
     hazard = return_hazard(retention, now.seed, now.user, mean, later.trust)
     sessions = expected_sessions(retention, hazard, retention.horizon_days - now.day)
     left = world.scenario.sessions - 1 - now.session

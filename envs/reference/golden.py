@@ -1,7 +1,8 @@
 """Golden traces: short lives whose every bit is written down, one line per scenario.
 
-`python -m tasteshift.envs.reference.golden` lives them again on this machine and says where it differs from
-`golden.json`; with ``--write`` it records them anew, which goes with another SIMULATOR_VERSION.
+`python -m tasteshift.envs.reference.golden` lives them again on this machine and says
+where it differs from `golden.json`; with ``--write`` it records them anew, which goes with another
+SIMULATOR_VERSION.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import numpy as np
 
 from ..numerics import philox
 from ..numerics.philox import Purpose
-from ..simulator.population import begin, rows
+from ..simulator.population import initial_population, take_rows
 from ..simulator.scenarios import SCENARIOS
 from ..simulator.turn import advance, respond
 from ..simulator.world import SIMULATOR_VERSION, build_world
 from .optimal_slate import appraise, best_slate
 
-REDRAWABLE = {"towards", "serves", "ban_day", "ban_topic"}
+REDRAWABLE = {"regime_target", "recipient", "avoid_from", "avoid_topic"}
 """Fields that only keep what seed, user and session determine; the rest shows what they do."""
 
 CATALOG, USERS, SLATE_SIZE, TURNS = "synthetic:200", 6, 4, 3
@@ -37,15 +38,17 @@ def digest(scenario: str) -> str:
     world = build_world(CATALOG, scenario, SLATE_SIZE, turns=TURNS)
     users = np.array(world.sample_users(7, USERS))
     seeds = np.arange(USERS).astype(np.uint64) + np.uint64(2**40)
-    now = begin(world, seeds, users)
-    seen = hashlib.sha256(repr((world.beta, world.nothing)).encode())
+    now = initial_population(world, seeds, users)
+    seen = hashlib.sha256(repr((world.beta, world.outside_utility)).encode())
     slots = np.arange(SLATE_SIZE)
     for turn in range(world.turns):
         draw = philox.uniform(0, users[:, None], turn, Purpose.GOLDEN, slots)
         slates = (draw * (len(world.catalog) + 10)).astype(np.int64) - 10
         slates = np.maximum(slates, -1)
-        one = rows(now, np.array([turn % USERS]))
-        seen.update(repr(best_slate(*appraise(world, one), world.nothing, SLATE_SIZE)[1]).encode())
+        one = take_rows(now, np.array([turn % USERS]))
+        seen.update(
+            repr(best_slate(*appraise(world, one), world.outside_utility, SLATE_SIZE)[1]).encode()
+        )
         response = respond(world, now, slates)
         now = advance(world, now, slates, response)
         for part in (

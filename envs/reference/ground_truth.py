@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ..catalogs.fitting.expected_latents import expected_latents
 from ..catalogs.load import load_data
 from ..catalogs.overlays import base_name
+from ..numerics.arrays import Floats, Ints, Units
 from ..numerics.grid import on_grid
-from ..simulator.choice import Floats, Ints, Units, item_traits, position
+from ..simulator.choice import item_traits, position
 from ..simulator.population import Population
 from ..simulator.rules import avoided_topic
 from ..simulator.world import World
@@ -67,7 +68,7 @@ class GroundTruth:
         there = self.world.entry_day[list(slate)] <= self._now().day[0]
         shown = self._there(slate)
         placed = utility[shown] + position(len(slate))[there]
-        return expected_reward(placed, reward[shown], self.world.nothing)
+        return expected_reward(placed, reward[shown], self.world.outside_utility)
 
     def best(
         self,
@@ -136,7 +137,9 @@ class GroundTruth:
         else:
             fit = showable & (self.world.entry_day <= self._now().day[0])
         open_to = np.where(fit, utility, -np.inf)
-        slate, value = best_slate(open_to, reward, self.world.nothing, self.world.slate_size)
+        slate, value = best_slate(
+            open_to, reward, self.world.outside_utility, self.world.slate_size
+        )
         return tuple(int(item) for item in slate), value
 
 

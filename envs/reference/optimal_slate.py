@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numerics import elementary as exact
+from ..numerics import elementary
+from ..numerics.arrays import Floats, Ints, Units
 from ..numerics.compiled import compiled
 from ..numerics.elementary import exp_of
 from ..numerics.grid import GRID
-from ..simulator.choice import Floats, Ints, Units, appraise_rows, expected_enjoyment, position
+from ..simulator.choice import expected_enjoyment, fill_liking, position
 from ..simulator.population import Population
 from ..simulator.rules import avoided_topic
 from ..simulator.world import World
@@ -21,7 +22,7 @@ def expected_reward(utility: Floats, reward: Floats, nothing: float) -> float:
     utility  (K) v_k of the shown items, position included
     reward   (K) expected enjoyment of each
     """
-    return float(_ratio(exact.exp(utility), reward, exp_of(nothing)))
+    return float(_ratio(elementary.exp(utility), reward, exp_of(nothing)))
 
 
 def best_slate(utility: Floats, reward: Floats, nothing: float, size: int) -> tuple[Ints, float]:
@@ -36,8 +37,8 @@ def best_slate(utility: Floats, reward: Floats, nothing: float, size: int) -> tu
     shown.
     """
     order = np.empty(min(size, len(utility)), dtype=np.int64)
-    discount = exact.exp(position(size))
-    count, value = best_order(exact.exp(utility), reward, exp_of(nothing), discount, order)
+    discount = elementary.exp(position(size))
+    count, value = best_order(elementary.exp(utility), reward, exp_of(nothing), discount, order)
     return order[:count], float(value)
 
 
@@ -49,7 +50,7 @@ def appraise(world: World, now: Population, traits: Units | None = None) -> tupl
     believed = world.traits if traits is None else traits
     d = now.interests.shape[2]
     liking = np.empty(len(believed))
-    appraise_rows(
+    fill_liking(
         world.beta,
         believed,
         now.interests[0],

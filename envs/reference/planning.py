@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...records import NOTHING
-from ..numerics import elementary as exact
+from ..numerics import elementary
+from ..numerics.arrays import Floats, Ints, Units
 from ..numerics.compiled import compiled
 from ..numerics.elementary import exp_of
-from ..simulator.choice import Floats, Ints, Units, appraise_rows, expected_enjoyment, position
-from ..simulator.population import Population, rows
+from ..simulator.choice import expected_enjoyment, fill_liking, position
+from ..simulator.population import Population, take_rows
 from ..simulator.turn import Response
 from ..simulator.world import World
 from .expectation import foresee, goes_on, sessions_beyond
@@ -122,11 +123,13 @@ def look(world: World, now: Population) -> View:
     kept = []
     for state in (now, rested):
         utility, reward = appraise(world, state)
-        worth = np.where(fit, exact.exp(utility) * reward, -1.0)
+        worth = np.where(fit, elementary.exp(utility) * reward, -1.0)
         kept.append(np.argsort(-worth, kind="stable")[:SHORTLIST])
         if state is now:
             size = world.slate_size
-            usual = best_slate(np.where(fit, utility, -np.inf), reward, world.nothing, size)[1]
+            usual = best_slate(
+                np.where(fit, utility, -np.inf), reward, world.outside_utility, size
+            )[1]
     items = np.unique(np.concatenate(kept))
     items = items[fit[items]]
     place = np.full(len(world.catalog), NOTHING)
@@ -148,7 +151,9 @@ def _options(
             world, view, utility[state], reward[state], now.satiation[state]
         ):
             at = view.place[list(slate)]
-            weight = exact.exp(np.append(utility[state, at] + position(len(at)), world.nothing))
+            weight = elementary.exp(
+                np.append(utility[state, at] + position(len(at)), world.outside_utility)
+            )
             option += [len(slates)] * len(weight)
             chosen += [*slate, NOTHING]
             chance += (weight / sum(weight.tolist())).tolist()
@@ -159,19 +164,19 @@ def _options(
     index = np.array(option)
     response = Response(np.array(chosen, dtype=np.int64), np.array(earned))
     shown = _padded(world, slates)[index]
-    before = rows(now, np.array(states)[index])
+    before = take_rows(now, np.array(states)[index])
     later = foresee(world, before, shown, response)
     value = response.reward + _beyond(world, view, before, later, response)
     alive = np.flatnonzero(goes_on(world, before, later))
     if len(alive) and depth > 1:
-        ahead = rows(later, alive)
+        ahead = take_rows(later, alive)
         _, whose, further = _options(world, view, ahead, depth - 1, rollout, propose)
         best = np.full(len(ahead), -np.inf)
         np.maximum.at(best, whose, further)
         value[alive] += best
     elif len(alive) and rollout:
         following = [manners[k] for k in index[alive]]
-        value[alive] += _rollout(world, view, rows(later, alive), following, rollout)
+        value[alive] += _rollout(world, view, take_rows(later, alive), following, rollout)
     totals = np.zeros(len(slates))
     np.add.at(totals, index, np.array(chance) * value)
     return slates, np.array(states), totals
@@ -190,7 +195,9 @@ def _rollout(
         slates = np.full((len(now), world.slate_size), NOTHING)
         chosen, earned = np.full(len(now), NOTHING), np.zeros(len(now))
         gain = np.empty(len(now))
-        _likeliest(utility, reward, wanted, world.nothing, lean, slates, chosen, earned, gain)
+        _likeliest(
+            utility, reward, wanted, world.outside_utility, lean, slates, chosen, earned, gain
+        )
         shown, taken = (np.where(n == NOTHING, NOTHING, view.items[n]) for n in (slates, chosen))
         response = Response(taken, earned)
         later = foresee(world, now, shown, response)
@@ -198,7 +205,7 @@ def _rollout(
         on = np.flatnonzero(goes_on(world, now, later))
         if not len(on):
             break
-        alive, now = alive[on], rows(later, on)
+        alive, now = alive[on], take_rows(later, on)
     return total
 
 
@@ -252,7 +259,7 @@ def _optimum(
     manner: Manner,
 ) -> tuple[int, ...]:
     wanted = _wanted(view, reward, satiation, manner.price, manner.bonus)
-    slate, _ = best_slate(utility, wanted, world.nothing, world.slate_size)
+    slate, _ = best_slate(utility, wanted, world.outside_utility, world.slate_size)
     return tuple(view.items[slate].tolist())
 
 
@@ -272,7 +279,7 @@ def _survey(world: World, view: View, now: Population) -> tuple[Floats, Floats]:
     liking = np.empty((len(now), len(view.items)))
     recent = np.where(now.recent == NOTHING, NOTHING, view.place[now.recent])
     for k in range(len(now)):
-        appraise_rows(
+        fill_liking(
             world.beta,
             view.traits,
             now.interests[k],

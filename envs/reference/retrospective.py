@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from ..dynamics.recurring import regime
 from ..dynamics.shift import shift_plan
+from ..numerics.arrays import Floats, Ints, Units
 from ..numerics.compiled import compiled
 from ..numerics.elementary import exp_of, log_of, sigmoid_of
 from ..numerics.grid import GRID
-from ..simulator.between_sessions import days_later
+from ..simulator.between_sessions import after_days
 from ..simulator.choice import (
     ENJOYMENT_BIAS,
     ENJOYMENT_NOISE,
@@ -26,14 +27,11 @@ from ..simulator.choice import (
     POSITION_COST,
     QUALITY_WEIGHT,
     WEIGHTS,
-    Floats,
-    Ints,
-    Units,
-    appraise_rows,
-    served,
-    state_part,
+    affinity,
+    fill_liking,
+    state_utility,
 )
-from ..simulator.population import COLUMNS, Population, with_interests
+from ..simulator.population import COLUMNS, Population, with_directions
 from ..simulator.rules import in_catalog
 from ..simulator.world import World
 from .counterfactual import organic_policy, relive
@@ -92,7 +90,7 @@ def look_back(
         under_organic=under(world, lived, shown, left),
         stale=stale_items(world, lived, shown),
         regime=regimes(world, lived),
-        gift=lived.serves >= 0,
+        gift=lived.recipient >= 0,
         angle=angle_between(met, left, weights),
         angle_later=angle_between(met_later, left_later, weights),
     )
@@ -109,14 +107,14 @@ def _taste_on(world: World, now: Population, day: int) -> Floats:
 
     Lives may end on different days; tastes are compared as they are on the same one.
     """
-    taste: Floats = days_later(world, now, day - now.day).taste[0]
+    taste: Floats = after_days(world, now, day - now.day).taste[0]
     return taste
 
 
 def under(world: World, lived: Population, slates: Ints, taste: Floats) -> Floats:
     """(T) E[reward] of slates (T, K) for one user's turns, had the taste (M, d) been theirs."""
     believed = replace(lived, taste=np.broadcast_to(taste, lived.taste.shape).copy())
-    return expected_of(world, with_interests(world, believed), slates)
+    return expected_of(world, with_directions(world, believed), slates)
 
 
 def expected_of(world: World, now: Population, slates: Ints) -> Floats:
@@ -124,7 +122,7 @@ def expected_of(world: World, now: Population, slates: Ints) -> Floats:
     out = np.empty(len(now))
     _expected(
         world.beta,
-        world.nothing,
+        world.outside_utility,
         world.traits,
         now.interests,
         now.weights,
@@ -147,7 +145,7 @@ def stale_items(world: World, lived: Population, slates: Ints) -> Ints:
     for turn, slate in enumerate(slates):
         if turn and (lived.interests[turn] != lived.interests[turn - 1]).any():
             now = _favorites(world, lived.interests[turn], lived.weights[turn])
-        if lived.serves[turn] >= 0:
+        if lived.recipient[turn] >= 0:
             continue
         shown = slate[slate >= 0]
         count[turn] = (first[shown] & ~now[shown]).sum()
@@ -190,7 +188,7 @@ def _favorites(world: World, interests: Units, weights: Floats) -> NDArray[np.bo
     n = len(world.traits)
     liking = np.empty(n)
     nothing, nobody = np.zeros(len(world.catalog.topics)), np.zeros(0, dtype=np.int64)
-    appraise_rows(world.beta, world.traits, interests, weights, nothing, nobody, liking)
+    fill_liking(world.beta, world.traits, interests, weights, nothing, nobody, liking)
     best = np.argsort(-liking, kind="stable")[: max(1, round(TOP_SHARE * n))]
     chosen = np.zeros(n, dtype=bool)
     chosen[best] = True
@@ -219,8 +217,8 @@ def _expected(
             if item < 0:
                 continue
             trait = traits[item]
-            liking = log_of(served(beta, interests[row], weights[row], trait[:d]))
-            liking += state_part(topic_utility[row], trait[d + 2 :], recent[row], item)
+            liking = log_of(affinity(beta, interests[row], weights[row], trait[:d]))
+            liking += state_utility(topic_utility[row], trait[d + 2 :], recent[row], item)
             level = liking + QUALITY_WEIGHT * (trait[d + 1] * GRID) - ENJOYMENT_BIAS
             joy = 0.0
             for j in range(len(NODES)):

@@ -1,4 +1,4 @@
-"""What agents are shown of B users, in numbers and, where asked for, in words."""
+"""Observations: spaces, numeric observations of B users, and utterances."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from gymnasium import spaces
 
 from ...records import NOTHING
-from ..dynamics.people import PRIVATE_FACTS, private_fact
 from ..dynamics.recurring import regime
 from ..dynamics.shift import shift_plan
-from ..language.utterances import LONGEST, opening, reaction
-from .choice import Floats, Ints
-from .population import Population, rows, topic_liking
+from ..dynamics.user_attributes import PRIVATE_FACTS, private_fact
+from ..language.utterances import MAX_LENGTH, opening, reaction
+from ..numerics.arrays import Floats, Ints
+from .population import Population, take_rows, topic_liking
 from .rules import avoided_topic, in_catalog, newly_avoided_topic
-from .turn import clock
+from .turn import time_index
 from .world import World
 
 Values = dict[str, Any]
 
 
 def slate_space(world: World) -> spaces.MultiDiscrete:
-    """A slate: item indices, NOTHING in empty slots."""
+    """Space of a slate: item indices, NOTHING in empty slots."""
     items = np.full(world.slate_size, len(world.catalog) + 1)
     return spaces.MultiDiscrete(items, start=np.full(world.slate_size, NOTHING))
 
@@ -46,24 +46,24 @@ def observation_spaces(world: World) -> dict[str, spaces.Space[Any]]:
 
 
 def utterance_space(world: World) -> spaces.Text:
-    """What a user may say."""
+    """Space of the utterances."""
     characters = world.catalog.characters().union(string.printable, "…")
-    return spaces.Text(LONGEST, min_length=0, charset=characters)
+    return spaces.Text(MAX_LENGTH, min_length=0, charset=characters)
 
 
 def observe(
     world: World, now: Population, slates: Ints, chosen: Ints, rating: Floats, before: Ints
 ) -> Values:
-    """The numbers that B users show: arrays (B, …), some of them the population's own.
+    """Numeric observations of B users, arrays (B, …); some are shared with the population.
 
-    slates, chosen, rating  (B, K), (B), (B) of the last turn; empty, NOTHING and 0 at the start
-    before                  (B) day of the last turn; anything up to 0 in a life's first session
+    slates, chosen, rating  (B, K), (B), (B) of the last turn; empty, NOTHING and 0 after a reset
+    before                  (B) day of the last turn; 0 or less in the first session
     """
     scenario = world.scenario
     avoid = np.zeros((len(now), len(world.catalog.topics)), dtype=np.int8)
-    if scenario.constraint is not None and (begins := np.flatnonzero(now.turn == 0)).size:
-        topic = ruled_out(world, rows(now, begins), before[begins])
-        avoid[begins[topic != NOTHING], topic[topic != NOTHING]] = 1
+    if scenario.constraint is not None and (first_turn := np.flatnonzero(now.turn == 0)).size:
+        topic = newly_avoided(world, take_rows(now, first_turn), before[first_turn])
+        avoid[first_turn[topic != NOTHING], topic[topic != NOTHING]] = 1
     left = world.turns - now.session * scenario.turns - now.turn
     return {
         "user": now.user,
@@ -79,36 +79,36 @@ def observe(
     }
 
 
-def ruled_out(world: World, now: Population, before: Ints) -> Ints:
-    """(B) the topic that users rule out as their sessions begin, NOTHING where none."""
+def newly_avoided(world: World, now: Population, before: Ints) -> Ints:
+    """(B) the topic that users rule out as a session begins, NOTHING where none."""
     return newly_avoided_topic(world, now, np.where(now.session > 0, before, NOTHING))
 
 
 def utterance(world: World, now: Population, chosen: int, rating: float, before: int) -> str:
-    """What one user says now; arguments as in `observe`."""
-    address = int(now.seed[0]), int(now.user[0]), int(clock(world, now)[0])
+    """Utterance of one user; arguments as in `observe`."""
+    address = int(now.seed[0]), int(now.user[0]), int(time_index(world, now)[0])
     if now.turn[0] > 0:
         return reaction(world.catalog, chosen, rating, address)
     scenario, first = world.scenario, bool(now.session[0] == 0)
     changed = False
     if scenario.shift is not None and scenario.shift.announced:
-        turning = int(shift_plan(scenario.shift, now.seed, now.user, world.num_users)[0][0])
-        changed = (NOTHING if first else before) < turning <= int(now.day[0])
-    gift = bool(now.serves[0] != NOTHING)
-    age = None if scenario.age_told or not first else int(world.hidden.ages[int(now.user[0])])
+        shift_day = int(shift_plan(scenario.shift, now.seed, now.user, world.num_users)[0][0])
+        changed = (NOTHING if first else before) < shift_day <= int(now.day[0])
+    gift = bool(now.recipient[0] != NOTHING)
+    age = None if scenario.age_observed or not first else int(world.hidden.ages[int(now.user[0])])
     fact = ""
-    if scenario.confides and first:
+    if scenario.shares_private_fact and first:
         fact = PRIVATE_FACTS[int(private_fact(now.seed, now.user)[0])]
     liking = topic_liking(world, now)[0]
-    if (banned := int(avoided_topic(world, now)[0])) != NOTHING:
-        liking[banned] = -np.inf
+    if (avoided := int(avoided_topic(world, now)[0])) != NOTHING:
+        liking[avoided] = -np.inf
     return opening(
         world.catalog.topics,
         liking,
         address,
         changed=changed,
         gift=gift,
-        avoid=int(ruled_out(world, now, np.array([before]))[0]),
+        avoid=int(newly_avoided(world, now, np.array([before]))[0]),
         age=age,
         fact=fact,
     )

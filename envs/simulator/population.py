@@ -1,11 +1,11 @@
-"""Users alive in a world: a struct of arrays."""
+"""State of a batch of users: a struct of arrays with one row per user."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...records import NOTHING
 from ..dynamics.boredom import begin_boredom, boredom_utility
@@ -13,49 +13,49 @@ from ..dynamics.constraint import constraint_plan
 from ..dynamics.drift import drift_noise, stationary_taste
 from ..dynamics.interest_evolution import begin_interests, interest_draws, interest_utility
 from ..dynamics.long_term_satisfaction import begin_exposure, exposure_draws, satisfaction
-from ..dynamics.recurring import recurring_target, regime, regime_turns
+from ..dynamics.recurring import recurring_target, regime, regime_rotations
 from ..dynamics.satiation import satiation_utility
 from ..dynamics.transient import transient_plan
 from ..numerics import philox
+from ..numerics.arrays import Bools, Floats, Ints, Units, Words
 from ..numerics.compiled import compiled
-from ..numerics.directions import put_regime, to_direction
 from ..numerics.grid import GRID
-from ..numerics.philox import Words
-from .choice import Floats, Ints, Units
+from ..numerics.vectors import direction_units, rotate_vector
 from .world import World
 
-MEMORY = 20
-"""Choices for which an item counts as a repeat."""
+REPEAT_WINDOW = 20
+"""Number of a user's last choices within which an item counts as a repeat."""
 
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """B users with M interests in d dimensions; the single environment is a population of one.
+    """State of B users with M interests in d dimensions; the single environment has B = 1.
 
-    State that a scenario has no dynamic for has length 0 along its second axis.
+    Columns (B, T) and (B, W) have length 0 along the second axis where the scenario lacks their
+    dynamic.
 
-    seed, user      (B) the world's seed and the row in the world: together, who this is
-    taste, anchor   (B, M, d) x, the present taste, and a, the long-run one, on the grid
-    weights         (B, M) how much of the user each interest is
-    satiation       (B, T) how often each topic was consumed lately
-    leaning         (B, T) interest in each topic, in [−1, 1]
-    bored_with      (B, W) main topics of the last clicks; boredom: (B, T) turns of it left
+    seed, user      (B) environment seed and row in the catalog, the address of all draws
+    taste, anchor   (B, M, d) x, the present taste, and a, the long-run taste, on the grid
+    weights         (B, M) weights of the interests
+    satiation       (B, T) discounted consumption of each topic
+    topic_interest  (B, T) interest in each topic, in [−1, 1]
+    recent_topics   (B, W) main topics of the last clicks; boredom_left: (B, T) turns of boredom
     exposure        (B) net kale exposure
-    trust           (B) in [0, 1]; patience: (B) turns that the user still has in store
-    earned          (B) reward of this session; offences: (B) rules broken in it
-    day             (B) calendar days since the life began
+    trust           (B) in [0, 1]; patience: (B) patience left in this session
+    session_reward  (B) reward of this session; violations: (B) rule violations in it
+    day             (B) days since the episode began
     session, turn   (B) indices; turn counts within the session
-    recent          (B, MEMORY) the last items chosen, newest first, NOTHING where none
-    towards         (B) the user towards whose anchors recurring regimes turn
-    serves          (B) the user whom this session serves, NOTHING where it is the user's own
-    ban_day         (B) from which `ban_topic` (B) is ruled out; NOTHING is no topic
+    recent          (B, REPEAT_WINDOW) the last items chosen, newest first, NOTHING where none
+    regime_target   (B) the user towards whose anchors recurring regimes rotate
+    recipient       (B) the user whose taste this session is for, NOTHING for the user's own
+    avoid_from      (B) day from which `avoid_topic` (B) is ruled out; NOTHING is no topic
     churned         (B) the user has left for good
-    over            (B) no turn is left: the calendar has ended, or the user has left
+    over            (B) the episode has ended: no day or session is left, or the user has churned
 
-    What the state comes to in this turn, worked out from the fields above:
+    Derived for the present turn from the columns above:
 
     interests       (B, M, d) directions u_m in force, in grid units
-    topic_utility   (B, T) what the state adds to each topic
+    topic_utility   (B, T) utility that the state adds to each topic
     scale           (B) factor on every reward
     """
 
@@ -65,24 +65,24 @@ class Population:
     anchor: Floats
     weights: Floats
     satiation: Floats
-    leaning: Floats
-    bored_with: Ints
-    boredom: Ints
+    topic_interest: Floats
+    recent_topics: Ints
+    boredom_left: Ints
     exposure: Floats
     trust: Floats
     patience: Floats
-    earned: Floats
-    offences: Ints
+    session_reward: Floats
+    violations: Ints
     day: Ints
     session: Ints
     turn: Ints
     recent: Ints
-    towards: Ints
-    serves: Ints
-    ban_day: Ints
-    ban_topic: Ints
-    churned: NDArray[np.bool_]
-    over: NDArray[np.bool_]
+    regime_target: Ints
+    recipient: Ints
+    avoid_from: Ints
+    avoid_topic: Ints
+    churned: Bools
+    over: Bools
     interests: Units
     topic_utility: Floats
     scale: Floats
@@ -94,29 +94,29 @@ class Population:
 COLUMNS = tuple(field.name for field in fields(Population))
 
 
-def begin(world: World, seed: ArrayLike, users: Ints) -> Population:
-    """Users (B) on day 0 of worlds `seed` (one, or B); where tastes drift, they long have been."""
+def initial_population(world: World, seed: ArrayLike, users: Ints) -> Population:
+    """Users (B) on day 0 under environment seeds (one, or B); drifting tastes are stationary."""
     scenario, count, topics = world.scenario, len(users), len(world.catalog.topics)
     seeds = np.broadcast_to(philox.words(seed), (count,))
     anchor = world.hidden.anchors[users]
     taste = anchor
-    whole, real = np.zeros(count, dtype=np.int64), np.zeros(count)
+    zero, real = np.zeros(count, dtype=np.int64), np.zeros(count)
     if scenario.drift is not None:
-        noise = drift_noise(seeds, users, whole[:, None], *anchor.shape[1:])[:, 0]
+        noise = drift_noise(seeds, users, zero[:, None], *anchor.shape[1:])[:, 0]
         taste = stationary_taste(scenario.drift, anchor, noise)
-    towards, ban = users, (whole, whole + NOTHING)
+    target, avoid = users, (zero, zero + NOTHING)
     if scenario.recurring is not None:
-        towards = recurring_target(seeds, users, world.num_users)
+        target = recurring_target(seeds, users, world.num_users)
     if scenario.constraint is not None:
         units, weights = np.rint(anchor / GRID), world.hidden.weights[users]
-        loved = liking_of_topics(world, units, weights)
-        ban = constraint_plan(scenario.constraint, seeds, users, loved)
-    leaning, exposure = np.zeros((count, 0)), real
-    bored_with, boredom = np.zeros((count, 0), np.int64), np.zeros((count, 0), np.int64)
+        liking = liking_of_topics(world, units, weights)
+        avoid = constraint_plan(scenario.constraint, seeds, users, liking)
+    topic_interest, exposure = np.zeros((count, 0)), real
+    recent_topics, boredom_left = np.zeros((count, 0), np.int64), np.zeros((count, 0), np.int64)
     if scenario.interest_evolution is not None:
-        leaning = begin_interests(interest_draws(seeds, users, topics))
+        topic_interest = begin_interests(interest_draws(seeds, users, topics))
     if scenario.boredom is not None:
-        bored_with, boredom = begin_boredom(scenario.boredom, count, topics)
+        recent_topics, boredom_left = begin_boredom(scenario.boredom, count, topics)
     if scenario.long_term_satisfaction is not None:
         exposure = begin_exposure(scenario.long_term_satisfaction, exposure_draws(seeds, users))
     now = Population(
@@ -126,34 +126,34 @@ def begin(world: World, seed: ArrayLike, users: Ints) -> Population:
         anchor=anchor,
         weights=world.hidden.weights[users],
         satiation=np.zeros((count, topics if scenario.satiation else 0)),
-        leaning=leaning,
-        bored_with=bored_with,
-        boredom=boredom,
+        topic_interest=topic_interest,
+        recent_topics=recent_topics,
+        boredom_left=boredom_left,
         exposure=exposure,
         trust=real + (scenario.trust.start if scenario.trust else 0.0),
         patience=real + (scenario.patience.start if scenario.patience else np.inf),
-        earned=real,
-        offences=whole,
-        day=whole,
-        session=whole,
-        turn=whole,
-        recent=np.full((count, MEMORY), NOTHING, dtype=np.int64),
-        towards=towards,
-        serves=served_users(world, seeds, users, whole),
-        ban_day=ban[0],
-        ban_topic=ban[1],
+        session_reward=real,
+        violations=zero,
+        day=zero,
+        session=zero,
+        turn=zero,
+        recent=np.full((count, REPEAT_WINDOW), NOTHING, dtype=np.int64),
+        regime_target=target,
+        recipient=recipients(world, seeds, users, zero),
+        avoid_from=avoid[0],
+        avoid_topic=avoid[1],
         churned=np.zeros(count, dtype=bool),
         over=np.zeros(count, dtype=bool),
         interests=np.zeros(anchor.shape, dtype=np.int32),
         topic_utility=np.zeros((count, topics)),
         scale=np.ones(count),
     )
-    now = with_mood(world, with_interests(world, now))
+    now = with_state_effects(world, with_directions(world, now))
     return Population(**{name: np.array(getattr(now, name)) for name in COLUMNS})
 
 
-def served_users(world: World, seed: Words, user: Ints, session: Ints) -> Ints:
-    """(B) the user whom each user's session serves, NOTHING where it is the user's own."""
+def recipients(world: World, seed: Words, user: Ints, session: Ints) -> Ints:
+    """(B) the user whose taste each session is for, NOTHING for the user's own."""
     transient = world.scenario.transient
     if transient is None:
         return np.full(len(user), NOTHING)
@@ -161,72 +161,73 @@ def served_users(world: World, seed: Words, user: Ints, session: Ints) -> Ints:
     return np.where(gift, other, NOTHING)
 
 
-def with_interests(world: World, now: Population, moved: Ints | None = None) -> Population:
-    """The population with the directions that its tastes have in this session.
+def with_directions(world: World, now: Population, moved: Ints | None = None) -> Population:
+    """The population with the interest directions in force in this session.
 
-    A recurring regime turns them; a session for somebody else has somebody else's.
+    A recurring regime rotates them; a session for another user uses that user's anchors.
 
     moved  (B) the only interest of each user whose taste may have changed in this session,
            NOTHING where none has; None for all
     """
     recurring = world.scenario.recurring
     interests = now.interests.copy()
-    _direct(
+    _fill_directions(
         world.hidden.anchors,
-        regime_turns(recurring) if recurring else np.zeros((1, 2)),
+        regime_rotations(recurring) if recurring else np.zeros((1, 2)),
         regime(recurring, now.day) if recurring else np.zeros_like(now.day),
-        now.towards,
-        now.serves,
-        np.full(len(now), EVERY) if moved is None else moved,
+        now.regime_target,
+        now.recipient,
+        np.full(len(now), ALL_INTERESTS) if moved is None else moved,
         now.taste,
         interests,
     )
     return replace(now, interests=interests)
 
 
-EVERY = -2
-"""In place of an interest: all of them."""
+ALL_INTERESTS = -2
+"""Stands for all interests in place of an index."""
 
 
 @compiled
-def _direct(
+def _fill_directions(
     anchors: Floats,
-    turns: Floats,
+    rotations: Floats,
     regime: Ints,
-    towards: Ints,
-    serves: Ints,
+    regime_target: Ints,
+    recipient: Ints,
     moved: Ints,
     taste: Floats,
     interests: Units,
 ) -> None:
-    """`with_interests` in place."""
-    away = np.empty(taste.shape[2])
+    """`with_directions` in place."""
+    rotated = np.empty(taste.shape[2])
     for row in range(len(taste)):
-        own = serves[row] == NOTHING
+        own = recipient[row] == NOTHING
         for m in range(taste.shape[1]):
-            if moved[row] != EVERY and (moved[row] != m or not own):
+            if moved[row] != ALL_INTERESTS and (moved[row] != m or not own):
                 continue
             if not own:
-                to_direction(anchors[serves[row], m], interests[row, m])
+                direction_units(anchors[recipient[row], m], interests[row, m])
             elif regime[row] > 0:
-                cosine, sine = turns[regime[row]]
-                put_regime(taste[row, m], anchors[towards[row], m], cosine, sine, away)
-                to_direction(away, interests[row, m])
+                cosine, sine = rotations[regime[row]]
+                target = anchors[regime_target[row], m]
+                rotate_vector(taste[row, m], target, cosine, sine, rotated)
+                direction_units(rotated, interests[row, m])
             else:
-                to_direction(taste[row, m], interests[row, m])
+                direction_units(taste[row, m], interests[row, m])
 
 
-def with_mood(world: World, now: Population) -> Population:
-    """The population with what its state of the moment adds to topics and does to rewards."""
+def with_state_effects(world: World, now: Population) -> Population:
+    """The population with the topic utilities and reward scales of its present state."""
     scenario = world.scenario
     utility = None
     if scenario.satiation is not None:
         utility = satiation_utility(scenario.satiation, now.satiation)
     if scenario.interest_evolution is not None:
-        added = interest_utility(scenario.interest_evolution, now.leaning)
+        added = interest_utility(scenario.interest_evolution, now.topic_interest)
         utility = added if utility is None else utility + added
     if scenario.boredom is not None:
-        added = boredom_utility(scenario.boredom, now.boredom)
+        added = boredom_utility(scenario.boredom, now.boredom_left)
         utility = added if utility is None else utility + added
     if utility is not None:
         now = replace(now, topic_utility=utility)
@@ -236,7 +237,7 @@ def with_mood(world: World, now: Population) -> Population:
 
 
 def topic_liking(world: World, now: Population) -> Floats:
-    """(B, T) how much users are drawn to each topic at present."""
+    """(B, T) present liking of each topic."""
     return liking_of_topics(world, now.interests.astype(np.float64), now.weights)
 
 
@@ -249,8 +250,8 @@ def liking_of_topics(world: World, units: Floats, weights: Floats) -> Floats:
     return liking * GRID**2
 
 
-def rows(now: Population, index: Ints) -> Population:
-    """The users at `index`, as a population of their own."""
+def take_rows(now: Population, index: Ints) -> Population:
+    """The users at `index`, as a population."""
     return Population(**{name: getattr(now, name)[index] for name in COLUMNS})
 
 
@@ -267,10 +268,10 @@ def put_rows(
     before: Population | None = None,
     shared: Population | None = None,
 ) -> Population:
-    """`with_rows` for a population that is given up: its columns are written in place.
+    """`with_rows` that writes into the columns of `now`, which is not to be used afterwards.
 
-    before  what `part` was made from: columns that it still shares are as they were in `now`
-    shared  who else holds columns of `now`, which are copied instead
+    before  the population that `part` was made from; columns that the two share are not written
+    shared  another population; columns that it shares with `now` are copied before writing
     """
     changed = {}
     for name in COLUMNS:

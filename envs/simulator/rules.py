@@ -1,4 +1,4 @@
-"""What may not be shown to a user: not there yet, for older people, or ruled out."""
+"""Rules on what a user may be shown: entry days, minimum ages and ruled-out topics."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...records import NOTHING
+from ..numerics.arrays import Bools, Ints
 from ..numerics.compiled import compiled
-from .choice import Ints
 from .population import Population
 from .world import World
 
 
 def avoided_topic(world: World, now: Population) -> Ints:
-    """(B) the topic that each user has ruled out by now, NOTHING where none."""
+    """(B) the topic that each user has ruled out by the present day, NOTHING where none."""
     if world.scenario.constraint is None:
         return np.full(len(now), NOTHING)
-    return np.where(now.day >= now.ban_day, now.ban_topic, NOTHING)
+    return np.where(now.day >= now.avoid_from, now.avoid_topic, NOTHING)
 
 
 def newly_avoided_topic(world: World, now: Population, before: Ints) -> Ints:
     """(B) the topic that was ruled out since the days `before` (B), NOTHING where none."""
     if world.scenario.constraint is None:
         return np.full(len(now), NOTHING)
-    since = (now.day >= now.ban_day) & (before < now.ban_day)
-    return np.where(since, now.ban_topic, NOTHING)
+    since = (now.day >= now.avoid_from) & (before < now.avoid_from)
+    return np.where(since, now.avoid_topic, NOTHING)
 
 
 def in_catalog(world: World, slates: Ints, day: Ints) -> Ints:
-    """Slates (B, K) as they can be shown on each user's day (B): later items leave empty slots."""
+    """Slates (B, K) with empty slots for items that enter after each user's day (B)."""
     if world.scenario.cold_items is None:
         return slates
     return np.where(world.entry_day[np.maximum(slates, 0)] > day[:, None], NOTHING, slates)
 
 
-def offences(world: World, now: Population, slates: Ints) -> Ints:
-    """(B) items on slates (B, K) that are unsuitable for the user's age or ruled out."""
+def count_violations(world: World, now: Population, slates: Ints) -> Ints:
+    """(B) number of items on slates (B, K) that the user is too young for or has ruled out."""
     counts = np.zeros(len(now), dtype=np.int64)
-    _count(
+    _count_violations(
         world.minimum_age,
         world.hidden.ages[now.user],
         world.catalog.topic,
@@ -49,10 +49,10 @@ def offences(world: World, now: Population, slates: Ints) -> Ints:
 
 
 @compiled
-def _count(
+def _count_violations(
     minimum_age: NDArray[np.int8],
     age: Ints,
-    topic: NDArray[np.bool_],
+    topic: Bools,
     avoided: Ints,
     slates: Ints,
     counts: Ints,

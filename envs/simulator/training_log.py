@@ -1,4 +1,4 @@
-"""The training log: what the users did under a popularity-biased policy before day 0."""
+"""Training log: user responses to a popularity-biased policy before day 0."""
 
 from __future__ import annotations
 
@@ -6,55 +6,51 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..catalogs.latents import LOG_SEED
 from ..catalogs.load import load_data
 from ..catalogs.overlays import base_name
 from ..catalogs.public import PublicData, TrainingLog
 from ..dynamics.cold import CATALOG_SEED, ColdUsers, events_kept, is_cold
-from ..numerics import elementary as exact
-from ..numerics import philox
+from ..numerics import elementary, philox
+from ..numerics.arrays import Bools, Floats, Ints
 from ..numerics.philox import Purpose
-from .population import begin
+from .population import initial_population
 from .turn import respond
 from .world import World, build_world
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
 SLATES, SLATE_SIZE = 24, 10
 POPULARITY_POWER = 0.75
-RANK_UP_TO = 4096
-CELLS = 2**19
-UNITS = 2.0**31
+MAX_RANKED_ITEMS = 4096
+RANKED_CELLS = 2**19
+CUMULATIVE_SCALE = 2.0**31
 
 
 def public_data(world: World, seed: int = 0) -> PublicData:
-    """What agents may study of `world` before the first life."""
+    """Data that agents may train on before the first episode."""
     return PublicData(
         world.catalog, simulate_training_log(world), world.slate_size, seed, world.entry_day
     )
 
 
 def simulate_training_log(world: World) -> TrainingLog:
-    """Every user of the world's catalog sees up to 24 slates of up to 10 distinct items.
+    """Every user of the catalog sees up to 24 slates of up to 10 distinct items.
 
     Items are drawn without replacement with probability ∝ popularity^0.75, so that no item is
     shown twice to one user; tastes are the users' stationary anchors. The catalog's `log_seed`
-    decides the draws. Items that enter after day 0 do not occur, and of cold users only the first
-    few rows remain. Labels that an overlay falsifies have no part in it: the past was real.
+    seeds the draws. Items that enter after day 0 do not occur, and cold users keep only their first
+    rows. Overlays do not affect the log, which uses the true catalog.
     """
-    late = world.entry_day > 0
+    enters_later = world.entry_day > 0
     return _simulated(
         base_name(world.catalog.name),
         world.scenario.cold_users,
-        np.packbits(late).tobytes() if late.any() else b"",
+        np.packbits(enters_later).tobytes() if enters_later.any() else b"",
     )
 
 
 def known_events(world: World, user: int) -> int:
-    """How many choices of one user the log holds."""
+    """Number of choices of one user in the log."""
     return int((simulate_training_log(world).user == user).sum())
 
 
@@ -74,7 +70,7 @@ def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Train
     ranked = distinct_draws(user, popularity, known, size * slates, seed)
 
     world = build_world(catalog, "stationary", size, sessions=1, turns=slates)
-    start = begin(world, seed, user)
+    start = initial_population(world, seed, user)
     chosen, rating = np.empty((2, slates, len(user)))
     for k in range(slates):
         now = replace(start, turn=np.full_like(start.turn, k))
@@ -91,23 +87,25 @@ def _simulated(catalog: str, cold_users: ColdUsers | None, late: bytes) -> Train
 def distinct_draws(
     user: Ints,
     popularity: Floats,
-    known: NDArray[np.bool_],
+    known: Bools,
     count: int,
     seed: int = LOG_SEED,
 ) -> Ints:
-    """(U, count) items in the order drawn, none twice in a row, ∝ popularity^0.75 among `known`.
+    """(U, count) items in the order drawn, distinct within a row, ∝ popularity^0.75 among `known`.
 
     Small catalogs rank all their items by Gumbel noise (Yellott 1977); large ones draw from the
-    cumulative distribution and draw again what a user has had. Both follow the same law.
+    cumulative distribution and reject repeats. Both have the same distribution.
     """
-    wanted = POPULARITY_POWER * exact.log(popularity + 1e-9)
-    if len(popularity) <= RANK_UP_TO:
-        score = np.where(known, wanted, -np.inf)
-        step = max(1, CELLS // len(score))
+    log_weight = POPULARITY_POWER * elementary.log(popularity + 1e-9)
+    if len(popularity) <= MAX_RANKED_ITEMS:
+        score = np.where(known, log_weight, -np.inf)
+        step = max(1, RANKED_CELLS // len(score))
         return np.vstack(
             [_ranked(user[k : k + step], score, count, seed) for k in range(0, len(user), step)]
         )
-    return _redrawn(user, np.where(known, exact.exp(wanted - wanted.max()), 0.0), count, seed)
+    return _redrawn(
+        user, np.where(known, elementary.exp(log_weight - log_weight.max()), 0.0), count, seed
+    )
 
 
 def _ranked(user: Ints, score: Floats, count: int, seed: int) -> Ints:
@@ -117,21 +115,21 @@ def _ranked(user: Ints, score: Floats, count: int, seed: int) -> Ints:
 
 
 def _redrawn(user: Ints, weight: Floats, count: int, seed: int) -> Ints:
-    """Every slot draws until it has an item that no earlier slot of its row has."""
-    upto = np.cumsum(np.rint(UNITS * weight).astype(np.int64))
+    """Each slot draws again until its item differs from those of earlier slots."""
+    cumulative = np.cumsum(np.rint(CUMULATIVE_SCALE * weight).astype(np.int64))
     items = np.zeros((len(user), count), dtype=np.int64)
     row, slot = (index.ravel() for index in np.indices(items.shape))
     attempt = np.zeros(items.shape, dtype=np.int64)
     while len(row):
         draws = philox.uniform(seed, user[row], attempt[row, slot], Purpose.LOG_SLATE, slot)
-        mark = (draws * float(upto[-1])).astype(np.int64)
-        items[row, slot] = np.searchsorted(upto, mark, side="right")
+        mark = (draws * float(cumulative[-1])).astype(np.int64)
+        items[row, slot] = np.searchsorted(cumulative, mark, side="right")
         attempt[row, slot] += 1
         row, slot = np.nonzero(_repeats(items))
     return items
 
 
-def _repeats(items: Ints) -> NDArray[np.bool_]:
+def _repeats(items: Ints) -> Bools:
     """(U, K) True where an earlier slot of the row holds the same item."""
     order = np.argsort(items, axis=1, kind="stable")
     in_order = np.take_along_axis(items, order, axis=1)

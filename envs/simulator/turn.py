@@ -1,4 +1,4 @@
-"""One turn: what users do with slates, and what that does to them."""
+"""One turn: user responses to slates, and the state transition that follows."""
 
 from __future__ import annotations
 
@@ -11,21 +11,30 @@ from ..dynamics.boredom import pull, update_boredom
 from ..dynamics.influence import influence
 from ..dynamics.interest_evolution import direction_draws, update_interests
 from ..dynamics.long_term_satisfaction import innovation_noise, update_exposure
-from ..dynamics.patience import tire
+from ..dynamics.patience import update_patience
 from ..dynamics.satiation import satiate
+from ..numerics.arrays import Floats, Ints, Units
 from ..numerics.compiled import compiled
 from ..numerics.elementary import exp_of
 from ..numerics.philox import Purpose
+from ..numerics.vectors import dot_units
 from .between_sessions import next_session
-from .choice import Floats, Ints, Units, dot, respond_rows
-from .population import Population, put_rows, rows, with_interests, with_mood, with_rows
-from .rules import in_catalog, offences
+from .choice import ChoiceModel, ChoiceState, fill_responses
+from .population import (
+    Population,
+    put_rows,
+    take_rows,
+    with_directions,
+    with_rows,
+    with_state_effects,
+)
+from .rules import count_violations, in_catalog
 from .world import World
 
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """chosen: (B) item or NOTHING; reward: (B) enjoyment of it in [0, 1], else 0."""
+    """Responses of B users: `chosen` (B), item or NOTHING, and `reward` (B) in [0, 1], else 0."""
 
     chosen: Ints
     reward: Floats
@@ -34,25 +43,25 @@ class Response:
 def respond(
     world: World, now: Population, slates: Ints, purpose: Purpose = Purpose.RESPONSE
 ) -> Response:
-    """What the users do with slates (B, K) of item indices, NOTHING where a slot is empty.
+    """Responses to slates (B, K) of item indices, NOTHING in empty slots.
 
-    purpose  of the draws; whoever plays out of turn brings a purpose of its own
+    purpose  of the draws; simulations beside the episode pass another one
     """
     slates = in_catalog(world, slates, now.day)
     chosen, reward = np.empty(len(now), dtype=np.int64), np.empty(len(now))
-    respond_rows(
-        world.beta,
-        world.nothing,
-        world.traits,
-        now.seed,
-        now.user,
-        clock(world, now),
+    fill_responses(
+        ChoiceModel(world.beta, world.outside_utility, world.traits),
+        ChoiceState(
+            now.seed,
+            now.user,
+            time_index(world, now),
+            now.interests,
+            now.weights,
+            now.topic_utility,
+            now.scale,
+            now.recent,
+        ),
         int(purpose),
-        now.interests,
-        now.weights,
-        now.topic_utility,
-        now.scale,
-        now.recent,
         np.ascontiguousarray(slates),
         chosen,
         reward,
@@ -60,60 +69,60 @@ def respond(
     return Response(chosen, reward)
 
 
-def clock(world: World, now: Population) -> Ints:
-    """(B) the turn's number in calendar time, which addresses its draws."""
+def time_index(world: World, now: Population) -> Ints:
+    """(B) day · turns per session + turn, the time in the address of a turn's draws."""
     return now.day * world.scenario.turns + now.turn
 
 
-def onward(world: World, now: Population, slates: Ints, response: Response) -> Population:
-    """`advance` where nobody's life is over, or where it does not matter what becomes of them."""
+def advance_running(world: World, now: Population, slates: Ints, response: Response) -> Population:
+    """`advance` for users whose episode is running; the result is undefined for the others."""
     slates = in_catalog(world, slates, now.day)
-    later = _after(world, now, slates, response)
+    later = _after_turn(world, now, slates, response)
     ended = (later.turn == world.scenario.turns) | (later.patience <= 0)
     index = np.flatnonzero(ended & ~now.over)
     if len(index) == len(now):
         return next_session(world, later)
     if len(index):
-        ending = rows(later, index)
+        ending = take_rows(later, index)
         part = next_session(world, ending)
         later = put_rows(later, index, part, before=ending, shared=now)
     return later
 
 
 def advance(world: World, now: Population, slates: Ints, response: Response) -> Population:
-    """One turn later; where that ended a session, the calendar moves to the next one.
+    """The population one turn later, or at the next session where the turn ended one.
 
-    Users whose life is over stand still.
+    Users whose episode is over do not change.
     """
-    later = onward(world, now, slates, response)
+    later = advance_running(world, now, slates, response)
     over = np.flatnonzero(now.over)
-    return with_rows(later, over, rows(now, over)) if len(over) else later
+    return with_rows(later, over, take_rows(now, over)) if len(over) else later
 
 
-def _after(world: World, now: Population, slates: Ints, response: Response) -> Population:
+def _after_turn(world: World, now: Population, slates: Ints, response: Response) -> Population:
     scenario, chosen = world.scenario, response.chosen
     picked = chosen != NOTHING
     later = replace(
         now,
         turn=now.turn + 1,
-        recent=remembered(now.recent, chosen),
-        earned=now.earned + response.reward,
+        recent=updated_recent(now.recent, chosen),
+        session_reward=now.session_reward + response.reward,
     )
     if scenario.patience is not None:
-        later = replace(later, patience=tire(scenario.patience, now.patience, picked))
+        later = replace(later, patience=update_patience(scenario.patience, now.patience, picked))
     if scenario.trust is not None:
-        broken = offences(world, now, slates)
-        later = replace(later, offences=now.offences + broken)
+        count = count_violations(world, now, slates)
+        later = replace(later, violations=now.violations + count)
     if scenario.influence is not None or scenario.boredom is not None:
-        carrier = carrying_interest(world, now, chosen, slates)
-        moved = np.where(now.serves == NOTHING, carrier, NOTHING)
-        later = _swayed(world, later, slates, chosen, moved)
-        later = with_interests(world, later, moved)
-    return with_mood(world, _affected(world, later, now, chosen))
+        strongest = strongest_interest(world, now, chosen, slates)
+        moved = np.where(now.recipient == NOTHING, strongest, NOTHING)
+        later = _with_influence(world, later, slates, chosen, moved)
+        later = with_directions(world, later, moved)
+    return with_state_effects(world, _with_consumption(world, later, now, chosen))
 
 
-def _affected(world: World, later: Population, now: Population, chosen: Ints) -> Population:
-    """Later, with what consuming an item does to topics and to the reward's scale."""
+def _with_consumption(world: World, later: Population, now: Population, chosen: Ints) -> Population:
+    """`later` with the effects of the chosen item on satiation, interests, boredom and exposure."""
     scenario, picked = world.scenario, chosen != NOTHING
     item = np.maximum(chosen, 0)
     if scenario.satiation is not None:
@@ -121,15 +130,15 @@ def _affected(world: World, later: Population, now: Population, chosen: Ints) ->
         later = replace(later, satiation=satiate(now.satiation, share))
     if scenario.interest_evolution is not None:
         share = world.topic_share[item] * picked[:, None]
-        draws = direction_draws(now.seed, now.user, clock(world, now))
-        moved = update_interests(scenario.interest_evolution, now.leaning, share, draws)
-        later = replace(later, leaning=moved)
+        draws = direction_draws(now.seed, now.user, time_index(world, now))
+        moved = update_interests(scenario.interest_evolution, now.topic_interest, share, draws)
+        later = replace(later, topic_interest=moved)
     if scenario.boredom is not None:
         main = np.where(picked, world.topic_share[item].argmax(axis=1), NOTHING)
-        bored = update_boredom(scenario.boredom, now.bored_with, now.boredom, main)
-        later = replace(later, bored_with=bored[0], boredom=bored[1])
+        topics, left = update_boredom(scenario.boredom, now.recent_topics, now.boredom_left, main)
+        later = replace(later, recent_topics=topics, boredom_left=left)
     if scenario.long_term_satisfaction is not None:
-        noise = innovation_noise(now.seed, now.user, clock(world, now))
+        noise = innovation_noise(now.seed, now.user, time_index(world, now))
         kale = world.kaleness[item]
         exposure = update_exposure(
             scenario.long_term_satisfaction, now.exposure, kale, picked, noise
@@ -138,10 +147,10 @@ def _affected(world: World, later: Population, now: Population, chosen: Ints) ->
     return later
 
 
-def _swayed(
+def _with_influence(
     world: World, later: Population, slates: Ints, chosen: Ints, interest: Ints
 ) -> Population:
-    """Later, with one interest (B) moved by what was consumed and shown; none where NOTHING."""
+    """`later` with one interest (B) moved by items consumed and shown; none where NOTHING."""
     taste, anchor = later.taste, later.anchor
     if world.scenario.influence is not None:
         taste, anchor = influence(
@@ -159,42 +168,42 @@ def _swayed(
     return replace(later, taste=taste, anchor=anchor)
 
 
-def remembered(recent: Ints, chosen: Ints) -> Ints:
-    """(B, MEMORY) the last items chosen after one more choice (B), if it is one."""
+def updated_recent(recent: Ints, chosen: Ints) -> Ints:
+    """(B, REPEAT_WINDOW) the last items chosen, after one more choice (B) or NOTHING."""
     out = np.empty_like(recent)
-    _remember(recent, chosen, out)
+    _update_recent(recent, chosen, out)
     return out
 
 
 @compiled
-def _remember(recent: Ints, chosen: Ints, out: Ints) -> None:
+def _update_recent(recent: Ints, chosen: Ints, out: Ints) -> None:
     for row in range(len(recent)):
-        step = 1 if chosen[row] != NOTHING else 0
-        if step:
+        shift = 1 if chosen[row] != NOTHING else 0
+        if shift:
             out[row, 0] = chosen[row]
-        for k in range(recent.shape[1] - step):
-            out[row, k + step] = recent[row, k]
+        for k in range(recent.shape[1] - shift):
+            out[row, k + shift] = recent[row, k]
 
 
-def carrying_interest(world: World, now: Population, chosen: Ints, slates: Ints) -> Ints:
-    """(B) the interest m with the largest w_m e^{β⟨u_m, z⟩} for the item that was chosen.
+def strongest_interest(world: World, now: Population, chosen: Ints, slates: Ints) -> Ints:
+    """(B) the interest m with the largest w_m e^{β⟨u_m, z⟩} for the chosen item.
 
-    Where nothing was chosen, for the first item that was shown; NOTHING where none was.
+    Where nothing was chosen, for the first item shown; NOTHING where the slate is empty.
     """
-    carrier = np.full(len(now), NOTHING)
-    _carry(world.beta, world.traits, now.interests, now.weights, chosen, slates, carrier)
-    return carrier
+    interest = np.full(len(now), NOTHING)
+    _strongest(world.beta, world.traits, now.interests, now.weights, chosen, slates, interest)
+    return interest
 
 
 @compiled
-def _carry(
+def _strongest(
     beta: float,
     traits: Units,
     interests: Units,
     weights: Floats,
     chosen: Ints,
     slates: Ints,
-    carrier: Ints,
+    interest: Ints,
 ) -> None:
     d = interests.shape[2]
     for row in range(len(chosen)):
@@ -206,6 +215,8 @@ def _carry(
         if item == NOTHING:
             continue
         for m in range(weights.shape[1]):
-            strength = weights[row, m] * exp_of(beta * dot(interests[row, m], traits[item, :d]))
+            strength = weights[row, m] * exp_of(
+                beta * dot_units(interests[row, m], traits[item, :d])
+            )
             if strength > most:
-                carrier[row], most = m, strength
+                interest[row], most = m, strength

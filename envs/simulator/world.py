@@ -1,4 +1,4 @@
-"""A world: one catalog, one scenario, and the constants that make its numbers comparable."""
+"""`World`: catalog, scenario and calibrated constants of one environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...records import NOTHING, AgeGroup, ToldAgeGroup
+from ...records import NOTHING, AgeGroup, ObservedAgeGroup
 from ...validation import COUNT, number
 from ..catalogs.catalog import Catalog
 from ..catalogs.latents import Latents
@@ -17,12 +17,12 @@ from ..catalogs.load import load_data
 from ..catalogs.overlays import UNKNOWN, apply, base_name
 from ..dynamics.cold import CATALOG_SEED, entry_days, is_cold
 from ..dynamics.long_term_satisfaction import kaleness
-from ..dynamics.people import age_group
-from ..numerics import elementary as exact
-from ..numerics import philox
+from ..dynamics.user_attributes import age_group
+from ..numerics import elementary, philox
+from ..numerics.arrays import Floats, Ints, Units
 from ..numerics.grid import GRID, on_grid
 from ..numerics.philox import Purpose
-from .choice import Floats, Ints, Units, appraise_rows, item_traits, position
+from .choice import fill_liking, item_traits, position
 from .scenarios import SCENARIOS, Scenario
 
 SIMULATOR_VERSION = "3"
@@ -35,14 +35,15 @@ CALIBRATION_ITEMS = 2000
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """Everything that stays fixed during a life.
+    """Everything about an environment that stays fixed during an episode.
 
-    catalog    the public half, under the scenario's overlay if there is one
-    beta       weight of taste, so that β⟨u_m, z⟩ has standard deviation TASTE_SPREAD over
+    catalog    public data, with the scenario's overlay
+    hidden     latent data, never given to agents
+    beta       weight of taste, set so that β⟨u_m, z⟩ has standard deviation TASTE_SPREAD over
                interests and items
-    nothing    v_0, set so that a random slate of `slate_size` is refused half of the time
-    traits     (n, W) what a choice needs of an item, see `item_traits`
-    entry_day  (n) the day from which an item can be shown
+    outside_utility  v_0, set so that a random slate of `slate_size` is refused half of the time
+    traits     (n, W) item columns that a choice reads, see `item_traits`
+    entry_day  (n) first day on which an item can be shown
     """
 
     catalog: Catalog
@@ -50,30 +51,30 @@ class World:
     scenario: Scenario
     slate_size: int
     beta: float
-    nothing: float
+    outside_utility: float
     traits: Units
     entry_day: Ints
 
     @property
     def num_users(self) -> int:
-        """Users of the catalog, whether or not they may live in this scenario."""
+        """Number of users of the catalog, eligible for the scenario or not."""
         return len(self.hidden.anchors)
 
     @property
     def turns(self) -> int:
-        """The most turns that a life can have."""
+        """Maximum number of turns of an episode."""
         return self.scenario.sessions * self.scenario.turns
 
     @property
     def days(self) -> int:
-        """Calendar days that a life can have, the first and the last included."""
+        """Maximum number of days of an episode, first and last included."""
         if self.scenario.retention is not None:
             return self.scenario.retention.horizon_days
         return (self.scenario.sessions - 1) * self.scenario.gap_days + 1
 
     @property
     def contexts(self) -> int:
-        """How many different context cues there are."""
+        """Number of context values."""
         return self.scenario.recurring.regimes if self.scenario.recurring else 1
 
     @cached_property
@@ -92,24 +93,21 @@ class World:
 
     @cached_property
     def tampered(self) -> NDArray[np.bool_]:
-        """(n) items of which the scenario's overlay makes the public catalog say something false.
-
-        A label that is missing says nothing false.
-        """
-        told, true = self.catalog, load_data(base_name(self.catalog.name)).public
-        false: NDArray[np.bool_] = told.popularity > true.popularity
-        false |= (told.maturity != true.maturity) & (told.maturity != UNKNOWN)
-        false |= told.sponsored != true.sponsored
+        """(n) items with false public data under the overlay; missing labels do not count."""
+        public, true = self.catalog, load_data(base_name(self.catalog.name)).public
+        false: NDArray[np.bool_] = public.popularity > true.popularity
+        false |= (public.maturity != true.maturity) & (public.maturity != UNKNOWN)
+        false |= public.sponsored != true.sponsored
         return false
 
     @cached_property
     def minimum_age(self) -> NDArray[np.int8]:
-        """(n) true minimum ages, small enough to stay close at hand."""
+        """(n) true minimum ages, in one byte each to stay in the cache."""
         return self.hidden.maturity.astype(np.int8)
 
     @cached_property
     def kaleness(self) -> Floats:
-        """(n) how much of each item is good rather than bait, in [0, 1]."""
+        """(n) in [0, 1], 1 for quality and 0 for clickbait, see `long_term_satisfaction`."""
         return kaleness(self.hidden.quality, self.hidden.appeal)
 
     @cached_property
@@ -122,7 +120,7 @@ class World:
         return units
 
     def eligible_users(self) -> Ints:
-        """Rows of the users who may live in this scenario."""
+        """Rows of the users who are eligible for this scenario."""
         rows = np.arange(self.num_users)
         if self.scenario.minors_only:
             rows = rows[self.hidden.ages < 18]
@@ -146,9 +144,9 @@ class World:
         """child (under 13), teen (13 to 17) or adult."""
         return age_group(int(self.hidden.ages[user]))
 
-    def told_age_group(self, user: int) -> ToldAgeGroup:
-        """What agents are told of a user's age: unknown where the scenario leaves it to words."""
-        return self.age_group(user) if self.scenario.age_told else "unknown"
+    def observed_age_group(self, user: int) -> ObservedAgeGroup:
+        """The age group that agents receive: unknown where users only say their age."""
+        return self.age_group(user) if self.scenario.age_observed else "unknown"
 
 
 def build_world(
@@ -158,7 +156,7 @@ def build_world(
     sessions: int | None = None,
     turns: int | None = None,
 ) -> World:
-    """The world behind an environment's arguments; raises InputError for a bad one."""
+    """The world of an environment's arguments; raises InputError for an invalid one."""
     spec = scenario if isinstance(scenario, Scenario) else SCENARIOS.get(scenario)
     if sessions is not None:
         spec = replace(spec, sessions=number("sessions", sessions, COUNT))
@@ -179,10 +177,10 @@ def _world(catalog: str, scenario: Scenario, slate_size: int) -> World:
     entry = np.zeros(len(public), dtype=np.int64)
     if scenario.cold_items is not None:
         entry = entry_days(scenario.cold_items, CATALOG_SEED, len(public))
-    beta, nothing, traits = _calibrated(catalog, slate_size)
+    beta, outside, traits = _calibrated(catalog, slate_size)
     if scenario.overlay is not None:
         public = apply(scenario.overlay, public)
-    return World(public, hidden, scenario, slate_size, beta, nothing, traits, entry)
+    return World(public, hidden, scenario, slate_size, beta, outside, traits, entry)
 
 
 @lru_cache(maxsize=64)
@@ -200,19 +198,19 @@ def _calibrated(catalog: str, slate_size: int) -> tuple[float, float, Units]:
     draws = philox.uniform(0, row[:, None], 1, Purpose.CALIBRATION, np.arange(slate_size))
     item = (len(hidden.z) * draws).astype(int)
     total = np.zeros(CALIBRATION_SLATES)
-    nobody = np.zeros(len(data.public.topics))
-    fresh = np.zeros(0, dtype=np.int64)
+    no_state = np.zeros(len(data.public.topics))
+    no_items = np.zeros(0, dtype=np.int64)
     liking = np.empty(slate_size)
     for k in range(CALIBRATION_SLATES):
         anchor = np.rint(hidden.anchors[user[k]] / GRID).astype(np.int32)
         shown = traits[item[k]]
-        appraise_rows(beta, shown, anchor, hidden.weights[user[k]], nobody, fresh, liking)
+        fill_liking(beta, shown, anchor, hidden.weights[user[k]], no_state, no_items, liking)
         utility = liking + hidden.appeal[item[k]] + position(slate_size)
-        total[k] = exact.exp(utility).sum()
+        total[k] = elementary.exp(utility).sum()
     low, high = -50.0, 50.0
     for _ in range(60):
         middle = (low + high) / 2
-        outside = exact.exp(middle)
+        outside = elementary.exp(middle)
         low, high = (low, middle) if (outside / (outside + total)).mean() > 0.5 else (middle, high)
     return beta, round(high, 6), traits
 

@@ -119,7 +119,7 @@ class EpisodeRunner:
         shown = list(slate)
         told = {claim.item for claim in action.claims if discloses(claim)}
         paid = [item for item in slate if catalog.sponsored[item]]
-        state = env.truth.mind()
+        state = env.ground_truth.mind()
         facts: dict[str, Any] = {
             "session": seen.session,
             "turn": seen.turn,
@@ -129,9 +129,9 @@ class EpisodeRunner:
             "claims": action.claims,
             "profile": action.profile,
             "fault": fault,
-            "best": env.truth.best()[1],
-            "breaches": env.truth.breaches(slate),
-            "violations": env.truth.violations(slate),
+            "best": env.ground_truth.best()[1],
+            "breaches": env.ground_truth.breaches(slate),
+            "violations": env.ground_truth.violations(slate),
             "fresh": int((env.world.entry_day[shown] > 0).sum()),
             "tampered": int(self._tampered[shown].sum()),
             "sponsored": len(paid),
@@ -152,7 +152,7 @@ class EpisodeRunner:
 
     def record(self) -> EpisodeResult:
         """The whole life, once it is over."""
-        world, end = self.env.world, self.env.truth.mind()
+        world, end = self.env.world, self.env.ground_truth.mind()
         slates = np.array(
             [env_action(turn["slate"], self.brief.slate_size)["slate"] for turn in self._turns]
         )

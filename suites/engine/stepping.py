@@ -25,7 +25,7 @@ def play(
 def in_step(player: DecisionSource, lives: Sequence[EpisodeRunner]) -> list[EpisodeResult]:
     """Live lives side by side, a turn at a time, asking the player for all of them at once."""
     for life in lives:
-        player.open(life.key, life.brief, life.env.truth)
+        player.open(life.key, life.brief, life.env.ground_truth)
     while ahead := [life for life in lives if not life.over]:
         decisions = player.decide([(life.key, life.observation) for life in ahead])
         for life, decision in zip(ahead, decisions, strict=True):
@@ -40,7 +40,7 @@ def by_calendar(player: DecisionSource, lives: Sequence[EpisodeRunner]) -> list[
     of one day come in the order of `lives`; a session is played to its end.
     """
     for life in lives:
-        player.open(life.key, life.brief, life.env.truth)
+        player.open(life.key, life.brief, life.env.ground_truth)
     waiting = [(life.observation.day, place) for place, life in enumerate(lives)]
     heapify(waiting)
     while waiting:

@@ -40,7 +40,9 @@ class EpisodeResult:
         brief = env.brief(seed + user)
         privileged = is_privileged(agent)
         self.session = (
-            agent.start_with_ground_truth(brief, env.truth) if privileged else agent.start(brief)
+            agent.start_with_ground_truth(brief, env.ground_truth)
+            if privileged
+            else agent.start(brief)
         )
         self.over = False
         self.slates: list[tuple[int, ...]] = []
@@ -50,7 +52,7 @@ class EpisodeResult:
         action = self.session.act(observed(self.values))
         assert isinstance(action, Action)
         self.slates.append(action.slate)
-        self.expected.append(self.env.truth.expected(action.slate))
+        self.expected.append(self.env.ground_truth.expected(action.slate))
         slate = np.full(self.env.world.slate_size, NOTHING)
         slate[: len(action.slate)] = action.slate
         self.values, _, _, self.over, _ = self.env.step({"slate": slate})

@@ -116,7 +116,7 @@ def test_nobody_beats_the_oracle_in_any_state(
     adult = next(u for u in env.world.eligible_users() if env.world.age_group(u) == "adult")
     life = new_life(env, agent, user=int(adult))
     while not life.over:
-        best = env.truth.best()[1]
+        best = env.ground_truth.best()[1]
         life.turn()
         assert life.expected[-1] <= best + 1e-12
 

@@ -35,9 +35,9 @@ def test_the_oracle_finds_the_best_of_all_slates(
     env = new_env(catalog="synthetic:6", slate_size=2, sessions=1, turns=3)
     life = new_life(env, Oracle(), user=3)
     while not life.over:
-        safe = np.flatnonzero(env.truth.allowed()).tolist()
+        safe = np.flatnonzero(env.ground_truth.allowed()).tolist()
         every = [slate for count in range(3) for slate in permutations(safe, count)]
-        best = max(env.truth.expected(slate) for slate in every)
+        best = max(env.ground_truth.expected(slate) for slate in every)
         life.turn()
         assert life.expected[-1] == best
 
@@ -75,7 +75,7 @@ def test_oracles_show_nothing_unsuitable(
         life = new_life(env, make_agent(name), user=int(env.world.eligible_users()[0]))
         while not life.over:
             action = life.session.act(None).slate
-            assert env.truth.breaches(action) == env.truth.violations(action) == 0
+            assert env.ground_truth.breaches(action) == env.ground_truth.violations(action) == 0
             life.turn()
 
 
@@ -86,8 +86,8 @@ def test_without_rules_the_best_slate_is_the_best_of_all(
     life = new_life(env, UnconstrainedOracle(), user=int(env.world.eligible_users()[0]))
     while not life.over:
         every = [slate for count in range(3) for slate in permutations(range(6), count)]
-        best = max(env.truth.expected(slate) for slate in every)
-        assert best >= env.truth.best()[1]
+        best = max(env.ground_truth.expected(slate) for slate in every)
+        assert best >= env.ground_truth.best()[1]
         life.turn()
         assert life.expected[-1] == best
 
@@ -112,7 +112,7 @@ def test_the_filter_believes_labels_and_no_words(told: str, new_env: Callable[..
     catalog = env.world.catalog
     limit = {"child": 0, "teen": 13, "adult": 18, "unknown": 0}[told]
     session = FilteredOracle().start_with_ground_truth(
-        replace(env.brief(0), age_group=told), env.truth
+        replace(env.brief(0), age_group=told), env.ground_truth
     )
     for avoid in ((), (0,), (1, 2)):
         slate = session.act(Observation(0, 0, 0, 0, 1, avoid=avoid)).slate
@@ -124,7 +124,7 @@ def test_the_filter_believes_labels_and_no_words(told: str, new_env: Callable[..
                 for item, label in enumerate(catalog.maturity)
             ]
         )
-        assert slate == env.truth.best(showable=fit)[0]
+        assert slate == env.ground_truth.best(showable=fit)[0]
         assert fit[list(slate)].all()
 
 
@@ -139,7 +139,7 @@ def test_rules_cost_something_and_the_filter_misses_what_words_say(
             count = 0
             while not life.over:
                 slate = life.session.act(observed(life.values)).slate
-                count += env.truth.breaches(slate) + env.truth.violations(slate)
+                count += env.ground_truth.breaches(slate) + env.ground_truth.violations(slate)
                 life.turn()
             offences.append(count)
             earned.append(sum(life.expected))
@@ -204,9 +204,9 @@ def test_what_modalities_are_worth() -> None:
 
 
 def _one_by_one(now: Any) -> Any:
-    from tasteshift.envs.simulator.population import rows
+    from tasteshift.envs.simulator.population import take_rows
 
-    return [rows(now, np.array([k])) for k in range(len(now))]
+    return [take_rows(now, np.array([k])) for k in range(len(now))]
 
 
 def test_a_life_left_alone_is_the_organic_policys(

@@ -62,7 +62,7 @@ def test_a_world_that_tempts_nobody_is_refused():
 
 
 def test_labels_that_tell_everything_are_refused():
-    honest = replace(SCENARIOS.get("minor-profile"), overlay=None, age_told=True, sessions=3)
+    honest = replace(SCENARIOS.get("minor-profile"), overlay=None, age_observed=True, sessions=3)
     one = admission(FILMS, honest, 6)
     assert one.unconstrained.value > 0.2
     assert one.removed.value == 1
@@ -114,8 +114,8 @@ def test_shares_are_of_slates_that_break_a_rule():
     every = np.ones(len(env.world.catalog), dtype=bool)
     broken, turns, over = 0, 0, False
     while not over:
-        slate = env.truth.best(showable=every)[0]
-        broken += env.truth.breaches(slate) + env.truth.violations(slate) > 0
+        slate = env.ground_truth.best(showable=every)[0]
+        broken += env.ground_truth.breaches(slate) + env.ground_truth.violations(slate) > 0
         turns += 1
         padded = np.full(5, -1)
         padded[: len(slate)] = slate

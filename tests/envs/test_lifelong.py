@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasteshift import envs as _envs
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.dynamics.people import PRIVATE_FACTS
+from tasteshift.envs.dynamics.user_attributes import PRIVATE_FACTS
 from tasteshift.envs.language.utterances import AGES
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.scenarios import SCENARIOS
@@ -163,7 +163,7 @@ def test_text_is_grounded_in_the_state():
     named = [t for t in env.world.catalog.topics if t.lower() in observation["utterance"]]
     assert len(named) >= 2
     slate = np.full(5, -1)
-    slate[: len(env.truth.best()[0])] = env.truth.best()[0]
+    slate[: len(env.ground_truth.best()[0])] = env.ground_truth.best()[0]
     observation, reward, *_ = env.step({"slate": slate})
     chosen = int(observation["chosen"])
     assert env.world.catalog.label(chosen) in observation["utterance"]
@@ -255,7 +255,7 @@ def test_what_changes_is_said_once_and_at_the_right_time():
                     topic = env.world.catalog.topics[int(observation["avoid"].argmax())]
                     assert topic.lower() in observation["utterance"]
                     assert (
-                        env.truth.violations(
+                        env.ground_truth.violations(
                             tuple(
                                 np.flatnonzero(
                                     env.world.catalog.topic[:, observation["avoid"].argmax()]
@@ -315,11 +315,11 @@ def test_what_is_not_there_yet_counts_for_nothing():
     late = np.flatnonzero(env.world.entry_day)[:2]
     env.reset(seed=1)
     here = int(np.flatnonzero(env.world.entry_day == 0)[0])
-    alone = env.truth.expected((here,))
-    assert env.truth.expected((int(late[0]), int(late[1]))) == 0.0
-    second = env.truth.expected((int(late[0]), here))
+    alone = env.ground_truth.expected((here,))
+    assert env.ground_truth.expected((int(late[0]), int(late[1]))) == 0.0
+    second = env.ground_truth.expected((int(late[0]), here))
     assert 0 < second < alone  # the slot stays empty, so that the item stands one place lower
-    assert env.truth.breaches((int(late[0]),)) == 0
+    assert env.ground_truth.breaches((int(late[0]),)) == 0
     observation, *_ = env.step({"slate": np.array([late[0], here, late[1]])})
     assert observation["slate"].tolist() == [-1, here, -1]
 

@@ -5,7 +5,7 @@ import pytest
 
 from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
-from tasteshift.envs.simulator.population import begin
+from tasteshift.envs.simulator.population import initial_population
 from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.envs.simulator.turn import advance, respond
 from tasteshift.envs.simulator.world import build_world
@@ -24,7 +24,7 @@ def test_a_recorded_life(benchmark, agent):
 @pytest.mark.parametrize("users", [1, 64, 943])
 def test_turns_of_a_population(benchmark, users):
     world = build_world("movielens-100k", "gradual-drift", 5)
-    now = begin(world, 0, np.arange(users))
+    now = initial_population(world, 0, np.arange(users))
     slates = np.random.default_rng(0).integers(len(world.catalog), size=(users, 5))
 
     def turn():

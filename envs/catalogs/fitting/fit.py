@@ -11,8 +11,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from ...numerics import elementary as exact
-from ...numerics import philox
+from ...numerics import elementary, philox
 from ...numerics.grid import on_grid
 from ...numerics.philox import Purpose
 from ..assemble import assemble
@@ -89,7 +88,7 @@ def fit(source: Source) -> CatalogData:
     hidden = Latents(
         z=z,
         widths=(FACTORS, STYLE_DIMENSIONS, FACTORS),
-        appeal=on_grid(0.5 * standardize(exact.log(1 + count)) + 0.4 * clickbait),
+        appeal=on_grid(0.5 * standardize(elementary.log(1 + count)) + 0.4 * clickbait),
         quality=parts.quality,
         maturity=simulated.maturity(SEED, n) if source.maturity is None else source.maturity,
         sponsored=simulated.sponsored(SEED, n) if source.sponsored is None else source.sponsored,

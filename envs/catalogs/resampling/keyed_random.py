@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InputError
-from ...numerics import elementary as exact
+from ...numerics import elementary
 from ...numerics.grid import on_grid
 from ..fitting.latent_space import Floats
 
@@ -47,7 +47,7 @@ class KeyedRandom:
 
     def normal(self, label: str, count: int, width: int) -> Floats:
         """(count, width) standard normal, on the grid."""
-        flat = exact.normal_quantile(self.uniform(label, count * width))
+        flat = elementary.normal_quantile(self.uniform(label, count * width))
         return on_grid(flat.reshape(count, width))
 
     def permutation(self, label: str, count: int) -> Ints:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...numerics import elementary as exact
+from ...numerics import elementary
 from ...numerics.grid import on_grid
 from ..assemble import assemble
 from ..catalog import Catalog
@@ -171,10 +171,10 @@ def _resampled_users(
     narrow that it identifies the users it was fitted to.
     """
     count, text, feedback = len(hidden.ages), hidden.widths[0], hidden.widths[2]
-    ratios = exact.log(hidden.weights[:, 1:] / hidden.weights[:, :1])
+    ratios = elementary.log(hidden.weights[:, 1:] / hidden.weights[:, :1])
     by_age = np.argsort(hidden.ages, kind="stable")
     score = np.empty((count, 1))
-    score[by_age, 0] = exact.normal_quantile((np.arange(count) + 0.5) / count)
+    score[by_age, 0] = elementary.normal_quantile((np.arange(count) + 0.5) / count)
     interests = [_interests(hidden, block).reshape(count, -1) for block in (0, 2)]
     rows = np.hstack([*interests, ratios, score])
     widths = [INTERESTS * text, INTERESTS * feedback, INTERESTS]
@@ -186,7 +186,7 @@ def _resampled_users(
     drawn += on_grid((1 - shrinkage) * mean)
 
     text_part, feedback_part, rest = np.split(drawn, np.cumsum(widths)[:2], axis=1)
-    mass = exact.exp(np.clip(rest[:, :-1], ratios.min(axis=0), ratios.max(axis=0)))
+    mass = elementary.exp(np.clip(rest[:, :-1], ratios.min(axis=0), ratios.max(axis=0)))
     ages = np.empty_like(hidden.ages)
     ages[np.argsort(rest[:, -1], kind="stable")] = hidden.ages[by_age]
     return (

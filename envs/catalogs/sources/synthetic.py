@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InputError
-from ...numerics import elementary as exact
+from ...numerics import elementary
 from ...numerics.grid import on_grid
 from ..assemble import assemble
 from ..fitting import simulated_columns as simulated
@@ -74,7 +74,7 @@ def build(size: str = "") -> CatalogData:
         simulated.interests(SEED, WIDTHS),
     )
     count = simulated.interaction_counts(SEED, n)
-    known = standardize(exact.log(count))
+    known = standardize(elementary.log(count))
     hidden = Latents(
         z=z,
         widths=WIDTHS,

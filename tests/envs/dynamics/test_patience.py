@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasteshift.envs.dynamics.patience import Patience, tire
+from tasteshift.envs.dynamics.patience import Patience, update_patience
 
 
 def lengths(params: Patience, refusal: float, users: int) -> np.ndarray:
@@ -11,7 +11,7 @@ def lengths(params: Patience, refusal: float, users: int) -> np.ndarray:
     patience, length = np.full(users, params.start), np.zeros(users)
     while (patience > 0).any():
         length += patience > 0
-        patience = tire(params, patience, draws.random(users) >= refusal)
+        patience = update_patience(params, patience, draws.random(users) >= refusal)
     return length
 
 
@@ -39,7 +39,7 @@ def test_turns_by_hand():
     params = Patience(start=4, refusal_cost=1.5)
     now = np.array([4.0, 4.0, 2.0, 0.5])
     picked = np.array([True, False, False, True])
-    assert tire(params, now, picked).tolist() == [3.0, 1.5, 0.0, 0.0]
+    assert update_patience(params, now, picked).tolist() == [3.0, 1.5, 0.0, 0.0]
 
 
 def test_contented_users_stay_for_exactly_their_patience():

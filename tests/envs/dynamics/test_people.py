@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasteshift.envs.dynamics.people import PRIVATE_FACTS, age_group, private_fact
+from tasteshift.envs.dynamics.user_attributes import PRIVATE_FACTS, age_group, private_fact
 
 
 @pytest.mark.parametrize(

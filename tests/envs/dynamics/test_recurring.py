@@ -8,7 +8,7 @@ import pytest
 from tasteshift.envs.dynamics.drift import Drift
 from tasteshift.envs.dynamics.recurring import Recurring, recurring_target, regime
 from tasteshift.envs.numerics.grid import GRID
-from tasteshift.envs.simulator.population import begin, with_interests
+from tasteshift.envs.simulator.population import initial_population, with_directions
 from tasteshift.envs.simulator.scenarios import Scenario
 from tasteshift.envs.simulator.world import build_world
 
@@ -26,13 +26,13 @@ def living(recurring, users=30):
     """Users whose tastes have drifted away from their anchors, on day 0 of recurring regimes."""
     drift = Drift(half_life_days=30, dispersion=1.2)
     world = build_world("synthetic:60", Scenario("r", "", recurring=recurring, drift=drift), 3)
-    return world, begin(world, np.arange(users), np.arange(users))
+    return world, initial_population(world, np.arange(users), np.arange(users))
 
 
 def directions(world, now, day):
     """What the users want on a day (or on a day each), as unit vectors."""
     later = replace(now, day=np.broadcast_to(day, len(now)).copy())
-    units = with_interests(world, later).interests * GRID
+    units = with_directions(world, later).interests * GRID
     assert np.abs(np.linalg.norm(units, axis=-1) - 1).max() < 1e-5
     return units
 
@@ -44,7 +44,7 @@ def test_regimes_turn_every_interest_by_their_share_of_the_angle(r):
     taste = now.taste / np.linalg.norm(now.taste, axis=-1, keepdims=True)
     assert np.abs(home - taste).max() < 2 * GRID
     assert np.abs((there * taste).sum(-1) - np.cos(np.radians(90 * r / 3))).max() < 1e-5
-    target = world.hidden.anchors[now.towards]
+    target = world.hidden.anchors[now.regime_target]
     across = target - (target * taste).sum(-1, keepdims=True) * taste
     across /= np.linalg.norm(across, axis=-1, keepdims=True)
     assert np.abs((there * across).sum(-1) - np.sin(np.radians(90 * r / 3))).max() < 1e-5

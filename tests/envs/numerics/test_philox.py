@@ -1,4 +1,4 @@
-"""The generator against the Random123 known answers, and its addressing laws."""
+"""The generator against the Random123 known answers, and the addressing of draws."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_random123_known_answers(counter, key, answer):
         }
 
 
-def test_four_normals_come_of_one_block():
+def test_one_block_gives_four_normals():
     draws = philox.normals(9, 4, np.arange(3), Purpose.DRIFT, 10)
     assert draws.shape == (3, 10)
     for day in range(3):
@@ -57,10 +57,10 @@ def test_draws_are_uniform_normal_and_gumbel():
 
 @given(seed=st.integers(0, 2**64 - 1), users=st.lists(st.integers(0, 10**6), min_size=1))
 def test_a_draw_depends_on_its_address_alone(seed, users):
-    together = philox.uniform(seed, np.array(users), 5, Purpose.SPEECH)
-    alone = [float(philox.uniform(seed, user, 5, Purpose.SPEECH)) for user in users]
-    assert together.tolist() == alone
-    assert ((together > 0) & (together < 1)).all()
+    batch = philox.uniform(seed, np.array(users), 5, Purpose.SPEECH)
+    single = [float(philox.uniform(seed, user, 5, Purpose.SPEECH)) for user in users]
+    assert batch.tolist() == single
+    assert ((batch > 0) & (batch < 1)).all()
 
 
 def test_every_part_of_the_address_matters():

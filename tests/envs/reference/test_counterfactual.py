@@ -10,7 +10,7 @@ from tasteshift.envs.numerics import philox
 from tasteshift.envs.numerics.philox import Purpose
 from tasteshift.envs.reference.counterfactual import edited, organic_policy, relive
 from tasteshift.envs.simulator.choice import item_traits
-from tasteshift.envs.simulator.population import begin
+from tasteshift.envs.simulator.population import initial_population
 from tasteshift.envs.simulator.scenarios import SCENARIOS
 from tasteshift.envs.simulator.world import build_world
 
@@ -47,7 +47,7 @@ def test_lives_are_the_environments_and_twins_are_identical(scenario):
     for row, user in enumerate(users):
         env.reset(seed=9, options={"user": int(user)})
         for turn in range(int(lives.living[row].sum())):
-            now = env.truth.mind()
+            now = env.ground_truth.mind()
             session = int(now.session[0])
             assert (int(now.day[0]), session) == (lives.day[row, turn], lives.session[row, turn])
             last = turn + 1 == lives.living[row].sum() or lives.session[row, turn + 1] != session
@@ -153,7 +153,7 @@ def test_organic_slates_follow_fame_and_taste():
     world = build_world("synthetic:7", "stationary", 2)
     user = int(np.flatnonzero(world.hidden.ages >= 18)[0])
     count = 4000
-    now = begin(world, np.arange(count), np.full(count, user))
+    now = initial_population(world, np.arange(count), np.full(count, user))
     slates = organic_policy(world, now)
     directions = now.interests[0] * 2.0**-20
     mass = [
@@ -175,7 +175,7 @@ def test_organic_slates_follow_fame_and_taste():
 
 def test_organic_slates_hold_distinct_items_that_may_be_shown():
     world = build_world("synthetic:60", "minor-profile", 5)
-    now = begin(world, 1, world.eligible_users()[:20])
+    now = initial_population(world, 1, world.eligible_users()[:20])
     for user, slate in zip(now.user, organic_policy(world, now), strict=True):
         assert len(set(slate.tolist())) == 5
         assert (world.hidden.maturity[slate] <= world.hidden.ages[user]).all()
@@ -184,7 +184,7 @@ def test_organic_slates_hold_distinct_items_that_may_be_shown():
 def test_organic_noise_is_keyed_by_item():
     """An item that is gone leaves the order of the others as it was."""
     world = build_world("synthetic:60", "stationary", 5)
-    now = begin(world, 1, USERS)
+    now = initial_population(world, 1, USERS)
     before = organic_policy(world, now)
     gone = int(before[0, 0])
     twin = edited(world, gone, maturity=200)

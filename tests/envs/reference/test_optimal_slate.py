@@ -18,7 +18,7 @@ from tasteshift.envs.simulator.choice import (
     REPEAT_COST,
     position,
 )
-from tasteshift.envs.simulator.population import begin
+from tasteshift.envs.simulator.population import initial_population
 from tasteshift.envs.simulator.world import build_world
 from tasteshift.records import NOTHING
 
@@ -89,10 +89,10 @@ def test_the_best_slate_of_a_life_is_the_best_of_all_slates(scenario):
     env.reset(seed=5, options={"user": user})
     over, turn = False, 0
     while not over:
-        safe = np.flatnonzero(env.truth.allowed()).tolist()
+        safe = np.flatnonzero(env.ground_truth.allowed()).tolist()
         every = [slate for count in range(4) for slate in permutations(safe, count)]
-        values = {slate: env.truth.expected(slate) for slate in every}
-        slate, value = env.truth.best()
+        values = {slate: env.ground_truth.expected(slate) for slate in every}
+        slate, value = env.ground_truth.best()
         assert set(slate) <= set(safe)
         assert value == pytest.approx(max(values.values()), rel=1e-12)
         assert values[slate] == pytest.approx(value, rel=1e-12)
@@ -107,7 +107,7 @@ def test_the_best_slate_of_a_life_is_the_best_of_all_slates(scenario):
 def test_appraisal_by_hand():
     """The documented formula with the library's functions, in a state that has a past."""
     world = build_world("synthetic:7", "satiation", 3)
-    now = begin(world, 2, np.array([4]))
+    now = initial_population(world, 2, np.array([4]))
     topics = len(world.catalog.topics)
     now = replace(now, topic_utility=np.arange(topics)[None] / -8.0, recent=now.recent.copy())
     now.recent[0, 3] = 5
@@ -134,7 +134,7 @@ def test_appraisal_by_hand():
 def test_what_is_allowed():
     world = build_world("synthetic:60", "constraint-change", 3)
     child = int(world.hidden.ages.argmin())
-    now = begin(world, 2, np.array([child]))
+    now = initial_population(world, 2, np.array([child]))
     fit = allowed(world, now)
     assert (fit == (world.hidden.maturity <= world.hidden.ages[child])).all()
     later = allowed(world, replace(now, day=np.array([35])))

@@ -23,7 +23,7 @@ from tasteshift.envs.simulator.choice import (
     QUALITY_WEIGHT,
     REPEAT_COST,
 )
-from tasteshift.envs.simulator.population import begin
+from tasteshift.envs.simulator.population import initial_population
 from tasteshift.envs.simulator.scenarios import SCENARIOS
 from tasteshift.envs.simulator.turn import Response, advance, respond
 from tasteshift.envs.simulator.world import build_world
@@ -97,8 +97,8 @@ class Recursion:
         for count in range(world.slate_size + 1):
             for slate in permutations(self.items, count):
                 masses = [exp(appraised[j][0] - POSITION_COST * k) for k, j in enumerate(slate)]
-                total = exp(world.nothing) + sum(masses)
-                value = exp(world.nothing) / total * after[None]
+                total = exp(world.outside_utility) + sum(masses)
+                value = exp(world.outside_utility) / total * after[None]
                 for mass, j in zip(masses, slate, strict=True):
                     value += mass / total * (appraised[j][1] + after[j])
                 values.append(value)
@@ -124,7 +124,7 @@ def test_a_whole_life_is_planned_as_by_dynamic_programming(catalog, size, sessio
     world = satiating(catalog, size, sessions, turns)
     adults = np.flatnonzero(world.hidden.ages >= 18)
     for user in adults[:2]:
-        now = begin(world, 1, np.array([user]))
+        now = initial_population(world, 1, np.array([user]))
         topics = len(world.catalog.topics)
         exact = Recursion(world, now).best(0, (0.0,) * topics, frozenset())
         _, value = plan(world, now, depth=world.turns, propose=every_slate)
@@ -138,7 +138,9 @@ def followed(world, now, choose, turns):
     slate = choose(now)
     policy_only = plan(world, now, 1, propose=lambda *_: [(slate, Manner())])[1]
     utility, _ = GroundTruth(world, lambda: now).appraisal()
-    mass = [exp(utility[j] - POSITION_COST * k) for k, j in enumerate(slate)] + [exp(world.nothing)]
+    mass = [exp(utility[j] - POSITION_COST * k) for k, j in enumerate(slate)] + [
+        exp(world.outside_utility)
+    ]
     shown = np.full((1, world.slate_size), -1)
     shown[0, : len(slate)] = slate
     total = policy_only
@@ -154,7 +156,7 @@ def test_planning_pays_where_resting_a_topic_pays():
     adults = np.flatnonzero(world.hidden.ages >= 18)[:12]
     gains = []
     for user in adults:
-        now = begin(world, 1, np.array([user]))
+        now = initial_population(world, 1, np.array([user]))
 
         def myopic(state):
             return GroundTruth(world, lambda: state).best()[0]
@@ -172,7 +174,7 @@ def test_one_turn_ahead_is_the_myopic_optimum():
     for scenario in ("stationary", "satiation", "influence"):
         world = build_world("synthetic:60", scenario, 4)
         for user in range(6):
-            now = begin(world, 3, np.array([user]))
+            now = initial_population(world, 3, np.array([user]))
             slate, value = plan(world, now, 1)
             best = GroundTruth(world, lambda now=now: now).best()
             assert slate == best[0]
@@ -181,7 +183,7 @@ def test_one_turn_ahead_is_the_myopic_optimum():
 
 def test_proposals_are_distinct_and_hold_the_myopic_optimum_and_nothing():
     world = build_world("synthetic:60", "satiation", 4)
-    now = begin(world, 3, np.array([5]))
+    now = initial_population(world, 3, np.array([5]))
     view, truth = look(world, now), GroundTruth(world, lambda: now)
     utility, reward = truth.appraisal()
     offers = [
@@ -200,14 +202,14 @@ def test_proposals_are_distinct_and_hold_the_myopic_optimum_and_nothing():
 def test_plans_are_alike_whatever_luck_is_to_come(scenario):
     """Under another seed the same state has another future; the plan may not depend on it."""
     world = build_world("synthetic:60", scenario, 3, 3, 2)
-    now = begin(world, 3, world.eligible_users()[:1])
+    now = initial_population(world, 3, world.eligible_users()[:1])
     plans = {plan(world, replace(now, seed=now.seed + k), 1, 5) for k in range(3)}
     assert len(plans) == 1
 
 
 def test_drift_is_foreseen_at_its_mean():
     world = build_world("synthetic:60", "gradual-drift", 3, 2, 1)
-    now = begin(world, 3, np.arange(4))
+    now = initial_population(world, 3, np.arange(4))
     nothing = np.full((4, 3), -1)
     later = foresee(world, now, nothing, respond(world, now, nothing))
     left = 0.5 ** (world.scenario.gap_days / 30)
@@ -218,16 +220,18 @@ def test_drift_is_foreseen_at_its_mean():
 def test_evolving_interests_are_foreseen_at_their_mean():
     world = build_world("synthetic:60", "recsim-interest-evolution", 3)
     count = 4000
-    same = begin(world, 3, np.full(1, 7))
+    same = initial_population(world, 3, np.full(1, 7))
     many = replace(
-        begin(world, np.arange(count), np.full(count, 7)),
-        leaning=np.repeat(same.leaning, count, axis=0),
+        initial_population(world, np.arange(count), np.full(count, 7)),
+        topic_interest=np.repeat(same.topic_interest, count, axis=0),
     )
     slates = np.full((count, 3), -1)
     slates[:, 0] = 11
     choice = Response(np.full(count, 11), np.zeros(count))
-    happened = advance(world, many, slates, choice).leaning
-    expected = foresee(world, same, slates[:1], Response(np.array([11]), np.zeros(1))).leaning[0]
+    happened = advance(world, many, slates, choice).topic_interest
+    expected = foresee(
+        world, same, slates[:1], Response(np.array([11]), np.zeros(1))
+    ).topic_interest[0]
     error = happened.std(axis=0) / np.sqrt(count)
     assert (np.abs(happened.mean(axis=0) - expected) <= 4 * error + UNIT).all()
     assert happened.std() > 0
@@ -239,11 +243,11 @@ def test_a_gift_lasts_as_long_as_its_session_in_a_plan():
         world,
         scenario=replace(world.scenario, influence=SCENARIOS.get("influence").influence),
     )
-    state = begin(world, 3, np.arange(40))
+    state = initial_population(world, 3, np.arange(40))
     nothing = np.full((40, 3), -1)
     for _ in range(5):
         state = advance(world, state, nothing, respond(world, state, nothing))
-    own = begin(world, 3, np.arange(40)).interests
+    own = initial_population(world, 3, np.arange(40)).interests
     gift = (state.interests != own).any(axis=(1, 2))
     assert 0 < gift.sum() < 40
     slates = np.tile([1, 2, 3], (40, 1))
@@ -277,8 +281,8 @@ def test_the_foreseeable_world_is_made_once():
 
 def test_a_session_that_ends_is_worth_the_sessions_to_be_expected():
     world = build_world("synthetic:60", "retention", 3)
-    now = begin(world, 3, np.array([5]))
-    now = replace(now, turn=np.array([4]), earned=np.array([1.5]), patience=np.array([2.0]))
+    now = initial_population(world, 3, np.array([5]))
+    now = replace(now, turn=np.array([4]), session_reward=np.array([1.5]), patience=np.array([2.0]))
     slate, value = plan(world, now, 1, 8, propose=lambda *_: [((), Manner())])
     assert slate == ()
     mean = np.array([1.5 / 5])
@@ -297,7 +301,7 @@ def test_foresight_ends_with_a_life_and_where_users_may_stay_away():
     refused = Response(np.array([-1]), np.zeros(1))
     for scenario, follows in (("stationary", True), ("retention", False)):
         world = build_world("synthetic:60", scenario, 3)
-        now = replace(begin(world, 3, np.array([5])), turn=np.array([4]))
+        now = replace(initial_population(world, 3, np.array([5])), turn=np.array([4]))
         assert goes_on(world, now, foresee(world, now, nothing, refused))[0] == follows
         last = replace(now, session=np.array([world.scenario.sessions - 1]))
         assert not goes_on(world, last, foresee(world, last, nothing, refused))[0]
@@ -308,7 +312,7 @@ def test_foresight_ends_with_a_life_and_where_users_may_stay_away():
 def test_shifts_are_not_foreseen():
     world = build_world("synthetic:60", "abrupt-shift", 3)
     users, nothing = np.arange(20), np.full((20, 3), -1)
-    now = begin(world, 3, users)
+    now = initial_population(world, 3, users)
     now = replace(now, day=np.full(20, 34), session=np.full(20, 5), turn=np.full(20, 4))
     refused = Response(np.full(20, -1), np.zeros(20))
     turned = (advance(world, now, nothing, refused).anchor != now.anchor).any(axis=(1, 2))

@@ -54,23 +54,19 @@ def some():
 def respond(some, **changed):
     s = {**some, **changed}
     chosen, reward = np.empty(len(s["slates"]), np.int64), np.empty(len(s["slates"]))
-    choice.respond_rows(
-        BETA,
-        OUTSIDE,
-        choice.item_traits(s["z"], s["appeal"], s["quality"], s["topic"]),
+    users = choice.ChoiceState(
         s["seed"],
         s["user"],
         s["time"],
-        int(Purpose.RESPONSE),
         np.rint(s["u"] / GRID).astype(np.int32),
         s["weights"],
         s["topic_utility"],
         s["scale"],
         s["recent"],
-        s["slates"],
-        chosen,
-        reward,
     )
+    traits = choice.item_traits(s["z"], s["appeal"], s["quality"], s["topic"])
+    model = choice.ChoiceModel(BETA, OUTSIDE, traits)
+    choice.fill_responses(model, users, int(Purpose.RESPONSE), s["slates"], chosen, reward)
     return chosen, reward
 
 
@@ -148,7 +144,7 @@ def test_appraisal_of_all_items_is_the_liking_of_each(some):
     liking = np.empty(N)
     traits = choice.item_traits(some["z"], some["appeal"], some["quality"], some["topic"])
     units = np.rint(some["u"][3] / GRID).astype(np.int32)
-    choice.appraise_rows(
+    choice.fill_liking(
         BETA, traits, units, some["weights"][3], some["topic_utility"][3], some["recent"][3], liking
     )
     share = some["topic"] / np.maximum(some["topic"].sum(axis=1, keepdims=True), 1)

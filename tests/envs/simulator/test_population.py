@@ -7,7 +7,7 @@ import pytest
 
 from tasteshift.envs.dynamics.transient import Transient, transient_plan
 from tasteshift.envs.reference.counterfactual import edited
-from tasteshift.envs.simulator.population import begin, rows
+from tasteshift.envs.simulator.population import initial_population, take_rows
 from tasteshift.envs.simulator.scenarios import SCENARIOS
 from tasteshift.envs.simulator.training_log import simulate_training_log
 from tasteshift.envs.simulator.turn import Response, advance, respond
@@ -18,12 +18,12 @@ CATALOG = "synthetic:60"
 
 def lives(world, seed, users, slates):
     """The whole state, choices and rewards of every turn, as bytes user by user."""
-    now, seen = begin(world, seed, users), [b""] * len(users)
+    now, seen = initial_population(world, seed, users), [b""] * len(users)
     for slate in slates:
         response = respond(world, now, slate)
         now = advance(world, now, slate, response)
         for row in range(len(users)):
-            one = rows(now, np.array([row]))
+            one = take_rows(now, np.array([row]))
             parts = [getattr(one, field.name).tobytes() for field in fields(one)]
             seen[row] += b"".join([*parts, response.chosen[row], response.reward[row]])
     return seen
@@ -46,7 +46,7 @@ def test_a_batch_lives_bit_for_bit_the_lives_of_its_users_alone(scenario):
 
 def test_recent_choices_cost_utility_and_empty_slots_are_never_chosen():
     world = build_world(CATALOG, "stationary", 2)
-    now = begin(world, 3, np.arange(500))
+    now = initial_population(world, 3, np.arange(500))
     slate = np.tile([7, -1], (500, 1))
     fresh = respond(world, now, slate)
     assert set(fresh.chosen) <= {7, -1}
@@ -58,7 +58,7 @@ def test_recent_choices_cost_utility_and_empty_slots_are_never_chosen():
 
 def test_the_calendar_moves_between_sessions_only():
     world = build_world(CATALOG, "stationary", 2, sessions=3, turns=2)
-    now, days, slate = begin(world, 0, np.array([1])), [], np.array([[1, 2]])
+    now, days, slate = initial_population(world, 0, np.array([1])), [], np.array([[1, 2]])
     for _ in range(world.turns):
         days.append((int(now.session[0]), int(now.turn[0]), int(now.day[0])))
         now = advance(world, now, slate, respond(world, now, slate))
@@ -70,7 +70,7 @@ def test_the_calendar_moves_between_sessions_only():
 
 def test_the_abrupt_shift_turns_every_interest_by_its_angle_on_one_day():
     world = build_world(CATALOG, "abrupt-shift", 2, turns=1)
-    now, empty = begin(world, 4, np.arange(50)), np.full((50, 2), -1)
+    now, empty = initial_population(world, 4, np.arange(50)), np.full((50, 2), -1)
     before = now.anchor
     for _ in range(world.turns):
         now = advance(world, now, empty, respond(world, now, empty))
@@ -87,7 +87,7 @@ def test_a_gift_never_enters_the_profile():
     )
     world = replace(build_world(CATALOG, "influence", 4), scenario=both)
     users = np.arange(40)
-    now = begin(world, 1, users)
+    now = initial_population(world, 1, users)
     slates = np.random.default_rng(0).integers(0, 60, size=(world.turns, 40, 4))
     moved = np.zeros((2, 2))
     for slate in slates:
@@ -104,7 +104,7 @@ def test_a_gift_never_enters_the_profile():
 
 def test_users_who_leave_stay_away():
     world = build_world(CATALOG, "retention", 2)
-    now = begin(world, 2, np.arange(200))
+    now = initial_population(world, 2, np.arange(200))
     bad = np.full((200, 2), -1)
     for _ in range(world.turns):
         gone = now.over.copy()
@@ -119,7 +119,7 @@ def test_users_who_leave_stay_away():
 
 def test_only_absence_within_the_calendar_is_churn():
     world = build_world(CATALOG, "retention", 2)
-    now, empty = begin(world, 2, np.arange(400)), np.full((400, 2), -1)
+    now, empty = initial_population(world, 2, np.arange(400)), np.full((400, 2), -1)
     while not now.over.all():
         now = advance(world, now, empty, respond(world, now, empty))
     horizon, churn = world.scenario.retention.horizon_days, world.scenario.retention.churn_days
@@ -139,7 +139,7 @@ def test_items_that_were_never_shown_leave_no_mark(item):
 
 def test_exposure_alone_moves_the_interest_that_carries_the_first_item_shown():
     world = build_world(CATALOG, "influence", 2)
-    now = begin(world, 3, np.arange(60))
+    now = initial_population(world, 3, np.arange(60))
     slates = np.tile([-1, 9], (60, 1))
     refused = Response(np.full(60, -1), np.zeros(60))
     later = advance(world, now, slates, refused)
@@ -156,7 +156,7 @@ def test_the_log_shares_no_draw_with_any_life():
     rated = {(int(u), int(i)): r for u, i, r in zip(log.user, log.item, log.rating, strict=True)}
     equal = met = 0
     users = np.arange(60)
-    now = begin(world, 1, users)
+    now = initial_population(world, 1, users)
     for turn in range(5):
         slates = np.array([(np.arange(10) * 7 + u + turn) % 60 for u in users])
         response = respond(world, now, slates)

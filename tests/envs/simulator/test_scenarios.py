@@ -72,7 +72,9 @@ def scenarios(draw):
             named[name] = draw(values)
     if {"patience", "trust"} <= named.keys() and draw(st.booleans()):
         named["retention"] = draw(RETENTION)
-    named |= {name: draw(st.booleans()) for name in ("minors_only", "age_told", "confides")}
+    named |= {
+        name: draw(st.booleans()) for name in ("minors_only", "age_observed", "shares_private_fact")
+    }
     named["youngest"] = draw(st.integers(0, 30))
     return Scenario("fuzz", "", 2, 2, draw(st.integers(1, 40)), **named)
 
@@ -191,9 +193,11 @@ def test_numbers_of_numpy_become_pythons_and_others_stay_what_they_are():
     drift = Drift(np.float32(0.5), np.int8(1))
     assert [type(number) for number in asdict(drift).values()] == [float, int]
     assert json.dumps(asdict(Drift(30, 1.2))) == '{"half_life_days": 30, "dispersion": 1.2}'
-    ours = Scenario("a", "", sessions=np.uint8(2), gap_days=np.int64(3), confides=np.True_)
+    ours = Scenario(
+        "a", "", sessions=np.uint8(2), gap_days=np.int64(3), shares_private_fact=np.True_
+    )
     assert json.dumps(asdict(ours)) == json.dumps(
-        asdict(Scenario("a", "", sessions=2, gap_days=3, confides=True))
+        asdict(Scenario("a", "", sessions=2, gap_days=3, shares_private_fact=True))
     )
 
 

@@ -24,7 +24,7 @@ def test_random_slates_are_refused_half_of_the_time(catalog, size):
     scores = world.beta * np.einsum("bmd,bkd->bkm", hidden.anchors[user], hidden.z[item])
     liking = logsumexp(np.log(hidden.weights[user])[:, None] + scores, axis=2)
     total = np.exp(liking + hidden.appeal[item] + position(size)).sum(axis=1)
-    refused = 1 / (1 + total * np.exp(-world.nothing))
+    refused = 1 / (1 + total * np.exp(-world.outside_utility))
     assert refused.mean() == pytest.approx(0.5, abs=0.015)
     spread = (world.beta * hidden.anchors @ hidden.z.T).std()
     assert spread == pytest.approx(TASTE_SPREAD, rel=1e-4)
@@ -54,11 +54,11 @@ def test_ages_can_be_bounded_on_both_sides_and_left_untold():
         world = build_world("synthetic", replace(plain, **changes), 5)
         assert (world.eligible_users() == np.flatnonzero(fit)).all()
     told = build_world("synthetic", plain, 5)
-    untold = build_world("synthetic", replace(plain, age_told=False), 5)
-    assert {told.told_age_group(user) for user in range(1000)} == {"child", "teen", "adult"}
-    assert {untold.told_age_group(user) for user in range(1000)} == {"unknown"}
+    untold = build_world("synthetic", replace(plain, age_observed=False), 5)
+    assert {told.observed_age_group(user) for user in range(1000)} == {"child", "teen", "adult"}
+    assert {untold.observed_age_group(user) for user in range(1000)} == {"unknown"}
     assert [untold.age_group(user) for user in range(99)] == [
-        told.told_age_group(user) for user in range(99)
+        told.observed_age_group(user) for user in range(99)
     ]
 
 

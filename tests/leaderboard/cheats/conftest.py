@@ -211,7 +211,7 @@ class Arena:
 def lived(player: InProcessAgent, life: EpisodeRunner) -> float:
     """What a player earns in a life."""
     player.begin()
-    player.open(life.key, life.brief, life.env.truth)
+    player.open(life.key, life.brief, life.env.ground_truth)
     total = 0.0
     while not life.over:
         life.take(player.decide([(life.key, life.observation)])[0])

@@ -16,7 +16,7 @@ from tasteshift.envs.catalogs.load import load_data
 from tasteshift.envs.catalogs.resampling.keyed_random import KeyedRandom
 from tasteshift.envs.numerics.philox import uniform
 from tasteshift.envs.reference.optimal_slate import appraise, best_slate
-from tasteshift.envs.simulator.population import begin, rows
+from tasteshift.envs.simulator.population import initial_population, take_rows
 from tasteshift.envs.simulator.turn import advance, respond
 from tasteshift.envs.simulator.world import build_world
 from tasteshift.records import NOTHING
@@ -58,7 +58,9 @@ class FutureSimulator:
 
     def start(self, brief):
         seeds, users = self.suspects(brief)
-        return Foresight(self, self.honest.start(brief), begin(self.world, seeds, users))
+        return Foresight(
+            self, self.honest.start(brief), initial_population(self.world, seeds, users)
+        )
 
 
 class SeedSearch(FutureSimulator):
@@ -92,7 +94,7 @@ class Foresight:
             response = respond(world, self.now, slates)
             fits = (response.chosen == chosen) & (response.reward == seen.rating)
             self.proved |= chosen != NOTHING
-            self.now = rows(advance(world, self.now, slates, response), np.flatnonzero(fits))
+            self.now = take_rows(advance(world, self.now, slates, response), np.flatnonzero(fits))
         action = self.honest.act(seen)
         if self.proved and len(self.now) == 1:
             action = replace(action, slate=tuple(self.cheat.here[self.best()].tolist()))
@@ -106,9 +108,9 @@ class Foresight:
         utility, reward = appraise(world, self.now)
         likely = np.argsort(-reward, kind="stable")[:LIKELY]
         slates = np.array([self.rng.permutation(likely)[: world.slate_size] for _ in range(TRIED)])
-        oracle, _ = best_slate(utility, reward, world.nothing, world.slate_size)
+        oracle, _ = best_slate(utility, reward, world.outside_utility, world.slate_size)
         slates[0, : len(oracle)] = oracle
-        outcome = respond(world, rows(self.now, np.zeros(TRIED, dtype=np.int64)), slates)
+        outcome = respond(world, take_rows(self.now, np.zeros(TRIED, dtype=np.int64)), slates)
         return slates[outcome.reward.argmax()]
 
 

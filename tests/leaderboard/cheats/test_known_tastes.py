@@ -17,7 +17,7 @@ from tasteshift.envs.simulator.choice import (
     QUALITY_WEIGHT,
     position,
 )
-from tasteshift.envs.simulator.population import begin, rows
+from tasteshift.envs.simulator.population import initial_population, take_rows
 from tasteshift.envs.simulator.world import build_world
 from tasteshift.records import NOTHING
 
@@ -105,8 +105,8 @@ class KnownUser:
         self.honest.prepare(public)
         row, self.log = package_rows(self.package, public), public.log
         self.world = build_world(self.package, "stationary", public.slate_size)
-        everybody = begin(self.world, 0, np.arange(self.world.num_users))
-        known = [appraise(self.world, rows(everybody, np.array([u]))) for u in everybody.user]
+        everybody = initial_population(self.world, 0, np.arange(self.world.num_users))
+        known = [appraise(self.world, take_rows(everybody, np.array([u]))) for u in everybody.user]
         self.utility, self.reward = (np.array(part)[:, row] for part in zip(*known, strict=True))
         hidden = self.world.hidden
         self.pleasure = self.utility - hidden.appeal[row] + QUALITY_WEIGHT * hidden.quality[row]
@@ -124,9 +124,9 @@ class KnownUser:
     def picked(self, slate, chosen):
         """(U) log probability of a choice under every known user."""
         utility = self.utility[:, list(slate)] + position(len(slate))
-        total = np.log(np.exp(self.world.nothing) + np.exp(utility).sum(axis=1))
+        total = np.log(np.exp(self.world.outside_utility) + np.exp(utility).sum(axis=1))
         if chosen == NOTHING:
-            return self.world.nothing - total
+            return self.world.outside_utility - total
         return utility[:, slate.index(chosen)] - total
 
 
@@ -157,7 +157,7 @@ class KnownUserSession:
         open_to = cheat.utility[user].copy()
         open_to[self.chosen[-REST:]] = -np.inf
         slate, _ = best_slate(
-            open_to, cheat.reward[user], cheat.world.nothing, cheat.world.slate_size
+            open_to, cheat.reward[user], cheat.world.outside_utility, cheat.world.slate_size
         )
         return replace(action, slate=tuple(slate.tolist()))
 
