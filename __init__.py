@@ -1,7 +1,7 @@
-"""TasteShift measures agentic recommenders on users who change their minds.
+"""TasteShift evaluates agentic recommender systems on users whose preferences change.
 
 Importing this package registers the Gymnasium environments and loads nothing heavy: every
-other name below is fetched from its room when it is first asked for.
+other name below is imported from its module when it is first used.
 """
 
 from __future__ import annotations
@@ -9,28 +9,44 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gymnasium import make
-
 from . import envs
+from .records import Action, Brief, Claim, Observation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .agents.protocols import Agent, PrivilegedAgent, Session
     from .decoders import make_decoder
-    from .decoders.base import Decoder
+    from .decoders.base import Decoder, ModelPair
     from .envs.catalogs.load import Builder, load_catalog
+    from .envs.catalogs.public import PublicData
     from .envs.simulator.scenarios import Scenario
-    from .suites.evaluate import evaluate
-    from .suites.suite import Suite
+    from .suites.compare import compare
+    from .suites.evaluate import Run, evaluate
+    from .suites.suite import Suite, Task
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Action",
+    "Agent",
+    "Brief",
+    "Claim",
+    "Decoder",
+    "ModelPair",
+    "Observation",
+    "PrivilegedAgent",
+    "PublicData",
+    "Run",
+    "Scenario",
+    "Session",
+    "Suite",
+    "Task",
     "__version__",
+    "compare",
     "envs",
     "evaluate",
     "load_catalog",
-    "make",
     "make_decoder",
     "register_agent",
     "register_catalog",
@@ -40,10 +56,22 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Agent": "agents.protocols",
+    "Decoder": "decoders.base",
+    "ModelPair": "decoders.base",
+    "PrivilegedAgent": "agents.protocols",
+    "PublicData": "envs.catalogs.public",
+    "Run": "suites.evaluate",
+    "Scenario": "envs.simulator.scenarios",
+    "Session": "agents.protocols",
+    "Suite": "suites.suite",
+    "Task": "suites.suite",
+    "compare": "suites.compare",
     "evaluate": "suites.evaluate",
     "load_catalog": "envs.catalogs.load",
     "make_decoder": "decoders",
 }
+"""Public name -> module that it is imported from on first use."""
 
 
 def __getattr__(name: str) -> Any:
@@ -59,7 +87,7 @@ def __dir__() -> list[str]:
 
 
 def register_agent(name: str, target: Callable[..., Any] | str) -> None:
-    """Make a recommender known as `name` to `evaluate` and to ``--agent``.
+    """Register an agent as `name`, for `evaluate` and ``--agent``.
 
     target  a callable that makes an `Agent`, or the lazy ``"module:attribute"`` of one
 
@@ -72,7 +100,7 @@ def register_agent(name: str, target: Callable[..., Any] | str) -> None:
 
 
 def register_decoder(name: str, target: type[Decoder] | str) -> None:
-    """Make a text decoder known as `name` to `make_decoder` and to ``--decoder``.
+    """Register a text decoder as `name`, for `make_decoder` and ``--decoder``.
 
     target  a subclass of `Decoder`, or the lazy ``"module:attribute"`` of one
 
@@ -84,7 +112,7 @@ def register_decoder(name: str, target: type[Decoder] | str) -> None:
 
 
 def register_scenario(name: str, target: Scenario | str) -> None:
-    """Make a way in which tastes move known as `name` to the environments.
+    """Register a scenario as `name`, for the environments.
 
     target  a `Scenario`, or the lazy ``"module:attribute"`` of one
 
@@ -96,7 +124,7 @@ def register_scenario(name: str, target: Scenario | str) -> None:
 
 
 def register_catalog(name: str, target: Builder | str) -> None:
-    """Make a catalog known as `name` to `load_catalog` and to the environments.
+    """Register a catalog as `name`, for `load_catalog` and the environments.
 
     target  a callable that builds its data, or the lazy ``"module:attribute"`` of one
 
@@ -108,7 +136,7 @@ def register_catalog(name: str, target: Builder | str) -> None:
 
 
 def register_suite(name: str, target: Suite | str) -> None:
-    """Make a suite known as `name` to `evaluate` and to ``tasteshift run``.
+    """Register a suite as `name`, for `evaluate` and ``tasteshift run``.
 
     target  a `Suite` of that name, or the lazy ``"module:attribute"`` of one
 

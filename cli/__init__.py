@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints. Everything heavy is imported when it is needed."""
+"""Command-line interface; heavy imports happen inside the commands that need them."""
 
 from . import bench, board, runs
 from .app import app, main

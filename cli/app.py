@@ -1,4 +1,4 @@
-"""The command `tasteshift` and its groups."""
+"""The command `tasteshift` and its command groups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EPILOG = "Exit status: 0 done, 1 failed or refused, 2 bad input."
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
-    help="Measure agentic recommenders on users who change their minds.",
+    help="Evaluate recommender agents on simulated users whose preferences change.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
@@ -21,13 +21,15 @@ app = typer.Typer(
     context_settings=SETTINGS,
 )
 board = typer.Typer(
-    help="A leaderboard that believes only what it has replayed.",
+    help="Leaderboard: submit runs, verify them by replay, serve a board.",
     no_args_is_help=True,
     context_settings=SETTINGS,
 )
 app.add_typer(board, name="board")
 bench = typer.Typer(
-    help="Measure the product itself.", no_args_is_help=True, context_settings=SETTINGS
+    help="Benchmarks of TasteShift itself: environments, safety tasks, decoders.",
+    no_args_is_help=True,
+    context_settings=SETTINGS,
 )
 app.add_typer(bench, name="bench")
 
@@ -47,16 +49,16 @@ def options(
         bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options that stand before any command."""
+    """Options of `tasteshift` itself."""
 
 
 def main() -> None:
-    """Entry point of the `tasteshift` command."""
+    """Run the `tasteshift` command; exit with 1 on failure and 2 on bad input."""
     try:
         app()
     except OSError as error:
         what = f"{error.filename or 'a file'}: {error.strerror or error}"
-        what += "; mend that, and go on with --resume where a run was under way"
+        what += "; fix that, then continue an interrupted run with --resume"
         typer.echo(f"error: {what}", err=True)
         sys.exit(1)
     except (InputError, AgentError) as error:

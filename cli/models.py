@@ -1,4 +1,4 @@
-"""Options that name an agent's language models, the same wherever an agent plays."""
+"""Command-line options for language-model agents, shared by `run` and `board play`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Annotated
 import typer
 
 DecoderName = Annotated[
-    str | None, typer.Option(help="How a language-model agent writes its text.")
+    str | None,
+    typer.Option(help="Text decoder of a language-model agent; see: tasteshift list decoders"),
 ]
 PairName = Annotated[
-    str | None, typer.Option(help="Its models: a name, or hf:TARGET,DRAFT (two folders).")
+    str | None,
+    typer.Option(help="Model pair: a name, or hf:TARGET,DRAFT (two folders or hub names)."),
 ]
 DeviceName = Annotated[
-    str | None, typer.Option(help="Where its models run: cpu (unless given), cuda, …")
+    str | None, typer.Option(help="Device of the models: cpu (default), cuda, …")
 ]
 TypeName = Annotated[
     str | None,
-    typer.Option(help="Of its models: float32 (unless given), bfloat16 or float16."),
+    typer.Option(help="Type of the models' weights: float32 (default), bfloat16 or float16."),
 ]

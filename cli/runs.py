@@ -1,4 +1,4 @@
-"""Running suites, and looking at what was run."""
+"""Commands `run`, `report`, `compare` and `list`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .screen import Json, err, fail, out, print_json, print_path, progress, scor
 
 
 class Track(StrEnum):
-    """As `suites.suite.Track`, for the parser."""
+    """Values of ``--track``; see `suites.suite.Track`."""
 
     personal = "personal"
     cohort = "cohort"
 
 
 class Executor(StrEnum):
-    """Where lives are lived."""
+    """Values of ``--executor``."""
 
     local = "local"
     dask = "dask"
@@ -32,14 +32,16 @@ class Executor(StrEnum):
 def run(
     suite: Annotated[
         str,
-        typer.Argument(help="What to run: a name (tasteshift list suites), or a file of your own."),
+        typer.Argument(help="Name of a suite (tasteshift list suites), or a YAML or JSON file."),
     ],
-    agent: Annotated[str, typer.Option(help="Who recommends; see: tasteshift list agents")],
+    agent: Annotated[str, typer.Option(help="Agent to evaluate; see: tasteshift list agents")],
     decoder: DecoderName = None,
     pair: PairName = None,
     device: DeviceName = None,
     dtype: TypeName = None,
-    seeds: Annotated[int | None, typer.Option(help="World seeds 0 … N−1.", metavar="N")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Environment seeds 0 … N−1.", metavar="N")
+    ] = None,
     users: Annotated[int | None, typer.Option(help="Users per seed and task.", metavar="N")] = None,
     track: Annotated[
         Track | None,
@@ -50,26 +52,32 @@ def run(
         typer.Option("--out", help="Run directory; by default runs/SUITE-AGENT.", metavar="DIR"),
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="Processes that live lives side by side.", metavar="N")
+        int,
+        typer.Option(
+            help="Worker processes; the scores do not depend on their number.", metavar="N"
+        ),
     ] = 1,
     executor: Annotated[
-        Executor, typer.Option(help="Processes of this machine, or a Dask cluster.")
+        Executor, typer.Option(help="Run on this machine, or on a Dask cluster.")
     ] = Executor.local,
     scheduler: Annotated[
         str | None,
         typer.Option(help="The Dask scheduler, such as tcp://host:8786.", metavar="ADDRESS"),
     ] = None,
     time_limit: Annotated[
-        float, typer.Option(help="Most seconds that one decision may take.", metavar="SECONDS")
+        float,
+        typer.Option(
+            help="Seconds after which one decision counts as timed out.", metavar="SECONDS"
+        ),
     ] = 60.0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")
+        bool, typer.Option("--resume", help="Continue the unfinished run in --out.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Run an agent through a suite, score it, and write a report.
 
-    With other numbers of seeds or users it is another suite, such as quick@2+users=4.
+    Another number of seeds or users makes another suite, such as quick@2+users=4.
     """
     from ..suites.evaluate import evaluate
 
@@ -90,10 +98,10 @@ def run(
             scheduler=scheduler,
             time_limit=time_limit,
             resume=resume,
-            progress=lambda ahead: progress(f"{agent} lives {suite}", ahead),
+            progress=lambda episodes: progress(agent, episodes, "episodes"),
         )
     except KeyboardInterrupt:
-        fail("stopped; the same command with --resume goes on where it was", 1)
+        fail("interrupted; run the same command with --resume to continue", 1)
     if finished.trouble:
         err.print(finished.trouble, soft_wrap=True, highlight=False, markup=False)
     if as_json:
@@ -130,7 +138,7 @@ def compare(
     ] = "normalized_return",
     as_json: Json = False,
 ) -> None:
-    """Compare finished runs of one suite: rank groups, differences, and users that would tell."""
+    """Compare finished runs of one suite: rank groups, paired differences, and users needed."""
     from ..suites.compare import compare as compare_runs
 
     found = compare_runs(run_dirs, metric)
@@ -153,10 +161,10 @@ def list_names(
             help="suites, tasks, agents, decoders, pairs, scenarios, catalogs or metrics"
         ),
     ],
-    name: Annotated[str | None, typer.Argument(help="Only the one of this name.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show only the entry of this name.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List what can be named on the command line."""
+    """List suites, tasks, agents, decoders, pairs, scenarios, catalogs or metrics."""
     from ..suites.listing import listing
 
     rows = listing(what, name)

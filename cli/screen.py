@@ -1,4 +1,4 @@
-"""What a person sees: tables, progress bars and errors of one line."""
+"""Terminal output: tables, progress bars, JSON and one-line errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines inst
 
 
 def score_table(rows: list[dict[str, Any]]) -> Table:
-    """Scores for people: a block a task; value with interval, unit, and which way is better.
+    """Scores as a table with a block per task: value, interval, unit and direction.
 
     n counts users, or on the cohort track cohorts.
     """
@@ -50,7 +50,7 @@ def score_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def interval_text(row: dict[str, Any]) -> str:
-    """Both ends of an interval, or the one that it has; table markup escaped."""
+    """An interval as text, or the one end that it has; table markup is escaped."""
     from ..metrics.statistics import FEWEST_CLUSTERS
     from ..suites.report.page import number
 
@@ -64,8 +64,12 @@ def interval_text(row: dict[str, Any]) -> str:
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[ProgressCallback]:
-    """A progress bar with rate and time left on standard error, where a person reads it."""
+def progress(label: str, total: int, unit: str = "") -> Iterator[ProgressCallback]:
+    """A progress bar with rate and remaining time, on standard error.
+
+    label  what is running, such as the agent's name
+    unit   what is counted, such as "episodes"
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -78,7 +82,7 @@ def progress(label: str, total: int) -> Iterator[ProgressCallback]:
     )
 
     class Rate(ProgressColumn):
-        """How many are done in a second."""
+        """Finished items per second."""
 
         def render(self, task: Task) -> Text:
             return Text("" if task.speed is None else f"{task.speed:.1f}/s")
@@ -87,6 +91,7 @@ def progress(label: str, total: int) -> Iterator[ProgressCallback]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn(unit),
         Rate(),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -95,24 +100,24 @@ def progress(label: str, total: int) -> Iterator[ProgressCallback]:
     with Progress(*columns, console=err, transient=True) as bars:
         bar = bars.add_task(escape(label), total=total)
 
-        def tick(task: str) -> None:
-            bars.update(bar, advance=1, description=escape(f"{label}: {task}"))
+        def update(item: str) -> None:
+            bars.update(bar, advance=1, description=escape(f"{label}: {item}"))
 
-        yield tick
+        yield update
 
 
 def print_path(what: str, path: Path) -> None:
-    """Where something is, whatever characters its name has."""
+    """Print a labelled path without interpreting markup in it."""
     out.print(f"{what}: {path}", soft_wrap=True, highlight=False, markup=False)
 
 
 def print_json(rows: Any) -> None:
-    """One JSON document on standard output; NaN (no interval) becomes null."""
+    """Print rows as one JSON document on standard output; NaN (no interval) becomes null."""
     clean = [{k: None if v != v else v for k, v in row.items()} for row in rows]
     typer.echo(json.dumps(clean, ensure_ascii=False, indent=1, default=str))
 
 
 def fail(message: str, status: int) -> NoReturn:
-    """One line on standard error, and out."""
+    """Print one line on standard error and exit with `status`."""
     typer.echo(f"error: {message}".replace("\n", " "), err=True)
     raise typer.Exit(status)

@@ -1,4 +1,4 @@
-"""What the documentation says is what the code does."""
+"""Documented commands, code and names exist and work."""
 
 import json
 import os
@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 import typer
 
+import tasteshift
 from tasteshift.agents import AGENTS
 from tasteshift.cli import app
 from tasteshift.decoders import DECODERS, PAIRS
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.scenarios import SCENARIOS
 from tasteshift.metrics import METRICS
-from tasteshift.suites import evaluate as engine
 from tasteshift.suites.suite import SUITES
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -34,7 +34,7 @@ def commands() -> list[str]:
     return sorted({line for line in found if line.startswith("tasteshift ")})
 
 
-def test_there_are_commands_to_check():
+def test_the_documents_contain_commands():
     assert len(commands()) >= 6
 
 
@@ -47,7 +47,7 @@ def test_documented_commands_parse(line):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_relative_links_have_targets(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
@@ -65,7 +65,7 @@ def test_links_lead_somewhere(page):
 )
 def test_pages_name_everything_that_is_registered(page, names):
     text = (ROOT / page).read_text(encoding="utf-8")
-    # other tests register names of their own, which no page needs to know
+    # other tests register names of their own
     missing = [name for name in names if f"`{name}`" not in text and "test" not in name]
     assert not missing
 
@@ -77,16 +77,16 @@ def test_every_metric_and_every_suite_has_a_page():
     assert [s for s in suites if not (ROOT / "docs" / "suites" / f"{s}.md").exists()] == []
 
 
-def test_the_agent_of_the_guide_runs(tmp_path):
+def test_the_documented_agent_runs(tmp_path):
     (source,) = blocks(ROOT / "docs" / "agents.md", "python")
     scope = {"__name__": "guide"}
     exec(source, scope)
-    run = engine.evaluate(scope["Newest"](), "smoke", out=tmp_path / "newest")
+    run = tasteshift.evaluate(scope["Newest"](), "smoke", out=tmp_path / "newest")
     invalid = run.scores.query("metric == 'invalid_actions'")["value"]
     assert invalid.tolist() == [0.0] * len(invalid)
 
 
-def test_the_python_of_the_readme_runs(tmp_path):
+def test_the_readme_python_runs(tmp_path):
     (source,) = blocks(ROOT / "README.md", "python")
     done = subprocess.run(
         [sys.executable, "-P", "-c", source],
@@ -100,3 +100,18 @@ def test_the_python_of_the_readme_runs(tmp_path):
     assert "normalized_return" in done.stdout
     scores = json.loads((tmp_path / "runs" / "linucb-20" / "scores.json").read_text())
     assert {score["task"] for score in scores} == {t.name for t in SUITES.get("quick").tasks}
+
+
+def test_the_contributing_examples_run(tmp_path):
+    """Each example in its turn, in one program: the suite at the end uses what came before."""
+    source = "\n".join(blocks(ROOT / "CONTRIBUTING.md", "python"))
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", source],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "slate_length" in done.stdout

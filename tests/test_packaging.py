@@ -1,4 +1,4 @@
-"""What is declared, what lies on disk and what is imported must say the same."""
+"""Package metadata, files on disk and imports agree."""
 
 import ast
 import re
@@ -17,12 +17,12 @@ from tasteshift.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
-NOT_PACKAGED = {"tests", "docs", "examples", "training", "build", "dist", "runs"}
+NOT_PACKAGED = {"tests", "docs", "examples", "training", "build", "dist", "runs", "site"}
 IMPORT_NAMES = {"pil": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
 
 
 def source_folders() -> list[Path]:
-    """The root and every folder below it that holds modules of the package."""
+    """The root and every folder below it with modules of the package."""
     modules = [
         path.relative_to(ROOT)
         for path in ROOT.rglob("*.py")
@@ -44,7 +44,7 @@ def requirement_name(requirement: str) -> str:
 
 
 def declared() -> set[str]:
-    """Every distribution that the package or one of its extras asks for."""
+    """Every distribution that the package or one of its extras requires."""
     project = PROJECT["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     return {requirement_name(item) for group in groups for item in group} - {"tasteshift"}
@@ -57,7 +57,7 @@ def constraints() -> dict[str, str]:
 
 
 def tracked_files() -> list[Path]:
-    """What belongs to the project: git's list, or everything that an unpacked sdist holds."""
+    """Files of the project: those that git lists, or everything in an unpacked sdist."""
     if not (ROOT / ".git").exists():
         return [path for path in ROOT.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     listing = subprocess.run(
@@ -78,7 +78,7 @@ def test_every_folder_of_modules_is_a_listed_package() -> None:
 
 
 @pytest.mark.parametrize("package", SETUPTOOLS["packages"])
-def test_every_package_says_what_it_is(package: str) -> None:
+def test_every_package_has_a_docstring(package: str) -> None:
     assert ast.get_docstring(ast.parse((folder_of(package) / "__init__.py").read_text()))
 
 
@@ -87,7 +87,7 @@ def test_every_data_file_of_a_package_is_shipped() -> None:
     for package, patterns in SETUPTOOLS["package-data"].items():
         for pattern in patterns:
             found = set(folder_of(package).glob(pattern))
-            assert found, f"{package} promises {pattern}, which is not there"
+            assert found, f"{package} lists {pattern}, which does not exist"
             shipped |= found
     tops = {folder_of(name) for name in SETUPTOOLS["packages"]} - {ROOT}
     data = {
@@ -141,7 +141,7 @@ def test_no_file_names_a_package_registry() -> None:
     assert not named
 
 
-def test_one_place_holds_the_version() -> None:
+def test_the_version_is_defined_once() -> None:
     assert PROJECT["project"]["dynamic"] == ["version"]
     assert re.fullmatch(r"\d+\.\d+\.\d+", tasteshift.__version__)
     try:
@@ -156,6 +156,8 @@ def test_readme_names_commands_that_exist() -> None:
     assert {"demo", "test"} <= targets
     commands = vars(get_command(app))["commands"]
     readme = (ROOT / "README.md").read_text()
-    typed = re.findall(r"^(?:\$ )?(?:\.venv/bin/)?(make|tasteshift) ([a-z]+)", readme, re.MULTILINE)
-    for tool, verb in typed:
+    documented = re.findall(
+        r"^(?:\$ )?(?:\.venv/bin/)?(make|tasteshift) ([a-z]+)", readme, re.MULTILINE
+    )
+    for tool, verb in documented:
         assert verb in (targets if tool == "make" else commands), f"{tool} {verb}"

@@ -1,4 +1,4 @@
-"""Every record survives asdict, JSON and validation, and carries nothing that JSON cannot."""
+"""Every record round-trips through asdict, JSON and validation."""
 
 import ast
 import inspect
@@ -31,12 +31,14 @@ json_values = st.recursive(
 
 
 def any_of(kind: type[Any]) -> st.SearchStrategy[Any]:
-    """Instances of a record with every field drawn anew, the defaulted ones too."""
-    return st.builds(kind, **{name: values(hint) for name, hint in get_type_hints(kind).items()})
+    """Strategy for instances of a record, with every field drawn."""
+    return st.builds(
+        kind, **{name: field_values(hint) for name, hint in get_type_hints(kind).items()}
+    )
 
 
-def values(hint: Any) -> st.SearchStrategy[Any]:
-    """What may stand in a field of this type, as far as JSON can carry it."""
+def field_values(hint: Any) -> st.SearchStrategy[Any]:
+    """Strategy for JSON-compatible values of a field type."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return json_values
@@ -45,21 +47,21 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     if is_dataclass(hint):
         return any_of(hint)
     if origin is UnionType:
-        return st.one_of(*map(values, inner))
+        return st.one_of(*map(field_values, inner))
     if origin is tuple:
-        return st.lists(values(inner[0]), max_size=3).map(tuple)
+        return st.lists(field_values(inner[0]), max_size=3).map(tuple)
     if origin is dict:
-        return st.dictionaries(*map(values, inner), max_size=3)
+        return st.dictionaries(*map(field_values, inner), max_size=3)
     return st.from_type(hint)
 
 
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
 @settings(deadline=None)
 @given(data=st.data())
-def test_a_record_survives_json(kind: type[Any], data: st.DataObject) -> None:
+def test_a_record_round_trips_through_json(kind: type[Any], data: st.DataObject) -> None:
     record = data.draw(any_of(kind))
-    wire = json.dumps(asdict(record), allow_nan=False)
-    assert ADAPTERS[kind].validate_python(json.loads(wire)) == record
+    text = json.dumps(asdict(record), allow_nan=False)
+    assert ADAPTERS[kind].validate_python(json.loads(text)) == record
 
 
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
@@ -71,14 +73,14 @@ def test_a_record_cannot_be_changed(kind: type[Any], data: st.DataObject) -> Non
         setattr(record, fields(kind)[0].name, None)
 
 
-def test_a_wire_of_the_wrong_shape_is_refused() -> None:
-    wire = asdict(Observation(user=0, day=0, session=0, turn=0, steps_left=1))
-    for broken in ({**wire, "day": "tomorrow"}, {**wire, "slate": 3}, {"user": 0}):
+def test_values_of_the_wrong_type_are_refused() -> None:
+    values = asdict(Observation(user=0, day=0, session=0, turn=0, steps_left=1))
+    for broken in ({**values, "day": "tomorrow"}, {**values, "slate": 3}, {"user": 0}):
         with pytest.raises(ValidationError):
             TypeAdapter(Observation).validate_python(broken)
 
 
-def test_records_import_nothing_of_ours_or_of_others() -> None:
+def test_records_import_only_the_standard_library() -> None:
     imports = [
         node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
         for node in ast.walk(ast.parse(inspect.getsource(records)))
@@ -97,7 +99,7 @@ def test_rates_follow_their_definitions() -> None:
     assert generation.mean_acceptance_length == pytest.approx(5 / 2)
 
 
-def test_nothing_drafted_has_no_acceptance_rate() -> None:
+def test_without_draft_tokens_there_is_no_acceptance_rate() -> None:
     one_by_one = Generation(9, (1, 2), (Round(0, 0, 0, 1, 0, 1), Round(0, 0, 0, 1, 0, 1)))
     assert one_by_one.acceptance_rate is None
     assert one_by_one.acceptance_rate_drafted is None

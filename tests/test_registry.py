@@ -1,4 +1,4 @@
-"""A registry is lazy, helpful about typos, and open to packages it has never heard of."""
+"""Registries import lazily, suggest near names, and read entry points of installed packages."""
 
 import json
 import os
@@ -51,22 +51,22 @@ def test_names_keep_the_order_of_registration(planets: Registry[object]) -> None
 
 
 @pytest.mark.parametrize("typed", ["venis", "vens", "Venus", "venus "])
-def test_a_typo_is_answered_with_the_nearest_name(planets: Registry[object], typed: str) -> None:
+def test_an_unknown_name_suggests_the_nearest(planets: Registry[object], typed: str) -> None:
     with pytest.raises(UnknownName, match=r"^unknown planet .*; did you mean 'venus'") as caught:
         planets.get(typed)
     assert "\n" not in str(caught.value)
 
 
-def test_a_name_like_no_other_is_answered_with_all_of_them(planets: Registry[object]) -> None:
+def test_an_unknown_name_without_a_near_one_lists_all(planets: Registry[object]) -> None:
     with pytest.raises(UnknownName, match="known: mercury, venus"):
         planets.get("qqq")
 
 
-def test_an_unknown_name_is_the_users_error() -> None:
+def test_an_unknown_name_is_an_input_error() -> None:
     assert issubclass(UnknownName, InputError)
 
 
-def test_a_taken_name_cannot_be_taken_over(planets: Registry[object]) -> None:
+def test_a_registered_name_cannot_be_replaced(planets: Registry[object]) -> None:
     with pytest.raises(InputError, match="planet 'venus' is already registered"):
         planets.register("venus", dict)
     assert planets.get("venus") is Counter
@@ -85,7 +85,7 @@ def test_entry_points_of_the_right_group_are_read(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_installed_package_adds_its_agent(tmp_path: Path) -> None:
-    """The whole way of a third party: pip, metadata, a fresh process, a life played."""
+    """A third-party package: pip install, entry point, new process, two decisions."""
     source, site = tmp_path / "source", tmp_path / "site"
     shutil.copytree(EXTENSION, source)
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
@@ -106,7 +106,7 @@ def test_an_installed_package_adds_its_agent(tmp_path: Path) -> None:
 
 
 def run_python(code: str, path: Path) -> str:
-    """What `code` prints in a fresh interpreter that also finds modules in `path`."""
+    """Standard output of `code` in a new interpreter with `path` on its module search path."""
     inherited = os.environ.get("PYTHONPATH")
     search = os.pathsep.join([str(path), *([inherited] if inherited else [])])
     ran = subprocess.run(

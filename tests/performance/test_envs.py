@@ -7,9 +7,7 @@ from tasteshift.benchmarks import env_speed
 CONTENDERS = {
     "single": lambda: env_speed.single("synthetic", "gradual-drift"),
     "single, a million items": lambda: env_speed.single("synthetic:1000000", "gradual-drift"),
-    "vector, all dynamics": lambda: env_speed.vector(
-        "synthetic", env_speed.ALL_TASKS, 16384, None
-    ),
+    "vector, all dynamics": lambda: env_speed.vector("synthetic", env_speed.ALL_TASKS, 16384, None),
     "vector, stationary": lambda: env_speed.vector("synthetic", "stationary", 16384, None),
 }
 

@@ -1,4 +1,4 @@
-"""The face is light, lazy and complete; each check runs in a fresh interpreter."""
+"""The public API is complete and imported lazily; each check runs in a fresh interpreter."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ REPORT = f"import json, sys; print(json.dumps(sorted({HEAVY} & set(sys.modules))
 
 
 def fresh(code: str, cwd: Path) -> str:
-    """The last line that `code` prints in an interpreter that has imported nothing yet."""
+    """The last line that `code` prints in a new interpreter."""
     ran = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=cwd,
@@ -46,12 +46,12 @@ def test_import_registers_the_environments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", tasteshift.__all__)
-def test_every_public_name_is_there(name: str) -> None:
+def test_every_public_name_can_be_imported(name: str) -> None:
     assert name in dir(tasteshift)
     assert getattr(tasteshift, name) is getattr(tasteshift, name)
 
 
-def test_lazy_names_are_what_their_rooms_hold() -> None:
+def test_lazy_names_are_the_objects_of_their_modules() -> None:
     from tasteshift.decoders import make_decoder
     from tasteshift.envs.catalogs.load import load_catalog
     from tasteshift.suites.evaluate import evaluate
@@ -67,18 +67,18 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("register", "room", "registry"),
+    ("register", "module", "registry"),
     [
         ("register_agent", "agents", "AGENTS"),
         ("register_decoder", "decoders", "DECODERS"),
         ("register_suite", "suites.suite", "SUITES"),
-        ("register_scenario", "envs.scenarios", "SCENARIOS"),
+        ("register_scenario", "envs.simulator.scenarios", "SCENARIOS"),
         ("register_catalog", "envs.catalogs.load", "CATALOGS"),
     ],
 )
-def test_registering_adds_a_name(register: str, room: str, registry: str, tmp_path: Path) -> None:
+def test_registering_adds_a_name(register: str, module: str, registry: str, tmp_path: Path) -> None:
     code = (
-        f"import tasteshift\nfrom tasteshift.{room} import {registry}\n"
+        f"import tasteshift\nfrom tasteshift.{module} import {registry}\n"
         f"tasteshift.{register}('mine', 'collections:OrderedDict')\n"
         f"print('mine' in {registry}, {registry}.get('mine').__name__)"
     )
