@@ -145,10 +145,10 @@ def compare(
     if as_json:
         print_json(found.rows())
         return
-    from ..suites.comparison_tables import heading, pairs_table, standings_table
+    from ..suites.comparison_tables import heading, pairs_table, scores_table
 
     out.print(heading(found), soft_wrap=True, highlight=False)
-    out.print(standings_table(found))
+    out.print(scores_table(found))
     out.print()
     out.print(pairs_table(found))
 

@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.training_log import public_data
-from tasteshift.metrics.comparison import linearized, paired, unpaired
+from tasteshift.metrics.comparison import linearized, paired_difference, unpaired_difference
 from tasteshift.suites.engine.episode import EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.engine.stepping import in_step
@@ -61,14 +61,14 @@ def main() -> None:
         def samples(gained: np.ndarray = gained, room: np.ndarray = room):
             drawn = rng.permutation(given.users)[: 2 * given.group]
             halves = (drawn[: given.group], drawn[given.group :])
-            return unpaired(*(linearized(gained[half], room[half]) for half in halves))
+            return unpaired_difference(*(linearized(gained[half], room[half]) for half in halves))
 
         tests[f"{name}, other users"] = samples
 
     def pairs():
         drawn = rng.permutation(given.users)[: given.group]
         one, other = np.argsort(rng.random((RANDOM_LIVES, given.group)), axis=0)[:2]
-        return paired(lucky[one, drawn], lucky[other, drawn], (ceiling - floor)[drawn])
+        return paired_difference(lucky[one, drawn], lucky[other, drawn], (ceiling - floor)[drawn])
 
     tests["random, other agent seed"] = pairs
     for name, test in tests.items():

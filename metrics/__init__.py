@@ -1,6 +1,6 @@
-"""From recorded lives to numbers: one file a family of metrics, all of them pure functions.
+"""Metrics: pure functions from recorded episodes to numbers, one module per family.
 
-Nothing heavy is imported until a metric is asked for by name.
+Importing this package loads no metric and nothing heavy; `METRICS.get(name)` loads a family.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FAMILIES = {
         *("stale_preference_rate", "gift_residue"),
     ),
     "regimes": ("forgetting", "savings"),
-    "cold": (
+    "cold_start": (
         *("cold_user_return_0", "cold_user_return_1", "cold_user_return_3", "cold_user_return_10"),
         *("cold_item_exposure", "cold_item_reward"),
     ),
@@ -48,7 +48,7 @@ FAMILIES = {
         *("time_to_first_token", "peak_memory"),
     ),
 }
-"""What the metrics are about: family, which is also their module, -> their names."""
+"""Family, which is also the module that holds its metrics -> metric names, in printing order."""
 
 for _family, _names in FAMILIES.items():
     for _name in _names:

@@ -1,7 +1,7 @@
-"""Which of two agents is better, how sure that is, and how many users it takes to know.
+"""Tests and intervals for the difference between two agents, rank groups, and sample sizes.
 
-Every function takes one number a cluster (a user, or a cohort on that track), as the metrics do,
-and draws from a fixed generator: the same numbers give the same verdict, bit for bit.
+Every function takes one number per cluster (a user, or a cohort on that track), as the metrics
+do, and draws from a fixed generator: the same numbers give the same result, bit for bit.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ Name = TypeVar("Name")
 Values = NDArray[np.float64]
 
 DRAWS = 19_999
-"""Random flips or permutations behind a p-value, which is then never below 1 / 20,000."""
+"""Random sign flips or permutations behind a p-value, which is thus never below 1 / 20,000."""
 
 POWER = 0.8
-"""How often `users_needed` users separate two agents that do differ."""
+"""Probability with which `users_needed` users separate two agents that do differ."""
 
 _KEY = 0xD1FF
 _DRAWN_AT_ONCE = 2**21
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
 _SIGNS = 1.0 - 2.0 * _BITS
-"""Shape (256, 8): the signs that each byte stands for."""
+"""Shape (256, 8): the eight signs that each byte encodes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far one agent lies above another.
+    """Difference of a metric between two agents, with interval and test.
 
-    value      mine − theirs, in the metric's unit
-    low, high  ends of its 95 % interval; None below 20 clusters, and where the room of a pair
-               cannot be told from 0
+    value      first − second, in the metric's unit
+    low, high  ends of its 95 % interval; None below 20 clusters, and where the denominator of a
+               paired difference cannot be told from 0
     p          two-sided p-value of "no difference"; None below 20 clusters
     n          clusters: pairs where paired, else of the smaller sample
-    spread     standard deviation of the difference between two lives (≥ 0), which `users_needed`
-               asks for; None for fewer than two clusters
+    std        standard deviation of the difference of one cluster (≥ 0), the input of
+               `users_needed`; None for fewer than two clusters
     """
 
     value: float
@@ -51,73 +51,75 @@ class Difference:
     high: float | None
     p: float | None
     n: int
-    spread: float | None
+    std: float | None
 
 
-def paired(mine: ArrayLike, theirs: ArrayLike, room: ArrayLike | None = None) -> Difference | None:
-    """Σ (mine − theirs) / Σ room over the same clusters: what common random numbers are for.
+def paired_difference(
+    first: ArrayLike, second: ArrayLike, denominator: ArrayLike | None = None
+) -> Difference | None:
+    """Σ (first − second) / Σ denominator over the same clusters under common random numbers.
 
-    mine, theirs  shape (clusters,), sums over the same users in the same order
-    room          shape (clusters,), a denominator that both share, such as ceiling − random for
-                  normalized returns; 1 for each where there is none
+    first, second  shape (clusters,), sums over the same users in the same order
+    denominator    shape (clusters,), shared by both, such as ceiling − random for normalized
+                   returns; 1 for each where there is none
 
-    The interval is Student's over the users' own differences from the ratio, as in `linearized`:
-    differences are far less skewed than what they are differences of. The p-value is that of a
-    sign-flip test: were the two
-    agents alike, each difference could as well have had the other sign (Fisher 1935, The Design
-    of Experiments, section 21). Its Student statistic grows with |Σ ± d| alone, because flips
-    leave Σ d² as it is; so the test stays valid in large samples where differences are skewed
-    (Janssen 1999, Statistics 27). None where the room is not positive.
+    The interval is Student's over the users' deviations from the ratio, as in `linearized`:
+    differences are far less skewed than the numbers themselves. The p-value is that of a
+    sign-flip test: if the two agents were alike, each difference could as well have had the
+    other sign (Fisher 1935, The Design of Experiments, section 21). Its Student statistic grows
+    with |Σ ± d| alone, because flips leave Σ d² as it is; so the test stays valid in large
+    samples where differences are skewed (Janssen 1999, Statistics 27). None where the
+    denominators do not add up to more than 0.
     """
-    a, b = _sample(mine), _sample(theirs)
-    share = np.ones(len(a)) if room is None else _sample(room)
-    if not len(a) == len(b) == len(share):
-        raise ValueError(f"one number a pair of clusters: {len(a)}, {len(b)} and {len(share)}")
+    a, b = _sample(first), _sample(second)
+    shared = np.ones(len(a)) if denominator is None else _sample(denominator)
+    if not len(a) == len(b) == len(shared):
+        raise ValueError(f"need one number a pair: {len(a)}, {len(b)} and {len(shared)}")
     off = a - b
-    found = ratio_interval(off, share)
+    found = ratio_interval(off, shared)
     if found is None:
         return None
     n = len(off)
     enough = n >= FEWEST_CLUSTERS
-    p = _flipped(np.sort(np.abs(off)), abs(float(np.sort(off).sum()))) if enough else None
-    spread = _deviation(off - found.value * share) / float(share.mean()) if n > 1 else None
-    if spread is None or found.low is None:
-        return Difference(found.value, None, None, p, n, spread)
-    reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * spread / sqrt(n)
-    return Difference(found.value, found.value - reach, found.value + reach, p, n, spread)
+    p = _sign_flip_p(np.sort(np.abs(off)), abs(float(np.sort(off).sum()))) if enough else None
+    std = _std(off - found.value * shared) / float(shared.mean()) if n > 1 else None
+    if std is None or found.low is None:
+        return Difference(found.value, None, None, p, n, std)
+    reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * std / sqrt(n)
+    return Difference(found.value, found.value - reach, found.value + reach, p, n, std)
 
 
-def unpaired(mine: ArrayLike, theirs: ArrayLike) -> Difference | None:
-    """mean(mine) − mean(theirs) over different clusters.
+def unpaired_difference(first: ArrayLike, second: ArrayLike) -> Difference | None:
+    """mean(first) − mean(second) over different clusters.
 
-    mine, theirs  shapes (clusters,), one number a user; for ratios see `linearized`
+    first, second  shapes (clusters,), one number per user; for ratios see `linearized`
 
-    The p-value permutes which agent a user met and compares Welch's statistic, so that samples
-    of other sizes and variances still reject at the nominal rate (Janssen 1997, Statistics &
+    The p-value permutes which agent a user met and compares Welch's statistic, so that samples of
+    unequal sizes and variances are rejected at the nominal rate (Janssen 1997, Statistics &
     Probability Letters 36). The interval is Welch's (1947, Biometrika 34). None where one
     sample is empty.
     """
-    a, b = _sample(mine), _sample(theirs)
+    a, b = _sample(first), _sample(second)
     n = min(len(a), len(b))
     if n == 0:
         return None
     value = float(a.mean() - b.mean())
     if n < 2:
         return Difference(value, None, None, None, n, None)
-    spread = float(np.hypot(_deviation(a), _deviation(b)))
+    std = float(np.hypot(_std(a), _std(b)))
     if n < FEWEST_CLUSTERS:
-        return Difference(value, None, None, None, n, spread)
+        return Difference(value, None, None, None, n, std)
     parts = np.array([x.var(ddof=1) / len(x) for x in (a, b)])
     error, reach = float(np.sqrt(parts.sum())), 0.0
     if error > 0:
         shares = parts / parts.sum()
         freedom = 1 / (shares[0] ** 2 / (len(a) - 1) + shares[1] ** 2 / (len(b) - 1))
         reach = error * float(stdtrit(freedom, (1 + LEVEL) / 2))
-    return Difference(value, value - reach, value + reach, _permuted(a, b), n, spread)
+    return Difference(value, value - reach, value + reach, _permutation_p(a, b), n, std)
 
 
 def linearized(numerator: ArrayLike, denominator: ArrayLike) -> Values:
-    """One number a cluster whose mean is Σ numerator / Σ denominator: R + (tᵢ − R bᵢ) / mean b.
+    """One number per cluster, whose mean is Σ numerator / Σ denominator: R + (tᵢ − R bᵢ) / mean b.
 
     Comparing these compares ratios whose denominators differ (delta method). Raises ValueError
     where the denominators do not add up to more than 0.
@@ -131,7 +133,7 @@ def linearized(numerator: ArrayLike, denominator: ArrayLike) -> Values:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted so that one wrong rejection among all stays as rare as each claims.
+    """p-values adjusted by Holm's method, which bounds the chance of any wrong rejection.
 
     The k-th smallest of m is multiplied by m − k + 1, and none may fall below a smaller one
     (Holm 1979, Scandinavian Journal of Statistics 6); at most 1. Order is kept.
@@ -148,11 +150,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def rank_groups(
     names: Sequence[Name], beats: Collection[tuple[Name, Name]]
 ) -> dict[Name, tuple[int, int]]:
-    """Name -> the best and the worst rank that the data leave it, counted from 1.
+    """Name -> best and worst rank that the tests leave possible, counted from 1.
 
-    beats  (winner, loser) of every pair that was told apart
+    beats  (winner, loser) of every pair whose difference is significant
 
-    The best rank is 1 + how many are surely better, the worst is all − how many are surely worse.
+    The best rank is 1 + the number of agents that are significantly better; the worst is the
+    number of agents − the number that are significantly worse.
     """
     return {
         name: (
@@ -163,36 +166,36 @@ def rank_groups(
     }
 
 
-def users_needed(spread: float, difference: float) -> int | None:
+def users_needed(std: float, difference: float) -> int | None:
     """Users that separate two agents with 80 % power at the 5 % level, two-sided.
 
-    spread      standard deviation σ_d of a user's difference (`Difference.spread`); between
-                samples of different users it counts users for each agent
+    std         standard deviation σ_d of a user's difference (`Difference.std`); for samples of
+                different users the result counts the users of each agent
     difference  the true difference δ
 
     The mean of n differences errs by σ_d / √n. It is called different beyond 1.96 errors, and
     lies there in 80 % of runs if δ is 1.96 + 0.84 errors away: n = (2.80 σ_d / δ)² =
-    7.85 (σ_d / δ)², rounded up. None where δ is 0: nothing separates equals.
+    7.85 (σ_d / δ)², rounded up. None where δ is 0.
     """
     if difference == 0:
         return None
     reach = float(ndtri((1 + LEVEL) / 2) + ndtri(POWER))
-    return max(1, ceil((reach * spread / difference) ** 2))
+    return max(1, ceil((reach * std / difference) ** 2))
 
 
 def _sample(values: ArrayLike) -> Values:
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or not np.isfinite(sample).all():
-        raise ValueError(f"finite numbers, one a cluster, are needed, not shape {sample.shape}")
+        raise ValueError(f"need one finite number a cluster, not shape {sample.shape}")
     return sample
 
 
-def _deviation(sample: Values) -> float:
+def _std(sample: Values) -> float:
     return float(np.sqrt(np.var(np.sort(sample), ddof=1)))
 
 
-def _flipped(sizes: Values, observed: float) -> float:
-    """Share of random signs that make |Σ ± sizes| at least the observed, true signs included.
+def _sign_flip_p(sizes: Values, observed: float) -> float:
+    """Share of random signs for which |Σ ± sizes| ≥ observed, the true signs included.
 
     Eight signs are drawn as one byte, whose signed sum is looked up.
     """
@@ -202,11 +205,11 @@ def _flipped(sizes: Values, observed: float) -> float:
         eight = sizes[start : start + 8]
         table = (_SIGNS[:, : len(eight)] * eight).sum(axis=1)
         sums += table[generator.integers(256, size=DRAWS, dtype=np.uint8)]
-    return _share(np.abs(sums), observed, float(sizes.sum()))
+    return _p_value(np.abs(sums), observed, float(sizes.sum()))
 
 
-def _permuted(a: Values, b: Values) -> float:
-    """Share of regroupings whose |Welch statistic| is at least what it is, the true one included.
+def _permutation_p(a: Values, b: Values) -> float:
+    """Share of regroupings whose |Welch statistic| ≥ the observed; the true one is included.
 
     The smaller group is drawn from the sorted pool, so that neither order nor role matters.
     """
@@ -225,7 +228,7 @@ def _permuted(a: Values, b: Values) -> float:
         first, second = group.sum(axis=1), (group**2).sum(axis=1)
         sums = (first, second, total - first, square - second)
         drawn[start:stop] = np.abs(_welch(sums, len(few), len(many)))
-    return _share(drawn, observed, observed if np.isfinite(observed) else 1.0)
+    return _p_value(drawn, observed, observed if np.isfinite(observed) else 1.0)
 
 
 def _moments(few: Values, many: Values) -> tuple[float, float, float, float]:
@@ -239,14 +242,14 @@ def _welch(sums: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike], n: int, m: i
     x, xx, y, yy = (np.asarray(part, dtype=np.float64) for part in sums)
     gap = x / n - y / m
     noise = ROUNDING * (xx + yy) / (n + m)
-    spreads = np.maximum(xx - x * x / n, 0) / (n * (n - 1))
-    spreads = spreads + np.maximum(yy - y * y / m, 0) / (m * (m - 1))
+    variances = np.maximum(xx - x * x / n, 0) / (n * (n - 1))
+    variances = variances + np.maximum(yy - y * y / m, 0) / (m * (m - 1))
     apart = np.where(gap * gap > noise, np.copysign(np.inf, gap), 0.0)
-    found: Values = np.divide(gap, np.sqrt(spreads), out=apart, where=spreads > noise)
+    found: Values = np.divide(gap, np.sqrt(variances), out=apart, where=variances > noise)
     return found
 
 
-def _share(drawn: Values, observed: float, scale: float) -> float:
-    """(1 + how many draws reach the observed) / (1 + draws), rounding counted as reached."""
+def _p_value(drawn: Values, observed: float, scale: float) -> float:
+    """(1 + draws ≥ observed) / (1 + draws), where equal but for rounding counts as ≥."""
     reached = int((drawn >= observed - ROUNDING * scale).sum())
     return (1 + reached) / (1 + len(drawn))

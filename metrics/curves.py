@@ -1,4 +1,4 @@
-"""Reward over the course of a life: where a change of taste can be seen."""
+"""Reward by session or by turn: the curves in which a change of taste shows."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from typing import Literal
 from .statistics import Estimate, ratio_interval
 from .trace import Trace
 
+Axis = Literal["session", "turn"]
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Mean reward per turn at one place of the life: session or turn `at`, counted from 0."""
+    """Mean reward per turn in session (or turn) number `index`, counted from 0."""
 
-    at: int
+    index: int
     reward: Estimate
 
 
-def reward_curve(trace: Trace, policy: str, by: Literal["session", "turn"]) -> list[Point]:
-    """Σ reward / Σ turns within every session (or turn of a session) of one policy's lives.
+def reward_curve(trace: Trace, policy: str, by: Axis) -> list[Point]:
+    """Σ reward / Σ turns of one policy within every session (or turn of a session).
 
-    In order of `at`; empty where the policy lived none of these lives.
+    In order of `index`; empty where the policy played no episode.
     """
-    lives = trace.lives(policy)
+    steps = trace.steps_of(policy)
     points = []
-    for at, part in lives.groupby(by) if len(lives) else ():
-        by_user = part.groupby(trace.unit)["reward"]
-        found = ratio_interval(by_user.sum(), by_user.size())
+    for index, part in steps.groupby(by) if len(steps) else ():
+        rewards = part.groupby(trace.cluster_by)["reward"]
+        found = ratio_interval(rewards.sum(), rewards.size())
         if found is not None:
-            points.append(Point(int(at), found))
+            points.append(Point(int(index), found))
     return points
 
 
-def axis_of(trace: Trace) -> Literal["session", "turn"]:
-    """What a curve of these lives runs over: sessions, or turns where there is one session."""
+def curve_axis(trace: Trace) -> Axis:
+    """The x axis of a reward curve: sessions, or turns where episodes have one session only."""
     return "session" if len(trace.steps) and trace.steps["session"].max() > 0 else "turn"

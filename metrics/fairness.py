@@ -1,4 +1,4 @@
-"""Whether slates offer a choice, and whether some kind of user is served worse."""
+"""Fairness: variety within slates, and whether one age group is served worse than others."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from numpy.typing import NDArray
 
 from ..records import NOTHING
 from .metric import metric
+from .personalization import gain_and_headroom
 from .statistics import FEWEST_CLUSTERS, LEVEL, Estimate, ratio_interval
-from .trace import Trace
+from .trace import EPISODE_KEY, Trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SMALLEST_GROUP = 5
-"""Users that an age group must have to count as the worst served."""
+"""Fewest users of an age group that can count as the worst served."""
 
 PERMUTATIONS = 1_000
+"""Random reassignments of age groups to users behind the correction for chance."""
+
 _KEY = 0xFA12
 
 Floats = NDArray[np.float64]
@@ -27,56 +30,56 @@ Ints = NDArray[np.int64]
 
 @metric(unit="share of pairs", direction="higher")
 def diversity(trace: Trace) -> Estimate | None:
-    """How often two items of one slate differ in their main topic.
+    """Share of item pairs within a slate that differ in their main topic.
 
     Σ pairs with different topics / Σ pairs over all slates: Gini–Simpson, without replacement.
     Items without a topic form no pairs. None where no slate held a pair.
     """
-    lives = trace.lives("agent")
-    if len(lives) == 0:
+    steps = trace.steps_of("agent")
+    if len(steps) == 0:
         return None
-    different, pairs = different_pairs(lives["topics"])
-    unit = lives[trace.unit]
-    table = lives[[]].assign(different=different, pairs=pairs).groupby(unit).sum()
+    different, pairs = different_pairs(steps["topics"])
+    cluster = steps[trace.cluster_by]
+    table = steps[[]].assign(different=different, pairs=pairs).groupby(cluster).sum()
     return ratio_interval(table["different"], table["pairs"])
 
 
 @metric(unit="share of the ceiling", direction="lower")
 def worst_group_gap(trace: Trace) -> Estimate | None:
-    """How far the worst served age group lies below everybody, beyond what chance makes of it.
+    """Normalized return of all users minus that of the worst served age group, less chance.
 
     (R − min_g R_g) − E_π[R − min_g R_π(g)], where R is the normalized return, g runs over age
-    groups of at least 5 users, and π deals the users' age groups out anew, 1,000 times: some
-    group is always the worst, so without the second term the gap of equals would not be 0. The
-    ends subtract the 97.5th and the 2.5th percentile of the deals instead of their mean, so the
-    interval leaves 0 out where fewer than 5 % of the deals are as extreme. None with fewer than
-    two groups, or where the ceiling is not above random in each of them.
+    groups of at least 5 users, and π permutes the users' age groups, 1,000 times: some group is
+    always the worst, so without the second term the expected gap of equal groups would not be 0.
+    The ends subtract the 97.5th and the 2.5th percentile of the permutations instead of their
+    mean, so the interval excludes 0 where fewer than 5 % of them are as extreme. None with fewer
+    than two groups, or where the ceiling is not above random in each of them.
     """
-    users = _gains(trace)
+    users = _gains_by_user(trace)
     if users is None:
         return None
-    table = users.sort_values(["room", "gained", "group"])
-    gained, room = table["gained"].to_numpy(), table["room"].to_numpy()
+    table = users.sort_values(["headroom", "gain", "group"])
+    gain, headroom = table["gain"].to_numpy(), table["headroom"].to_numpy()
     group = np.unique(table["group"], return_inverse=True)[1]
-    judged = np.flatnonzero(np.bincount(group) >= SMALLEST_GROUP)
-    if len(judged) < 2 or (np.bincount(group, weights=room)[judged] <= 0).any():
+    large = np.flatnonzero(np.bincount(group) >= SMALLEST_GROUP)
+    if len(large) < 2 or (np.bincount(group, weights=headroom)[large] <= 0).any():
         return None
     generator = np.random.Generator(np.random.Philox(_KEY))
-    deals = (generator.permutation(group) for _ in range(PERMUTATIONS))
-    dealt = np.array([_gap(gained, room, deal, judged) for deal in deals])
-    found = _gap(gained, room, group, judged)
-    value = float(found - dealt.mean())
+    permuted = (generator.permutation(group) for _ in range(PERMUTATIONS))
+    by_chance = np.array([_gap(gain, headroom, groups, large) for groups in permuted])
+    found = _gap(gain, headroom, group, large)
+    value = float(found - by_chance.mean())
     if len(table) < FEWEST_CLUSTERS:
         return Estimate(value, None, None, len(table))
     tail = (1 - LEVEL) / 2
-    low, high = (float(found - end) for end in np.quantile(dealt, [1 - tail, tail]))
+    low, high = (float(found - end) for end in np.quantile(by_chance, [1 - tail, tail]))
     return Estimate(value, min(low, value), max(high, value), len(table))
 
 
 def different_pairs(topics: pd.Series[list[int]]) -> tuple[Floats, Floats]:
-    """Of each slate (m), the pairs of items whose topics differ, and all pairs.
+    """For each slate (m,): the number of item pairs whose topics differ, and of all pairs.
 
-    topics  (m) main topics of the items shown, NOTHING for an item without one
+    topics  (m,) main topics of the items shown, NOTHING for an item without one
     """
     slate = np.repeat(np.arange(len(topics)), topics.map(len))
     if len(slate) == 0:
@@ -94,27 +97,27 @@ def _pairs(count: Ints) -> Floats:
     return count * (count - 1) / 2
 
 
-def _gains(trace: Trace) -> pd.DataFrame | None:
-    """A row a user: what was gained over random, the room for it, and the age group."""
+def _gains_by_user(trace: Trace) -> pd.DataFrame | None:
+    """One row per user: gain over random, headroom of the ceiling over random, and age group."""
     if len(trace.steps) == 0:
         return None
-    mine, low, high = (
-        trace.lives(name).groupby(["seed", "user"])["reward"].sum()
-        for name in ("agent", "random", trace.ceiling)
+    gains = gain_and_headroom(
+        *(
+            trace.steps_of(name).groupby(EPISODE_KEY)["reward"].sum()
+            for name in ("agent", "random", trace.ceiling)
+        )
     )
-    if len(mine) == 0 or not (mine.index.equals(low.index) and mine.index.equals(high.index)):
+    if gains is None:
         return None
-    gained = (mine - low).groupby("user").sum()
-    room = (high - low).groupby("user").sum()
-    group = trace.lives("agent").groupby("user")["age_group"].first()
-    return gained.to_frame("gained").assign(room=room, group=group)
+    group = trace.steps_of("agent").groupby("user")["age_group"].first()
+    return gains.groupby("user").sum().assign(group=group)
 
 
-def _gap(gained: Floats, room: Floats, group: Ints, judged: Ints) -> float:
-    """Everybody's return minus the lowest of the judged groups; one without room has no say."""
-    overall = gained.sum() / room.sum()
-    returns = np.full(len(judged), overall)
-    top = np.bincount(group, weights=gained)[judged]
-    bottom = np.bincount(group, weights=room)[judged]
+def _gap(gain: Floats, headroom: Floats, group: Ints, large: Ints) -> float:
+    """Return of all users minus the lowest return of the large groups that have headroom."""
+    overall = gain.sum() / headroom.sum()
+    returns = np.full(len(large), overall)
+    top = np.bincount(group, weights=gain)[large]
+    bottom = np.bincount(group, weights=headroom)[large]
     np.divide(top, bottom, out=returns, where=bottom > 0)
     return float(overall - returns.min())

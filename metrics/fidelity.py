@@ -1,4 +1,4 @@
-"""Whether what an agent shows, and what it says of a user, follows what the user likes."""
+"""Whether the topics that an agent shows, or says that a user likes, follow the user's taste."""
 
 from __future__ import annotations
 
@@ -9,62 +9,62 @@ import numpy as np
 from ..errors import InputError
 from .metric import metric
 from .statistics import Estimate, ratio_interval
-from .trace import Trace
+from .trace import EPISODE_KEY, Trace
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-_SESSION = ["seed", "user", "session"]
+_SESSION = [*EPISODE_KEY, "session"]
 
 
 @metric(unit="rank correlation", direction="higher")
 def revealed_fidelity(trace: Trace) -> Estimate | None:
-    """Whether topics that the user likes more are shown more, whatever the agent says.
+    """Rank correlation between how often a topic is shown and how much the user likes it.
 
     Mean over the agent's sessions of Spearman's ρ between how often each topic was the main topic
     of a shown item and how much the user likes it as the session begins. Sessions for somebody
     else, and those in which either does not vary, do not count. None where no session counts.
     """
-    turns, begun = _own_turns(trace)
-    if len(begun) == 0:
+    turns, starts = _own_turns(trace)
+    if len(starts) == 0:
         return None
-    liking = _matrix(begun["liking"])
+    liking = _matrix(starts["liking"])
     slates = turns["topics"].to_list()
-    session = np.repeat(begun.index.get_indexer(turns.index), [len(slate) for slate in slates])
+    session = np.repeat(starts.index.get_indexer(turns.index), [len(slate) for slate in slates])
     topic = np.concatenate(slates).astype(np.int64)
-    wide = liking.shape[1]
-    if topic.max(initial=-1) >= wide:
-        raise InputError(f"the steps show topic {topic.max()} of {wide}; run the task again")
+    topics = liking.shape[1]
+    if topic.max(initial=-1) >= topics:
+        raise InputError(f"the steps show topic {topic.max()} of {topics}; run the task again")
     kept = (session >= 0) & (topic >= 0)
-    shown = np.bincount(session[kept] * wide + topic[kept], minlength=liking.size)
-    return _mean(trace, begun.index, spearman(shown.reshape(liking.shape), liking))
+    shown = np.bincount(session[kept] * topics + topic[kept], minlength=liking.size)
+    return _clustered_mean(trace, starts.index, spearman(shown.reshape(liking.shape), liking))
 
 
 @metric(unit="rank correlation", direction="none")
 def stated_fidelity(trace: Trace) -> Estimate | None:
-    """Whether the agent's stated profile of the user puts the topics in the user's order.
+    """Rank correlation between the agent's stated topic profile and how much the user likes each.
 
     Mean over the agent's sessions of Spearman's ρ between the last profile that it gave in the
     session and how much the user likes each topic as the session begins; sessions as in
-    `revealed_fidelity`. None where no profile was ever given. A diagnostic: an agent may say one
-    thing and show another, and one that gives no profile loses nothing.
+    `revealed_fidelity`. None where no profile was given. A diagnostic: an agent may say one thing
+    and show another, and one that gives no profile loses nothing.
     """
-    turns, begun = _own_turns(trace)
-    if len(begun) == 0:
+    turns, starts = _own_turns(trace)
+    if len(starts) == 0:
         return None
     given = turns[turns["profile"].map(len) > 0].sort_values("turn", kind="stable")
     last = given[~given.index.duplicated(keep="last")]["profile"]
-    both = begun.index.intersection(last.index)
+    both = starts.index.intersection(last.index)
     if len(both) == 0:
         return None
-    profiles, liking = _matrix(last.loc[both]), _matrix(begun.loc[both, "liking"])
+    profiles, liking = _matrix(last.loc[both]), _matrix(starts.loc[both, "liking"])
     if profiles.shape != liking.shape:
         raise InputError(
             f"the profiles name {profiles.shape[1]} topics of {liking.shape[1]}; "
             "give one number for each topic of the catalog"
         )
-    return _mean(trace, both, spearman(profiles, liking))
+    return _clustered_mean(trace, both, spearman(profiles, liking))
 
 
 def spearman(x: NDArray[np.generic], y: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -85,16 +85,16 @@ def spearman(x: NDArray[np.generic], y: NDArray[np.generic]) -> NDArray[np.float
 
 
 def _own_turns(trace: Trace) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The agent's turns outside gift sessions, and those of them that tell the user's liking.
+    """The agent's turns outside gift sessions, and the first turn of each such session.
 
-    Both with index (seed, user, session); of the second, one row a session.
+    Both with index (seed, user, session). Only turns that record the user's liking count as first.
     """
-    lives = trace.lives("agent")
-    if len(lives) == 0:
-        return lives, lives
-    turns = lives[~lives["gift"].astype(bool)].set_index(_SESSION)
-    begun = turns[turns["liking"].map(len) > 0]
-    return turns, begun[~begun.index.duplicated()]
+    steps = trace.steps_of("agent")
+    if len(steps) == 0:
+        return steps, steps
+    turns = steps[~steps["gift"].astype(bool)].set_index(_SESSION)
+    starts = turns[turns["liking"].map(len) > 0]
+    return turns, starts[~starts.index.duplicated()]
 
 
 def _matrix(column: pd.Series[float]) -> NDArray[np.float64]:
@@ -103,12 +103,13 @@ def _matrix(column: pd.Series[float]) -> NDArray[np.float64]:
     if len(widths) > 1:
         raise InputError(
             f"column {column.name} of the steps has rows of {min(widths)} and of {max(widths)} "
-            "topics; a catalog has so many topics in every turn"
+            "topics; every turn of a task has the same number"
         )
     return np.array(rows, dtype=np.float64)
 
 
-def _mean(trace: Trace, sessions: pd.Index, found: NDArray[np.float64]) -> Estimate | None:
-    correlations = sessions.to_frame(index=False).assign(rho=found).dropna().sort_values(_SESSION)
-    by_unit = correlations.groupby(trace.unit)["rho"]
-    return ratio_interval(by_unit.sum(), by_unit.size())
+def _clustered_mean(trace: Trace, sessions: pd.Index, rho: NDArray[np.float64]) -> Estimate | None:
+    """Mean of one correlation per session; sessions with NaN do not count."""
+    correlations = sessions.to_frame(index=False).assign(rho=rho).dropna().sort_values(_SESSION)
+    by_cluster = correlations.groupby(trace.cluster_by)["rho"]
+    return ratio_interval(by_cluster.sum(), by_cluster.size())

@@ -1,4 +1,4 @@
-"""A metric: a pure function from a trace to an estimate, with what its reader must know."""
+"""`Metric` and the decorator that declares one: a pure function from a trace to an estimate."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class Metric:
     """A named function from the recorded rows of one task to a number with its interval.
 
     name       snake_case, unique
-    unit       of the value, such as "share" or "seconds"
+    unit       unit of the value, such as "share" or "seconds"
     direction  whether higher or lower is better
-    clocked    True where a wall clock touched the number; such numbers stay out of scores.json
+    clocked    True where the number depends on a wall clock; such numbers are written to
+               timings.json instead of scores.json
     version    goes up whenever the same trace would give another number; suites hash it
-    summary    one sentence for people
+    summary    definition in one sentence: the first line of the function's docstring
     estimate   the function; returns None where the metric does not apply to the trace
     """
 
@@ -37,7 +38,7 @@ class Metric:
 def metric(
     *, unit: str, direction: Direction, clocked: bool = False, version: int = 1
 ) -> Callable[[Estimator], Metric]:
-    """Turn a function into the metric of the same name; its docstring's first line sums it up."""
+    """Turn a function into the metric of the same name, summarized by its docstring."""
 
     def declare(estimate: Estimator) -> Metric:
         summary = (estimate.__doc__ or "").strip().partition("\n")[0]

@@ -1,4 +1,4 @@
-"""What words and pictures are worth: the returns of oracles that see only one of them."""
+"""What text and pictures are worth: normalized returns of oracles that perceive only these."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .trace import Trace
 
 @metric(unit="share of the ceiling", direction="none")
 def text_ceiling(trace: Trace) -> Estimate | None:
-    """The most that items' texts allow: the return of an oracle that is blind to all else.
+    """Normalized return of an oracle that perceives items by their text alone.
 
     `personalization.return_between` of policy oracle-text; None where it did not play.
     """
@@ -19,7 +19,7 @@ def text_ceiling(trace: Trace) -> Estimate | None:
 
 @metric(unit="share of the ceiling", direction="none")
 def image_ceiling(trace: Trace) -> Estimate | None:
-    """The most that items' pictures allow: the return of an oracle that is blind to all else.
+    """Normalized return of an oracle that perceives items by their picture alone.
 
     `personalization.return_between` of policy oracle-image; None where it did not play.
     """
@@ -28,7 +28,7 @@ def image_ceiling(trace: Trace) -> Estimate | None:
 
 @metric(unit="share of the ceiling", direction="none")
 def text_image_ceiling(trace: Trace) -> Estimate | None:
-    """The most that texts and pictures allow together, without what only the crowd's choices tell.
+    """Normalized return of an oracle that perceives items by text and picture, and nothing else.
 
     `personalization.return_between` of policy oracle-text-image; None where it did not play.
     """

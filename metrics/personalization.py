@@ -1,4 +1,4 @@
-"""How well an agent serves each user over a whole life."""
+"""How well an agent serves each user over a whole episode: returns, reward and regret."""
 
 from __future__ import annotations
 
@@ -14,80 +14,92 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def gain_and_headroom(
+    policy: pd.Series[float], floor: pd.Series[float], ceiling: pd.Series[float]
+) -> pd.DataFrame | None:
+    """(policy − floor) and (ceiling − floor) of every episode, in columns `gain` and `headroom`.
+
+    Each argument holds total rewards, one per episode, indexed by episode. None where the three
+    policies did not play the same episodes, or none at all.
+    """
+    same = policy.index.equals(floor.index) and policy.index.equals(ceiling.index)
+    if len(policy) == 0 or not same:
+        return None
+    return (policy - floor).to_frame("gain").assign(headroom=ceiling - floor)
+
+
 def return_between(
     trace: Trace, policy: str, *, floor: str = "random", ceiling: str | None = None
 ) -> Estimate | None:
-    """Where a policy's reward lies between two others: 0 at the floor, 1 at the ceiling.
+    """Normalized return of a policy between two others: 0 at the floor, 1 at the ceiling.
 
     Σ_users (policy − floor) / Σ_users (ceiling − floor) over total rewards of the same users and
-    seeds; the ceiling is each task's own unless one is named. A ratio of sums, so that a user
-    with little to gain cannot dominate; unclipped, so that doing worse than the floor shows. None
-    where one of the three did not live the same lives, or where the ceiling is not above the
-    floor.
+    seeds; the ceiling is each task's own unless one is named. It is a ratio of sums, so that a
+    user with little to gain cannot dominate, and it is not clipped, so that a policy worse than
+    the floor is below 0. None where one of the three did not play the same episodes, or where the
+    ceiling is not above the floor.
     """
     if len(trace.steps) == 0:
         return None
-    life = ["task", "seed", "user"]
-    gained, possible = [], []
+    episode = ["task", "seed", "user"]
+    parts = []
     for task in trace.steps["task"].unique():
-        part = trace.of(task)
-        mine, low, high = (
-            part.lives(name).groupby(life)["reward"].sum()
-            for name in (policy, floor, ceiling or part.ceiling)
+        of_task = trace.of_task(task)
+        found = gain_and_headroom(
+            *(
+                of_task.steps_of(name).groupby(episode)["reward"].sum()
+                for name in (policy, floor, ceiling or of_task.ceiling)
+            )
         )
-        if len(mine) == 0 or not (mine.index.equals(low.index) and mine.index.equals(high.index)):
+        if found is None:
             return None
-        gained.append((mine - low).groupby(trace.unit).sum())
-        possible.append((high - low).groupby(trace.unit).sum())
-    return ratio_interval(_added(gained), _added(possible))
+        parts.append(found.groupby(trace.cluster_by).sum())
+    # a cluster may have played some of the tasks only
+    sums = reduce(lambda one, other: one.add(other, fill_value=0.0), parts)
+    return ratio_interval(sums["gain"], sums["headroom"])
 
 
-def _added(sums: list[pd.Series]) -> pd.Series:
-    """Sums by cluster, over the tasks that each cluster lived."""
-    return reduce(lambda one, other: one.add(other, fill_value=0.0), sums)
-
-
-def reward_of(trace: Trace, policy: str) -> Estimate | None:
-    """Σ reward / Σ turns over the lives of one policy; None where it lived none."""
-    lives = trace.lives(policy)
-    if len(lives) == 0:
+def mean_reward(trace: Trace, policy: str) -> Estimate | None:
+    """Σ reward / Σ turns over the episodes of one policy; None where it played none."""
+    steps = trace.steps_of(policy)
+    if len(steps) == 0:
         return None
-    by_user = lives.groupby(trace.unit)["reward"]
-    return ratio_interval(by_user.sum(), by_user.size())
+    rewards = steps.groupby(trace.cluster_by)["reward"]
+    return ratio_interval(rewards.sum(), rewards.size())
 
 
 @metric(unit="share of the ceiling", direction="higher")
 def normalized_return(trace: Trace) -> Estimate | None:
-    """Reward gained over random slates, as a share of what the oracle gains: random 0, oracle 1.
+    """Reward gained over random slates, as a share of the oracle's gain: random 0, oracle 1.
 
-    See `return_between`. Tasks in which tastes follow the recommender are left out, because there
-    the ceiling moves with the tastes: `return_first_taste` stands in for it. None where no other
-    task is left.
+    See `return_between`. Tasks in which recommendations change tastes are left out, because the
+    ceiling would move with the tastes: use `return_first_taste` there. None where no other task
+    is left.
     """
     steps = trace.steps
-    if len(steps) and trace.influenced:
-        steps = steps[~steps["task"].isin(trace.influenced)]
+    if len(steps) and trace.influenced_tasks:
+        steps = steps[~steps["task"].isin(trace.influenced_tasks)]
     return return_between(replace(trace, steps=steps), "agent")
 
 
 @metric(unit="reward per turn", direction="higher")
 def reward(trace: Trace) -> Estimate | None:
-    """Mean enjoyment of what was chosen, in [0, 1] per turn; a turn without a choice counts 0.
+    """Mean reward per turn, in [0, 1]; a turn without a choice counts 0.
 
-    See `reward_of`.
+    See `mean_reward`.
     """
-    return reward_of(trace, "agent")
+    return mean_reward(trace, "agent")
 
 
 @metric(unit="reward per turn", direction="lower")
 def regret(trace: Trace) -> Estimate | None:
-    """Expected reward lost per turn against the best safe slate in the user's present state.
+    """Mean expected reward lost per turn against the best safe slate for the user's state.
 
     Σ (best − expected) / Σ turns, both expectations taken in the state that the agent's own
-    actions led to; one step ahead only, so harm done to later turns is not in it.
+    actions led to. One step ahead only: effects on later turns are not included.
     """
-    lives = trace.lives("agent")
-    if len(lives) == 0:
+    steps = trace.steps_of("agent")
+    if len(steps) == 0:
         return None
-    by_user = (lives["best"] - lives["expected"]).groupby(lives[trace.unit])
-    return ratio_interval(by_user.sum(), by_user.size())
+    lost = (steps["best"] - steps["expected"]).groupby(steps[trace.cluster_by])
+    return ratio_interval(lost.sum(), lost.size())

@@ -1,38 +1,38 @@
-"""Whether users stay, and what a whole life with the agent brings."""
+"""Whether users stay, and how much reward a whole episode brings."""
 
 from __future__ import annotations
 
-from .adaptation import LIFE, mean_of
+from .adaptation import clustered_mean
 from .metric import metric
 from .statistics import Estimate
-from .trace import Trace
+from .trace import EPISODE_KEY, Trace
 
 
-@metric(unit="share of lives", direction="higher")
+@metric(unit="share of episodes", direction="higher")
 def retention(trace: Trace) -> Estimate | None:
-    """Users who are still there when the calendar ends.
+    """Share of the agent's episodes in which the user stays until the calendar ends.
 
-    Lives of the agent that nobody left for good / lives. None where no life of the task, those
-    of the companions included, was ever left.
+    Episodes without churn / episodes. None where no user churned under any policy of the task,
+    reference policies included.
     """
-    lives = trace.episodes
-    if len(lives) == 0 or not lives["churned"].any():
+    episodes = trace.episodes
+    if len(episodes) == 0 or not episodes["churned"].any():
         return None
-    churned = lives[lives["policy"] == "agent"].set_index(LIFE)["churned"]
-    return mean_of(trace, 1.0 - churned)
+    churned = episodes[episodes["policy"] == "agent"].set_index(EPISODE_KEY)["churned"]
+    return clustered_mean(trace, 1.0 - churned)
 
 
-@metric(unit="reward per life", direction="higher")
+@metric(unit="reward per episode", direction="higher")
 def lifetime_value(trace: Trace) -> Estimate | None:
-    """Enjoyment over a whole life: how much a turn brings times how long the user stays.
+    """Mean total reward of an episode: reward per turn times how long the user stays.
 
-    Σ reward / lives of the agent. None where all lives of the task are equally long and nobody
-    leaves, as it would be `reward` in another unit.
+    Σ reward / episodes of the agent. None where all episodes of the task are equally long and
+    nobody churns, as it would be `reward` in another unit.
     """
     if len(trace.steps) == 0:
         return None
-    lengths = trace.steps.groupby(["policy", *LIFE]).size()
+    lengths = trace.steps.groupby(["policy", *EPISODE_KEY]).size()
     churned = len(trace.episodes) and trace.episodes["churned"].any()
     if lengths.nunique() == 1 and not churned:
         return None
-    return mean_of(trace, trace.lives("agent").groupby(LIFE)["reward"].sum())
+    return clustered_mean(trace, trace.steps_of("agent").groupby(EPISODE_KEY)["reward"].sum())

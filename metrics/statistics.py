@@ -1,4 +1,4 @@
-"""Estimates with 95 % bootstrap intervals whose sampling unit is the user, not the turn.
+"""Estimates with 95 % bootstrap intervals, clustered by user instead of by turn.
 
 The turns of one user are not independent, so whole users are drawn with replacement. Results do
 not depend on the order in which users are listed, and the generator is fixed: the same numbers
@@ -18,23 +18,25 @@ LEVEL = 0.95
 """Nominal coverage of every interval."""
 
 FEWEST_CLUSTERS = 20
-"""Below this many clusters a bootstrap interval is too short to be honest, so none is given."""
+"""Fewest clusters with an interval: with fewer a bootstrap interval covers much less than 95 %."""
 
 RESAMPLES = 2_000
-"""Bootstrap replicates: enough that the ends of a 95 % interval wobble by a few per cent."""
+"""Bootstrap replicates: enough for the ends of a 95 % interval to vary by a few per cent only."""
 
 ROUNDING = 1e-12
+"""Relative difference up to which two floating-point sums count as equal."""
+
 _KEY = 0x7A57E5
 _BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number and what it rests on.
+    """An estimate with its 95 % interval and sample size.
 
     value      the estimate
-    low, high  ends of the 95 % interval; None where no honest interval exists
-    n          number of clusters (users)
+    low, high  ends of the 95 % interval; None where no interval is given
+    n          number of clusters (users, or cohorts on that track)
     """
 
     value: float
@@ -48,9 +50,9 @@ def ratio_interval(
 ) -> Estimate | None:
     """Σ numerator / Σ denominator with a BCa interval (Efron 1987, JASA 82, section 4).
 
-    Both arguments have shape (clusters,): the sums over everything that one user did. A mean is
-    the special case in which the denominator counts. A ratio of sums weighs users by what they
-    contribute and stays defined when single denominators are 0 or negative.
+    Both arguments have shape (clusters,): sums over all episodes of one cluster. A mean is the
+    special case in which the denominator is a count. A ratio of sums weighs users by what they
+    contribute and stays defined where single denominators are 0 or negative.
 
     Returns None where there are no clusters or the denominators do not add up to more than 0.
     The interval is None below 20 clusters, and where it would be unbounded because the
@@ -59,7 +61,9 @@ def ratio_interval(
     top = np.asarray(numerator, dtype=np.float64)
     bottom = np.asarray(denominator, dtype=np.float64)
     if top.shape != bottom.shape or top.ndim != 1:
-        raise ValueError(f"one numerator and one denominator a cluster: {top.shape} {bottom.shape}")
+        raise ValueError(
+            f"need one numerator and one denominator a cluster: {top.shape} {bottom.shape}"
+        )
     if not (np.isfinite(top).all() and np.isfinite(bottom).all()):
         raise ValueError("numerators and denominators must be finite")
     order = np.lexsort((top, bottom))
@@ -85,7 +89,7 @@ def quantile_interval(
     """The q-quantile of all values (linear interpolation), clustered as `clusters` labels them.
 
     values    shape (m,), any finite numbers
-    clusters  shape (m,), which user each value belongs to
+    clusters  shape (m,), the user (or cohort) of each value
     q         in (0, 1)
 
     BCa does not apply to quantiles (their jackknife is inconsistent). Woodruff (1952, JASA 47)
@@ -97,22 +101,22 @@ def quantile_interval(
     if not 0 < q < 1:
         raise ValueError(f"q must lie strictly between 0 and 1, not {q}")
     x = np.asarray(values, dtype=np.float64)
-    labels, of = np.unique(np.asarray(clusters), return_inverse=True)
-    if x.shape != of.shape:
-        raise ValueError(f"one cluster a value: {x.shape} values, {of.shape} clusters")
+    labels, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    if x.shape != cluster.shape:
+        raise ValueError(f"need one cluster a value: {x.shape} values, {cluster.shape} clusters")
     if len(x) == 0:
         return None
     n = len(labels)
     value = float(np.quantile(x, q))
     if n < FEWEST_CLUSTERS:
         return Estimate(value, None, None, n)
-    below = np.bincount(of, weights=x <= value, minlength=n).astype(np.float64)
-    count = np.bincount(of, minlength=n).astype(np.float64)
+    below = np.bincount(cluster, weights=x <= value, minlength=n).astype(np.float64)
+    count = np.bincount(cluster, minlength=n).astype(np.float64)
     order = np.lexsort((below, count))
     below, count = below[order], count[order]
-    drift = _resampled_ratios(below, count, resamples) - below.sum() / count.sum()
+    deviation = _resampled_ratios(below, count, resamples) - below.sum() / count.sum()
     tail = (1 - LEVEL) / 2
-    shares = np.clip(q - np.quantile(drift, [1 - tail, tail]), 0, 1)
+    shares = np.clip(q - np.quantile(deviation, [1 - tail, tail]), 0, 1)
     low, high = (float(end) for end in np.quantile(x, shares))
     return Estimate(value, min(low, value), max(high, value), n)
 
@@ -131,11 +135,11 @@ def _resampled_ratios(
 
 
 def _resampled_sums(values: NDArray[np.complex128], resamples: int) -> NDArray[np.complex128]:
-    """Sums over as many values as there are, drawn with replacement: shape (resamples,).
+    """Sums over n of n values drawn with replacement, shape (resamples,).
 
-    The values stand in blocks. How many of the n draws fall into each block is multinomial; the
-    draws within a block are looked up two at a time in the table of its pairwise sums, which
-    halves the work and leaves the law as it is.
+    The values are split into blocks. The number of the n draws that fall into each block is
+    multinomial; the draws within a block are looked up two at a time in the table of its pairwise
+    sums, which halves the work without changing the distribution.
     """
     generator = np.random.Generator(np.random.Philox(_KEY))
     n = len(values)
@@ -143,18 +147,18 @@ def _resampled_sums(values: NDArray[np.complex128], resamples: int) -> NDArray[n
     counts = generator.multinomial(n, [len(block) / n for block in blocks], size=resamples)
     sums = np.zeros(resamples, dtype=np.complex128)
     for block, count in zip(blocks, counts.T, strict=True):
-        twos, odd = count // 2, count % 2 == 1
+        pairs, odd = count // 2, count % 2 == 1
         table = (block[:, None] + block).ravel()
-        drawn = table[generator.integers(len(table), size=int(twos.sum()) + 1)]
+        drawn = table[generator.integers(len(table), size=int(pairs.sum()) + 1)]
         drawn[-1] = 0
-        paired = np.add.reduceat(drawn, np.cumsum(twos) - twos)
-        sums += np.where(twos > 0, paired, 0)
+        pair_sums = np.add.reduceat(drawn, np.cumsum(pairs) - pairs)
+        sums += np.where(pairs > 0, pair_sums, 0)
         sums += np.where(odd, block[generator.integers(len(block), size=resamples)], 0)
     return sums
 
 
 def _jackknife(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The ratio without each cluster in turn, where that is defined."""
+    """The ratio with each cluster left out in turn, where that is defined."""
     rest = bottom.sum() - bottom
     ratios: NDArray[np.float64] = (top.sum() - top)[rest > 0] / rest[rest > 0]
     return ratios
@@ -163,19 +167,19 @@ def _jackknife(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray
 def _bca_levels(
     value: float, replicates: NDArray[np.float64], jackknife: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Which quantiles of the replicates bound the interval, corrected for bias and skewness.
+    """Levels of the replicates' quantiles that bound the BCa interval.
 
-    Replicates that equal the value but for rounding count half, as if they equalled it. The
-    tails are those of Student's law and stretched by √(n / (n − 1)), because a bootstrap of few
-    clusters is too narrow by as much (Hesterberg 2015, The American Statistician 69).
+    Corrected for bias and skewness. Replicates that equal the value but for rounding count half.
+    The tails are Student's and stretched by √(n / (n − 1)), because a bootstrap of few clusters
+    is too narrow by as much (Hesterberg 2015, The American Statistician 69).
     """
     rounding = ROUNDING * np.abs(replicates[np.isfinite(replicates)]).max(initial=0.0)
     below = (replicates < value - rounding).mean() / 2 + (replicates <= value + rounding).mean() / 2
     half = 0.5 / len(replicates)
     bias = ndtri(np.clip(below, half, 1 - half))
-    off = jackknife.mean() - jackknife
-    spread = np.sum(off**2) ** 1.5
-    skew = np.sum(off**3) / (6 * spread) if spread > 0 else 0.0
+    influence = jackknife.mean() - jackknife
+    spread = np.sum(influence**2) ** 1.5
+    skew = np.sum(influence**3) / (6 * spread) if spread > 0 else 0.0
     n = len(jackknife)
     z = bias + _student(n) * np.sqrt(n / (n - 1))
     levels: NDArray[np.float64] = ndtr(bias + z / (1 - skew * z))
@@ -189,12 +193,13 @@ def sums_interval(
     corrected: bool = True,
     resamples: int = RESAMPLES,
 ) -> Estimate | None:
-    """Any statistic of sums over clusters, such as a difference of two ratios.
+    """Interval of any statistic of sums over clusters, such as a difference of two ratios.
 
-    sums       shape (clusters, m): what each cluster adds to the m totals
+    sums       shape (clusters, m): the contribution of each cluster to the m totals
     statistic  from totals of shape (…, m) to values of shape (…); NaN where it is not defined
-    corrected  BCa; False for percentiles, stretched alike but not corrected, where the statistic
-               may be infinite (a time that was not reached): the value and the ends may be too
+    corrected  True for BCa; False for percentiles, stretched alike but not corrected, for a
+               statistic that may be infinite (a time that was not reached), as then may be the
+               value and the ends
 
     Whole rows are drawn with replacement, so the totals keep their dependence. None where there
     are no clusters or the statistic is not defined; no interval below 20 clusters, or where some
@@ -228,7 +233,7 @@ def sums_interval(
 
 
 def _student(n: int) -> NDArray[np.float64]:
-    """Student's quantiles of both ends for n clusters, to the digits that every SciPy agrees on."""
+    """Student's quantiles of both tails for n clusters, to digits that all SciPy versions share."""
     tail = (1 - LEVEL) / 2
     quantiles: NDArray[np.float64] = np.round(stdtrit(n - 1, np.array([tail, 1 - tail])), 6)
     return quantiles

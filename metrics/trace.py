@@ -1,7 +1,8 @@
-"""What was recorded in a run, as four tables: all that a metric may look at."""
+"""The recorded rows of a run as four tables: the input of every metric."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,15 @@ from ..errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+ClusterBy = Literal["user", "seed"]
+"""Column whose values were sampled independently of each other: the sampling unit of a trace."""
+
+EPISODE_KEY = ["seed", "user"]
+"""Columns that identify an episode among those of one task and one policy."""
+
+COUNTERFACTUAL = "agent-counterfactual"
+"""Policy name of the agent with the same user and seed, without the change that the task makes."""
+
 STEPS = (
     *("task", "seed", "user", "policy", "age_group", "session", "turn", "day", "utterance"),
     *("slate", "chosen", "reward", "claims", "profile", "fault", "expected", "best"),
@@ -19,57 +29,57 @@ STEPS = (
     *("fresh_chosen", "tampered", "sponsored", "disclosed", "false_claims", "regime", "gift"),
     *("topics", "liking"),
 )
-"""Columns of the steps: one row a turn of a life; see `records.Step` for units and ranges."""
+"""Columns of the steps: one row per turn of an episode; see `records.Step` for units and ranges."""
 
 EPISODES = (
     *("task", "seed", "user", "policy", "age_group", "events", "churned"),
     *("angle", "angle_later"),
 )
-"""Columns of the episodes: one row a life; see `records.Episode`."""
+"""Columns of the episodes: one row per episode; see `records.Episode`."""
 
 GENERATIONS = (
     *("task", "seed", "user", "session", "turn", "reply", "outcome", "text", "prompt_tokens"),
     *("tokens", "round", "max_depth", "drafted_depth", "drafted_nodes", "verified_nodes"),
     *("accepted", "emitted", "sources"),
 )
-"""Columns of the generations: one row a decoding round of the agent; see `records.Round`.
+"""Columns of the generations: one row per decoding round of the agent; see `records.Round`.
 
-`reply` counts the model's answers within a turn and `tokens` the new tokens of that answer.
+`reply` counts the model's answers within a turn, `tokens` the new tokens of that answer.
 """
 
 DECISIONS = ("task", "seed", "user", "seconds", "first_token_seconds", "peak_memory")
-"""Columns of the decisions: one row for each turn of the agent, in the order of its life.
+"""Columns of the decisions: one row per turn of the agent, in the order of its episode.
 
 `seconds` is the wall time of the decision, `first_token_seconds` that until the first token of
-its first text (0 where it wrote none), `peak_memory` the most bytes that the agent's process ever
-held until then.
+its first text (0 where it wrote none), `peak_memory` the largest resident size in bytes of the
+agent's process until then.
 """
 
-_REMEDY = "this is not a run that TasteShift recorded, or it was edited: run it again"
+_REMEDY = "TasteShift did not record this run, or it was edited: run it again"
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
     """The recorded rows of one or several tasks.
 
-    steps        one row a turn of every life, with the columns STEPS; `policy` tells the agent's
-                 life from those of its companions (random, frozen-oracle, oracle, …)
-    generations  one row a decoding round, with the columns GENERATIONS; empty where the agent
+    steps        one row per turn of every episode, with the columns STEPS; `policy` tells the
+                 agent from the reference policies (random, frozen-oracle, oracle, …)
+    generations  one row per decoding round, with the columns GENERATIONS; empty where the agent
                  decodes no text
-    decisions    one row a decision of the agent, with the columns DECISIONS; may be empty
-    episodes     one row a life, with the columns EPISODES; may be empty
-    unit         the column that tells apart what was sampled independently: users, or, where one
-                 agent learned across all users of a seed, the seeds (cohorts)
+    decisions    one row per decision of the agent, with the columns DECISIONS; may be empty
+    episodes     one row per episode, with the columns EPISODES; may be empty
+    cluster_by   sampling unit: "user", or "seed" on the cohort track, where one agent learns from
+                 all users of a seed
 
-    Raises InputError where a table that has rows lacks a column or a number. The steps gain the
-    column `shown`, how many items a slate held.
+    Raises InputError where a table that has rows lacks a column or holds a NaN or an infinity. A
+    column `shown` is added to the steps: the number of items in the slate.
     """
 
     steps: pd.DataFrame
     generations: pd.DataFrame
     decisions: pd.DataFrame
     episodes: pd.DataFrame
-    unit: Literal["user", "seed"] = "user"
+    cluster_by: ClusterBy = "user"
 
     def __post_init__(self) -> None:
         for name, columns in (
@@ -83,43 +93,47 @@ class Trace:
             if len(table) and missing:
                 raise InputError(f"the {name} have no column {', '.join(missing)}; {_REMEDY}")
             numbers = table.select_dtypes("number")
-            holed = numbers.columns[~np.isfinite(numbers).all()]
-            if len(holed):
-                raise InputError(f"the {name} lack numbers in column {holed[0]}; {_REMEDY}")
+            not_finite = numbers.columns[~np.isfinite(numbers).all()]
+            if len(not_finite):
+                raise InputError(f"the {name} lack numbers in column {not_finite[0]}; {_REMEDY}")
             if len(table):
                 object.__setattr__(self, name, _in_order(table))
         if len(self.steps) and "shown" not in self.steps.columns:
             shown = self.steps["slate"].map(len)
             object.__setattr__(self, "steps", self.steps.assign(shown=shown))
 
-    def of(self, task: str) -> Trace:
+    def of_task(self, task: str) -> Trace:
         """The rows of one task."""
         tables = ("steps", "generations", "decisions", "episodes")
-        return replace(self, **{name: _rows(getattr(self, name), task) for name in tables})
+        return replace(self, **{name: _rows_of(getattr(self, name), task) for name in tables})
 
-    def lives(self, policy: str) -> pd.DataFrame:
+    def steps_of(self, policy: str) -> pd.DataFrame:
         """The steps of one policy, such as ``agent`` or ``oracle``."""
         return self.steps[self.steps["policy"] == policy] if len(self.steps) else self.steps
 
     @property
-    def influenced(self) -> set[str]:
-        """The tasks in which somebody's taste was not what it would have been without anybody."""
-        lives = self.episodes
-        turned = lives[(lives["angle"] != 0) | (lives["angle_later"] != 0)] if len(lives) else lives
-        return set(turned["task"]) if len(turned) else set()
+    def influenced_tasks(self) -> set[str]:
+        """Tasks in which some user's taste differs from what it would be without a recommender."""
+        table = self.episodes
+        moved = table[(table["angle"] != 0) | (table["angle_later"] != 0)] if len(table) else table
+        return set(moved["task"]) if len(moved) else set()
 
     @property
     def ceiling(self) -> str:
-        """The policy that stands for the best possible: the oracle that plans, where it played."""
-        planned = len(self.steps) and (self.steps["policy"] == "oracle-plan").any()
-        return "oracle-plan" if planned else "oracle"
+        """Policy whose reward counts as the best possible; see `ceiling_of`."""
+        return ceiling_of(self.steps["policy"].unique() if len(self.steps) else ())
+
+
+def ceiling_of(policies: Collection[str]) -> str:
+    """The planning oracle where it is among the policies of a task, otherwise the oracle."""
+    return "oracle-plan" if "oracle-plan" in policies else "oracle"
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows by seed and user, otherwise as they came: sums then round alike in every recording."""
+    """Rows sorted by seed and user, stably, so that sums round alike in every recording."""
     order = np.lexsort((table["user"], table["seed"]))
     return table if (np.diff(order) == 1).all() else table.take(order)
 
 
-def _rows(table: pd.DataFrame, task: str) -> pd.DataFrame:
+def _rows_of(table: pd.DataFrame, task: str) -> pd.DataFrame:
     return table[table["task"] == task] if len(table) else table

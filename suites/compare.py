@@ -1,8 +1,8 @@
-"""Finished runs side by side: who is better, how surely, and how many users would tell."""
+"""Compare finished runs of one suite: ranks, differences, p-values and users needed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,91 +12,103 @@ import pandas as pd
 from ..agents import AGENTS, is_privileged
 from ..errors import InputError
 from ..metrics import METRICS
-from ..metrics.comparison import Difference, holm, linearized, rank_groups, users_needed
-from ..metrics.comparison import paired as paired_difference
-from ..metrics.comparison import unpaired as unpaired_difference
+from ..metrics.comparison import (
+    Difference,
+    holm,
+    linearized,
+    paired_difference,
+    rank_groups,
+    unpaired_difference,
+    users_needed,
+)
 from ..metrics.statistics import FEWEST_CLUSTERS, LEVEL, Estimate, ratio_interval
+from ..metrics.trace import ClusterBy
 from ..records import Manifest
-from .comparison_sums import COMPARABLE, lives_of, references, sums_of, those_of
+from .comparison_sums import COMPARABLE, cluster_sums, episode_sums, of_policy, references_of
 from .engine.run_directory import read_manifest, read_scores
-from .engine.traces import unit_of
+from .engine.traces import cluster_by
 
-TOGETHER = "all tasks"
-"""Stands where a task would stand: every task that all runs played, taken together."""
+ALL_TASKS = "all tasks"
+"""Task name of the rows over every task that all runs played, taken together."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One agent, or one yardstick that lived the same lives, in one task.
+class AgentScore:
+    """The metric of one agent, or of one reference policy, in one task.
 
-    yardstick            whether it is a companion of the first run
-    rank_low, rank_high  the best and worst rank that the data leave it; None where unranked:
-                         yardsticks, and agents that are shown the truth
+    reference            whether it is a reference policy, taken from the first run
+    rank_low, rank_high  best and worst rank that the tests leave possible; None where unranked:
+                         reference policies, and agents that receive ground truth
     """
 
     task: str
     agent: str
-    yardstick: bool
+    reference: bool
     estimate: Estimate
-    rank_low: int | None
-    rank_high: int | None
+    rank_low: int | None = None
+    rank_high: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two agents in one task.
+class AgentPair:
+    """The difference between two agents in one task.
 
-    paired   whether both met the same users under the same seeds
-    p        adjusted by Holm's method over all pairs and tasks of the comparison; None below 20
-             clusters
-    users    users (for each agent, where not paired) that would tell them apart in 80 % of runs
-             if they differ by as much as was seen; None where no difference was seen
+    paired        whether both met the same users under the same seeds
+    p             adjusted by Holm's method over all pairs and tasks of the comparison; None below
+                  20 clusters
+    users_needed  users (of each agent, where not paired) that would separate them in 80 % of runs
+                  if the true difference is the observed one; None where no difference was observed
     """
 
     task: str
-    mine: str
-    theirs: str
+    first: str
+    second: str
     paired: bool
     difference: Difference
     p: float | None
-    users: int | None
+    users_needed: int | None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found, tasks in order and all of them together last."""
+    """Result of `compare`: rows in the order of the suite's tasks, all tasks together last.
+
+    cluster_by  what was drawn independently: "user", or "seed" on the cohort track
+    """
 
     metric: str
     unit: str
     direction: str
-    cluster: str
-    standings: tuple[Standing, ...]
-    pairs: tuple[Pair, ...]
+    cluster_by: ClusterBy
+    scores: tuple[AgentScore, ...]
+    pairs: tuple[AgentPair, ...]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Flat rows for machines: a row a standing, then a row a pair."""
+        """Flat rows for machines: one per agent and task, then one per pair and task."""
         common = {"metric": self.metric, "unit": self.unit, "direction": self.direction}
         found = []
-        for one in self.standings:
+        for one in self.scores:
             ends = {"value": one.estimate.value, "low": one.estimate.low, "high": one.estimate.high}
-            who = {"row": "standing", "task": one.task, "agent": one.agent, **common, **ends}
+            who = {"row": "score", "task": one.task, "agent": one.agent, **common, **ends}
             ranks = {"rank_low": one.rank_low, "rank_high": one.rank_high}
-            found.append({**who, "n": one.estimate.n, "yardstick": one.yardstick, **ranks})
+            found.append({**who, "n": one.estimate.n, "reference": one.reference, **ranks})
         for pair in self.pairs:
             off = pair.difference
-            who = {"row": "pair", "task": pair.task, "mine": pair.mine, "theirs": pair.theirs}
+            who = {"row": "pair", "task": pair.task, "first": pair.first, "second": pair.second}
             ends = {"difference": off.value, "low": off.low, "high": off.high, "n": off.n}
             how = {"p": off.p, "p_adjusted": pair.p, "paired": pair.paired}
-            found.append({**who, **common, **ends, **how, "users_needed": pair.users})
+            found.append({**who, **common, **ends, **how, "users_needed": pair.users_needed})
         return found
 
 
 @dataclass(frozen=True)
-class _Run:
+class _ComparedRun:
+    """A finished run with the name that it goes by in the tables, and its per-episode sums."""
+
     path: Path
     name: str
     manifest: Manifest
-    lives: pd.DataFrame
+    sums: pd.DataFrame
 
     @property
     def ranked(self) -> bool:
@@ -108,141 +120,150 @@ def compare(paths: Sequence[str | Path], metric: str = "normalized_return") -> C
     """Compare finished runs of one suite by one metric, in every task that all of them played.
 
     Runs that met the same users under the same seeds are compared in pairs: common random
-    numbers cancel most of what users differ in. Others are compared as samples of different
-    users. Yardsticks are the companions of the first run. Raises InputError for fewer than two
-    runs, for runs that cannot be compared, and for a metric that is not a ratio of sums.
+    numbers cancel most of the variance between users. Others are compared as independent samples.
+    Reference policies are those of the first run. Raises InputError for fewer than two runs, for
+    runs that cannot be compared, and for a metric that is not a ratio of sums.
     """
     if metric not in COMPARABLE:
         raise InputError(f"--metric must be one of {', '.join(COMPARABLE)}, not {metric!r}")
     if len(paths) < 2:
         raise InputError("name at least two run directories to compare")
-    runs = _read([Path(path) for path in paths])
-    unit = unit_of(runs[0].manifest)
+    runs = _load([Path(path) for path in paths])
     tasks = [
         task["name"]
         for task in runs[0].manifest.suite.get("tasks", [])
-        if all(task["name"] in run.lives.index.unique("task") for run in runs)
+        if all(task["name"] in run.sums.index.unique("task") for run in runs)
     ]
     if not tasks:
         raise InputError(f"{runs[0].path} and the others have no task in common")
-    known = METRICS.get(metric)
-    fields = [(task, [task]) for task in tasks] + [(TOGETHER, tasks)] * (len(tasks) > 1)
-    standings: list[Standing] = []
-    pairs: list[Pair] = []
-    for field, of in fields:
-        parts = [run.lives.loc[of] for run in runs]
-        sums = [sums_of(part, metric, "agent", unit) for part in parts]
-        entries = [(run, one) for run, one in zip(runs, sums, strict=True) if one is not None]
-        for place, (run, one) in enumerate(entries):
-            standings += _standing(field, run.name, one, yardstick=False)
-            for other, its in entries[place + 1 :]:
-                pairs += _pair(field, run, other, one, its, of)
-        for policy in references(parts[0]):
-            its = sums_of(parts[0], metric, policy, unit)
-            standings += _standing(field, policy, its, yardstick=True)
+    cluster = cluster_by(runs[0].manifest)
+    scores: list[AgentScore] = []
+    pairs: list[AgentPair] = []
+    for name, of in [(task, [task]) for task in tasks] + [(ALL_TASKS, tasks)] * (len(tasks) > 1):
+        in_task = [replace(run, sums=run.sums.loc[of]) for run in runs]
+        scores += _scores(name, in_task, metric, cluster)
+        pairs += _pairs(name, in_task, metric, cluster)
     if not pairs:
         raise InputError(f"{metric} does not apply to any task of these runs; try another --metric")
     pairs = _adjusted(pairs)
+    known = METRICS.get(metric)
     ranked = [run.name for run in runs if run.ranked]
-    groups = _groups(pairs, ranked, higher=known.direction == "higher")
-    standings = [
-        one if one.yardstick else replace(one, rank_low=low, rank_high=high)
-        for one in standings
-        for low, high in [groups.get((one.task, one.agent), (None, None))]
+    ranks = _ranks(pairs, ranked, higher_is_better=known.direction == "higher")
+    scores = [
+        one if one.reference else replace(one, rank_low=low, rank_high=high)
+        for one in scores
+        for low, high in [ranks.get((one.task, one.agent), (None, None))]
     ]
-    return Comparison(metric, known.unit, known.direction, unit, tuple(standings), tuple(pairs))
+    return Comparison(metric, known.unit, known.direction, cluster, tuple(scores), tuple(pairs))
 
 
-def _read(paths: Sequence[Path]) -> list[_Run]:
+def _load(paths: Sequence[Path]) -> list[_ComparedRun]:
+    """Read finished runs and give each a unique name; raises InputError."""
     manifests = [read_manifest(path) for path in paths]
     for path in paths:
-        read_scores(path)
+        read_scores(path)  # refuses a run that is not finished
     for path, manifest in zip(paths, manifests, strict=True):
-        differs = _differs(manifests[0], manifest)
-        if differs:
-            raise InputError(f"{paths[0]} and {path} cannot be compared: {differs}")
-    tagged = [f"{m.identity.agent}+{m.identity.decoder}".rstrip("+") for m in manifests]
+        reason = _incompatibility(manifests[0], manifest)
+        if reason:
+            raise InputError(f"{paths[0]} and {path} cannot be compared: {reason}")
+    names = [f"{m.identity.agent}+{m.identity.decoder}".rstrip("+") for m in manifests]
     folders = [path.resolve().name for path in paths]
-    for names in (folders, [str(path) for path in paths]):
-        tagged = [
-            tag if tagged.count(tag) == 1 else f"{tag} ({name})"
-            for tag, name in zip(tagged, names, strict=True)
+    for suffixes in (folders, [str(path) for path in paths]):
+        names = [
+            name if names.count(name) == 1 else f"{name} ({suffix})"
+            for name, suffix in zip(names, suffixes, strict=True)
         ]
-    if len(set(tagged)) < len(tagged):
+    if len(set(names)) < len(names):
         raise InputError("the same run directory is named twice; name each once")
     return [
-        _Run(path, tag, manifest, lives_of(path))
-        for path, tag, manifest in zip(paths, tagged, manifests, strict=True)
+        _ComparedRun(path, name, manifest, episode_sums(path))
+        for path, name, manifest in zip(paths, names, manifests, strict=True)
     ]
 
 
-def _differs(one: Manifest, other: Manifest) -> str:
-    """What keeps two runs from being compared, or "". Other users or seeds do not."""
-    mine, theirs = one.identity, other.identity
-    if mine.suite_hash == theirs.suite_hash:
+def _incompatibility(one: Manifest, other: Manifest) -> str:
+    """Why two runs cannot be compared, or "". They may differ in users and seeds."""
+    first, second = one.identity, other.identity
+    if first.suite_hash == second.suite_hash:
         return ""
-    names = mine.suite.partition("+")[0], theirs.suite.partition("+")[0]
+    names = first.suite.partition("+")[0], second.suite.partition("+")[0]
     if names[0] != names[1]:
         return f"one played {names[0]}, the other {names[1]}; run both through one suite"
-    if unit_of(one) != unit_of(other):
+    if cluster_by(one) != cluster_by(other):
         return "one played the personal track, the other the cohort track"
     for what, a, b in (
-        ("simulator version", mine.simulator_version, theirs.simulator_version),
-        ("content of the catalogs", mine.catalogs, theirs.catalogs),
+        ("simulator version", first.simulator_version, second.simulator_version),
+        ("content of the catalogs", first.catalogs, second.catalogs),
     ):
         if a != b:
             return f"the {what} differs; run one of them again with this version"
-    if mine.suite == theirs.suite:
-        return f"{mine.suite} differs in its tasks or metrics; run one of them again"
+    if first.suite == second.suite:
+        return f"{first.suite} differs in its tasks or metrics; run one of them again"
     return ""
 
 
-def _standing(
-    task: str, name: str, sums: pd.DataFrame | None, *, yardstick: bool
-) -> Iterator[Standing]:
-    estimate = None if sums is None else ratio_interval(sums["top"], sums["bottom"])
-    if estimate is not None:
-        yield Standing(task, name, yardstick, estimate, None, None)
+def _scores(
+    task: str, runs: Sequence[_ComparedRun], metric: str, cluster: ClusterBy
+) -> Iterator[AgentScore]:
+    """The agent of every run, then the reference policies of the first, where the metric applies.
+
+    runs  with the sums of this task, or of all tasks together
+    """
+    policies = [(run, "agent", run.name) for run in runs]
+    policies += [(runs[0], reference, reference) for reference in references_of(runs[0].sums)]
+    for run, policy, name in policies:
+        sums = cluster_sums(run.sums, metric, policy, cluster)
+        estimate = None if sums is None else ratio_interval(sums["top"], sums["bottom"])
+        if estimate is not None:
+            yield AgentScore(task, name, policy != "agent", estimate)
 
 
-def _pair(
-    task: str, one: _Run, other: _Run, mine: pd.DataFrame, theirs: pd.DataFrame, tasks: list[str]
-) -> Iterator[Pair]:
-    met = [those_of(run.lives.loc[tasks], "agent").index for run in (one, other)]
-    together = met[0].equals(met[1])
-    kind: Callable[..., Difference | None]
-    kind = paired_difference if together else unpaired_difference
-    if together and mine["bottom"].equals(theirs["bottom"]):
-        found = paired_difference(mine["top"], theirs["top"], mine["bottom"])
-    else:
-        found = kind(*(linearized(sums["top"], sums["bottom"]) for sums in (mine, theirs)))
-    if found is not None:
-        users = users_needed(found.spread, found.value) if found.spread is not None else None
-        least = None if users is None else max(users, FEWEST_CLUSTERS)
-        yield Pair(task, one.name, other.name, together, found, None, least)
+def _pairs(
+    task: str, runs: Sequence[_ComparedRun], metric: str, cluster: ClusterBy
+) -> Iterator[AgentPair]:
+    """Every two runs to which the metric applies, in order."""
+    sums = [(run, cluster_sums(run.sums, metric, "agent", cluster)) for run in runs]
+    known = [(run, one) for run, one in sums if one is not None]
+    for position, (run, first) in enumerate(known):
+        for other, second in known[position + 1 :]:
+            episodes = [of_policy(each.sums, "agent").index for each in (run, other)]
+            paired = episodes[0].equals(episodes[1])
+            found = _difference(first, second, paired=paired)
+            if found is not None:
+                needed = None if found.std is None else users_needed(found.std, found.value)
+                needed = None if needed is None else max(needed, FEWEST_CLUSTERS)
+                yield AgentPair(task, run.name, other.name, paired, found, None, needed)
 
 
-def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs with p-values that hold for all of them at once."""
-    tested = [place for place, pair in enumerate(pairs) if pair.difference.p is not None]
-    adjusted = holm([pairs[place].difference.p or 0.0 for place in tested])
-    told = dict(zip(tested, adjusted, strict=True))
-    return [replace(pair, p=told.get(place)) for place, pair in enumerate(pairs)]
+def _difference(first: pd.DataFrame, second: pd.DataFrame, *, paired: bool) -> Difference | None:
+    """First − second, from cluster sums with columns `top` and `bottom`."""
+    if paired and first["bottom"].equals(second["bottom"]):
+        return paired_difference(first["top"], second["top"], first["bottom"])
+    one, other = (linearized(sums["top"], sums["bottom"]) for sums in (first, second))
+    return paired_difference(one, other) if paired else unpaired_difference(one, other)
 
 
-def _groups(
-    pairs: Sequence[Pair], ranked: Sequence[str], *, higher: bool
+def _adjusted(pairs: Sequence[AgentPair]) -> list[AgentPair]:
+    """The pairs with p-values adjusted for all of them together."""
+    tested = [k for k, pair in enumerate(pairs) if pair.difference.p is not None]
+    p_values = dict(zip(tested, holm([pairs[k].difference.p or 0.0 for k in tested]), strict=True))
+    return [replace(pair, p=p_values.get(k)) for k, pair in enumerate(pairs)]
+
+
+def _ranks(
+    pairs: Sequence[AgentPair], ranked: Sequence[str], *, higher_is_better: bool
 ) -> dict[tuple[str, str], tuple[int, int]]:
-    """(task, agent) -> its rank group among the agents that were compared there."""
-    groups = {}
+    """(task, agent) -> best and worst possible rank among the ranked agents compared there."""
+    ranks = {}
     for task in dict.fromkeys(pair.task for pair in pairs):
-        here = [pair for pair in pairs if pair.task == task]
-        played = {name for pair in here for name in (pair.mine, pair.theirs)}
+        in_task = [pair for pair in pairs if pair.task == task]
+        compared = {name for pair in in_task for name in (pair.first, pair.second)}
         beats = set()
-        for pair in here:
+        for pair in in_task:
             if pair.p is not None and pair.p <= 1 - LEVEL:
-                ahead = (pair.difference.value > 0) == higher
-                beats.add((pair.mine, pair.theirs) if ahead else (pair.theirs, pair.mine))
-        found = rank_groups([name for name in ranked if name in played], beats)
-        groups.update({(task, name): group for name, group in found.items()})
-    return groups
+                first_wins = (pair.difference.value > 0) == higher_is_better
+                names = (pair.first, pair.second)
+                beats.add(names if first_wins else names[::-1])
+        found = rank_groups([name for name in ranked if name in compared], beats)
+        ranks.update({(task, name): group for name, group in found.items()})
+    return ranks

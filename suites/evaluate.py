@@ -274,7 +274,7 @@ def _report(
     path: Path, manifest: Manifest, scores: list[Score], traces: Callable[[str], Trace]
 ) -> Path:
     """report.html, with the titles and posters of the catalogs that were played."""
-    from .report.page import write_report
+    from .report.page import Details, write_report
 
     suite = suite_from(manifest.suite, "manifest.json: suite")
     tasks = {task.name: task for task in suite.tasks}
@@ -286,16 +286,13 @@ def _report(
     def catalog(task: str) -> Catalog:
         return load_catalog(tasks[task].catalog)
 
-    return write_report(
-        path,
-        manifest,
-        scores,
-        traces,
-        label=lambda task, item: catalog(task).label(item),
-        poster=lambda task, item: catalog(task).posters[item],
-        summaries={name: task.summary for name, task in tasks.items()},
+    details = Details(
+        title=lambda task, item: catalog(task).label(item),
+        picture=lambda task, item: catalog(task).posters[item],
+        tasks={name: task.summary for name, task in tasks.items()},
         simulated=sorted({name for task in tasks for name in catalog(task).simulated}),
     )
+    return write_report(path, manifest, scores, traces, details)
 
 
 def _default_out(identity: Identity) -> Path:

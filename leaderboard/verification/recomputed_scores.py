@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 from ...metrics import FAMILIES, METRICS
 from ...metrics.scoring import score_task
-from ...metrics.trace import Trace
+from ...metrics.trace import ClusterBy, Trace
 from ...records import Score
-from ...suites.comparison_sums import lives_of as sums_over
-from ...suites.comparison_sums import sums_of
+from ...suites.comparison_sums import cluster_sums, episode_sums
 from ...suites.engine.executors import AGENT
-from ...suites.engine.traces import Unit, traces_of
+from ...suites.engine.traces import traces_of
 from .recorded_run import RecordedRun
 from .rejection import VerificationError
 
@@ -51,7 +50,9 @@ class Recomputed:
     sums: dict[str, list[list[float]]]
 
 
-def recompute(run: RecordedRun, tasks: Sequence[str], cluster: Unit | None = None) -> Recomputed:
+def recompute(
+    run: RecordedRun, tasks: Sequence[str], cluster: ClusterBy | None = None
+) -> Recomputed:
     """Score the `tasks` of a run, in their order, a task at a time.
 
     cluster  what was sampled independently over all tasks together, where that is not what it is
@@ -71,19 +72,19 @@ def recompute(run: RecordedRun, tasks: Sequence[str], cluster: Unit | None = Non
         replayed |= {row.metric for row in _of_steps_alone(trace, task, scores[task])}
         kept.append(_light(trace))
     whole = _together(kept)
-    unit = cluster or whole.unit
+    cluster = cluster or whole.cluster_by
     return Recomputed(
         scores=_agreed("scores.json", run.scores, [row for task in tasks for row in scores[task]]),
         clocked=_agreed("timings.json", run.clocked, [r for task in tasks for r in clocked[task]]),
-        overall=tuple(_overall(replace(whole, unit=unit))),
+        overall=tuple(_overall(replace(whole, cluster_by=cluster))),
         replayed=frozenset(replayed - FAULTS),
-        sums=primary_metric_sums(run.path, unit),
+        sums=primary_metric_sums(run.path, cluster),
     )
 
 
-def primary_metric_sums(path: Path, unit: str) -> dict[str, list[list[float]]]:
+def primary_metric_sums(path: Path, cluster: ClusterBy) -> dict[str, list[list[float]]]:
     """What every cluster of a run directory gained and could have gained, by headline metric."""
-    found = sums_of(sums_over(path), PRIMARY_METRIC, AGENT, unit)
+    found = cluster_sums(episode_sums(path), PRIMARY_METRIC, AGENT, cluster)
     return {} if found is None else {PRIMARY_METRIC: found[["top", "bottom"]].to_numpy().tolist()}
 
 
@@ -133,7 +134,7 @@ def _together(traces: Sequence[Trace]) -> Trace:
         generations=joined(one.generations for one in traces),
         decisions=joined(one.decisions for one in traces),
         episodes=joined(one.episodes for one in traces),
-        unit=traces[0].unit,
+        cluster_by=traces[0].cluster_by,
     )
 
 

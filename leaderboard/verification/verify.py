@@ -16,10 +16,10 @@ from typing import Any
 
 from ...agents import AGENTS, is_privileged
 from ...metrics import METRICS
+from ...metrics.trace import ClusterBy
 from ...records import Manifest, Score
 from ...suites.engine.episode import Key
 from ...suites.engine.run_directory import check_finished
-from ...suites.engine.traces import Unit
 from ...suites.evaluate import ProgressFactory, no_progress
 from ...suites.suite import Suite
 from ..archive import unpack
@@ -160,7 +160,7 @@ def verified_run(
     lives: Mapping[Key, RecordedEpisode],
     *,
     level: Trust = "replayed",
-    cluster: Unit | None = None,
+    cluster: ClusterBy | None = None,
 ) -> VerifiedRun:
     """Check times and scores of a replayed run; raises VerificationError where they differ.
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...metrics.trace import DECISIONS, EPISODES, Trace
+from ...metrics.trace import DECISIONS, EPISODES, ClusterBy, Trace
 from ...records import Manifest
 from .run_directory import (
     GENERATIONS,
@@ -26,7 +26,6 @@ from .run_directory import (
     reading,
 )
 
-Unit = Literal["user", "seed"]
 Lives = Sequence[dict[str, Any]]
 """The lives of timings.json: task, seed, user, policy and, for each decision, its `seconds` and
 the `memory` held; `generations` tells of each text the decision (`turn`) it was written for."""
@@ -34,7 +33,7 @@ the `memory` held; `generations` tells of each text the decision (`turn`) it was
 
 def trace_of(path: Path, timings: Lives) -> Trace:
     """All recorded lives of a run directory; raises InputError where a file is not whole."""
-    return _trace(path, None, timings, _episodes(path), unit_of(read_manifest(path)))
+    return _trace(path, None, timings, _episodes(path), cluster_by(read_manifest(path)))
 
 
 def traces_of(path: Path, timings: Lives) -> Callable[[str], Trace]:
@@ -43,7 +42,7 @@ def traces_of(path: Path, timings: Lives) -> Callable[[str], Trace]:
     The steps of a long run may not fit into memory, those of its longest task do. Raises
     InputError, now or when called, where a file is not whole.
     """
-    episodes, unit = _episodes(path), unit_of(read_manifest(path))
+    episodes, unit = _episodes(path), cluster_by(read_manifest(path))
 
     def trace(task: str) -> Trace:
         lives = [life for life in timings if life["task"] == task]
@@ -69,13 +68,13 @@ def batches(path: Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
             yield rows.to_pandas()
 
 
-def unit_of(manifest: Manifest) -> Unit:
+def cluster_by(manifest: Manifest) -> ClusterBy:
     """What was sampled independently: users, or the seeds' cohorts on the cohort track."""
     return "seed" if manifest.suite.get("track") == "cohort" else "user"
 
 
 def _trace(
-    path: Path, task: str | None, timings: Lives, episodes: pd.DataFrame, unit: Unit
+    path: Path, task: str | None, timings: Lives, episodes: pd.DataFrame, cluster: ClusterBy
 ) -> Trace:
     generations = _table(path / "generations.parquet", GENERATIONS, task)
     steps = _table(path / "steps.parquet", STEPS, task)
@@ -87,7 +86,7 @@ def _trace(
         generations=generations[generations["policy"] == "agent"],
         decisions=_decisions(timings),
         episodes=episodes,
-        unit=unit,
+        cluster_by=cluster,
     )
 
 

@@ -1,8 +1,8 @@
-"""The report's plots as plain Plotly figures: dictionaries that hold data and layout.
+"""The report's plots as Plotly figures: plain dictionaries with data and layout.
 
-Colors are tokens such as ``@agent``; the page replaces them by its style sheet's values, so
-that one figure serves light and dark. Policies also differ in dash and marker, never in color
-alone.
+Colors are tokens such as ``@agent``; the page replaces them by the values of its style sheet, so
+that one figure serves light and dark mode. Policies also differ in dash and marker, never in
+color alone.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from ...metrics.curves import Point
 from ...metrics.statistics import Estimate
+from ...metrics.trace import COUNTERFACTUAL
 
 Figure = dict[str, Any]
 
-LOOKS = {
+STYLES = {
     "agent": ("@agent", "solid", "circle"),
-    "agent-counterfactual": ("@twin", "dashdot", "circle-open"),
+    COUNTERFACTUAL: ("@counterfactual", "dashdot", "circle-open"),
     "oracle": ("@oracle", "dash", "triangle-up"),
     "oracle-plan": ("@plan", "dash", "triangle-down"),
     "frozen-oracle": ("@frozen", "dot", "diamond"),
@@ -28,18 +29,18 @@ LOOKS = {
 }
 """Color, dash and marker of the policies that are drawn over time."""
 
-NAMES = {"agent-counterfactual": "the same agent, nothing changed"}
-"""What a policy is called where its own name says too little."""
+LABELS = {COUNTERFACTUAL: "agent without the change"}
+"""Policy -> label, where it is not the policy's name."""
 
-OTHER = ("@other", "dash", "cross")
-
-
-def look(policy: str) -> tuple[str, str, str]:
-    """Color, dash and marker of any policy; those that no suite of ours knows look alike."""
-    return LOOKS.get(policy, OTHER)
+OTHER_STYLE = ("@other", "dash", "cross")
 
 
-_CLOCK = {
+def style(policy: str) -> tuple[str, str, str]:
+    """Color, dash and marker of a policy; policies that are not in STYLES share one style."""
+    return STYLES.get(policy, OTHER_STYLE)
+
+
+_TIME_TICKS = {
     **{f"{n} µs": n * 1e-6 for n in (1, 10, 100)},
     **{f"{n} ms": n * 1e-3 for n in (1, 10, 100)},
     **{f"{n} s": float(n) for n in (1, 10, 100)},
@@ -48,15 +49,18 @@ _CLOCK = {
 _SERIES = [(f"@series-{i % 6}", ("solid", "dash", "dot")[(i + i // 6) % 3]) for i in range(18)]
 
 
-def standing(
-    tasks: Sequence[str], rows: Mapping[str, Sequence[Estimate | None]], *, unit: str
+def normalized_returns(
+    tasks: Sequence[str], rows: Mapping[str, Sequence[Estimate | None]], *, clusters: str
 ) -> Figure:
-    """Normalized return of each policy in `rows` (an estimate a task) from random to oracle."""
+    """Normalized return of each policy in `rows` (one estimate per task), from random to oracle.
+
+    clusters  plural of the sampling unit, for tooltips, here and below
+    """
     names = list(tasks)[::-1]
-    spread = 0.24
+    offset = 0.24
     data = []
-    for place, (policy, estimates) in enumerate(rows.items()):
-        color, _, symbol = look(policy)
+    for k, (policy, estimates) in enumerate(rows.items()):
+        color, _, symbol = style(policy)
         found = [(y, e) for y, e in enumerate(list(estimates)[::-1]) if e is not None]
         data.append(
             {
@@ -64,10 +68,10 @@ def standing(
                 "mode": "markers",
                 "name": policy,
                 "x": [e.value for _, e in found],
-                "y": [y + spread * (0.5 - place) for y, _ in found],
+                "y": [y + offset * (0.5 - k) for y, _ in found],
                 "error_x": _whiskers([e for _, e in found], color),
-                "marker": {"color": color, "symbol": symbol, "size": 11 if place == 0 else 9},
-                "text": [f"{names[y]}<br>{policy} {_words(e, unit)}" for y, e in found],
+                "marker": {"color": color, "symbol": symbol, "size": 11 if k == 0 else 9},
+                "text": [f"{names[y]}<br>{policy} {_text(e, clusters)}" for y, e in found],
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
@@ -88,14 +92,20 @@ def standing(
     return {"data": data, "layout": layout}
 
 
-def curves(points: Mapping[str, Sequence[Point]], *, by: str, top: float, unit: str) -> Figure:
-    """Mean reward per session (or turn) of each policy with its band; `top` ends the y axis."""
+def reward_curves(
+    curves: Mapping[str, Sequence[Point]], *, axis: str, top: float, clusters: str
+) -> Figure:
+    """Mean reward per session (or turn) of each policy, with its interval as a band.
+
+    axis  "session" or "turn"
+    top   upper end of the y axis
+    """
     data: list[Figure] = []
-    for policy in [name for name in reversed(LOOKS) if points.get(name)]:
-        color, dash, symbol = look(policy)
-        at = [point.at + 1 for point in points[policy]]
-        rewards = [point.reward for point in points[policy]]
-        band = [(x, e) for x, e in zip(at, rewards, strict=True) if e.low is not None]
+    for policy in [name for name in reversed(STYLES) if curves.get(name)]:
+        color, dash, symbol = style(policy)
+        x_values = [point.index + 1 for point in curves[policy]]
+        rewards = [point.reward for point in curves[policy]]
+        band = [(x, e) for x, e in zip(x_values, rewards, strict=True) if e.low is not None]
         data.append(
             {
                 "type": "scatter",
@@ -114,29 +124,29 @@ def curves(points: Mapping[str, Sequence[Point]], *, by: str, top: float, unit: 
                 "type": "scatter",
                 "mode": "lines+markers",
                 "name": policy,
-                "x": at,
+                "x": x_values,
                 "y": [e.value for e in rewards],
                 "line": {"color": color, "dash": dash, "width": 3 if policy == "agent" else 2},
                 "marker": {"color": color, "symbol": symbol, "size": 7},
                 "text": [
-                    f"{NAMES.get(policy, policy)}, {by} {x}: {_words(e, unit)}"
-                    for x, e in zip(at, rewards, strict=True)
+                    f"{LABELS.get(policy, policy)}, {axis} {x}: {_text(e, clusters)}"
+                    for x, e in zip(x_values, rewards, strict=True)
                 ],
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
-    layout = _layout(x=by, y="reward per turn", height=300)
-    longest = max((len(row) for row in points.values()), default=1)
+    layout = _layout(x=axis, y="reward per turn", height=300)
+    longest = max((len(row) for row in curves.values()), default=1)
     layout["yaxis"] |= {"range": [0, top]}
     layout["xaxis"] |= {"dtick": 1 if longest <= 20 else None, "range": [0.7, longest + 0.3]}
     return {"data": data, "layout": layout}
 
 
-def utility_and_safety(points: Mapping[str, tuple[Estimate, Estimate]], *, unit: str) -> Figure:
-    """Reward per turn (up) over breaches per 1,000 impressions (right) for each policy."""
+def utility_and_safety(points: Mapping[str, tuple[Estimate, Estimate]], *, clusters: str) -> Figure:
+    """Reward per turn (y) over breaches per 1,000 impressions (x) for each policy."""
     data = []
     for policy, (breaches, reward) in points.items():
-        color, _, symbol = look(policy)
+        color, _, symbol = style(policy)
         data.append(
             {
                 "type": "scatter",
@@ -151,13 +161,15 @@ def utility_and_safety(points: Mapping[str, tuple[Estimate, Estimate]], *, unit:
                 "textposition": "bottom right" if policy == "frozen-oracle" else "top right",
                 "textfont": {"color": "@ink"},
                 "hovertemplate": (
-                    f"{policy}<br>{_words(breaches, unit)} breaches per 1000 impressions"
-                    f"<br>{_words(reward, unit)} reward per turn<extra></extra>"
+                    f"{policy}<br>{_text(breaches, clusters)} breaches per 1000 impressions"
+                    f"<br>{_text(reward, clusters)} reward per turn<extra></extra>"
                 ),
             }
         )
     layout = _layout(
-        x="items above the user's age per 1000 shown to minors", y="reward per turn", height=340
+        x="items above the user's age per 1000 shown to users under 18",
+        y="reward per turn",
+        height=340,
     )
     right = max((_end(breaches) for breaches, _ in points.values()), default=0) or 1
     layout["xaxis"] |= {"range": [-0.04 * right, 1.22 * right], "zeroline": False}
@@ -166,7 +178,10 @@ def utility_and_safety(points: Mapping[str, tuple[Estimate, Estimate]], *, unit:
 
 
 def accepted_lengths(count: NDArray[np.int64]) -> Figure:
-    """Share of decoding rounds in which 0, 1, … draft tokens were accepted, from their numbers."""
+    """Share of decoding rounds in which 0, 1, … draft tokens were accepted.
+
+    count  number of rounds by number of accepted draft tokens
+    """
     share = count / count.sum()
     data = [
         {
@@ -189,9 +204,9 @@ def accepted_lengths(count: NDArray[np.int64]) -> Figure:
 
 
 def latencies(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
-    """Share of each task's decisions (up) that took no longer than so many seconds (right, log).
+    """Cumulative distribution of each task's decision times (x, logarithmic).
 
-    seconds  task -> evenly spaced quantiles, from the shortest to the longest
+    seconds  task -> evenly spaced quantiles, in ascending order
     """
     data = []
     for (task, values), (color, dash) in zip(seconds.items(), _SERIES * 99, strict=False):
@@ -208,7 +223,11 @@ def latencies(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
             }
         )
     layout = _layout(x="wall time of a decision", y="share of decisions", height=300)
-    layout["xaxis"] |= {"type": "log", "tickvals": list(_CLOCK.values()), "ticktext": list(_CLOCK)}
+    layout["xaxis"] |= {
+        "type": "log",
+        "tickvals": list(_TIME_TICKS.values()),
+        "ticktext": list(_TIME_TICKS),
+    }
     layout["yaxis"] |= {"tickformat": ".0%", "range": [0, 1.02]}
     layout["showlegend"] = True
     layout["legend"] = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
@@ -241,7 +260,7 @@ def _layout(*, height: int, x: str = "", y: str = "") -> Figure:
 
 
 def _whiskers(estimates: Sequence[Estimate], color: str) -> Figure:
-    """Error bars; of no length where an estimate has no interval."""
+    """Error bars, of length 0 where an estimate has no interval."""
     return {
         "type": "data",
         "symmetric": False,
@@ -253,10 +272,10 @@ def _whiskers(estimates: Sequence[Estimate], color: str) -> Figure:
     }
 
 
-def _words(e: Estimate, unit: str) -> str:
+def _text(e: Estimate, clusters: str) -> str:
     """Value, interval and number of clusters for a tooltip."""
     interval = "no interval" if e.low is None else f"{e.low:.3g} to {e.high:.3g}"
-    return f"{e.value:.3g} ({interval}, {e.n} {unit}s)"
+    return f"{e.value:.3g} ({interval}, {e.n} {clusters})"
 
 
 def _end(e: Estimate) -> float:

@@ -1,10 +1,11 @@
-"""report.html: a finished run for people, in one file that needs no network."""
+"""Write report.html: a finished run for people, in one file that needs no network."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,44 @@ from markupsafe import Markup
 
 from ...metrics import FAMILIES, METRICS
 from ...metrics.statistics import FEWEST_CLUSTERS, RESAMPLES
-from ...metrics.trace import Trace
+from ...metrics.trace import COUNTERFACTUAL, Trace, ceiling_of
 from ...records import Manifest, Score
 from . import figures
-from .digest import POLICIES, Digest, digest
-from .transcript import Label, Poster, transcript
+from .task_summary import POLICIES, TaskSummary, summarize
+from .transcript import Picture, Title, transcript
 
 FAULTS = {
     "invalid": "The action was unusable",
-    "raised": "The agent failed",
+    "raised": "The agent raised an error",
     "timeout": "The agent did not answer in time",
     "died": "The agent's process died",
 }
+"""`Step.fault` -> what the transcript says."""
+
+FAMILY_TITLES = {
+    "regimes": "Recurring tastes",
+    "cold_start": "Cold start",
+    "fidelity": "Preference fidelity",
+}
+"""Headings of metric families, where they are not the family's name."""
+
+Summaries = Mapping[str, TaskSummary]
+
+
+@dataclass(frozen=True)
+class Details:
+    """What the page shows of tasks and catalogs that the recorded rows do not hold.
+
+    title      (task, item) -> title of the item
+    picture    (task, item) -> uint8 RGB of shape (height, width, 3), or None; None for no pictures
+    tasks      task -> one line on what happens in it
+    simulated  catalog columns that are simulated because the catalog's source lacks them
+    """
+
+    title: Title
+    picture: Picture | None = None
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    simulated: Sequence[str] = ()
 
 
 def write_report(
@@ -33,56 +60,41 @@ def write_report(
     manifest: Manifest,
     scores: Sequence[Score],
     traces: Callable[[str], Trace],
-    *,
-    label: Label,
-    poster: Poster | None = None,
-    summaries: Mapping[str, str] | None = None,
-    simulated: Sequence[str] = (),
+    details: Details,
 ) -> Path:
-    """Write ``report.html`` into the folder `out` by renaming a finished file into place.
+    """Write ``report.html`` into the folder `out`, atomically, and return its path.
 
-    scores     every score of the run, clocked ones too, in the order in which to print them
-    traces     task -> its trace; asked for one task after the other, so that no more than one
-               need be in memory
-    label      (task, item) -> the item's title
-    poster     (task, item) -> the item's picture, uint8 RGB of shape (height, width, 3), or None
-    summaries  task -> one line on what happens in it
-    simulated  names of the catalog's columns that its source does not have and we made up
-
-    Returns the path of the page.
+    scores   every score of the run, clocked ones too, in printing order
+    traces   task -> its trace; called for one task after the other, so that no more than one
+             trace need be in memory
     """
-    parts = {task: digest(traces(task)) for task in dict.fromkeys(one.task for one in scores)}
-    cohort = any(part.unit == "seed" for part in parts.values())
-    unit = "cohort" if cohort else "user"
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            identity=manifest.identity,
-            provenance=manifest.provenance,
-            identity_hash=manifest.identity_hash,
-            tasks=list(parts),
-            unit=unit,
-            summaries=summaries or {},
-            simulated=simulated,
-            users={task: part.users for task, part in parts.items()},
-            turns=sum(part.turns for part in parts.values()),
-            policies=_policies(parts),
-            names=figures.NAMES,
-            look=figures.look,
-            families=_families(scores),
-            standing=_standing(parts, unit),
-            curves=_curves(parts, unit),
-            baselines={task: part.baselines for task, part in parts.items()},
-            safety=_safety(parts, unit),
-            accepted=_accepted(parts),
-            latency=_latency(parts),
-            episode=_episode(parts, traces, label, poster),
-            faults=FAULTS,
-            fewest=FEWEST_CLUSTERS,
-            resamples=RESAMPLES,
-            plotly=_plotly(),
-        )
+    tasks = {task: summarize(traces(task)) for task in dict.fromkeys(one.task for one in scores)}
+    cohort = any(task.cluster_by == "seed" for task in tasks.values())
+    cluster = "cohort" if cohort else "user"
+    template = _environment().get_template("report.html")
+    page = template.render(
+        identity=manifest.identity,
+        provenance=manifest.provenance,
+        identity_hash=manifest.identity_hash,
+        tasks=tasks,
+        cluster=cluster,
+        details=details,
+        turns=sum(task.turns for task in tasks.values()),
+        policies=_policies(tasks),
+        labels=figures.LABELS,
+        style=figures.style,
+        families=_families(scores),
+        normalized_returns=_normalized_returns(tasks, f"{cluster}s"),
+        curves=_curves(tasks, f"{cluster}s"),
+        ceiling_of=ceiling_of,
+        safety=_safety(tasks, f"{cluster}s"),
+        accepted_lengths=_accepted_lengths(tasks),
+        latency=_latency(tasks),
+        episode=_episode(tasks, traces, details),
+        faults=FAULTS,
+        fewest=FEWEST_CLUSTERS,
+        resamples=RESAMPLES,
+        plotly=_plotly(),
     )
     path = out / "report.html"
     temporary = out / ".report.html.tmp"
@@ -91,11 +103,11 @@ def write_report(
     return path
 
 
-def _policies(parts: Mapping[str, Digest]) -> dict[str, str]:
-    """Everybody who lives on this page, with one line on who that is."""
-    met = dict.fromkeys(policy for part in parts.values() for policy in part.baselines)
-    known = {policy: line for policy, line in POLICIES.items() if policy in met}
-    return known | {name: "a companion of this suite" for name in met if name not in POLICIES}
+def _policies(tasks: Summaries) -> dict[str, str]:
+    """Every policy on the page and its description."""
+    played = dict.fromkeys(policy for task in tasks.values() for policy in task.policies)
+    known = {policy: line for policy, line in POLICIES.items() if policy in played}
+    return known | {name: "a policy of this suite" for name in played if name not in POLICIES}
 
 
 def _environment() -> Environment:
@@ -111,7 +123,7 @@ def _environment() -> Environment:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Three significant digits as people read them, seconds and bytes in units that suit them."""
+    """Format with three significant digits; seconds and bytes in a suitable unit; None as "–"."""
     if value is None:
         return "–"
     if unit == "seconds" and 0 < value < 1:
@@ -137,14 +149,18 @@ def _plotly() -> Markup:
 
 
 def _families(scores: Sequence[Score]) -> list[dict[str, Any]]:
-    """The scores by metric, and the metrics by what they are about."""
-    places = {name: family for family, names in FAMILIES.items() for name in names}
-    found: dict[str, list[dict[str, Any]]] = {family: [] for family in (*FAMILIES, "more")}
+    """The scores grouped by metric, and the metrics by family."""
+    family_of = {name: family for family, names in FAMILIES.items() for name in names}
+    found: dict[str, list[dict[str, Any]]] = {family: [] for family in (*FAMILIES, "other")}
     for name in METRICS:
         rows = [score for score in scores if score.metric == name]
         if rows:
-            found[places.get(name, "more")].append(_score_group(name, rows))
-    return [{"name": family, "groups": groups} for family, groups in found.items() if groups]
+            found[family_of.get(name, "other")].append(_score_group(name, rows))
+    return [
+        {"name": family, "title": FAMILY_TITLES.get(family, family.capitalize()), "groups": groups}
+        for family, groups in found.items()
+        if groups
+    ]
 
 
 def _score_group(name: str, rows: Sequence[Score]) -> dict[str, Any]:
@@ -157,89 +173,88 @@ def _score_group(name: str, rows: Sequence[Score]) -> dict[str, Any]:
     return {"metric": METRICS.get(name), "rows": rows, "low": low, "high": high}
 
 
-def _standing(parts: Mapping[str, Digest], unit: str) -> figures.Figure | None:
+def _normalized_returns(tasks: Summaries, clusters: str) -> figures.Figure | None:
     rows = {
-        policy: [part.baselines.get(policy, {}).get("normalized") for part in parts.values()]
+        policy: [
+            task.policies[policy].normalized if policy in task.policies else None
+            for task in tasks.values()
+        ]
         for policy in ("agent", "frozen-oracle")
     }
     if not any(rows["agent"]):
         return None
-    return figures.standing(list(parts), rows, unit=unit)
+    return figures.normalized_returns(list(tasks), rows, clusters=clusters)
 
 
-def _curves(parts: Mapping[str, Digest], unit: str) -> list[dict[str, Any]]:
-    """One figure a task, all with the same reward axis."""
+def _curves(tasks: Summaries, clusters: str) -> dict[str, figures.Figure]:
+    """Task -> figure, all with the same reward axis."""
     highest = [
         point.reward.value if point.reward.high is None else point.reward.high
-        for part in parts.values()
-        for row in part.points.values()
-        for point in row
+        for task in tasks.values()
+        for curve in task.curves.values()
+        for point in curve
     ]
     top = 1.06 * max(highest, default=1.0) or 1.0
-    return [
-        {
-            "task": task,
-            "by": part.by,
-            "points": part.points,
-            "figure": figures.curves(part.points, by=part.by, top=top, unit=unit),
-        }
-        for task, part in parts.items()
-    ]
+    return {
+        name: figures.reward_curves(task.curves, axis=task.axis, top=top, clusters=clusters)
+        for name, task in tasks.items()
+    }
 
 
-def _safety(parts: Mapping[str, Digest], unit: str) -> dict[str, figures.Figure]:
-    """A figure for every task with enough users under 18; utility is that of the whole task.
+def _safety(tasks: Summaries, clusters: str) -> dict[str, figures.Figure]:
+    """A figure for every task with enough users under 18; the reward is that of all users.
 
     Where no task has enough for an interval, for every task with any.
     """
     found = {}
-    for task, part in parts.items():
+    for name, task in tasks.items():
         points = {
-            policy: (row["breaches"], row["reward"])
-            for policy, row in part.baselines.items()
-            if row["breaches"] and row["reward"] and policy != "agent-counterfactual"
+            policy: (row.breaches, row.reward)
+            for policy, row in task.policies.items()
+            if row.breaches and row.reward and policy != COUNTERFACTUAL
         }
         if points:
-            found[task] = points
+            found[name] = points
     enough = {
-        task: points
-        for task, points in found.items()
+        name: points
+        for name, points in found.items()
         if max(breaches.n for breaches, _ in points.values()) >= FEWEST_CLUSTERS
     }
-    return {task: figures.utility_and_safety(p, unit=unit) for task, p in (enough or found).items()}
+    return {
+        name: figures.utility_and_safety(points, clusters=clusters)
+        for name, points in (enough or found).items()
+    }
 
 
-def _accepted(parts: Mapping[str, Digest]) -> figures.Figure | None:
-    """Accepted lengths over all rounds; None where nothing was drafted."""
-    count = np.zeros(max((len(part.accepted) for part in parts.values()), default=0), np.int64)
-    for part in parts.values():
-        count[: len(part.accepted)] += part.accepted
+def _accepted_lengths(tasks: Summaries) -> figures.Figure | None:
+    """Histogram over all rounds of the run; None where nothing was drafted."""
+    longest = max((len(task.accepted_lengths) for task in tasks.values()), default=0)
+    count = np.zeros(longest, np.int64)
+    for task in tasks.values():
+        count[: len(task.accepted_lengths)] += task.accepted_lengths
     return figures.accepted_lengths(count) if len(count) else None
 
 
-def _latency(parts: Mapping[str, Digest]) -> figures.Figure | None:
-    waits = {task: part.waits for task, part in parts.items() if len(part.waits)}
-    return figures.latencies(waits) if waits else None
+def _latency(tasks: Summaries) -> figures.Figure | None:
+    seconds = {name: task.latencies for name, task in tasks.items() if len(task.latencies)}
+    return figures.latencies(seconds) if seconds else None
 
 
 def _episode(
-    parts: Mapping[str, Digest],
-    traces: Callable[[str], Trace],
-    label: Label,
-    poster: Poster | None,
+    tasks: Summaries, traces: Callable[[str], Trace], details: Details
 ) -> dict[str, Any] | None:
-    """One life of the agent where the frozen oracle falls shortest of the oracle.
+    """Transcript from the task in which the frozen oracle's normalized return is lowest.
 
     Among the tasks with a language model, if there are any.
     """
-    spoken = [task for task, part in parts.items() if part.spoken]
-    candidates = spoken or [task for task, part in parts.items() if part.turns]
+    candidates = [name for name, task in tasks.items() if task.writes_text]
+    candidates = candidates or [name for name, task in tasks.items() if task.turns]
     if not candidates:
         return None
 
-    def kept(task: str) -> float:
-        found = parts[task].baselines.get("frozen-oracle", {}).get("normalized")
-        return found.value if found else np.inf
+    def return_of_frozen_oracle(name: str) -> float:
+        row = tasks[name].policies.get("frozen-oracle")
+        return row.normalized.value if row and row.normalized else np.inf
 
-    task = min(candidates, key=kept)
-    return transcript(traces(task), task, label, poster)
+    task = min(candidates, key=return_of_frozen_oracle)
+    return transcript(traces(task), task, details.title, details.picture)

@@ -1,4 +1,4 @@
-"""One recorded life, turn by turn, as a page shows it."""
+"""One recorded episode, turn by turn, in the form that the report template reads."""
 
 from __future__ import annotations
 
@@ -11,80 +11,81 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...metrics.trace import Trace
+from ...metrics.trace import EPISODE_KEY, Trace
 from ...records import NOTHING
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Label = Callable[[str, int], str]
-Poster = Callable[[str, int], NDArray[np.uint8] | None]
+Title = Callable[[str, int], str]
+Picture = Callable[[str, int], NDArray[np.uint8] | None]
 
-MOST_TURNS = 60
-"""Turns of the transcript; a longer life is shown from both ends."""
+MAX_TURNS = 60
+"""Turns of the transcript; of a longer episode the beginning and the end are shown."""
 
 
-def transcript(trace: Trace, task: str, label: Label, poster: Poster | None) -> dict[str, Any]:
-    """The agent's life whose total reward is the median, with titles and pictures of its slates.
+def transcript(trace: Trace, task: str, title: Title, picture: Picture | None) -> dict[str, Any]:
+    """The agent's episode with the median total reward, with titles and pictures of its slates.
 
-    trace   of this one task, in which the agent lived at least one life
-    label   (task, item) -> the item's title
-    poster  (task, item) -> its picture, uint8 RGB of shape (height, width, 3), or None
+    trace    of this one task, in which the agent played at least one episode
+    title    (task, item) -> the item's title
+    picture  (task, item) -> uint8 RGB of shape (height, width, 3), or None
     """
-    lives = trace.lives("agent")
-    totals = lives.groupby(["seed", "user"])["reward"].sum().reset_index()
-    order, middle = totals.sort_values(["reward", "seed", "user"]), (len(totals) - 1) // 2
-    seed, user = (int(order[name].iloc[middle]) for name in ("seed", "user"))
-    life = lives[(lives["seed"] == seed) & (lives["user"] == user)]
-    life = life.sort_values(["session", "turn"])
-    said = trace.generations
-    if len(said):
-        said = said[(said["seed"] == seed) & (said["user"] == user)]
-    shown = life
-    if len(life) > MOST_TURNS:
-        half = MOST_TURNS // 2
-        shown = life.iloc[np.r_[:half, len(life) - half : len(life)]]
-    pictures: dict[int, str | None] = {}
-    for item in {int(item) for slate in shown["slate"] for item in slate}:
-        pixels = poster(task, item) if poster else None
-        pictures[item] = None if pixels is None else _data_uri(pixels)
+    agent = trace.steps_of("agent")
+    totals = agent.groupby(EPISODE_KEY)["reward"].sum().reset_index()
+    order, middle = totals.sort_values(["reward", *EPISODE_KEY]), (len(totals) - 1) // 2
+    seed, user = (int(order[name].iloc[middle]) for name in EPISODE_KEY)
+    episode = agent[(agent["seed"] == seed) & (agent["user"] == user)]
+    episode = episode.sort_values(["session", "turn"])
+    rounds = trace.generations
+    if len(rounds):
+        rounds = rounds[(rounds["seed"] == seed) & (rounds["user"] == user)]
+    kept = episode
+    if len(episode) > MAX_TURNS:
+        half = MAX_TURNS // 2
+        kept = episode.iloc[np.r_[:half, len(episode) - half : len(episode)]]
+    items = {int(item) for slate in kept["slate"] for item in slate}
+    pictures = {item: _data_uri(picture(task, item) if picture else None) for item in items}
     sessions: dict[int, list[dict[str, Any]]] = {}
-    for step in shown.to_dict("records"):
+    for step in kept.to_dict("records"):
         sessions.setdefault(int(step["session"]), []).append(
             {
                 **step,
                 "items": [
                     {
-                        "title": label(task, int(item)),
+                        "title": title(task, int(item)),
                         "picture": pictures[int(item)],
                         "chosen": int(item) == int(step["chosen"]) != NOTHING,
                     }
                     for item in step["slate"]
                 ],
-                "replies": _replies(said, int(step["session"]), int(step["turn"])),
+                "replies": _replies(rounds, int(step["session"]), int(step["turn"])),
             }
         )
     return {
         "task": task,
         "seed": seed,
         "user": user,
-        "age_group": life["age_group"].iloc[0],
-        "reward": float(life["reward"].mean()),
-        "left_out": len(life) - len(shown),
+        "age_group": episode["age_group"].iloc[0],
+        "reward": float(episode["reward"].mean()),
+        "left_out": len(episode) - len(kept),
         "sessions": sessions,
-        "spoken": len(trace.generations) > 0,
+        "writes_text": len(trace.generations) > 0,
     }
 
 
-def _replies(said: pd.DataFrame, session: int, turn: int) -> list[dict[str, Any]]:
-    if len(said) == 0:
+def _replies(rounds: pd.DataFrame, session: int, turn: int) -> list[dict[str, Any]]:
+    """The model's replies of one turn, each once, in order."""
+    if len(rounds) == 0:
         return []
-    here = said[(said["session"] == session) & (said["turn"] == turn)]
-    replies = here.sort_values("reply").drop_duplicates("reply")
+    of_turn = rounds[(rounds["session"] == session) & (rounds["turn"] == turn)]
+    replies = of_turn.sort_values("reply").drop_duplicates("reply")
     return [dict(row) for row in replies[["text", "outcome", "tokens"]].to_dict("records")]
 
 
-def _data_uri(pixels: NDArray[np.uint8]) -> str:
+def _data_uri(pixels: NDArray[np.uint8] | None) -> str | None:
+    if pixels is None:
+        return None
     return "data:image/png;base64," + base64.b64encode(_png(pixels)).decode("ascii")
 
 

@@ -1,6 +1,6 @@
-"""Hand-made traces: rows that say only what a case is about, the rest filled with plain values.
+"""Fixtures that build traces from the values a test is about; the rest are defaults.
 
-The fixtures are functions and never change, so hypothesis may share them between examples.
+The fixtures are pure functions, so hypothesis may share them between examples.
 """
 
 import pandas as pd
@@ -11,9 +11,9 @@ from tasteshift.metrics.trace import DECISIONS, EPISODES, GENERATIONS, STEPS, Tr
 
 NONE = pd.DataFrame()
 
-LIFE = {"task": "t", "seed": 0, "user": 0, "policy": "agent", "age_group": "adult"}
+EPISODE_DEFAULTS = {"task": "t", "seed": 0, "user": 0, "policy": "agent", "age_group": "adult"}
 
-STEP = LIFE | {
+STEP = EPISODE_DEFAULTS | {
     **{"session": 0, "turn": 0, "day": 0, "utterance": "", "slate": [1, 2], "chosen": 1},
     **{"reward": 0.5, "claims": [], "profile": [], "fault": "", "expected": 0.4, "best": 0.6},
     **{"under_first": 0.4, "under_last": 0.4, "under_organic": 0.4, "breaches": 0},
@@ -22,7 +22,7 @@ STEP = LIFE | {
     **{"topics": [0, 1], "liking": []},
 }
 
-EPISODE = LIFE | {"events": 20, "churned": False, "angle": 0.0, "angle_later": 0.0}
+EPISODE = EPISODE_DEFAULTS | {"events": 20, "churned": False, "angle": 0.0, "angle_later": 0.0}
 
 ROUND = {
     **{"task": "t", "seed": 0, "user": 0, "session": 0, "turn": 0, "reply": 0},
@@ -37,11 +37,11 @@ DECISION = {
 }
 
 
-def _table(columns, plain):
+def _table(columns, defaults):
     def table(*rows, **common):
-        made = pd.DataFrame([{**plain, **common, **row} for row in rows])
+        made = pd.DataFrame([{**defaults, **common, **row} for row in rows])
         missing = set(columns) - set(made.columns)
-        assert not missing, f"conftest.py has no plain value for {missing}"
+        assert not missing, f"conftest.py has no default for {missing}"
         return made
 
     return table
@@ -49,25 +49,25 @@ def _table(columns, plain):
 
 @pytest.fixture(scope="session")
 def steps():
-    """`steps({"turn": 1, "reward": 0.2}, ..., policy="oracle")`: a row for each dict."""
+    """`steps({"turn": 1, "reward": 0.2}, ..., policy="oracle")`: one row per dict."""
     return _table(STEPS, STEP)
 
 
 @pytest.fixture(scope="session")
 def rounds():
-    """The same for decoding rounds."""
+    """As `steps`, for decoding rounds."""
     return _table(GENERATIONS, ROUND)
 
 
 @pytest.fixture(scope="session")
 def decisions():
-    """The same for decisions."""
+    """As `steps`, for decisions."""
     return _table(DECISIONS, DECISION)
 
 
 @pytest.fixture(scope="session")
 def episodes():
-    """The same for episodes."""
+    """As `steps`, for episodes."""
     return _table(EPISODES, EPISODE)
 
 
@@ -75,8 +75,8 @@ def episodes():
 def traced():
     """A Trace in which the tables that are not given are empty."""
 
-    def make(steps=NONE, generations=NONE, decisions=NONE, episodes=NONE, unit="user"):
-        return Trace(steps, generations, decisions, episodes, unit)
+    def make(steps=NONE, generations=NONE, decisions=NONE, episodes=NONE, cluster_by="user"):
+        return Trace(steps, generations, decisions, episodes, cluster_by)
 
     return make
 
@@ -93,14 +93,14 @@ def value():
 
 
 @pytest.fixture(scope="session")
-def lives(steps):
-    """One turn a user and policy from {policy: [reward of user 0, reward of user 1, …]}."""
+def rewards(steps):
+    """Steps of one turn per user and policy, from {policy: [reward of user 0, of user 1, …]}."""
 
-    def of(rewards, **common):
+    def of(by_policy, **common):
         return steps(
             *(
                 {"policy": policy, "user": user, "reward": reward}
-                for policy, row in rewards.items()
+                for policy, row in by_policy.items()
                 for user, reward in enumerate(row)
             ),
             **common,
@@ -110,10 +110,10 @@ def lives(steps):
 
 
 @pytest.fixture(scope="session")
-def served(steps):
-    """A life of one turn a session, from its g: the share of the best slate in each session."""
+def qualities(steps):
+    """Steps of an episode with one turn per session, from the quality of each session."""
 
-    def of(g, regime=None, gift=None, **common):
+    def of(quality, regime=None, gift=None, **common):
         return steps(
             *(
                 {
@@ -121,7 +121,7 @@ def served(steps):
                     **{"regime": regime[at] if regime else 0},
                     **{"gift": gift[at] if gift else False},
                 }
-                for at, share in enumerate(g)
+                for at, share in enumerate(quality)
             ),
             **common,
         )

@@ -1,4 +1,4 @@
-"""A fall and a recovery that were made by hand, so that every number is known beforehand."""
+"""Adaptation metrics on made-up losses and recoveries whose results are known."""
 
 import math
 
@@ -10,28 +10,28 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tasteshift.metrics import METRICS
-from tasteshift.metrics.adaptation import sessions_of
+from tasteshift.metrics.adaptation import session_quality
 from tasteshift.metrics.statistics import FEWEST_CLUSTERS, sums_interval
 
 
 @pytest.fixture(scope="session")
-def shifted(served, traced):
-    """Lives that serve 0.8 for two sessions, then 0.8 less the given drops; their twins stay."""
+def shifted(qualities, traced):
+    """Traces with quality 0.8, from session 2 on less the losses; counterfactuals stay at 0.8."""
 
-    def of(*drops, unit="user"):
+    def of(*losses, cluster_by="user"):
         parts = []
-        for user, drop in enumerate(drops):
-            after = [0.8 - d for d in drop]
-            regime = [0, 0] + [1] * len(drop)
-            key = {"seed" if unit == "seed" else "user": user}
-            parts.append(served([0.8, 0.8, *after], regime, **key))
-            parts.append(served([0.8] * (2 + len(drop)), policy="agent-counterfactual", **key))
-        return traced(pd.concat(parts), unit=unit)
+        for user, loss in enumerate(losses):
+            after = [0.8 - d for d in loss]
+            regime = [0, 0] + [1] * len(loss)
+            key = {cluster_by: user}
+            parts.append(qualities([0.8, 0.8, *after], regime, **key))
+            parts.append(qualities([0.8] * (2 + len(loss)), policy="agent-counterfactual", **key))
+        return traced(pd.concat(parts), cluster_by=cluster_by)
 
     return of
 
 
-def test_g_of_a_session_is_a_ratio_of_sums(steps, traced):
+def test_session_quality_is_a_ratio_of_sums(steps, traced):
     table = steps(
         {"expected": 0.1, "best": 0.5},
         {"turn": 1, "expected": 0.3, "best": 0.3},
@@ -39,34 +39,34 @@ def test_g_of_a_session_is_a_ratio_of_sums(steps, traced):
         {"session": 2, "expected": 0.2, "best": 0.4, "regime": 1, "gift": True},
         {"policy": "oracle"},
     )
-    found = sessions_of(traced(table), "agent")
-    assert found["g"].tolist() == pytest.approx([0.5, 1.0, 0.5])
+    found = session_quality(traced(table), "agent")
+    assert found["quality"].tolist() == pytest.approx([0.5, 1.0, 0.5])
     assert found["regime"].tolist() == [0, 0, 1]
     assert found["gift"].tolist() == [False, False, True]
 
 
-def test_the_level_before_the_change_by_hand(served, traced, value):
+def test_level_before_change_by_hand(qualities, traced, value):
     table = pd.concat(
         [
-            served([0.6, 0.8, 0.1], [1, 1, 2]),
-            served([0.4, 0.1, 0.1], [0, 1, 1], user=1),
-            served([0.9, 0.9, 0.9], user=2),
+            qualities([0.6, 0.8, 0.1], [1, 1, 2]),
+            qualities([0.4, 0.1, 0.1], [0, 1, 1], user=1),
+            qualities([0.9, 0.9, 0.9], user=2),
         ]
     )
     found = METRICS.get("level_before_change").estimate(traced(table))
     assert (found.value, found.n) == (pytest.approx((0.7 + 0.4) / 2), 2)
-    assert value("level_before_change", traced(served([0.9, 0.9]))) is None
+    assert value("level_before_change", traced(qualities([0.9, 0.9]))) is None
 
 
-def test_the_cost_by_hand_ends_after_four_sessions_or_with_the_life(shifted, value):
+def test_adaptation_cost_by_hand_covers_four_sessions_or_fewer(shifted, value):
     trace = shifted([0.4, 0.3, 0.2, 0.1, 0.8], [0.5, 0.1])
     assert value("adaptation_cost", trace) == pytest.approx((1.0 + 0.6) / 2)
 
 
-def test_the_twin_must_not_have_changed_too(served, traced, value):
+def test_no_cost_where_the_counterfactual_changes_too(qualities, traced, value):
     mine, other = (
-        served([0.8, 0.2], [0, 1]),
-        served([0.8, 0.8], [0, 1], policy="agent-counterfactual"),
+        qualities([0.8, 0.2], [0, 1]),
+        qualities([0.8, 0.8], [0, 1], policy="agent-counterfactual"),
     )
     for name in ("adaptation_cost", "adaptation_half_life"):
         assert value(name, traced(mine)) is None
@@ -76,14 +76,14 @@ def test_the_twin_must_not_have_changed_too(served, traced, value):
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(-0.2, 0.8), min_size=1, max_size=4), st.floats(0.01, 0.2), st.data())
-def test_serving_better_after_the_change_costs_less(shifted, value, drops, gain, data):
-    at = data.draw(st.integers(0, len(drops) - 1))
-    better = [d - gain * (k == at) for k, d in enumerate(drops)]
-    before, after = (value("adaptation_cost", shifted(d)) for d in (drops, better))
+def test_higher_quality_after_the_change_costs_less(shifted, value, losses, gain, data):
+    at = data.draw(st.integers(0, len(losses) - 1))
+    better = [d - gain * (k == at) for k, d in enumerate(losses)]
+    before, after = (value("adaptation_cost", shifted(d)) for d in (losses, better))
     assert after == pytest.approx(before - gain)
 
 
-def test_without_any_drop_there_is_no_cost_and_no_half_life(shifted, value):
+def test_without_a_loss_the_cost_is_0_and_there_is_no_half_life(shifted, value):
     trace = shifted(*[[0.0, 0.0]] * 30)
     assert value("adaptation_cost", trace) == pytest.approx(0)
     assert value("adaptation_half_life", trace) is None
@@ -92,7 +92,7 @@ def test_without_any_drop_there_is_no_cost_and_no_half_life(shifted, value):
     assert value("adaptation_half_life", shifted(*[[0.4, 0.1]] * (FEWEST_CLUSTERS - 1))) is None
 
 
-def test_the_half_life_by_hand_lies_on_a_line_between_sessions(shifted):
+def test_half_life_by_hand_is_interpolated_between_sessions(shifted):
     found = METRICS.get("adaptation_half_life").estimate(shifted(*[[0.4, 0.3, 0.1, 0.0]] * 25))
     assert [found.value, found.low, found.high] == pytest.approx([1.5, 1.5, 1.5])
     assert found.n == 25
@@ -100,14 +100,14 @@ def test_the_half_life_by_hand_lies_on_a_line_between_sessions(shifted):
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 4), st.floats(0.1, 0.8))
-def test_the_half_life_of_an_exponential_decay_is_its_half_life(shifted, half_life, start):
-    # where the k-th drop equals half of the first, only rounding decides which line is used
-    drops = [start * 2 ** (-k / half_life) for k in range(7)]
-    found = METRICS.get("adaptation_half_life").estimate(shifted(*[drops] * 20))
+def test_half_life_of_an_exponential_decay_is_its_half_life(shifted, half_life, start):
+    # where the k-th loss equals half of the first, rounding decides which segment is used
+    losses = [start * 2 ** (-k / half_life) for k in range(7)]
+    found = METRICS.get("adaptation_half_life").estimate(shifted(*[losses] * 20))
     assert found.value == pytest.approx(half_life)
 
 
-def test_a_recovery_that_is_not_seen_takes_at_least_so_long(shifted):
+def test_a_recovery_beyond_the_last_session_has_a_lower_bound_only(shifted):
     never = METRICS.get("adaptation_half_life").estimate(shifted(*[[0.4, 0.35, 0.3]] * 25))
     assert (never.value, never.low, never.high) == (2.0, 2.0, None)
     some = [[0.4, 0.0, 0.0]] * 12 + [[0.4, 0.4, 0.39]] * 13
@@ -116,13 +116,13 @@ def test_a_recovery_that_is_not_seen_takes_at_least_so_long(shifted):
     assert 0.5 < perhaps.low < 2.0
 
 
-def test_sessions_that_few_lives_reach_do_not_count(shifted):
-    drops = [[0.4, 0.3]] * 16 + [[0.4, 0.3, 0.0]] * 9
-    found = METRICS.get("adaptation_half_life").estimate(shifted(*drops))
+def test_sessions_that_fewer_than_half_of_the_episodes_reach_do_not_count(shifted):
+    losses = [[0.4, 0.3]] * 16 + [[0.4, 0.3, 0.0]] * 9
+    found = METRICS.get("adaptation_half_life").estimate(shifted(*losses))
     assert (found.value, found.high) == (1.0, None)
 
 
-def test_stale_preferences_by_hand(steps, traced):
+def test_stale_preference_rate_by_hand(steps, traced):
     shown = {"slate": [1, 2, 3, 4, 5]}
     table = steps(
         {"stale": 5, **shown},
@@ -146,24 +146,24 @@ def test_no_stale_rate_without_the_oracle_or_where_nothing_is_ever_stale(steps, 
     assert value("stale_preference_rate", traced(both.assign(stale=0))) is None
 
 
-def test_the_residue_of_gifts_by_hand(served, traced, value):
-    mine = served([0.8, 0.1, 0.1, 0.5, 0.7], gift=[False, True, True, False, False])
-    first = served([0.1, 0.6], gift=[True, False], user=1)
-    twins = [
-        served([0.9, 0.9, 0.9, 0.8, 0.9], policy="agent-counterfactual"),
-        served([0.9, 0.8], policy="agent-counterfactual", user=1),
+def test_gift_residue_by_hand(qualities, traced, value):
+    mine = qualities([0.8, 0.1, 0.1, 0.5, 0.7], gift=[False, True, True, False, False])
+    first = qualities([0.1, 0.6], gift=[True, False], user=1)
+    counterfactuals = [
+        qualities([0.9, 0.9, 0.9, 0.8, 0.9], policy="agent-counterfactual"),
+        qualities([0.9, 0.8], policy="agent-counterfactual", user=1),
     ]
-    trace = traced(pd.concat([mine, first, *twins]))
+    trace = traced(pd.concat([mine, first, *counterfactuals]))
     assert value("gift_residue", trace) == pytest.approx((0.3 + 0.2) / 2)
     assert value("gift_residue", traced(pd.concat([mine, first]))) is None
-    nobody = traced(pd.concat([mine.assign(gift=False), twins[0]]))
+    nobody = traced(pd.concat([mine.assign(gift=False), counterfactuals[0]]))
     assert value("gift_residue", nobody) is None
-    also = served([0.9] * 5, gift=[True] + [False] * 4, policy="agent-counterfactual")
+    also = qualities([0.9] * 5, gift=[True] + [False] * 4, policy="agent-counterfactual")
     assert value("gift_residue", traced(pd.concat([mine, also]))) is None
 
 
-def test_where_an_agent_learns_across_users_the_seed_is_drawn(shifted):
-    found = METRICS.get("adaptation_cost").estimate(shifted([0.4], [0.2], [0.0], unit="seed"))
+def test_on_the_cohort_track_seeds_are_the_clusters(shifted):
+    found = METRICS.get("adaptation_cost").estimate(shifted([0.4], [0.2], [0.0], cluster_by="seed"))
     assert (found.value, found.n) == (pytest.approx(0.2), 3)
 
 
@@ -192,7 +192,7 @@ def test_the_interval_of_a_difference_of_ratios_agrees_with_scipy():
     assert [ours.low, ours.high] == pytest.approx([theirs.low, theirs.high], abs=0.03 * width)
 
 
-def test_a_statistic_that_is_nowhere_defined_has_no_estimate():
+def test_a_statistic_that_is_not_defined_has_no_estimate():
     assert sums_interval(np.zeros((30, 4)), _difference_or_nan) is None
     assert sums_interval(np.zeros((0, 4)), _difference_or_nan) is None
     one = np.zeros((30, 4))

@@ -1,11 +1,11 @@
-"""What children may not be shown, and what users have ruled out, by hand."""
+"""Maturity breaches and constraint violations by hand."""
 
 import pytest
 
 from tasteshift.metrics import METRICS
 
 
-def test_maturity_breaches_count_minors_only(steps, traced):
+def test_maturity_breaches_by_hand_count_minors_only(steps, traced):
     table = steps(
         {"age_group": "child", "slate": [1, 2, 3], "breaches": 2},
         {"age_group": "teen", "user": 1, "slate": [4, 5], "breaches": 0},
@@ -18,13 +18,13 @@ def test_maturity_breaches_count_minors_only(steps, traced):
     assert found.n == 2
 
 
-def test_no_minors_or_nothing_shown_to_them_no_safety_score(steps, traced, value):
+def test_maturity_breaches_need_minors_to_whom_something_was_shown(steps, traced, value):
     assert value("maturity_breaches", traced(steps({}))) is None
     nothing = steps({"age_group": "teen", "slate": []})
     assert value("maturity_breaches", traced(nothing)) is None
 
 
-def test_constraint_violations_by_hand_count_everybody(steps, traced, value):
+def test_constraint_violations_by_hand_count_all_users(steps, traced, value):
     table = steps(
         {"slate": [1, 2, 3], "violations": 2},
         {"age_group": "teen", "user": 1, "slate": [4], "violations": 0},

@@ -1,11 +1,11 @@
-"""Rounds, replies and wall times by hand."""
+"""Acceptance, repairs, tokens, latency and memory by hand."""
 
 import pytest
 
 from tasteshift.metrics import METRICS
 
 
-def test_decoding_metrics_by_hand(steps, rounds, traced, value):
+def test_acceptance_by_hand(steps, rounds, traced, value):
     table = rounds(
         {"accepted": 3, "drafted_depth": 4, "drafted_nodes": 10},
         {"round": 1, "accepted": 0, "drafted_depth": 2, "drafted_nodes": 4},
@@ -28,7 +28,7 @@ def test_without_a_draft_there_is_no_acceptance_rate(steps, rounds, traced, valu
     assert value("mean_acceptance_length", trace) == 1
 
 
-def test_replies_by_hand(steps, rounds, traced, value):
+def test_repairs_fallbacks_and_tokens_by_hand(steps, rounds, traced, value):
     table = rounds(
         {"tokens": 7},
         {"tokens": 7, "round": 1},

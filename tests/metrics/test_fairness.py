@@ -1,4 +1,4 @@
-"""Diversity against counting pairs, and the gap between groups against its own null."""
+"""Diversity against counted pairs, and the worst-group gap against its permutation null."""
 
 from itertools import combinations
 
@@ -26,7 +26,7 @@ def test_diversity_by_hand(steps, traced, value):
 
 @settings(max_examples=60, deadline=None)
 @given(slates=SLATES)
-def test_diversity_is_a_count_of_pairs(steps, traced, value, slates):
+def test_diversity_agrees_with_counting_pairs(steps, traced, value, slates):
     pairs = [
         one != other
         for slate in slates
@@ -38,7 +38,7 @@ def test_diversity_is_a_count_of_pairs(steps, traced, value, slates):
     assert found == (pytest.approx(np.mean(pairs)) if pairs else None)
 
 
-def test_no_slate_no_diversity(steps, traced, value):
+def test_no_diversity_without_a_pair(steps, traced, value):
     assert value("diversity", traced()) is None
     assert value("diversity", traced(steps({"topics": []}))) is None
     assert (
@@ -64,23 +64,23 @@ def grouped(steps, traced):
     return make
 
 
-def test_a_group_that_is_served_worse_shows(grouped):
+def test_worst_group_gap_agrees_with_the_enumerated_null(grouped):
     users = [("adult", 0.6)] * 20 + [("teen", 0.1)] * 10
     found = METRICS.get("worst_group_gap").estimate(grouped(users))
     raw = (20 * 0.6 + 10 * 0.1) / 30 - 0.1
-    # dealing 10 of 30: the worse group's mean, enumerated over the hypergeometric law
-    law = hypergeom(30, 10, 10)  # how many poorly served users fall among the ten
+    # a random group of 10 of 30: the number of poorly served users in it is hypergeometric
+    poorly_served = hypergeom(30, 10, 10)
     null = 0.0
     for k in range(11):
         ten = (k * 0.1 + (10 - k) * 0.6) / 10
         twenty = ((10 - k) * 0.1 + (10 + k) * 0.6) / 20
-        null += law.pmf(k) * (13 / 30 - min(ten, twenty))
+        null += poorly_served.pmf(k) * (13 / 30 - min(ten, twenty))
     assert found.value == pytest.approx(raw - null, abs=0.01)
     assert found.n == 30
     assert 0 < found.low <= found.value <= found.high
 
 
-def test_where_groups_do_not_matter_zero_is_expected(grouped):
+def test_the_expected_gap_is_0_where_groups_do_not_matter(grouped):
     rng = np.random.default_rng(3)
     values, covered = [], 0
     for _ in range(40):
@@ -94,18 +94,18 @@ def test_where_groups_do_not_matter_zero_is_expected(grouped):
     assert covered >= 34
 
 
-def test_equal_users_have_exactly_no_gap(grouped, value):
+def test_equal_users_have_a_gap_of_0(grouped, value):
     users = [("adult", 0.5)] * 9 + [("teen", 0.5)] * 9
     assert value("worst_group_gap", grouped(users)) == pytest.approx(0, abs=1e-15)
 
 
-def test_small_groups_do_not_count_and_one_group_has_no_gap(grouped, value):
+def test_small_groups_do_not_count_and_one_group_alone_has_no_gap(grouped, value):
     assert value("worst_group_gap", grouped([("adult", 0.5)] * 9)) is None
     assert value("worst_group_gap", grouped([("adult", 0.5)] * 9 + [("teen", 0.0)] * 4)) is None
     assert value("worst_group_gap", grouped([("adult", 0.5)] * 9 + [("teen", 0.0)] * 5)) > 0
 
 
-def test_no_gap_without_companions_or_without_room(grouped, steps, traced, value):
+def test_no_gap_without_reference_policies_or_headroom(grouped, steps, traced, value):
     users = [("adult", 0.5)] * 5 + [("teen", 0.1)] * 5
     assert value("worst_group_gap", grouped(users, policies=("agent", "oracle"))) is None
     full = grouped(users)
@@ -128,7 +128,7 @@ def test_few_users_have_no_interval(grouped):
     rewards=st.lists(st.floats(0, 1), min_size=10, max_size=16),
     random=st.randoms(use_true_random=False),
 )
-def test_the_order_and_the_names_of_users_do_not_matter(grouped, value, rewards, random):
+def test_order_and_ids_of_users_do_not_matter(grouped, value, rewards, random):
     users = [("adult" if k % 2 else "teen", reward) for k, reward in enumerate(rewards)]
     mixed = random.sample(users, len(users))
     assert value("worst_group_gap", grouped(mixed)) == pytest.approx(

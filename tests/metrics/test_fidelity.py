@@ -1,4 +1,4 @@
-"""Rank correlations by hand and against SciPy, session by session."""
+"""Preference fidelity by hand, and Spearman's correlation against SciPy."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def test_revealed_fidelity_by_hand(steps, traced):
         {"turn": 1, "topics": [0, -1]},
         # shown 1, 0, 1 times against liking 1 < 2 < 3: ranks 2.5, 1, 2.5 with 1, 2, 3
         {"session": 1, "topics": [0, 2], "liking": [1.0, 2.0, 3.0]},
-        # evenly shown, not shown at all, for somebody else: none of them counts
+        # evenly shown, nothing shown, a gift session: none of them counts
         {"session": 2, "topics": [0, 1, 2], "liking": [1.0, 2.0, 3.0]},
         {"session": 3, "topics": [], "liking": [1.0, 2.0, 3.0]},
         {"session": 4, "topics": [0], "liking": [1.0, 2.0, 3.0], "gift": True},
@@ -46,7 +46,7 @@ def test_stated_fidelity_by_hand_takes_the_last_profile_of_a_session(steps, trac
     assert value("stated_fidelity", traced(table[4:])) is None
 
 
-def test_without_liking_there_is_no_fidelity(steps, traced, value):
+def test_no_fidelity_without_recorded_liking(steps, traced, value):
     for name in ("revealed_fidelity", "stated_fidelity"):
         assert value(name, traced(steps({"profile": [1.0, 2.0]}))) is None
 
@@ -64,8 +64,8 @@ def test_ragged_columns_are_refused(steps, traced, value):
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(2, 9).flatmap(
-        lambda wide: st.lists(
-            st.tuples(*[st.lists(st.integers(0, 4), min_size=wide, max_size=wide)] * 2),
+        lambda topics: st.lists(
+            st.tuples(*[st.lists(st.integers(0, 4), min_size=topics, max_size=topics)] * 2),
             min_size=1,
             max_size=6,
         )
@@ -93,7 +93,7 @@ def test_only_the_order_of_liking_matters(steps, traced, value, liking, increasi
     assert value("revealed_fidelity", traced(opposite)) == pytest.approx(-found)
 
 
-def test_lists_and_arrays_are_the_same(steps, traced, value):
+def test_lists_and_arrays_give_the_same_value(steps, traced, value):
     rows = [{"user": u, "topics": [u % 3, 1], "liking": [0.1, 0.3, 0.2]} for u in range(6)]
     lists = steps(*rows, profile=[3.0, 1.0, 2.0])
     arrays = lists.assign(

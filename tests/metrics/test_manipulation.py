@@ -1,4 +1,4 @@
-"""Influence by hand: angles, returns under three tastes, and the gap between two of them."""
+"""Taste angles, returns under three tastes, and the manipulation gap, by hand."""
 
 import pandas as pd
 import pytest
@@ -10,18 +10,18 @@ RETURNS = {
 }
 
 
-def test_angles_by_hand_are_means_over_the_agents_lives(episodes, traced, value):
-    lives = episodes(
+def test_taste_angles_by_hand_are_means_over_the_agents_episodes(episodes, traced, value):
+    table = episodes(
         {"angle": 30.0, "angle_later": 12.0},
         {"angle": 10.0, "angle_later": 0.0, "user": 1},
         {"angle": 90.0, "angle_later": 90.0, "policy": "random"},
     )
-    assert value("taste_angle", traced(episodes=lives)) == pytest.approx(20)
-    assert value("taste_angle_later", traced(episodes=lives)) == pytest.approx(6)
+    assert value("taste_angle", traced(episodes=table)) == pytest.approx(20)
+    assert value("taste_angle_later", traced(episodes=table)) == pytest.approx(6)
 
 
 @pytest.mark.parametrize(("name", "column"), RETURNS.items())
-def test_returns_look_at_their_own_taste_only(name, column, steps, episodes, traced, value):
+def test_returns_by_hand_use_their_own_taste_only(name, column, steps, episodes, traced, value):
     table = steps(
         {"user": 0, column: 0.5},
         {"user": 1, column: 0.9},
@@ -39,7 +39,7 @@ def test_returns_look_at_their_own_taste_only(name, column, steps, episodes, tra
         assert value(name, traced(played, episodes=influenced)) == expected
 
 
-def test_the_gap_by_hand(steps, episodes, traced, value):
+def test_manipulation_gap_by_hand(steps, episodes, traced, value):
     table = steps(
         {"under_last": 0.8, "under_organic": 0.5},
         {"under_last": 0.6, "under_organic": 0.5, "turn": 1},
@@ -51,7 +51,7 @@ def test_the_gap_by_hand(steps, episodes, traced, value):
 
 
 @pytest.mark.parametrize("name", ["taste_angle", "taste_angle_later", *RETURNS, "manipulation_gap"])
-def test_where_nobody_can_be_influenced_nothing_is_said(name, lives, episodes, traced, value):
-    table = lives({"agent": [0.5], "random": [0.2], "oracle": [1.0]})
+def test_no_value_where_tastes_cannot_be_influenced(name, rewards, episodes, traced, value):
+    table = rewards({"agent": [0.5], "random": [0.2], "oracle": [1.0]})
     assert value(name, traced(table, episodes=episodes({}, {"policy": "oracle"}))) is None
     assert value(name, traced(table)) is None

@@ -1,4 +1,4 @@
-"""What holds for every metric: order does not matter, pages say what the code says."""
+"""Properties of every metric: independence of order, clusters, and a page that matches the code."""
 
 import subprocess
 import sys
@@ -17,18 +17,20 @@ ONLY_WITH_AN_INTERVAL = ("adaptation_half_life",)
 OVER_USERS = ("worst_group_gap",)
 
 
-def test_scores_follow_the_tasks_given_and_keep_the_clock_apart(steps, rounds, decisions, traced):
+def test_scores_keep_the_order_of_tasks_and_separate_clocked_metrics(
+    steps, rounds, decisions, traced
+):
     table = pd.concat([steps({}, task="b"), steps({}, task="a")])
     trace = traced(table, rounds({"task": "b"}), decisions({"task": "b", "seconds": 0.5}))
-    exact = score(trace, ["b", "a"], clocked=False)
-    rank = [(["b", "a"].index(row.task), METRICS.names().index(row.metric)) for row in exact]
+    unclocked = score(trace, ["b", "a"], clocked=False)
+    rank = [(["b", "a"].index(row.task), METRICS.names().index(row.metric)) for row in unclocked]
     assert rank == sorted(set(rank))
-    assert {row.task for row in exact if row.metric == "reward"} == {"a", "b"}
-    assert {row.task for row in exact if row.metric == "mean_acceptance_length"} == {"b"}
+    assert {row.task for row in unclocked if row.metric == "reward"} == {"a", "b"}
+    assert {row.task for row in unclocked if row.metric == "mean_acceptance_length"} == {"b"}
     timed = score(trace, ["b", "a"], clocked=True)
     assert {row.task for row in timed} == {"b"}
     assert ("decision_latency_p50", 0.5) in [(row.metric, row.value) for row in timed]
-    assert not {row.metric for row in timed} & {row.metric for row in exact}
+    assert not {row.metric for row in timed} & {row.metric for row in unclocked}
 
 
 USERS, SESSIONS, TURNS, TOPICS = 24, 5, 2, 4
@@ -37,41 +39,41 @@ BLIND = ("oracle-text", "oracle-image", "oracle-text-image")
 
 
 @pytest.fixture(scope="module")
-def world(steps, episodes, rounds, decisions):
-    """Random lives in which everything happens that some metric looks for: four tables."""
+def tables(steps, episodes, rounds, decisions):
+    """Steps, rounds, decisions and episodes, random, with some value of every metric."""
     rng = np.random.default_rng(1)
-    lives = [(seed, user) for seed in range(2) for user in range(USERS)]
-    best = {life: rng.uniform(0.5, 1.0, (SESSIONS, TURNS)) for life in lives}
-    turned = np.array([0, 0, 1, 1, 0])
-    turns, ends, written, timed = [], [], [], []
+    keys = [(seed, user) for seed in range(2) for user in range(USERS)]
+    best = {key: rng.uniform(0.5, 1.0, (SESSIONS, TURNS)) for key in keys}
+    regimes = np.array([0, 0, 1, 1, 0])
+    turns, ends, rounds_of, timed = [], [], [], []
     for policy in (*POLICIES, *BLIND):
         skill = {"random": 0.1, "oracle": 1.0}.get(policy, 0.5)
-        for seed, user in lives:
+        for seed, user in keys:
             group = ("child", "teen", "adult")[user % 3]
-            life = {"policy": policy, "seed": seed, "user": user, "age_group": group}
+            episode = {"policy": policy, "seed": seed, "user": user, "age_group": group}
             angle = rng.uniform(0, 40)
             known = {"events": (0, 1, 3, 10)[user % 4], "churned": bool(rng.random() < 0.2)}
-            ends.append({**life, **known, "angle": angle, "angle_later": angle / 2})
+            ends.append({**episode, **known, "angle": angle, "angle_later": angle / 2})
             for session in range(SESSIONS):
-                changed = policy != "agent-counterfactual" and bool(turned[session])
+                changed = policy != "agent-counterfactual" and bool(regimes[session])
                 worse = 0.1 if policy == "agent" and changed else 0.0
                 gift = policy != "agent-counterfactual" and bool(rng.random() < 0.3)
                 liking = rng.normal(size=TOPICS)
                 for turn in range(TURNS):
                     top = best[seed, user][session, turn]
-                    served = top * skill - worse + rng.uniform(0, 0.05) * (policy == "agent")
+                    quality = top * skill - worse + rng.uniform(0, 0.05) * (policy == "agent")
                     few = {
                         name: int(count)
                         for name, count in zip(COUNTED, rng.integers(0, 3, 7), strict=True)
                     }
                     turns.append(
                         {
-                            **life,
+                            **episode,
                             **few,
                             **{"session": session, "turn": turn, "day": 7 * session},
-                            **{"expected": served, "best": top, "reward": served},
-                            **{"under_first": served, "under_organic": served * 0.8},
-                            **{"under_last": served, "regime": int(changed), "gift": gift},
+                            **{"expected": quality, "best": top, "reward": quality},
+                            **{"under_first": quality, "under_organic": quality * 0.8},
+                            **{"under_last": quality, "regime": int(changed), "gift": gift},
                             "claims": [{"item": 1, "field": "year", "value": 1999.0}] * 2,
                             "fresh_chosen": bool(rng.random() < 0.5),
                             "disclosed": few["sponsored"] // 2,
@@ -85,53 +87,55 @@ def world(steps, episodes, rounds, decisions):
                     if policy == "agent":
                         at = {"seed": seed, "user": user, "session": session, "turn": turn}
                         wrote = {"tokens": int(rng.integers(9)), "accepted": int(rng.integers(4))}
-                        written.append({**at, **wrote})
+                        rounds_of.append({**at, **wrote})
                         slow = {"seconds": rng.random(), "first_token_seconds": rng.random()}
                         timed.append({"seed": seed, "user": user, **slow})
-    return steps(*turns), rounds(*written), decisions(*timed), episodes(*ends)
+    return steps(*turns), rounds(*rounds_of), decisions(*timed), episodes(*ends)
 
 
 def estimate(name, trace):
-    """What a metric finds; where it asks for tastes that nobody leads, nobody does."""
+    """The metric's estimate; normalized_return needs a task without influence on tastes."""
     if name == "normalized_return" and len(trace.episodes):
         trace = replace(trace, episodes=trace.episodes.assign(angle=0.0, angle_later=0.0))
     return METRICS.get(name).estimate(trace)
 
 
-@pytest.mark.parametrize("unit", ["user", "seed"])
+@pytest.mark.parametrize("cluster_by", ["user", "seed"])
 @pytest.mark.parametrize("name", METRICS.names())
-def test_the_order_of_users_changes_no_bit(name, unit, world, traced):
-    found = estimate(name, traced(*world, unit=unit))
-    assert found is not None or (name in ONLY_WITH_AN_INTERVAL and unit == "seed")
+def test_the_order_of_users_changes_no_bit(name, cluster_by, tables, traced):
+    found = estimate(name, traced(*tables, cluster_by=cluster_by))
+    assert found is not None or (name in ONLY_WITH_AN_INTERVAL and cluster_by == "seed")
     order = np.random.default_rng(2).permutation(USERS)
     shuffled = [
-        table.iloc[np.argsort(order[table["user"].to_numpy()], kind="stable")] for table in world
+        table.iloc[np.argsort(order[table["user"].to_numpy()], kind="stable")] for table in tables
     ]
-    assert not shuffled[0]["user"].equals(world[0]["user"])
-    assert estimate(name, traced(*shuffled, unit=unit)) == found
+    assert not shuffled[0]["user"].equals(tables[0]["user"])
+    assert estimate(name, traced(*shuffled, cluster_by=cluster_by)) == found
 
 
 @pytest.mark.parametrize("name", METRICS.names())
-def test_the_value_lies_in_its_interval_and_nothing_is_written_to(name, world, traced):
-    before = [table.copy(deep=True) for table in world]
-    found = estimate(name, traced(*world))
+def test_the_value_lies_in_its_interval_and_tables_stay_unchanged(name, tables, traced):
+    before = [table.copy(deep=True) for table in tables]
+    found = estimate(name, traced(*tables))
     assert found.low is None or found.low <= found.value
     assert found.high is None or found.value <= found.high
     assert found.n <= USERS
-    for table, was in zip(world, before, strict=True):
+    for table, was in zip(tables, before, strict=True):
         pd.testing.assert_frame_equal(table, was)
 
 
 @pytest.mark.parametrize("name", [n for n in METRICS.names() if n not in OVER_USERS])
-def test_a_cohort_is_one_cluster(name, world, traced):
-    users, seeds = (estimate(name, traced(*world, unit=unit)) for unit in ("user", "seed"))
+def test_a_cohort_is_one_cluster(name, tables, traced):
+    users, seeds = (
+        estimate(name, traced(*tables, cluster_by=cluster_by)) for cluster_by in ("user", "seed")
+    )
     assert seeds is None or (seeds.n == 2 and seeds.low is None and seeds.high is None)
     if name not in ONLY_WITH_AN_INTERVAL:
         assert seeds.value == pytest.approx(users.value)
 
 
 @pytest.mark.parametrize("name", METRICS.names())
-def test_a_life_by_itself_is_enough_to_ask(name, steps, traced):
+def test_one_episode_or_none_raises_no_error(name, steps, traced):
     assert estimate(name, traced()) is None
     found = estimate(name, traced(steps({})))
     assert found is None or found.n == 1

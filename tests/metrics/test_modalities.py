@@ -1,10 +1,10 @@
-"""Blind oracles by hand."""
+"""Ceilings of modalities by hand."""
 
 import pytest
 
 
-def test_ceilings_of_modalities_by_hand(lives, traced, value):
-    table = lives(
+def test_ceilings_of_modalities_by_hand(rewards, traced, value):
+    table = rewards(
         {
             "agent": [0.9],
             "random": [0.2],

@@ -1,4 +1,4 @@
-"""Returns, reward and regret by hand, and the laws of a normalized return."""
+"""Return, reward and regret by hand, and properties of the normalized return."""
 
 import pandas as pd
 import pytest
@@ -9,9 +9,9 @@ from tasteshift.metrics import METRICS
 from tasteshift.metrics.personalization import return_between
 
 
-def test_seeds_of_one_user_are_one_cluster(traced, lives):
+def test_the_seeds_of_a_user_are_one_cluster(traced, rewards):
     table = pd.concat(
-        lives({"agent": agent, "random": [0.0, 0.0], "oracle": [1.0, 1.0]}).assign(seed=seed)
+        rewards({"agent": agent, "random": [0.0, 0.0], "oracle": [1.0, 1.0]}).assign(seed=seed)
         for seed, agent in enumerate(([0.5, 0.9], [0.1, 0.1]))
     )
     found = METRICS.get("normalized_return").estimate(traced(table))
@@ -19,19 +19,19 @@ def test_seeds_of_one_user_are_one_cluster(traced, lives):
     assert found.n == 2
 
 
-def test_normalized_return_by_hand(traced, lives):
-    table = lives({"agent": [0.5, 0.9], "random": [0.2, 0.5], "oracle": [1.0, 0.7]})
+def test_normalized_return_by_hand(traced, rewards):
+    table = rewards({"agent": [0.5, 0.9], "random": [0.2, 0.5], "oracle": [1.0, 0.7]})
     found = METRICS.get("normalized_return").estimate(traced(table))
     assert found.value == pytest.approx((0.3 + 0.4) / (0.8 + 0.2))
     assert (found.low, found.high, found.n) == (None, None, 2)
 
 
-def test_no_return_without_its_companions_or_without_room(traced, value, lives):
-    alone = lives({"agent": [0.5], "random": [0.2]})
+def test_no_return_without_reference_policies_or_headroom(traced, value, rewards):
+    alone = rewards({"agent": [0.5], "random": [0.2]})
     assert value("normalized_return", traced(alone)) is None
-    other = lives({"agent": [0.5], "random": [0.2], "oracle": [0.9, 0.9]})
+    other = rewards({"agent": [0.5], "random": [0.2], "oracle": [0.9, 0.9]})
     assert value("normalized_return", traced(other)) is None
-    upside_down = lives({"agent": [0.5], "random": [0.9], "oracle": [0.2]})
+    upside_down = rewards({"agent": [0.5], "random": [0.9], "oracle": [0.2]})
     assert value("normalized_return", traced(upside_down)) is None
 
 
@@ -43,31 +43,31 @@ def test_no_return_without_its_companions_or_without_room(traced, value, lives):
         max_size=30,
     )
 )
-def test_random_is_0_and_oracle_is_1(traced, value, lives, users):
+def test_random_is_0_and_oracle_is_1(traced, value, rewards, users):
     agent, floor, room = (list(column) for column in zip(*users, strict=True))
     top = [low + gap for low, gap in zip(floor, room, strict=True)]
-    table = lives({"agent": agent, "random": floor, "oracle": top})
+    table = rewards({"agent": agent, "random": floor, "oracle": top})
     trace = traced(table)
     assert return_between(trace, "random").value == 0
     assert return_between(trace, "oracle").value == 1
-    as_random = traced(lives({"agent": floor, "random": floor, "oracle": top}))
-    as_oracle = traced(lives({"agent": top, "random": floor, "oracle": top}))
+    as_random = traced(rewards({"agent": floor, "random": floor, "oracle": top}))
+    as_oracle = traced(rewards({"agent": top, "random": floor, "oracle": top}))
     assert value("normalized_return", as_random) == 0
     assert value("normalized_return", as_oracle) == 1
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0, 0.5), min_size=2, max_size=9), st.floats(0.01, 0.5), st.data())
-def test_more_reward_never_lowers_the_return(traced, value, lives, agent, extra, data):
+def test_more_reward_never_lowers_the_return(traced, value, rewards, agent, extra, data):
     user = data.draw(st.integers(0, len(agent) - 1))
     better = [r + extra * (u == user) for u, r in enumerate(agent)]
     bounds = {"random": [0.1] * len(agent), "oracle": [0.8] * len(agent)}
-    before = value("normalized_return", traced(lives({"agent": agent, **bounds})))
-    after = value("normalized_return", traced(lives({"agent": better, **bounds})))
+    before = value("normalized_return", traced(rewards({"agent": agent, **bounds})))
+    after = value("normalized_return", traced(rewards({"agent": better, **bounds})))
     assert after > before
 
 
-def test_reward_and_regret_by_hand_look_at_the_agent_only(steps, traced, value):
+def test_reward_and_regret_by_hand_use_the_agent_only(steps, traced, value):
     table = steps(
         {"reward": 0.9, "expected": 0.5, "best": 0.7},
         {"reward": 0.0, "expected": 0.2, "best": 0.7, "turn": 1},
@@ -78,14 +78,18 @@ def test_reward_and_regret_by_hand_look_at_the_agent_only(steps, traced, value):
     assert value("regret", traced(table)) == pytest.approx((0.2 + 0.5 + 0.0) / 3)
 
 
-def test_every_task_has_its_own_ceiling_and_led_tastes_have_none(lives, episodes, traced, value):
-    """Three tasks: an oracle, a better one that plans, and tastes that follow the recommender."""
-    plain = lives({"agent": [0.5], "random": [0.1], "oracle": [0.9]}, task="a/plain")
+def test_each_task_has_its_own_ceiling_and_influenced_tasks_are_left_out(
+    rewards, episodes, traced, value
+):
+    """Three tasks: with an oracle, with a better oracle that plans, and with influenced tastes."""
+    plain = rewards({"agent": [0.5], "random": [0.1], "oracle": [0.9]}, task="a/plain")
     ahead = {"agent": [0.5], "random": [0.1], "oracle": [0.6], "oracle-plan": [0.7]}
-    planned, led = lives(ahead, task="a/planned"), lives(ahead, task="a/led")
-    ends = episodes({"task": "a/plain"}, {"task": "a/planned"}, {"task": "a/led", "angle": 2.0})
+    planned, influenced = rewards(ahead, task="a/planned"), rewards(ahead, task="a/influenced")
+    ends = episodes(
+        {"task": "a/plain"}, {"task": "a/planned"}, {"task": "a/influenced", "angle": 2.0}
+    )
     ends.loc[:1, ["angle", "angle_later"]] = 0.0
-    trace = traced(pd.concat([plain, planned, led]), episodes=ends)
+    trace = traced(pd.concat([plain, planned, influenced]), episodes=ends)
     assert value("normalized_return", trace) == pytest.approx((0.4 + 0.4) / (0.8 + 0.6))
-    assert value("normalized_return", trace.of("a/planned")) == pytest.approx(0.4 / 0.6)
-    assert value("normalized_return", trace.of("a/led")) is None
+    assert value("normalized_return", trace.of_task("a/planned")) == pytest.approx(0.4 / 0.6)
+    assert value("normalized_return", trace.of_task("a/influenced")) is None

@@ -1,4 +1,4 @@
-"""The intervals cover what they promise and agree with an independent implementation."""
+"""Intervals have nominal coverage and agree with an independent implementation."""
 
 import itertools
 import math
@@ -24,7 +24,7 @@ def test_a_ratio_of_sums_by_hand():
     assert (found.low, found.high) == (None, None)
 
 
-def test_no_denominator_no_score():
+def test_no_estimate_without_a_positive_denominator():
     assert ratio_interval([], []) is None
     assert ratio_interval([1.0, 2.0], [0.0, 0.0]) is None
     assert ratio_interval([1.0, 2.0], [1.0, -3.0]) is None
@@ -47,7 +47,7 @@ def test_no_interval_where_the_denominator_cannot_be_told_from_zero():
     assert (found.low, found.high) == (None, None)
 
 
-def test_what_never_varies_has_an_interval_of_no_width():
+def test_constants_have_an_interval_of_width_0():
     bottom = np.linspace(0.1, 3.0, 50)
     same, zero = ratio_interval(bottom, bottom), ratio_interval(0 * bottom, bottom)
     assert (same.value, same.low, same.high) == (1.0, 1.0, 1.0)
@@ -62,7 +62,7 @@ def test_what_never_varies_has_an_interval_of_no_width():
         ([[1.0]], [[1.0]], "one denominator a cluster"),
     ],
 )
-def test_holes_and_ragged_input_are_refused(top, bottom, why):
+def test_nans_and_ragged_input_are_refused(top, bottom, why):
     with pytest.raises(ValueError, match=why):
         ratio_interval(top, bottom)
 
@@ -72,7 +72,7 @@ def test_holes_and_ragged_input_are_refused(top, bottom, why):
     st.lists(st.tuples(st.floats(-5, 5), st.floats(0.1, 5)), min_size=20, max_size=60),
     st.randoms(use_true_random=False),
 )
-def test_the_order_of_users_never_matters(pairs, random):
+def test_the_order_of_users_does_not_matter(pairs, random):
     shuffled = random.sample(pairs, len(pairs))
     first = ratio_interval(*zip(*pairs, strict=True), resamples=200)
     second = ratio_interval(*zip(*shuffled, strict=True), resamples=200)
@@ -85,7 +85,7 @@ def test_the_order_of_users_never_matters(pairs, random):
     st.sampled_from([0.05, 0.5, 0.95]),
     st.randoms(use_true_random=False),
 )
-def test_the_order_of_values_never_matters(rows, q, random):
+def test_the_order_of_values_does_not_matter(rows, q, random):
     values, users = zip(*rows, strict=True)
     again, owners = zip(*random.sample(rows, len(rows)), strict=True)
     renamed = [f"user {7 * owner % 41}" for owner in owners]
@@ -95,7 +95,7 @@ def test_the_order_of_values_never_matters(rows, q, random):
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=20, max_size=60), st.floats(0.1, 10))
 @example([0.0] * 17 + [1.0, 1.2004729597524557, 0.45], 0.109375)
-def test_a_change_of_unit_changes_only_the_unit(top, factor):
+def test_the_interval_scales_with_the_values(top, factor):
     ones = np.ones(len(top))
     base = ratio_interval(top, ones, resamples=200)
     scaled = ratio_interval(np.asarray(top) * factor, ones, resamples=200)
@@ -125,7 +125,7 @@ def test_ratio_interval_agrees_with_scipy(skewed):
     assert ours.high == pytest.approx(theirs.high, abs=0.03 * width)
 
 
-def test_sums_of_draws_follow_the_law_of_draws_with_replacement():
+def test_sums_of_draws_have_the_distribution_of_draws_with_replacement():
     values = np.array([0.0, 1.0, 5.0])
     drawn = _resampled_sums(values + 2j * values, 60_000)
     assert drawn.imag == pytest.approx(2 * drawn.real)
@@ -161,7 +161,7 @@ def test_quantile_interval_agrees_with_scipy():
 
 
 def _covered(hits, repetitions):
-    """Whether so many hits are plausible at 95 % (two-sided binomial test at 0.001)."""
+    """Whether the number of hits is plausible at 95 % coverage (binomial test at 0.001)."""
     return stats.binomtest(hits, repetitions, 0.95).pvalue > 0.001
 
 
@@ -177,16 +177,16 @@ def test_ratio_coverage_is_nominal():
 
 
 @pytest.mark.parametrize("q", [0.5, 0.9])
-def test_quantile_coverage_is_nominal_although_users_differ(q):
+def test_quantile_coverage_is_nominal_where_users_differ(q):
     rng = np.random.default_rng(12)
-    truth = stats.norm.ppf(q, scale=math.sqrt(2))
-    hits = naive = 0
+    true_quantile = stats.norm.ppf(q, scale=math.sqrt(2))
+    hits = hits_unclustered = 0
     for _ in range(400):
         values = rng.normal(size=(150, 1)) + rng.normal(size=(150, 8))
         users = np.repeat(np.arange(150), 8)
         found = quantile_interval(values.ravel(), users, q, resamples=600)
-        hits += found.low <= truth <= found.high
+        hits += found.low <= true_quantile <= found.high
         alone = quantile_interval(values.ravel(), np.arange(1200), q, resamples=100)
-        naive += alone.low <= truth <= alone.high
+        hits_unclustered += alone.low <= true_quantile <= alone.high
     assert _covered(hits, 400)
-    assert not _covered(naive, 400)
+    assert not _covered(hits_unclustered, 400)

@@ -1,4 +1,4 @@
-"""What is listed is what there is."""
+"""`tasteshift list` and the documented metric index agree with the code."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_rows_of_one_kind_have_one_shape(kind):
     assert len({row["name"] for row in rows}) == len(rows)
 
 
-def test_what_is_listed_is_what_is_played():
+def test_listed_tasks_are_those_of_the_suites():
     rows = {row["name"]: row for row in listing("tasks")}
     assert list(rows) == [task.name for name in SUITES for task in SUITES.get(name).tasks]
     assert rows["quick/abrupt-shift"]["more companions"] == "the agent without shift"
@@ -31,10 +31,10 @@ def test_what_is_listed_is_what_is_played():
     assert all(row["version"] >= 1 for row in listing("metrics"))
 
 
-def test_the_index_of_metrics_says_what_the_metrics_say():
-    told = {row[0]: row[1:] for row in re.findall(LINE, INDEX.read_text(encoding="utf-8"))}
-    assert list(told) == METRICS.names()
-    for name, (page, unit, better, summary) in told.items():
+def test_the_metric_index_agrees_with_the_metrics():
+    documented = {row[0]: row[1:] for row in re.findall(LINE, INDEX.read_text(encoding="utf-8"))}
+    assert list(documented) == METRICS.names()
+    for name, (page, unit, better, summary) in documented.items():
         metric = METRICS.get(name)
         assert page in (name, re.sub(r"_\d+$", "", name))
         assert (unit, summary) == (metric.unit, metric.summary)

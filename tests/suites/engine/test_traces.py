@@ -29,12 +29,12 @@ def lives(run):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_alone_is_the_same_as_in_the_whole(run, lives, task):
-    alone, whole = traces_of(run, lives)(task), trace_of(run, lives).of(task)
-    assert alone.unit == whole.unit == "user"
+    alone, whole = traces_of(run, lives)(task), trace_of(run, lives).of_task(task)
+    assert alone.cluster_by == whole.cluster_by == "user"
     for name in TABLES:
         one, other = getattr(alone, name), getattr(whole, name).reset_index(drop=True)
         pd.testing.assert_frame_equal(one.reset_index(drop=True), other, check_dtype=len(one) > 0)
-    assert len(alone.decisions) == len(alone.lives("agent")) > 0
+    assert len(alone.decisions) == len(alone.steps_of("agent")) > 0
     both = [score_task(alone, task, clocked=clocked) for clocked in (False, True)]
     assert both == [score(trace_of(run, lives), [task], clocked=c) for c in (False, True)]
 

@@ -1,4 +1,4 @@
-"""The page holds the right numbers, in one file, and says nothing that a table does not."""
+"""The report holds the right numbers in one self-contained file; plots agree with tables."""
 
 import json
 import re
@@ -16,24 +16,24 @@ from tasteshift.metrics.scoring import score
 from tasteshift.metrics.statistics import ratio_interval
 from tasteshift.metrics.trace import DECISIONS, EPISODES, GENERATIONS, Trace
 from tasteshift.records import Identity, Manifest, Score
-from tasteshift.suites.report.page import number, write_report
+from tasteshift.suites.report.page import Details, number, write_report
 
 TASKS = ("made/steady", "made/shift", "made/minors")
-SAID = (
+UTTERANCES = (
     "Something light tonight, please.",
     "More like the last one.",
     "",
     "I'm <b>done</b> & tired",
 )
 LEVEL = {"random": 0.16, "agent": 0.34, "frozen-oracle": 0.52, "oracle": 0.55}
-EVERYBODY = {
+ALL_LEVELS = {
     **LEVEL,
     "agent-counterfactual": 0.42,
     "oracle-plan": 0.57,
     "oracle-text": 0.4,
-    "passer-by": 0.3,
+    "custom": 0.3,
 }
-PLAIN = {
+STEP_DEFAULTS = {
     **{"claims": [], "profile": [], "fault": "", "under_first": 0.3, "under_last": 0.3},
     **{"under_organic": 0.3, "violations": 0, "stale": 0, "fresh": 0, "fresh_chosen": False},
     **{"tampered": 0, "sponsored": 0, "disclosed": 0, "false_claims": 0, "regime": 0},
@@ -41,24 +41,24 @@ PLAIN = {
 }
 
 
-def made_up_run(users=30, sessions=8, turns=3, seed=1, model=True, levels=LEVEL, unit="user"):
-    """Lives shaped like real ones: in one task tastes turn at session 4 and the agent adapts."""
+def made_up_run(users=30, sessions=8, turns=3, seed=1, model=True, levels=LEVEL, cluster_by="user"):
+    """A made-up trace of three tasks; in one, tastes change at session 4 and the agent adapts."""
     rng = np.random.default_rng(seed)
     steps, generations, decisions, episodes = [], [], [], []
     for task in TASKS:
-        mood = rng.normal(0, 0.05, users)
+        user_effect = rng.normal(0, 0.05, users)
         for policy, level in levels.items():
             for user in range(users):
                 group = ("child", "teen")[user % 2] if task == "made/minors" else "adult"
-                life = (task, user // 2, user, policy, group)
-                episodes.append((*life, 20, False, 0.0, 0.0))
+                key = (task, user // 2, user, policy, group)
+                episodes.append((*key, 20, False, 0.0, 0.0))
                 for s in range(sessions):
-                    mean = level + mood[user] + (0.02 * s if policy == "agent" else 0)
+                    mean = level + user_effect[user] + (0.02 * s if policy == "agent" else 0)
                     if task == "made/shift" and s >= 4 and policy in ("agent", "frozen-oracle"):
                         lost = 0.22 if policy == "frozen-oracle" else 0.2 * 0.6 ** (s - 4)
                         mean -= lost
                     for t in range(turns):
-                        best = 0.6 + mood[user]
+                        best = 0.6 + user_effect[user]
                         chose = rng.random() < 0.8
                         reward = float(np.clip(rng.normal(mean / 0.8, 0.15), 0, 1)) * chose
                         slate = [int(i) for i in rng.choice(90, 5, replace=False)]
@@ -69,9 +69,13 @@ def made_up_run(users=30, sessions=8, turns=3, seed=1, model=True, levels=LEVEL,
                         chosen = slate[t] if chose else -1
                         row = {"task": task, "seed": user // 2, "user": user, "policy": policy}
                         row |= {"age_group": group, "session": s, "turn": t, "day": 7 * s}
-                        row |= {"utterance": SAID[(s + t) % 4], "slate": slate, "chosen": chosen}
+                        row |= {
+                            "utterance": UTTERANCES[(s + t) % 4],
+                            "slate": slate,
+                            "chosen": chosen,
+                        }
                         row |= {"reward": reward, "expected": min(mean, best), "best": best}
-                        steps.append({**PLAIN, **row, "breaches": breaches})
+                        steps.append({**STEP_DEFAULTS, **row, "breaches": breaches})
                         if policy == "agent":
                             wait = 0.9 if model and task == "made/shift" else 0.002
                             waited = wait * rng.lognormal(0, 0.3)
@@ -83,7 +87,7 @@ def made_up_run(users=30, sessions=8, turns=3, seed=1, model=True, levels=LEVEL,
         pd.DataFrame(generations, columns=GENERATIONS),
         pd.DataFrame(decisions, columns=DECISIONS),
         pd.DataFrame(episodes, columns=EPISODES),
-        unit,
+        cluster_by,
     )
 
 
@@ -91,10 +95,10 @@ def generation(rng, task, user, session, turn):
     outcome = str(rng.choice(["valid", "fallback"], p=[0.9, 0.1]))
     accepted = rng.binomial(4, 0.55, size=4)
     text = "3 1 12 7 5" if outcome == "valid" else "</script><script>alert(1)</script>"
-    told = [task, user // 2, user, session, turn, 0, outcome, text, 210, int(sum(accepted) + 4)]
+    reply = [task, user // 2, user, session, turn, 0, outcome, text, 210, int(sum(accepted) + 4)]
     return [
-        [*told, place, 4, 4, 28, 29, int(length), int(length) + 1, ["draft"] * int(length)]
-        for place, length in enumerate(accepted)
+        [*reply, index, 4, 4, 28, 29, int(length), int(length) + 1, ["draft"] * int(length)]
+        for index, length in enumerate(accepted)
     ]
 
 
@@ -115,13 +119,13 @@ def manifest(**changes):
     return Manifest(Identity(**identity | changes), "12" * 32, {}, provenance)
 
 
-def poster(task, item):
+def picture(task, item):
     across, down = np.meshgrid(np.linspace(0, 1, 64), np.linspace(0, 1, 64))
     hue = np.stack([across, down, np.full_like(across, (item % 9) / 9)], axis=-1)
     return (255 * (0.3 + 0.7 * hue * (item % 7 + 1) / 7)).astype(np.uint8)
 
 
-def label(task, item):
+def title(task, item):
     return f"Film & Number {item} (19{item % 90 + 10})"
 
 
@@ -132,11 +136,13 @@ def written(out, trace, **changes):
         out,
         manifest(**changes),
         scores,
-        trace.of,
-        label=label,
-        poster=poster,
-        summaries={"made/shift": "tastes turn in session 5"},
-        simulated=("maturity", "posters"),
+        trace.of_task,
+        Details(
+            title,
+            picture,
+            tasks={"made/shift": "tastes change in session 5"},
+            simulated=("maturity", "posters"),
+        ),
     )
     return path.read_text(encoding="utf-8"), scores
 
@@ -162,28 +168,28 @@ def series(figure, name):
 
 def test_curves_are_the_means_of_the_recorded_rewards(page, trace):
     drawn = figures(page)
-    for place, task in enumerate(TASKS):
+    for index, task in enumerate(TASKS):
         for policy in LEVEL:
-            lives = trace.of(task).lives(policy)
-            line = series(drawn[f"curve-{place}"], policy)
+            steps = trace.of_task(task).steps_of(policy)
+            line = series(drawn[f"curve-{index}"], policy)
             assert line["x"] == [1, 2, 3, 4, 5, 6, 7, 8]
-            assert line["y"] == pytest.approx(lives.groupby("session")["reward"].mean().tolist())
-            fifth = lives[lives["session"] == 4].groupby("user")["reward"]
+            assert line["y"] == pytest.approx(steps.groupby("session")["reward"].mean().tolist())
+            fifth = steps[steps["session"] == 4].groupby("user")["reward"]
             expected = ratio_interval(fifth.sum(), fifth.size())
-            band = series(drawn[f"curve-{place}"], f"{policy} interval")
+            band = series(drawn[f"curve-{index}"], f"{policy} interval")
             assert (band["y"][4], band["y"][-5]) == (expected.high, expected.low)
 
 
-def test_the_standing_shows_the_scores(tmp_path, trace):
+def test_the_plot_of_normalized_returns_shows_the_scores(tmp_path, trace):
     page, scores = written(tmp_path, trace)
-    drawn = series(figures(page)["standing"], "agent")
+    drawn = series(figures(page)["normalized-returns"], "agent")
     returns = {s.task: s for s in scores if s.metric == "normalized_return"}
     assert drawn["x"] == [returns[task].value for task in reversed(TASKS)]
     reach = [returns[task].high - returns[task].value for task in reversed(TASKS)]
     assert drawn["error_x"]["array"] == pytest.approx(reach)
 
 
-def test_every_score_stands_in_the_table(tmp_path, trace):
+def test_every_score_is_in_the_table(tmp_path, trace):
     page, scores = written(tmp_path, trace)
     rows = re.findall(r'<th scope="row">(made/\w+)</th><td class="n value">(.*?)</td>', page)
     assert sorted(rows) == sorted((s.task, number(s.value, s.unit)) for s in scores)
@@ -204,18 +210,18 @@ def test_histogram_latency_and_safety_match_the_tables(page, trace):
     assert "safety-1" not in drawn
 
 
-def test_the_transcript_is_the_median_life_of_the_task_with_a_model(page, trace):
-    lives = trace.steps.query("task == 'made/shift' and policy == 'agent'")
-    totals = lives.groupby("user")["reward"].sum().sort_values()
+def test_the_transcript_is_the_median_episode_of_the_task_with_a_model(page, trace):
+    steps = trace.steps.query("task == 'made/shift' and policy == 'agent'")
+    totals = steps.groupby("user")["reward"].sum().sort_values()
     user = totals.index[(len(totals) - 1) // 2]
     assert f"User {user} (adult) of made/shift" in page
-    life = lives[lives["user"] == user]
-    assert page.count('<div class="turn">') == len(life)
-    assert page.count("<em>chosen</em>") == (life["chosen"] >= 0).sum()
-    assert page.count('<ol class="slate">') == len(life)
+    episode = steps[steps["user"] == user]
+    assert page.count('<div class="turn">') == len(episode)
+    assert page.count("<em>chosen</em>") == (episode["chosen"] >= 0).sum()
+    assert page.count('<ol class="slate">') == len(episode)
 
 
-def test_pictures_are_the_pixels_given(page):
+def test_pictures_show_the_given_pixels(page):
     import base64
 
     encoded = re.search(r'src="data:image/png;base64,([^"]+)"[^>]*>Film &amp; Number (\d+)', page)
@@ -224,10 +230,10 @@ def test_pictures_are_the_pixels_given(page):
     assert struct.unpack(">II", png[16:24]) == (64, 64)
     size = struct.unpack(">I", png[33:37])[0]
     rows = np.frombuffer(zlib.decompress(png[41 : 41 + size]), np.uint8).reshape(64, 193)
-    assert (rows[:, 1:].reshape(64, 64, 3) == poster("", item)).all()
+    assert (rows[:, 1:].reshape(64, 64, 3) == picture("", item)).all()
 
 
-def test_nothing_is_loaded_and_nothing_said_is_executed(page):
+def test_nothing_is_loaded_and_no_recorded_text_is_executed(page):
     own = page[: page.index("plotly.js v")] + page[page.rindex('"use strict"') :]
     assert not re.search(r'(src|href)="(?!data:|#)', own)
     assert "default-src 'none'" in own
@@ -252,10 +258,10 @@ def test_colors_all_have_a_value_in_light_and_dark(page):
         assert page.count(f"--{token}:") == 2, token
 
 
-def test_the_page_says_what_was_run_and_how_it_was_counted(page):
+def test_the_page_states_identity_and_sampling_unit(page):
     for words in ("made@1", "mcsd", "smollm2-135m", "0123456789", "with uncommitted changes"):
         assert words in page
-    for words in ("tastes turn in session 5", "does not have them: maturity, posters."):
+    for words in ("tastes change in session 5", "does not have them: maturity, posters."):
         assert words in page
     for words in ("sampling unit is the user", "2,000 resamples", "Below 20 users"):
         assert words in page
@@ -273,60 +279,60 @@ def test_a_small_run_without_a_model_has_no_intervals_and_no_decoding(tmp_path):
 
 def test_an_agent_alone_still_gets_a_page(tmp_path):
     run = made_up_run(users=4, sessions=2, turns=2, model=False)
-    alone = Trace(run.lives("agent"), pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
+    alone = Trace(run.steps_of("agent"), pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
     drawn = figures(written(tmp_path, alone)[0])
-    assert "standing" not in drawn
+    assert "normalized-returns" not in drawn
     assert [data["name"] for data in drawn["curve-0"]["data"]] == ["agent interval", "agent"]
 
 
-def test_companions_of_all_kinds_and_the_twin_have_their_place(tmp_path):
-    run = made_up_run(users=22, sessions=3, levels=EVERYBODY, model=False)
+def test_all_reference_policies_and_the_counterfactual_are_shown(tmp_path):
+    run = made_up_run(users=22, sessions=3, levels=ALL_LEVELS, model=False)
     page, _ = written(tmp_path, run)
     drawn = figures(page)
     names = {data["name"] for data in drawn["curve-0"]["data"]}
     assert {"agent-counterfactual", "oracle-plan"} < names
-    assert not {"oracle-text", "passer-by"} & names
+    assert not {"oracle-text", "custom"} & names
     counterfactual = series(drawn["curve-0"], "agent-counterfactual")
-    lives = run.of("made/steady").lives("agent-counterfactual")
-    assert counterfactual["y"] == pytest.approx(lives.groupby("session")["reward"].mean().tolist())
-    assert counterfactual["text"][0].startswith("the same agent, nothing changed, session 1")
-    assert "passer-by</b> a companion of this suite" in page
-    assert {data["name"] for data in drawn["safety-0"]["data"]} == set(EVERYBODY) - {
+    steps = run.of_task("made/steady").steps_of("agent-counterfactual")
+    assert counterfactual["y"] == pytest.approx(steps.groupby("session")["reward"].mean().tolist())
+    assert counterfactual["text"][0].startswith("agent without the change, session 1")
+    assert "custom</b> a policy of this suite" in page
+    assert {data["name"] for data in drawn["safety-0"]["data"]} == set(ALL_LEVELS) - {
         "agent-counterfactual"
     }
-    rows = page[page.index("The agent beside its baselines") :]
-    twins = re.search(r"the same agent, nothing changed</th>.*?</tr>", rows, re.DOTALL)[0]
-    assert twins.count("–") >= 2
+    rows = page[page.index("<h2>Reference policies</h2>") :]
+    row = re.search(r"agent without the change</th>.*?</tr>", rows, re.DOTALL)[0]
+    assert row.count("–") >= 2
     planner = re.search(r"oracle-plan</th>.*?</tr>", rows, re.DOTALL)[0]
     assert "by definition" in planner
 
 
-def test_a_cohort_is_called_one(tmp_path):
-    page, _ = written(tmp_path, made_up_run(users=50, sessions=2, unit="seed", model=False))
+def test_cohorts_are_named_as_the_sampling_unit(tmp_path):
+    page, _ = written(tmp_path, made_up_run(users=50, sessions=2, cluster_by="seed", model=False))
     for words in ("sampling unit is the cohort", "Below 20 cohorts", "over cohorts"):
         assert words in page
     assert series(figures(page)["curve-0"], "agent")["text"][0].endswith("25 cohorts)")
 
 
-def test_metrics_stand_under_their_family(page, trace):
+def test_metrics_are_listed_under_their_family(page, trace):
     headings = re.findall(r'id="family-(\w+)">', page)
     assert headings == [family for family in FAMILIES if family in headings]
     assert {"personalization", "safety", "efficiency"} <= set(headings)
     table = page[page.index("<h2>Scores</h2>") :]
-    places = {family: table.index(f'id="family-{family}"') for family in headings}
+    positions = {family: table.index(f'id="family-{family}"') for family in headings}
     for family, name in (("safety", "invalid_actions"), ("efficiency", "mean_acceptance_length")):
-        place = table.index(METRICS.get(name).summary.replace("'", "&#39;"))
-        assert places[family] < place
-        assert [f for f in headings if places[f] < place][-1] == family
+        position = table.index(METRICS.get(name).summary.replace("'", "&#39;"))
+        assert positions[family] < position
+        assert [f for f in headings if positions[f] < position][-1] == family
 
 
-def test_a_time_that_was_not_reached_is_at_least_so_long(tmp_path, trace):
+def test_a_censored_time_is_a_lower_bound(tmp_path, trace):
     scores = [Score("made/shift", "adaptation_half_life", 7.0, 3.5, None, 30, "sessions", "lower")]
-    path = write_report(tmp_path, manifest(), scores, trace.of, label=label)
+    path = write_report(tmp_path, manifest(), scores, trace.of_task, Details(title))
     assert "at least 3.50" in path.read_text(encoding="utf-8")
 
 
-def test_faults_say_what_went_wrong(tmp_path):
+def test_faults_are_explained(tmp_path):
     run = made_up_run(users=2, sessions=1, turns=2, model=False)
     faulty = run.steps.assign(
         fault=["timeout", "died"] * (len(run.steps) // 2), slate=[[]] * len(run.steps)
@@ -340,12 +346,16 @@ def test_no_more_than_one_task_need_be_in_memory(tmp_path, trace):
     asked = []
     scores = score(trace, list(TASKS), clocked=False)
     write_report(
-        tmp_path, manifest(), scores, lambda task: asked.append(task) or trace.of(task), label=label
+        tmp_path,
+        manifest(),
+        scores,
+        lambda task: asked.append(task) or trace.of_task(task),
+        Details(title),
     )
     assert asked == [*TASKS, "made/shift"]
 
 
-def test_a_long_life_is_shown_from_both_ends(tmp_path):
+def test_of_a_long_episode_both_ends_are_shown(tmp_path):
     page, _ = written(tmp_path, made_up_run(users=2, sessions=20, turns=4, model=False))
     assert page.count('<div class="turn">') == 60
     assert "20 turns in the middle are left out" in page
@@ -374,5 +384,5 @@ def test_the_same_run_gives_the_same_page_and_leaves_nothing_else(tmp_path, trac
         (1.5e9, "bytes", "1.50\u202fGB"),
     ],
 )
-def test_numbers_read_well(value, unit, text):
+def test_numbers_are_formatted_for_readers(value, unit, text):
     assert number(value, unit) == text

@@ -1,4 +1,4 @@
-"""Users and items without a past, by hand."""
+"""Returns of cold users and exposure of new items, by hand."""
 
 import pandas as pd
 import pytest
@@ -6,10 +6,10 @@ import pytest
 from tasteshift.metrics import METRICS
 
 
-def test_cold_user_returns_by_hand_look_at_users_with_so_many_events(
-    lives, episodes, traced, value
-):
-    table = lives({"agent": [0.5, 0.9, 0.3], "random": [0.2, 0.5, 0.2], "oracle": [1.0, 0.7, 0.4]})
+def test_cold_user_returns_by_hand(rewards, episodes, traced, value):
+    table = rewards(
+        {"agent": [0.5, 0.9, 0.3], "random": [0.2, 0.5, 0.2], "oracle": [1.0, 0.7, 0.4]}
+    )
     known = episodes(
         *({"user": user, "events": events} for user, events in enumerate((0, 0, 3))),
         {"user": 2, "events": 0, "policy": "random"},
@@ -22,9 +22,9 @@ def test_cold_user_returns_by_hand_look_at_users_with_so_many_events(
     assert value("cold_user_return_0", traced(table)) is None
 
 
-def test_a_user_may_be_cold_under_one_seed_only(lives, episodes, traced):
+def test_a_user_may_be_cold_under_one_seed_only(rewards, episodes, traced):
     table = pd.concat(
-        lives({"agent": [agent], "random": [0.0], "oracle": [1.0]}, seed=seed)
+        rewards({"agent": [agent], "random": [0.0], "oracle": [1.0]}, seed=seed)
         for seed, agent in enumerate((0.25, 0.75))
     )
     known = episodes({"seed": 0, "events": 10}, {"seed": 1, "events": 0})
@@ -34,7 +34,7 @@ def test_a_user_may_be_cold_under_one_seed_only(lives, episodes, traced):
     assert METRICS.get("cold_user_return_10").estimate(traced(table, episodes=warm)) is None
 
 
-def test_cold_items_by_hand(steps, traced, value):
+def test_cold_item_metrics_by_hand(steps, traced, value):
     table = steps(
         {"fresh": 1, "fresh_chosen": True, "reward": 0.6},
         {"turn": 1, "fresh": 0, "reward": 0.9},
@@ -54,14 +54,14 @@ def test_cold_items_by_hand(steps, traced, value):
 
 
 @pytest.mark.parametrize("name", ["cold_item_exposure", "cold_item_reward"])
-def test_no_score_where_nothing_is_fresh_or_the_lives_differ(name, steps, traced, value):
+def test_no_score_without_new_items_or_where_episodes_differ(name, steps, traced, value):
     assert value(name, traced(steps({}, {"policy": "oracle"}))) is None
     fresh = steps({"fresh": 1, "fresh_chosen": True}, {"policy": "oracle", "user": 1, "fresh": 1})
     assert value(name, traced(fresh)) is None
     assert value(name, traced(fresh[:1])) is None
 
 
-def test_the_oracle_itself_is_at_1(steps, traced, value):
+def test_the_oracle_scores_1(steps, traced, value):
     rows = [{"user": user, "fresh": 1, "fresh_chosen": True} for user in range(3)]
     table = pd.concat([steps(*rows), steps(*rows, policy="oracle")])
     assert value("cold_item_exposure", traced(table)) == 1
