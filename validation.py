@@ -1,4 +1,7 @@
-"""What a parameter may be: a whole or a real number from a range; anything else gets one line."""
+"""Validation of numeric parameters: ranges, and one-line errors outside them.
+
+A leaf at the package root, for packages that otherwise do not import each other.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ from .errors import InputError
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `least` to `most`, both included unless said otherwise; never NaN or a bool.
+    """Numbers from `least` to `most`, both included by default; never NaN or a bool.
 
     whole  integers only, of Python or NumPy
-    below  `most` itself is left out
-    above  `least` itself is left out
+    below  exclude `most`
+    above  exclude `least`
     """
 
     least: float
@@ -49,9 +52,9 @@ SEED = Range(0, np.inf, whole=True)
 
 
 def number(what: str, value: Any, allowed: Range) -> Any:
-    """The value as a Python number; raises InputError, which names `what`, outside the range.
+    """The value as a Python number; raises InputError naming `what` outside the range.
 
-    A Python number stays what it is, so that 30 is not 30.0 where scenarios are written down.
+    Integers stay integers, so that 30 is serialized as 30 and not as 30.0.
     """
     found = _plain(value, allowed.whole)
     if found is None or found not in allowed:
@@ -60,7 +63,7 @@ def number(what: str, value: Any, allowed: Range) -> Any:
 
 
 def check(params: Any, **allowed: Range | type[bool]) -> None:
-    """Hold the named fields of a frozen dataclass to their ranges, as Python's own numbers."""
+    """Validate fields of a frozen dataclass and convert them to Python numbers, in place."""
     name = type(params).__name__
     for field, kind in allowed.items():
         value = getattr(params, field)
@@ -74,7 +77,7 @@ def check(params: Any, **allowed: Range | type[bool]) -> None:
 
 
 def in_order(params: Any, first: str, last: str) -> None:
-    """Raises InputError where the field `last` is smaller than the field `first`."""
+    """Raise InputError if the field `last` is smaller than the field `first`."""
     least, most = getattr(params, first), getattr(params, last)
     if most < least:
         name = type(params).__name__

@@ -1,6 +1,6 @@
-"""The world: Gymnasium environments, their users, items and dynamics.
+"""Gymnasium environments and the simulator behind them.
 
-Importing this registers the environment ids with Gymnasium and loads nothing else.
+Importing this package registers the environment ids with Gymnasium and loads nothing else.
 """
 
 from gymnasium.envs.registration import register

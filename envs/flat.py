@@ -1,4 +1,4 @@
-"""Lifelong-v0 as plain arrays of numbers, the way that RL libraries want it."""
+"""TasteShift/Lifelong-v0 with flat array spaces, for reinforcement-learning libraries."""
 
 from __future__ import annotations
 
@@ -19,27 +19,46 @@ from .simulator.observation import Values
 class FlatLifelong(gym.Wrapper[Singles, NDArray[np.int64], Values, Values], RecordConstructorArgs):
     """A Lifelong-v0 environment with a `Box` observation and a `MultiDiscrete` action.
 
-    Made from ``gym.make("TasteShift/Lifelong-v0", …)``; PPO of Stable-Baselines3 trains on it.
+    ## Description
+    Wraps ``gym.make("TasteShift/Lifelong-v0", …)`` for libraries that expect array spaces, such as
+    Stable-Baselines3.
 
-    observation  float32 vector, from left to right: the history of what was enjoyed (f, see
-                 `update_history`); the features of the last item chosen (f, 0 where nothing was);
-                 its rating; day, session, turn and steps left as shares of their largest values;
-                 the context, one column each; the topics just ruled out (T)
-    action       K item indices, best first; a repeated item leaves its slot empty
+    ## Action Space
+    `MultiDiscrete`, int64 of shape (slate_size,): item indices from 0 to n − 1, best first. A
+    repeated item leaves its later slots empty.
 
-    Words and user rows are left out, infos are those of the environment.
+    ## Observation Space
+    `Box`, float32 vector. With f = topics + 4 public features per item, from left to right:
+
+    - history of the enjoyed items (f), in [−10, 10], see `update_history`
+    - features of the last chosen item (f), in [−1, 1]; 0 where nothing was chosen
+    - its rating, in [0, 1]
+    - day, session, turn and steps left, each divided by its maximum, in [0, 1]
+    - context, one-hot
+    - topics that the user rules out in this turn, 0 or 1
+
+    Utterances and user rows are left out.
+
+    ## Rewards, Starting State, Episode End
+    Those of the wrapped environment, with its ``info``.
+
+    ## Arguments
+    - ``env``: a TasteShift/Lifelong-v0 environment
+
+    ## Version History
+    - v0: initial version
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
-        self._plain = env
+        self._inner = env
         world = getattr(env.unwrapped, "world", None)
         if world is None:
-            raise InputError("FlatLifelong wraps TasteShift/Lifelong-v0 and nothing else")
+            raise InputError("FlatLifelong wraps only TasteShift/Lifelong-v0")
         self._features = item_features(world.catalog)
         self._history = np.zeros((1, self._features.shape[1]), dtype=np.float32)
-        self._most = {
+        self._maxima = {
             "day": max(world.days - 1, 1),
             "session": max(world.scenario.sessions - 1, 1),
             "turn": world.scenario.turns,
@@ -48,22 +67,22 @@ class FlatLifelong(gym.Wrapper[Singles, NDArray[np.int64], Values, Values], Reco
         self._contexts = np.eye(world.contexts, dtype=np.float32)
         f, rest = self._features.shape[1], world.contexts + len(world.catalog.topics)
         bound = 1 / (1 - HISTORY_DECAY)
-        high = np.concatenate([np.full(f, bound), np.ones(f + 1 + len(self._most) + rest)])
-        low = np.concatenate([-high[: 2 * f], np.zeros(1 + len(self._most) + rest)])
+        high = np.concatenate([np.full(f, bound), np.ones(f + 1 + len(self._maxima) + rest)])
+        low = np.concatenate([-high[: 2 * f], np.zeros(1 + len(self._maxima) + rest)])
         self.observation_space = spaces.Box(low.astype(np.float32), high.astype(np.float32))
         self.action_space = spaces.MultiDiscrete(np.full(world.slate_size, len(world.catalog)))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Singles, Values]:
-        """Begin a life, as the environment does."""
-        observation, info = self._plain.reset(seed=seed, options=options)
+        """Start an episode, as the environment does."""
+        observation, info = self._inner.reset(seed=seed, options=options)
         self._history = np.zeros_like(self._history)
         return self._flat(observation), info
 
     def step(self, action: NDArray[np.int64]) -> tuple[Singles, float, bool, bool, Values]:
         """Show a slate, as the environment does."""
-        observation, reward, terminated, truncated, info = self._plain.step({"slate": action})
+        observation, reward, terminated, truncated, info = self._inner.step({"slate": action})
         self._history = update_history(
             self._history,
             self._features,
@@ -79,7 +98,7 @@ class FlatLifelong(gym.Wrapper[Singles, NDArray[np.int64], Values, Values], Reco
             self._history[0],
             last,
             [observation["rating"]],
-            [observation[name] / most for name, most in self._most.items()],
+            [observation[name] / maximum for name, maximum in self._maxima.items()],
             self._contexts[observation["context"]],
             observation["avoid"],
         ]

@@ -1,23 +1,25 @@
-"""TasteShift/Lifelong-v0: one user, several sessions, a slate a turn."""
+"""TasteShift/Lifelong-v0: one user over several sessions, one slate per turn."""
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..records import NOTHING, Brief
 from ..validation import SEED, number
-from .numerics import philox
-from .numerics.arrays import Ints, Words
-from .numerics.compiled import compiled
-from .numerics.philox import Purpose
+from .numerics.arrays import Ints
 from .reference.ground_truth import GroundTruth
+from .simulator.episodes import (
+    draw_users,
+    episode_seed,
+    requested_users,
+    validated_slates,
+    without_repeats,
+)
 from .simulator.observation import (
     Values,
     observation_spaces,
@@ -33,26 +35,69 @@ from .simulator.world import World, build_world
 
 
 class Lifelong(gym.Env[Values, Values]):
-    """A lifelong user who chooses from slates, and whose taste may change.
+    """A user who chooses from slates over several sessions, and whose taste may change.
 
-    Arguments of ``gym.make``:
+    ## Description
+    An episode follows one user of a catalog. It has sessions on different days, and each session
+    has turns. In each turn the agent shows a slate of items; the user chooses one of them or none
+    (a multinomial logit, see `simulator.choice`) and enjoys the chosen item more or less. The
+    scenario decides how the user's taste changes between turns, sessions and days.
 
-    catalog      movielens-100k, synthetic, synthetic:N, or the path of a folder with items
-    scenario     a name from ``tasteshift list scenarios``, or a `Scenario` of your own
-    slate_size   the most items on one slate
-    sessions     most sessions in a life; None for the scenario's own number
-    turns        most turns in a session; None likewise
-    render_mode  None or "ansi" (the last turn as text)
+    ## Action Space
+    `Dict` with one key:
 
-    ``reset(seed=…, options={"user": row})`` lives the life of one user; without a row the seed
-    picks one. A life is truncated when the calendar ends and terminated when the user leaves for
-    good; nobody dies of a time limit. ``action["slate"]`` holds item indices, best first, NOTHING
-    (−1) in empty slots; a repeated item counts once. A reset without a seed lives the next life
-    of the seed before: life k of a seed is the same in every environment.
+    - ``slate``: `MultiDiscrete`, int64 of shape (slate_size,). Item indices from 0 to n − 1, best
+      first; −1 leaves a slot empty. A repeated item leaves its later slots empty, and so does an
+      item that has not entered the catalog yet. Lists of integers are accepted.
 
-    ``info`` holds ``age_group`` after a reset, unknown where users tell their age in words, and is
-    empty after a step. Two environments with equal arguments, seed, user and actions live
-    bit-identical lives.
+    ## Observation Space
+    `Dict` with these keys; see `brief` for what an agent receives at the start:
+
+    - ``user``: `Discrete(users)`, row of the user in the training log
+    - ``day``: `Discrete(days)`, days since the episode began
+    - ``session``: `Discrete(sessions)`, index of the session
+    - ``turn``: `Discrete(turns + 1)`, index of the turn in the session; the number of turns played
+      after the last turn of the episode
+    - ``steps_left``: `Discrete(sessions * turns + 1)`, remaining turns, an upper bound where
+      sessions or the episode may end early; 0 after the last turn
+    - ``context``: `Discrete(regimes)`, regime of the day; always 0 without recurring regimes
+    - ``avoid``: `MultiBinary(topics)`, 1 for a topic that the user rules out in this turn
+    - ``slate``: as in the action space, the slate shown in the turn before; all −1 after a reset
+    - ``chosen``: `Discrete(n + 1, start=-1)`, the item chosen from it, −1 for none
+    - ``rating``: `Box(0, 1, (), float64)`, enjoyment of the chosen item, 0 for none
+    - ``utterance``: `Text(480)`, what the user says: a request in the first turn of a session, a
+      reaction to the last slate in the others
+
+    ## Rewards
+    The enjoyment of the chosen item, a float in [0, 1]; 0 where nothing was chosen.
+
+    ## Starting State
+    Day 0, session 0, turn 0 of the user in row ``options["user"]`` of ``reset``, or of a user drawn
+    by the seed. ``reset(seed=s)`` starts the first episode of seed s; ``reset()`` starts the next
+    episode of the last seed, which is the same episode in every environment. Drifting tastes start
+    from their stationary distribution, all others at the user's long-run taste. ``info`` has the
+    key ``age_group``: child (under 13), teen (13 to 17), adult, or unknown where the scenario lets
+    users only say their age.
+
+    ## Episode End
+    Truncation: after the last session, or when the scenario's days are over. Termination: the user
+    leaves for good (scenarios with `retention`). ``step`` raises `ResetNeeded` afterwards. ``info``
+    is empty after every step.
+
+    ## Arguments
+    ``gym.make("TasteShift/Lifelong-v0", catalog="movielens-100k", scenario="stationary")``
+
+    - ``catalog``: movielens-100k, synthetic, synthetic:N, or the path of a folder with items
+    - ``scenario``: a name from ``tasteshift list scenarios``, or a `Scenario`
+    - ``slate_size``: number of slots, default 5
+    - ``sessions``: maximum sessions of an episode; None for the scenario's number
+    - ``turns``: maximum turns of a session; None for the scenario's number
+    - ``render_mode``: None, or "ansi" for the last turn as text
+
+    Environments with equal arguments, seed, user and actions have bit-identical episodes.
+
+    ## Version History
+    - v0: initial version
     """
 
     metadata: Values = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012
@@ -70,10 +115,10 @@ class Lifelong(gym.Env[Values, Values]):
             raise InputError(f"render_mode {render_mode!r} is unknown; use 'ansi' or None")
         self.render_mode = render_mode
         self.world: World = build_world(catalog, scenario, slate_size, sessions, turns)
-        self.ground_truth = GroundTruth(self.world, lambda: self._alive())
+        self.ground_truth = GroundTruth(self.world, lambda: self._started())
         self._population: Population | None = None
         self._last: Values = {}
-        self._seeded, self._life = 0, 0
+        self._reset_seed, self._episode = 0, 0
         self._define_spaces()
 
     def _define_spaces(self) -> None:
@@ -85,32 +130,32 @@ class Lifelong(gym.Env[Values, Values]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Values, Values]:
-        """Begin a life; `seed` is the world's, ``options["user"]`` the row of the user.
+        """Start an episode under an environment seed, for the user row ``options["user"]``.
 
-        Raises InputError for a negative seed or a user who cannot live here; nothing changes then.
+        Raises InputError for a negative seed or a user that is not eligible; the running episode
+        then goes on.
         """
         if seed is not None:
             seed = number("seed", seed, SEED)
-        seeded, life = (self._seeded, self._life + 1) if seed is None else (seed, 0)
-        own = int(episode_seed(seeded, life))
+        reset_seed, episode = (self._reset_seed, self._episode + 1) if seed is None else (seed, 0)
+        own = int(episode_seed(reset_seed, episode))
         row = (options or {}).get("user")
         users = draw_users(self.world, own) if row is None else requested_users(self.world, row, 1)
         population = initial_population(self.world, own, users)
         super().reset(seed=seed)
-        self._population, self._seeded, self._life, self.seed = population, seeded, life, own
-        user = int(users[0])
+        self._population, self.seed = population, own
+        self._reset_seed, self._episode = reset_seed, episode
         empty = np.full(self.world.slate_size, NOTHING, dtype=np.int64)
-        return self._observe(empty, NOTHING, 0.0), {
-            "age_group": self.world.observed_age_group(user)
-        }
+        info = {"age_group": self.world.observed_age_group(int(users[0]))}
+        return self._observe(empty, NOTHING, 0.0), info
 
     def step(self, action: Values) -> tuple[Values, float, bool, bool, Values]:
-        """Show a slate; the reward is the enjoyment of what was chosen, in [0, 1]."""
-        now = self._alive()
+        """Show a slate; the reward is the enjoyment of the chosen item, in [0, 1]."""
+        now = self._started()
         if self._over(now):
-            raise gym.error.ResetNeeded("this life is over; call reset() to begin another")
-        asked = validated_slates(self.world, action, (self.world.slate_size,))
-        slate = distinct(asked[None], now.over)[0]
+            raise gym.error.ResetNeeded("the episode is over; call reset() to start another")
+        slates = validated_slates(self.world, action, (self.world.slate_size,))
+        slate = without_repeats(slates[None], now.over)[0]
         response = respond(self.world, now, slate[None])
         self._population = now = advance(self.world, now, slate[None], response)
         reward = float(response.reward[0])
@@ -131,8 +176,8 @@ class Lifelong(gym.Env[Values, Values]):
         return "\n".join([*lines, f"  user: {last['utterance']}"])
 
     def brief(self, agent_seed: int) -> Brief:
-        """What an agent is told about the life that `reset` has just begun."""
-        scenario, user = self.world.scenario, int(self._alive().user[0])
+        """The brief that an agent receives for the episode that `reset` has started."""
+        scenario, user = self.world.scenario, int(self._started().user[0])
         return Brief(
             user=user,
             seed=agent_seed,
@@ -142,16 +187,16 @@ class Lifelong(gym.Env[Values, Values]):
             age_group=self.world.observed_age_group(user),
         )
 
-    def _alive(self) -> Population:
+    def _started(self) -> Population:
         if self._population is None:
-            raise gym.error.ResetNeeded("no life has begun; call reset() first")
+            raise gym.error.ResetNeeded("no episode has started; call reset() first")
         return self._population
 
     def _over(self, now: Population) -> bool:
         return bool(now.over[0])
 
-    def _observe(self, slate: NDArray[np.int64], chosen: int, rating: float) -> Values:
-        now, before = self._alive(), int(self._last.get("day", NOTHING))
+    def _observe(self, slate: Ints, chosen: int, rating: float) -> Values:
+        now, before = self._started(), int(self._last.get("day", NOTHING))
         columns = observe(
             self.world,
             now,
@@ -164,95 +209,3 @@ class Lifelong(gym.Env[Values, Values]):
         self._last["rating"] = np.array(rating)
         self._last["utterance"] = utterance(self.world, now, chosen, rating, before)
         return dict(self._last)
-
-
-def episode_seed(seed: ArrayLike, life: ArrayLike) -> Words:
-    """The world's seed of the `life`-th life after a reset with `seed`; the first is `seed`.
-
-    Both may be arrays, which broadcast.
-    """
-    later = philox.uniform(seed, 0, life, Purpose.EPISODES) * 2.0**52
-    return np.where(np.asarray(life) == 0, philox.words(seed), later.astype(np.uint64))
-
-
-def draw_users(world: World, seed: ArrayLike) -> Ints:
-    """Rows (B) of the users whom worlds with seeds (B), or one, are about; raises InputError."""
-    eligible = _eligible(world)
-    draw = philox.uniform(seed, 0, 0, Purpose.POPULATION).reshape(-1)
-    return eligible[(draw * len(eligible)).astype(np.int64)]
-
-
-def requested_users(world: World, row: Any, count: int) -> Ints:
-    """Rows as an array (count); raises InputError for one that cannot live in the scenario."""
-    eligible = _eligible(world)
-    given = _array(row)
-    if given.dtype.kind not in "iu":
-        raise InputError(f"user {_short(row)} is not a row; give a whole number for each life")
-    if given.size not in (1, count):
-        raise InputError(f"{given.size} users do not fit {count} lives; give one row for each")
-    asked = np.broadcast_to(given.reshape(-1), (count,))
-    for user in asked[~np.isin(asked, eligible)]:
-        raise InputError(
-            f"user {user!s} cannot live in scenario {world.scenario.name!r}; "
-            f"rows run from {eligible[0]} to {eligible[-1]}"
-        )
-    return asked.astype(np.int64)
-
-
-def _eligible(world: World) -> Ints:
-    rows = world.eligible_users()
-    if not len(rows):
-        raise InputError(
-            f"catalog {world.catalog.name!r} has no user for scenario {world.scenario.name!r}; "
-            f"choose a larger catalog or another scenario"
-        )
-    return rows
-
-
-def validated_slates(world: World, action: Any, shape: tuple[int, ...]) -> Ints:
-    """The slates of an action as int64 of this shape; raises InputError outside the space.
-
-    Any integer type will do, and lists; floats, bools and words will not.
-    """
-    try:
-        slates = _array(action["slate"])
-    except (TypeError, KeyError, IndexError):
-        slates = np.array(None)
-    n = len(world.catalog)
-    whole = slates.shape == shape and slates.dtype.kind in "iu"
-    if not (whole and slates.min() >= NOTHING and slates.max() < n):
-        raise InputError(
-            f"action {_short(action)} is not in the action space: {{'slate': array}} of shape "
-            f"{shape} with item indices from {NOTHING} to {n - 1} is expected"
-        )
-    return np.ascontiguousarray(slates, dtype=np.int64)
-
-
-def distinct(slates: Ints, over: NDArray[np.bool_]) -> Ints:
-    """Slates (B, K) without repeated items, and without any item where a life is over (B)."""
-    out = np.empty_like(slates)
-    _distinct(slates, over, out)
-    return out
-
-
-@compiled
-def _distinct(slates: Ints, over: NDArray[np.bool_], out: Ints) -> None:
-    for row in range(len(slates)):
-        for k in range(slates.shape[1]):
-            item = NOTHING if over[row] else slates[row, k]
-            for earlier in range(k):
-                if slates[row, earlier] == item:
-                    item = NOTHING
-            out[row, k] = item
-
-
-def _array(value: Any) -> NDArray[Any]:
-    """What NumPy makes of a value; an array that is no numbers where it makes nothing of it."""
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError, OverflowError):
-        return np.array(None)
-
-
-def _short(value: Any) -> str:
-    return textwrap.shorten(repr(value), 80, placeholder="...")

@@ -1,4 +1,4 @@
-"""TasteShift/Lifelong-v0 for many users at once: the same lives to the bit, a batch at a time."""
+"""TasteShift/Lifelong-v0 vectorized: a batch of users, bit-exact with the single environment."""
 
 from __future__ import annotations
 
@@ -18,9 +18,15 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..records import NOTHING
 from ..validation import COUNT, SEED, number
-from .lifelong import distinct, draw_users, episode_seed, requested_users, validated_slates
 from .numerics.arrays import Ints, Words
 from .numerics.philox import words
+from .simulator.episodes import (
+    draw_users,
+    episode_seed,
+    requested_users,
+    validated_slates,
+    without_repeats,
+)
 from .simulator.features import HISTORY_DECAY, Singles, item_features, update_history
 from .simulator.observation import (
     Values,
@@ -35,30 +41,52 @@ from .simulator.scenarios import Scenario
 from .simulator.turn import advance_running, respond
 from .simulator.world import World, build_world
 
-Step = tuple[Values, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Values]
+StepResult = tuple[Values, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Values]
 
 
 class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
-    """`num_envs` lives side by side, each the life that the single environment would give it.
+    """`num_envs` users in parallel, each with the episode that `Lifelong` would give it.
 
-    Arguments of ``gym.make_vec(..., vectorization_mode="vector_entry_point")`` beyond those of
-    the single environment:
+    ## Description
+    Sub-environment i has the dynamics, spaces and numbers of `Lifelong`, bit-exact; users are
+    stored as arrays and stepped by compiled code in several threads.
 
-    num_envs   B, how many lives at a time
-    text       True: observations hold the users' words, ``utterance``, a tuple of B strings
-    threads    that share the work; None for two, or one where there is only one core
-    at_once    users in one batch of arrays; neither this nor `threads` changes a bit
+    ## Action Space
+    `Dict` with ``slate``: `MultiDiscrete`, int64 of shape (num_envs, slate_size), as in `Lifelong`.
 
-    Observations are those of the single environment in batches, and ``features`` (B, f), a
-    running summary of what each user enjoyed (`update_history`). Actions are ``{"slate": (B, K)}``.
+    ## Observation Space
+    Batches (num_envs, …) of the observations of `Lifelong`, with these differences:
 
-    ``reset(seed=s)`` seeds life i with s + i, a list seeds each with its own, None in it or for it
-    goes on to the next life of the seed before (of i, where there was none).
-    ``options={"user": row or rows}`` asks for users. The step after the end of a life ignores its
-    action and begins the next life of its seed (Gymnasium's autoreset mode "next step").
+    - ``features``: `Box(-10, 10, (num_envs, f), float32)`, a decaying summary of the public
+      features of the items that each user enjoyed, see `update_history`; f is topics + 4
+    - ``utterance``: a tuple of num_envs strings, only with ``text=True``
 
-    ``info`` holds ``age_group`` (B) after a reset; after a step in which lives began too, with
-    the mask ``_age_group`` (B) of those; and is empty after every other step.
+    ## Rewards
+    float64 of shape (num_envs,) in [0, 1], as in `Lifelong`.
+
+    ## Starting State
+    ``reset(seed=s)`` seeds sub-environment i with s + i; a list gives each its own seed. None, for
+    all or in the list, starts the next episode of the last seed (of i, where there was none).
+    ``options={"user": row or rows}`` selects users. ``info`` has ``age_group``, an array
+    (num_envs,) of strings.
+
+    ## Episode End
+    Termination and truncation as in `Lifelong`, as arrays (num_envs,). The step after the end of
+    an episode ignores its action and starts the next episode of the same seed, with reward 0
+    (`AutoresetMode.NEXT_STEP`). ``info`` of such a step has ``age_group`` and the mask
+    ``_age_group`` of the episodes that started; it is empty after all other steps.
+
+    ## Arguments
+    ``gym.make_vec("TasteShift/Lifelong-v0", num_envs=64, vectorization_mode="vector_entry_point")``
+
+    - ``num_envs``: number of users
+    - ``catalog``, ``scenario``, ``slate_size``, ``sessions``, ``turns``: as in `Lifelong`
+    - ``text``: True adds ``utterance`` to the observations
+    - ``threads``: None for two, or for one on a single core
+    - ``batch_size``: maximum users per array batch; neither this nor ``threads`` changes results
+
+    ## Version History
+    - v0: initial version
     """
 
     metadata: Values = {  # noqa: RUF012
@@ -76,29 +104,32 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         turns: int | None = None,
         text: bool = False,
         threads: int | None = None,
-        at_once: int = 8192,
+        batch_size: int = 8192,
         render_mode: None = None,
     ) -> None:
         threads = min(2, os.cpu_count() or 1) if threads is None else threads
         num_envs = number("num_envs", num_envs, COUNT)
-        threads, at_once = number("threads", threads, COUNT), number("at_once", at_once, COUNT)
+        threads, batch_size = (
+            number("threads", threads, COUNT),
+            number("batch_size", batch_size, COUNT),
+        )
         if render_mode is not None:
-            raise InputError("many users at once cannot be rendered; use render_mode=None")
+            raise InputError("the vector environment cannot render; use render_mode=None")
         self.num_envs, self.text, self.render_mode = num_envs, text, None
         self.world: World = build_world(catalog, scenario, slate_size, sessions, turns)
         self.item_features = item_features(self.world.catalog)
-        self._groups = np.array(
+        self._age_groups = np.array(
             list(map(self.world.observed_age_group, range(self.world.num_users)))
         )
-        batches = -(-num_envs // max(1, min(at_once, -(-num_envs // threads))))
+        batches = -(-num_envs // max(1, min(batch_size, -(-num_envs // threads))))
         bounds = [num_envs * k // batches for k in range(batches + 1)]
         self._parts = [slice(*pair) for pair in pairwise(bounds)]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 and batches > 1 else None
-        self._users: list[Population] = []
+        self._populations: list[Population] = []
         self._history: Singles = np.zeros((num_envs, self.item_features.shape[1]), np.float32)
         self._day = np.zeros(num_envs, dtype=np.int64)
-        self._seeded: Words = np.arange(num_envs).astype(np.uint64)
-        self._life = np.zeros(num_envs, dtype=np.int64)
+        self._reset_seed: Words = np.arange(num_envs).astype(np.uint64)
+        self._episode = np.zeros(num_envs, dtype=np.int64)
         self._define_spaces()
 
     def _define_spaces(self) -> None:
@@ -123,73 +154,78 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Values, Values]:
-        """Begin `num_envs` lives; raises InputError as the single environment does."""
-        asked = (options or {}).get("user")
-        users = None if asked is None else requested_users(self.world, asked, self.num_envs)
-        first, seeded, life = self._reseeded(seed)
+        """Start `num_envs` episodes; raises InputError as the single environment does."""
+        row = (options or {}).get("user")
+        users = None if row is None else requested_users(self.world, row, self.num_envs)
+        first, reset_seed, episode = self._reseeded(seed)
 
-        def begun(part: slice) -> Population:
-            seeds = episode_seed(seeded[part], life[part])
-            who = draw_users(self.world, seeds) if users is None else users[part]
-            return initial_population(self.world, seeds, who)
+        def start(part: slice) -> Population:
+            seeds = episode_seed(reset_seed[part], episode[part])
+            rows = draw_users(self.world, seeds) if users is None else users[part]
+            return initial_population(self.world, seeds, rows)
 
-        self._users = self._each(begun, self._parts)
+        self._populations = self._map(start, self._parts)
         super().reset(seed=first)
-        self._seeded, self._life = seeded, life
+        self._reset_seed, self._episode = reset_seed, episode
         self._history = np.zeros_like(self._history)
         empty = np.full((self.num_envs, self.world.slate_size), NOTHING)
-        observation = self._blank()
-        self._each(lambda k: self._show(k, empty[self._parts[k]], observation), self._numbered)
-        return self._spoken(observation), {"age_group": self._groups[observation["user"]]}
+        observation = self._empty_observation()
+        self._map(
+            lambda k: self._fill_observation(k, empty[self._parts[k]], observation),
+            range(len(self._parts)),
+        )
+        return self._with_tuples(observation), {"age_group": self._age_groups[observation["user"]]}
 
-    def step(self, actions: Values) -> Step:
-        """Show each user a slate; users whose life was over begin another instead."""
-        if not self._users:
-            raise gym.error.ResetNeeded("no life has begun; call reset() first")
+    def step(self, actions: Values) -> StepResult:
+        """Show each user a slate; users whose episode was over start another instead."""
+        if not self._populations:
+            raise gym.error.ResetNeeded("no episode has started; call reset() first")
         shape = self.num_envs, self.world.slate_size
         slates = validated_slates(self.world, actions, shape)
-        began = np.concatenate([now.over for now in self._users])
-        observation = self._blank()
+        started = np.concatenate([now.over for now in self._populations])
+        observation = self._empty_observation()
         over, churned = np.empty(self.num_envs, bool), np.empty(self.num_envs, bool)
 
-        def live(k: int) -> None:
+        def step(k: int) -> None:
             part = self._parts[k]
-            self._live(k, slates[part], observation)
-            over[part], churned[part] = self._users[k].over, self._users[k].churned
+            self._step_part(k, slates[part], observation)
+            over[part], churned[part] = self._populations[k].over, self._populations[k].churned
 
-        self._each(live, self._numbered)
+        self._map(step, range(len(self._parts)))
         info: Values = {}
-        if began.any():
-            info = {"age_group": self._groups[observation["user"]], "_age_group": began}
+        if started.any():
+            info = {"age_group": self._age_groups[observation["user"]], "_age_group": started}
         reward = observation["rating"].copy()
-        return self._spoken(observation), reward, churned, over & ~churned, info
+        return self._with_tuples(observation), reward, churned, over & ~churned, info
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         if self._pool is not None:
             self._pool.shutdown()
 
-    def _live(self, k: int, slates: Ints, observation: Values) -> None:
+    def _step_part(self, k: int, slates: Ints, observation: Values) -> None:
         """One step of the users in part k."""
-        now, part = self._users[k], self._parts[k]
-        slates = distinct(slates, now.over)
+        now, part = self._populations[k], self._parts[k]
+        slates = without_repeats(slates, now.over)
         response = respond(self.world, now, slates)
         ended = np.flatnonzero(now.over)
         if len(ended) < len(now):
-            self._users[k] = advance_running(self.world, now, slates, response)
+            self._populations[k] = advance_running(self.world, now, slates, response)
         self._history[part] = update_history(
             self._history[part], self.item_features, response.chosen, response.reward
         )
         if len(ended):
-            self._life[part][ended] += 1
-            seeds = episode_seed(self._seeded[part][ended], self._life[part][ended])
+            self._episode[part][ended] += 1
+            seeds = episode_seed(self._reset_seed[part][ended], self._episode[part][ended])
             fresh = initial_population(self.world, seeds, draw_users(self.world, seeds))
-            whole = len(ended) == len(now)
-            self._users[k] = fresh if whole else put_rows(self._users[k], ended, fresh)
+            everyone = len(ended) == len(now)
+            self._populations[k] = (
+                fresh if everyone else put_rows(self._populations[k], ended, fresh)
+            )
             self._history[part][ended] = 0.0
-        self._show(k, slates, observation, response.chosen, response.reward)
+        self._fill_observation(k, slates, observation, response.chosen, response.reward)
 
-    def _show(
+    def _fill_observation(
         self,
         k: int,
         slates: Ints,
@@ -197,8 +233,8 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         chosen: Ints | None = None,
         rating: NDArray[np.float64] | None = None,
     ) -> None:
-        """Fill the rows of part k in the observation."""
-        now, part, before = self._users[k], self._parts[k], self._day[self._parts[k]].copy()
+        """Fill the rows of part k of the observation."""
+        now, part, before = self._populations[k], self._parts[k], self._day[self._parts[k]].copy()
         chosen = np.full(len(now), NOTHING) if chosen is None else chosen
         rating = np.zeros(len(now)) if rating is None else rating
         for name, column in observe(self.world, now, slates, chosen, rating, before).items():
@@ -217,40 +253,37 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
                 for i in range(len(now))
             ]
 
-    def _blank(self) -> Values:
-        """Room for an observation."""
-        room: Values = {
+    def _empty_observation(self) -> Values:
+        """An observation whose arrays are yet to be filled."""
+        observation: Values = {
             name: np.empty(space.shape, space.dtype) for name, space in self._numbers.items()
         }
-        room["features"] = np.empty_like(self._history)
+        observation["features"] = np.empty_like(self._history)
         if self.text:
-            room["utterance"] = [""] * self.num_envs
-        return room
+            observation["utterance"] = [""] * self.num_envs
+        return observation
 
-    def _spoken(self, observation: Values) -> Values:
+    def _with_tuples(self, observation: Values) -> Values:
+        """The observation with its list of utterances as a tuple, as the space asks for."""
         return {
             name: tuple(column) if name == "utterance" else column
             for name, column in observation.items()
         }
 
-    def _each(self, function: Callable[[Any], Any], things: Sequence[Any]) -> list[Any]:
-        return list(self._pool.map(function, things) if self._pool else map(function, things))
-
-    @property
-    def _numbered(self) -> range:
-        return range(len(self._parts))
+    def _map(self, function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+        return list(self._pool.map(function, values) if self._pool else map(function, values))
 
     def _reseeded(self, seed: Any) -> tuple[int | None, Words, Ints]:
-        """The first seed given, and every life's seed and number after a reset with `seed`."""
-        first, seeded, life = None, self._seeded.copy(), self._life + 1
+        """The first seed given, and the reset seeds (B) and episode numbers (B) after a reset."""
+        first, reset_seed, episode = None, self._reset_seed.copy(), self._episode + 1
         for k, one in enumerate(self._seeds(seed)):
             if one is not None:
                 first = one if first is None else first
-                seeded[k], life[k] = words(one), 0
-        return first, seeded, life
+                reset_seed[k], episode[k] = words(one), 0
+        return first, reset_seed, episode
 
     def _seeds(self, seed: Any) -> list[int | None]:
-        """A seed or None for each life; raises InputError."""
+        """A seed or None for each sub-environment; raises InputError."""
         if seed is None:
             return [None] * self.num_envs
         try:
@@ -263,7 +296,7 @@ class LifelongVector(VectorEnv[Values, Values, NDArray[Any]]):
         if len(seeds) != self.num_envs:
             given = " ".join(repr(seed).split())
             raise InputError(
-                f"seed {given} does not fit; give one whole number of at least 0, or a list "
-                f"with one for each of the {self.num_envs} lives"
+                f"seed {given} does not fit; give one integer of at least 0, or a list "
+                f"with one per sub-environment, {self.num_envs} in all"
             )
         return seeds

@@ -55,7 +55,7 @@ def drift_noise(
 
 
 def drift_one_day(drift: Drift, taste: Floats, anchor: Floats, noise: Floats) -> Floats:
-    """Tastes (B, M, d) one calendar day later (Uhlenbeck & Ornstein 1930, exact transition).
+    """Tastes (B, M, d) one day later (Uhlenbeck & Ornstein 1930, exact transition).
 
     x ← a + e^{−κ}(x − a) + σ √((1 − e^{−2κ}) / 2κ) ξ with the day's noise ξ (B, M, d), rounded to
     the grid. The path depends neither on the agent nor on when sessions take place.
@@ -78,7 +78,7 @@ def drift_days(
     taste: Floats,
     anchor: Floats,
 ) -> Floats:
-    """Tastes (B, M, d) after the calendar days first … last (B, both included) of each user.
+    """Tastes (B, M, d) after the days first … last (B, both included) of each user.
 
     Applies `drift_one_day` with `drift_noise` for every day; no change where last < first.
     """

@@ -26,7 +26,7 @@ class Retention:
     slates; here absence depends on the rewards and the trust that the agent's slates gave.
 
     base          in [0, 1], mean over users of the daily return probability without reward or trust
-    horizon_days  at least 1, calendar days of an episode; absent days earn 0
+    horizon_days  at least 1, days of an episode; absent days earn 0
     churn_days    at least 1, consecutive days of absence after which a user has churned
     """
 
@@ -62,7 +62,7 @@ def days_away(
 
     The first k of 1 … churn_days with U(seed, user, day + k) < hazard, a truncated geometric
     distribution: P(k) = h (1 − h)^{k−1}, P(churn) = (1 − h)^{churn_days}. Draws are keyed by
-    calendar day, so that episodes with different slates share common random numbers.
+    day, so that episodes with different slates share common random numbers.
 
     mean_reward  r̄ (B) of the session just ended, in [0, 1]; trust: τ (B) in [0, 1]
     """

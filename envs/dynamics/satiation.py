@@ -17,8 +17,8 @@ class Satiation:
 
     Leqi, Kılınç-Karzan, Lipton & Montgomery 2021, "Rebounding Bandits for Modeling Satiation
     Effects": a topic's satiation is its past consumption, geometrically discounted, and lowers its
-    utility in proportion. Theirs steps once per pull; here it recovers by calendar days and grows
-    by the share of the topic in the item, for each user separately.
+    utility in proportion. Theirs steps once per pull; here it recovers with days and grows by
+    the share of the topic in the item, for each user separately.
 
     half_life_days  from 0.001 to 10⁶, days until half of a satiation is gone, ln ½ / ln γ
     cost            λ in [0, 100], utility lost per unit of satiation

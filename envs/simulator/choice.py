@@ -148,8 +148,7 @@ def fill_responses(
     affinities, added = np.empty(size), np.empty(size)
     score, attraction = np.zeros(padded), np.zeros(lanes)
     log_draw, workspace = np.empty(lanes), np.empty(lanes)
-    outside = exp_of(outside_utility)
-    prefetched = 0
+    outside, prefetched = exp_of(outside_utility), 0
     for row in range(len(slates)):
         slate = slates[row]
         for k in range(size + 1):

@@ -57,7 +57,7 @@ def observe(
     """Numeric observations of B users, arrays (B, …); some are shared with the population.
 
     slates, chosen, rating  (B, K), (B), (B) of the last turn; empty, NOTHING and 0 after a reset
-    before                  (B) day of the last turn; 0 or less in the first session
+    before                  (B) day of the last turn; ignored after a reset
     """
     scenario = world.scenario
     avoid = np.zeros((len(now), len(world.catalog.topics)), dtype=np.int8)

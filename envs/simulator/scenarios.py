@@ -79,7 +79,7 @@ class Scenario:
         check(self, minors_only=bool, age_observed=bool, shares_private_fact=bool)
         for field, kind in _kinds().items():
             if not isinstance(getattr(self, field), kind):
-                expected = str(getattr(kind, "__name__", kind)).replace(f"{__package__}.", "")
+                expected = str(getattr(kind, "__name__", kind)).replace("tasteshift.envs.", "")
                 raise InputError(
                     f"{field} of Scenario must be {expected}, "
                     f"not {type(getattr(self, field)).__name__}"

@@ -60,14 +60,14 @@ def test_interest_evolution_has_recsims_constants():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_first_interests_are_recsims(seed):
+def test_first_interests_equal_recsims(seed):
     draws = np.random.RandomState(seed).random_sample(TOPICS)
     ours = interest_evolution.begin_interests(draws[None])
     assert ours[0] == pytest.approx(interest_model(seed)._user_state.user_interests, abs=ROUNDING)
 
 
-def test_every_step_of_interests_is_recsims():
-    """32 users consume 50 items each; after each item both go on from the same interests."""
+def test_every_step_of_interests_equals_recsims():
+    """32 users consume 50 items each; both simulators continue from the same interests."""
     users, turns, params = 32, 50, InterestEvolution()
     models = [interest_model(seed) for seed in range(users)]
     interests = on_grid(np.array([model._user_state.user_interests for model in models]))
@@ -93,7 +93,7 @@ def test_every_step_of_interests_is_recsims():
 
 
 def test_interests_follow_recsims_environment():
-    """Its own choices among slates of 3, and nothing where it chooses nothing."""
+    """RecSim's own choices among slates of 3, none included."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         env = recsim_interests.create_environment(
@@ -113,7 +113,7 @@ def test_interests_follow_recsims_environment():
         clicked = np.array([response.clicked for response in responses])
         share = clicked[None].astype(float) @ features
         ours = interest_evolution.update_interests(InterestEvolution(), before, share, draw)
-        # both began on either side of a grid point, and a step stretches that at most 1.6-fold
+        # both may round to different grid points, and a step stretches that at most 1.6-fold
         assert ours[0] == pytest.approx(interests, abs=2e-6)
         chosen += int(clicked.any())
         if done:
@@ -133,7 +133,7 @@ def test_interests_are_the_utilities_of_recsims_logit_choice():
     assert model.choice_model.score_no_click == pytest.approx(probability[-1], abs=2e-6)
 
 
-def test_recsims_lives_depend_on_the_global_generator_and_ours_do_not():
+def test_recsim_depends_on_the_global_generator_and_tasteshift_does_not():
     def theirs(global_seed):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -165,15 +165,15 @@ def test_long_term_satisfaction_has_recsims_constants():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_first_exposure_is_recsims(seed):
+def test_first_exposure_equals_recsims(seed):
     draw = np.random.RandomState(seed).random_sample(1)
     ours = long_term_satisfaction.begin_exposure(LongTermSatisfaction(), draw)
     theirs = satisfaction_model(seed)._user_state.net_positive_exposure
     assert ours[0] == pytest.approx(theirs, abs=ROUNDING)
 
 
-def test_exposure_and_satisfaction_follow_recsim_through_whole_lives():
-    """Nothing is re-aligned: grid errors of 2⁻²¹ a turn, discounted by 0.7, stay below 2e-6."""
+def test_exposure_and_satisfaction_equal_recsims_over_whole_episodes():
+    """States are not re-aligned: grid errors of 2⁻²¹ a turn, discounted by 0.7, stay below 2e-6."""
     users, turns, params = 16, 60, LongTermSatisfaction()
     models = [satisfaction_model(seed) for seed in range(users)]
     exposure = on_grid(np.array([m._user_state.net_positive_exposure for m in models]))
@@ -194,7 +194,7 @@ def test_exposure_and_satisfaction_follow_recsim_through_whole_lives():
         assert scale == pytest.approx([m._user_state.satisfaction for m in models], abs=ROUNDING)
 
 
-def test_recsims_satisfaction_depends_on_the_global_generator_and_ours_does_not():
+def test_recsims_satisfaction_depends_on_the_global_generator_and_tasteshifts_does_not():
     def theirs(global_seed):
         model = satisfaction_model(0)
         np.random.seed(global_seed)

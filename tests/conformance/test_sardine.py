@@ -21,7 +21,7 @@ BORED = ["sardine/SingleItem-BoredInf-v0", "sardine/SlateTopK-BoredInf-v0"]
 
 
 class OneClick(Sardine):
-    """At most one item of a slate is clicked, as in the house's choice: the topmost."""
+    """At most one item of a slate is clicked, the topmost, as in our choice model."""
 
     def _compute_clicks(self, rels, comps):
         clicks = super()._compute_clicks(rels, comps)
@@ -29,7 +29,7 @@ class OneClick(Sardine):
 
 
 class MeanVector(OneClick):
-    """Its influence with the mean over items that was meant."""
+    """SARDINE's influence with the mean over items that its paper describes."""
 
     def _clicked_item_influence(self, slate, clicked_items):
         if len(clicked_items):
@@ -48,7 +48,7 @@ def clicked_topic(env, slate, clicks):
 
 
 def slates(env, seed, turns):
-    """Mostly the best slate for the user, so that boredom sets in, now and then a random one."""
+    """Mostly the best slate for the user, so that boredom occurs, sometimes a random one."""
     rng = np.random.default_rng(seed)
     for _ in range(turns):
         if rng.uniform() < 0.15:
@@ -57,7 +57,7 @@ def slates(env, seed, turns):
             yield np.full(env.slate_size, -1)
 
 
-def test_sardine_is_the_release_that_was_read():
+def test_sardine_is_the_release_that_was_compared():
     assert sardine.__version__ == "1.0.8"
 
 
@@ -74,7 +74,7 @@ def test_boredom_has_sardines_constants(name):
 @pytest.mark.parametrize("name", BORED)
 @pytest.mark.parametrize("kind", ["user_tloi", "user_car"])
 @pytest.mark.parametrize("threshold", [2, 3, 5])
-def test_boredom_is_sardines_turn_by_turn(name, kind, threshold):
+def test_boredom_equals_sardines_turn_by_turn(name, kind, threshold):
     env = original(name, boredom_type=kind, boredom_threshold=threshold)
     params = Boredom(threshold=threshold, everything=kind == "user_car")
     times_bored = recovered = 0
@@ -99,8 +99,8 @@ def test_boredom_is_sardines_turn_by_turn(name, kind, threshold):
 
 
 @pytest.mark.parametrize("name", BORED)
-def test_users_are_pulled_like_sardines_with_the_mean_that_was_meant(name):
-    """Not re-aligned within a life: each click adds at most 4 grid steps, discounted by 0.95."""
+def test_pull_equals_sardines_with_the_mean_over_items(name):
+    """Not re-aligned in an episode: each click adds at most 4 grid steps, discounted by 0.95."""
     env, params = original(name, kind=MeanVector, boredom_type="user_tloi"), Boredom()
     items = on_grid(env.item_embedd)
     clicks = 0
@@ -129,7 +129,7 @@ def test_several_clicks_pull_towards_their_mean_vector():
     assert after[0] == pytest.approx(env.user_embedd, abs=4 * GRID)
 
 
-def test_the_pull_is_sardines_own_where_its_mean_is_right():
+def test_pull_equals_unmodified_sardine_where_its_mean_is_right():
     """An item equal in all dimensions is its own mean over dimensions."""
     env = original(BORED[0], kind=Sardine)
     env.reset(seed=1)
@@ -142,7 +142,7 @@ def test_the_pull_is_sardines_own_where_its_mean_is_right():
 
 
 def test_sardines_influence_averages_over_dimensions_too():
-    """Its pull is one number for all topics, whatever was clicked; ours leads to the item."""
+    """Its pull is one number for all topics, whatever was clicked; ours points to the item."""
     env = original(BORED[0], kind=Sardine)
     env.reset(seed=1)
     user, item = env.user_embedd.copy(), env.item_embedd[7]

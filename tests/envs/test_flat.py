@@ -1,4 +1,4 @@
-"""The plain interface says what the environment says, and Stable-Baselines3 trains on it."""
+"""FlatLifelong: contents of the vector, its bounds, and training with Stable-Baselines3."""
 
 import gymnasium as gym
 import numpy as np
@@ -26,7 +26,7 @@ def make(scenario="stationary", **arguments):
 
 @pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")
 @pytest.mark.parametrize("scenario", SCENARIOS.names())
-def test_every_observation_lies_in_the_box(scenario):
+def test_observations_lie_in_the_box(scenario):
     env = FlatLifelong(make(scenario))
     check_env(env, skip_render_check=True)
     env.action_space.seed(0)
@@ -39,7 +39,7 @@ def test_every_observation_lies_in_the_box(scenario):
     assert env.observation_space.contains(observation)
 
 
-def test_the_vector_holds_what_the_environment_shows():
+def test_the_vector_equals_the_observation_of_the_environment():
     env, plain = FlatLifelong(make("constraint-change")), make("constraint-change")
     features = item_features(plain.unwrapped.world.catalog)
     f, topics = features.shape[1], len(plain.unwrapped.world.catalog.topics)
@@ -55,27 +55,27 @@ def test_the_vector_holds_what_the_environment_shows():
         assert reward == expected
         assert np.allclose(seen[:f], history, atol=1e-5)
         assert np.array_equal(seen[f : 2 * f], last)
-        place = [
+        scalars = [
             shown["rating"],
             shown["day"] / 63,
             shown["session"] / 9,
             shown["turn"] / 5,
             shown["steps_left"] / 50,
         ]
-        assert np.allclose(seen[2 * f : 2 * f + 5], place)
+        assert np.allclose(seen[2 * f : 2 * f + 5], scalars)
         assert seen[2 * f + 5] == 1
         assert np.array_equal(seen[-topics:], shown["avoid"])
         ruled_out += int(shown["avoid"].sum())
     assert ruled_out == 1
 
 
-def test_other_environments_are_refused():
-    with pytest.raises(InputError, match="wraps TasteShift/Lifelong-v0"):
+def test_other_environments_raise():
+    with pytest.raises(InputError, match="wraps only TasteShift/Lifelong-v0"):
         FlatLifelong(gym.make("CartPole-v1"))
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_stable_baselines_checks_it_and_trains_on_it():
+def test_stable_baselines3_checks_and_trains():
     pytest.importorskip("stable_baselines3")
     import torch
     from stable_baselines3 import PPO

@@ -1,4 +1,4 @@
-"""Many lives at once are the lives of the single environment, to the bit."""
+"""The vector environment is bit-exact with the single environment."""
 
 import gymnasium as gym
 import numpy as np
@@ -27,8 +27,8 @@ def slates(steps, width, items=60, size=4):
     return np.random.default_rng(width).integers(-1, items // 3, size=(steps, width, size))
 
 
-def life_alone(shown, seed, scenario, **arguments):
-    """What the single environment answers under Gymnasium's rules of autoreset."""
+def play_single(shown, seed, scenario, **arguments):
+    """Results of the single environment under next-step autoreset."""
     env = gym.make("TasteShift/Lifelong-v0", **{**SMALL, "scenario": scenario, **arguments})
     observation, info = env.unwrapped.reset(seed=seed)
     seen, over = [(observation, 0.0, False, False, info)], False
@@ -43,7 +43,7 @@ def life_alone(shown, seed, scenario, **arguments):
     return seen
 
 
-def lives_together(env, shown, seed):
+def play_vector(env, shown, seed):
     observation, info = env.reset(seed=seed)
     nothing = np.zeros(env.num_envs, bool)
     seen = [(observation, np.zeros(env.num_envs), nothing, nothing, info)]
@@ -55,8 +55,8 @@ def lives_together(env, shown, seed):
     return seen
 
 
-def same(together, alone, column):
-    for (batch, *rest), (observation, *results) in zip(together, alone, strict=True):
+def assert_equal(batched, single, column):
+    for (batch, *rest), (observation, *results) in zip(batched, single, strict=True):
         for name in batch.keys() - {"features"}:
             mine, value = batch[name][column], observation[name]
             assert mine == value if name == "utterance" else np.array_equal(mine, value), name
@@ -70,15 +70,15 @@ def same(together, alone, column):
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.names())
-@pytest.mark.parametrize(("width", "threads", "at_once"), [(1, 1, 512), (3, 2, 1), (64, 2, 20)])
-def test_lives_are_those_of_the_single_environment(scenario, width, threads, at_once):
+@pytest.mark.parametrize(("width", "threads", "batch_size"), [(1, 1, 512), (3, 2, 1), (64, 2, 20)])
+def test_episodes_equal_those_of_the_single_environment(scenario, width, threads, batch_size):
     env = vector(
-        num_envs=width, scenario=scenario, threads=threads, at_once=at_once, text=width == 3
+        num_envs=width, scenario=scenario, threads=threads, batch_size=batch_size, text=width == 3
     )
     shown = slates(15, width)
-    together = lives_together(env, shown, seed=7)
+    batched = play_vector(env, shown, seed=7)
     for column in {0, width // 2, width - 1}:
-        same(together, life_alone(shown[:, column], 7 + column, scenario), column)
+        assert_equal(batched, play_single(shown[:, column], 7 + column, scenario), column)
 
 
 @settings(max_examples=15, deadline=None)
@@ -86,36 +86,38 @@ def test_lives_are_those_of_the_single_environment(scenario, width, threads, at_
     scenario=st.sampled_from(SCENARIOS.names()),
     seeds=st.lists(st.integers(0, 2**63 - 1), min_size=2, max_size=9),
     threads=st.integers(1, 3),
-    at_once=st.integers(1, 10),
+    batch_size=st.integers(1, 10),
     order=st.randoms(use_true_random=False),
 )
-def test_neither_order_nor_threads_nor_batches_change_a_bit(
-    scenario, seeds, threads, at_once, order
+def test_order_threads_and_batches_do_not_change_results(
+    scenario, seeds, threads, batch_size, order
 ):
     width = len(seeds)
-    place = order.sample(range(width), width)
+    index = order.sample(range(width), width)
     shown = slates(9, width)
-    plain = lives_together(vector(num_envs=width, scenario=scenario, threads=1), shown, seeds)
-    other = vector(num_envs=width, scenario=scenario, threads=threads, at_once=at_once)
-    mixed = lives_together(other, shown[:, place], [seeds[k] for k in place])
+    plain = play_vector(vector(num_envs=width, scenario=scenario, threads=1), shown, seeds)
+    other = vector(num_envs=width, scenario=scenario, threads=threads, batch_size=batch_size)
+    mixed = play_vector(other, shown[:, index], [seeds[k] for k in index])
     for (a, *first), (b, *second) in zip(plain, mixed, strict=True):
-        assert all(np.array_equal(a[name][place], b[name]) for name in a)
+        assert all(np.array_equal(a[name][index], b[name]) for name in a)
         for mine, theirs in zip(first[:3], second[:3], strict=True):
-            assert np.array_equal(mine[place], theirs)
+            assert np.array_equal(mine[index], theirs)
 
 
 @pytest.mark.parametrize("scenario", ["gradual-drift", "retention", "constraint-change"])
-def test_whole_lives_agree_on_the_scenarios_own_calendar(scenario):
+def test_episodes_of_full_length_equal_those_of_the_single_environment(scenario):
     arguments = {"sessions": None, "turns": None}
     shown = slates(60, 8)
-    env = vector(num_envs=8, scenario=scenario, at_once=3, **arguments)
-    together = lives_together(env, shown, seed=11)
+    env = vector(num_envs=8, scenario=scenario, batch_size=3, **arguments)
+    batched = play_vector(env, shown, seed=11)
     for column in (0, 7):
-        same(together, life_alone(shown[:, column], 11 + column, scenario, **arguments), column)
-    assert sum(int(step[2].sum() + step[3].sum()) for step in together) >= 8
+        assert_equal(
+            batched, play_single(shown[:, column], 11 + column, scenario, **arguments), column
+        )
+    assert sum(int(step[2].sum() + step[3].sum()) for step in batched) >= 8
 
 
-def test_it_is_made_as_gymnasium_makes_vector_environments():
+def test_make_vec_uses_the_vector_entry_point():
     env = gym.make_vec(
         "TasteShift/Lifelong-v0", num_envs=5, vectorization_mode="vector_entry_point", **SMALL
     )
@@ -131,7 +133,7 @@ def test_it_is_made_as_gymnasium_makes_vector_environments():
     env.close()
 
 
-def test_it_agrees_with_gymnasiums_own_vector_environment():
+def test_results_equal_those_of_sync_vector_env():
     theirs = gym.make_vec("TasteShift/Lifelong-v0", num_envs=3, vectorization_mode="sync", **SMALL)
     mine = vector(num_envs=3, text=True)
     for name, space in theirs.observation_space.items():
@@ -148,18 +150,18 @@ def test_it_agrees_with_gymnasiums_own_vector_environment():
     theirs.close()
 
 
-def test_seeds_may_be_left_out_and_users_may_be_asked_for():
+def test_seeds_may_be_none_and_users_may_be_given():
     env = vector(num_envs=3)
     env.reset(seed=[4, 2, 9])
     again, _ = env.reset(seed=[None, 2, None])
-    first, second = (life_alone([], seed, "stationary")[0][0] for seed in (4, 2))
+    first, second = (play_single([], seed, "stationary")[0][0] for seed in (4, 2))
     assert again["user"][1] == second["user"]
     assert again["user"][0] != first["user"]
     observation, info = env.reset(seed=0, options={"user": [5, 0, 5]})
     assert observation["user"].tolist() == [5, 0, 5]
     assert info["age_group"].tolist() == [env.world.age_group(u) for u in (5, 0, 5)]
     assert env.reset(options={"user": 6})[0]["user"].tolist() == [6, 6, 6]
-    with pytest.raises(InputError, match="cannot live in scenario"):
+    with pytest.raises(InputError, match="is not eligible for scenario"):
         env.reset(options={"user": [0, 1, 10**6]})
 
 
@@ -180,26 +182,26 @@ def test_seeds_may_be_left_out_and_users_may_be_asked_for():
         None,
     ],
 )
-def test_actions_outside_the_space_are_refused_and_change_nothing(action):
-    env, twin = vector(num_envs=3), vector(num_envs=3)
-    for one in (env, twin):
+def test_actions_outside_the_space_raise_and_change_nothing(action):
+    env, other = vector(num_envs=3), vector(num_envs=3)
+    for one in (env, other):
         one.reset(seed=2)
     with pytest.raises(InputError, match="not in the action space") as caught:
         env.step(action)
     assert "\n" not in str(caught.value)
     good = {"slate": slates(1, 3)[0]}
-    assert repr(env.step(good)) == repr(twin.step(good))
+    assert repr(env.step(good)) == repr(other.step(good))
 
 
-def test_what_is_handed_out_is_not_what_is_lived_in():
-    env, twin = vector(num_envs=3), vector(num_envs=3)
+def test_returned_arrays_are_copies_of_the_state():
+    env, other = vector(num_envs=3), vector(num_envs=3)
     shown = slates(8, 3)
-    for one in (env, twin):
+    for one in (env, other):
         observation, _ = one.reset(seed=2)
     for slate in shown:
         for column in observation.values():
             column[...] = 1
-        observation, *results = twin.step({"slate": slate})
+        observation, *results = other.step({"slate": slate})
         expected, *others = env.step({"slate": slate})
         assert repr((expected, others)) == repr((observation, results))
 
@@ -207,7 +209,7 @@ def test_what_is_handed_out_is_not_what_is_lived_in():
 @pytest.mark.parametrize(
     "seed", [-1, [1, 2], [1, -2, 3], True, [1, True, 3], 1.0, [1.0, 2, 3], "abc", {}, [[1], 2, 3]]
 )
-def test_bad_seeds_get_one_clear_line(seed):
+def test_invalid_seeds_raise_one_line(seed):
     with pytest.raises(InputError, match="does not fit") as caught:
         vector(num_envs=3).reset(seed=seed)
     assert "\n" not in str(caught.value)
@@ -216,7 +218,7 @@ def test_bad_seeds_get_one_clear_line(seed):
 @pytest.mark.parametrize(
     "seed", [np.int8(5), np.array(5), np.array([5, 6, 7]), (5, np.uint64(6), 7)]
 )
-def test_seeds_may_be_numbers_of_numpy(seed):
+def test_seeds_may_be_numpy_integers(seed):
     env = vector(num_envs=3)
     assert repr(env.reset(seed=seed)) == repr(env.reset(seed=[5, 6, 7]))
 
@@ -233,34 +235,34 @@ def test_seeds_may_be_numbers_of_numpy(seed):
         {"options": {"user": [1, 2, 10**6]}},
     ],
 )
-def test_a_reset_that_fails_changes_nothing(arguments):
-    env, twin = vector(num_envs=3), vector(num_envs=3)
+def test_a_failed_reset_changes_nothing(arguments):
+    env, other = vector(num_envs=3), vector(num_envs=3)
     good = {"slate": slates(1, 3)[0]}
-    for one in (env, twin):
+    for one in (env, other):
         one.reset(seed=[4, 2, 9])
         one.step(good)
     with pytest.raises(InputError):
         env.reset(**arguments)
-    assert env.np_random.random() == twin.np_random.random()
-    assert repr(env.step(good)) == repr(twin.step(good))
-    assert repr(env.reset()) == repr(twin.reset())
-    assert repr(env.reset(seed=[None, 1, None])) == repr(twin.reset(seed=[None, 1, None]))
+    assert env.np_random.random() == other.np_random.random()
+    assert repr(env.step(good)) == repr(other.step(good))
+    assert repr(env.reset()) == repr(other.reset())
+    assert repr(env.reset(seed=[None, 1, None])) == repr(other.reset(seed=[None, 1, None]))
 
 
-@pytest.mark.parametrize("what", ["num_envs", "threads", "at_once"])
+@pytest.mark.parametrize("what", ["num_envs", "threads", "batch_size"])
 @pytest.mark.parametrize("count", [0, True, 2.0, "2", -(2**70)])
-def test_counts_are_whole_numbers(what, count):
+def test_counts_other_than_positive_integers_raise(what, count):
     with pytest.raises(InputError, match=f"{what} must be a whole number"):
         vector(**{what: count})
 
 
-def test_counts_may_be_numbers_of_numpy():
-    env = vector(num_envs=np.int8(3), threads=np.int64(2), at_once=np.uint8(2))
+def test_counts_may_be_numpy_integers():
+    env = vector(num_envs=np.int8(3), threads=np.int64(2), batch_size=np.uint8(2))
     observation, _ = env.reset(seed=np.int16(4))
     assert repr(observation) == repr(vector(num_envs=3).reset(seed=4)[0])
 
 
-def test_stepping_before_a_reset_is_refused():
+def test_step_before_reset_raises():
     with pytest.raises(gym.error.ResetNeeded):
         vector(num_envs=1).step({"slate": np.zeros((1, 4), int)})
 
@@ -283,7 +285,7 @@ def test_features_summarize_public_events():
     assert expected.any()
 
 
-def test_history_is_the_geometric_sum_of_what_was_enjoyed():
+def test_history_is_the_discounted_sum_of_enjoyed_features():
     features = np.array([[1.0, 0.0], [-0.5, 0.25]], dtype=np.float32)
     history = np.zeros((1, 2), dtype=np.float32)
     for chosen, rating in ((0, 0.5), (-1, 0.0), (1, 1.0)):

@@ -1,4 +1,4 @@
-"""Cold users and items: shares, spreads, and one past per catalog."""
+"""Cold users and items: shares, distributions, dependence on the catalog alone."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_a_larger_share_only_adds_cold_users():
     assert (is_cold(ColdUsers(0.2), np.array([17, 3])) == few[[17, 3]]).all()
 
 
-def test_cold_users_keep_none_one_three_or_ten_evenly_and_whoever_they_are():
+def test_cold_users_keep_0_1_3_or_10_events_uniformly():
     users = np.arange(N)
     kept = events_kept(1, users)
     values, counts = np.unique(kept, return_counts=True)

@@ -1,4 +1,4 @@
-"""Constraints: the day, and a topic that is tempting to show all the same."""
+"""Constraint: distribution of the day and of the ruled-out topic."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tasteshift.envs.dynamics.constraint import Constraint, constraint_plan
 USERS, T = 9000, 8
 
 
-def test_the_topic_is_evenly_one_of_the_three_best_liked():
+def test_the_topic_is_uniform_over_the_three_best_liked():
     liking = np.random.default_rng(0).normal(size=(USERS, T))
     _, topic = constraint_plan(Constraint(8, 28), 0, np.arange(USERS), liking)
     above = (liking > liking[np.arange(USERS), topic][:, None]).sum(axis=1)
@@ -17,7 +17,7 @@ def test_the_topic_is_evenly_one_of_the_three_best_liked():
     assert stats.chisquare(np.bincount(above)).pvalue > 1e-3
 
 
-def test_days_are_uniform_and_say_nothing_about_the_topic():
+def test_days_are_uniform_and_independent_of_the_topic():
     liking = np.tile(np.arange(T, 0.0, -1), (USERS, 1))
     day, topic = constraint_plan(Constraint(8, 14), 5, np.arange(USERS), liking)
     table = np.zeros((7, 3))
@@ -35,14 +35,14 @@ def test_ties_go_to_the_lowest_index_and_few_topics_suffice(liking, possible):
     assert set(topic) == possible
 
 
-def test_many_ties_are_broken_as_a_sort_by_liking_then_index_would():
+def test_ties_are_broken_by_index():
     liking = np.random.default_rng(2).integers(0, 4, size=(500, 60)).astype(float)
     _, topic = constraint_plan(Constraint(1, 1), 0, np.arange(500), liking)
     for row, ruled_out in zip(liking, topic, strict=True):
         assert ruled_out in sorted(range(60), key=lambda t: (-row[t], t))[:3]
 
 
-def test_plans_belong_to_seed_and_user():
+def test_plans_depend_on_seed_and_user_alone():
     liking = np.random.default_rng(1).normal(size=(4, T))
     seeds = np.array([3, 1, 4, 1], dtype=np.uint64)
     day, topic = constraint_plan(Constraint(1, 500), seeds, np.arange(4), liking)

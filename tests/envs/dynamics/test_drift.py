@@ -1,4 +1,4 @@
-"""Drift against the transition and the stationary law of the Ornstein–Uhlenbeck process."""
+"""Drift against transition and stationary distribution of the Ornstein–Uhlenbeck process."""
 
 import numpy as np
 import pytest
@@ -16,20 +16,20 @@ def unit(rows: int, seed: int) -> np.ndarray:
 
 
 def drifted(drift: Drift, taste, anchor, days: int, seed=0):
-    calendar = np.tile(np.arange(1, days + 1), (len(taste), 1))
-    noise = drift_noise(seed, np.arange(len(taste)), calendar, M, D)
+    dates = np.tile(np.arange(1, days + 1), (len(taste), 1))
+    noise = drift_noise(seed, np.arange(len(taste)), dates, M, D)
     for k in range(days):
         taste = drift_one_day(drift, taste, anchor, noise[:, k])
     return taste
 
 
-def since_ever(drift: Drift, anchor, seed: int):
+def stationary(drift: Drift, anchor, seed: int):
     noise = drift_noise(seed, np.arange(USERS), np.zeros((USERS, 1), dtype=int), M, D)
     return stationary_taste(drift, anchor, noise[:, 0])
 
 
 @pytest.mark.parametrize("days", [1, 5, 20])
-def test_mean_and_variance_after_days_are_those_of_the_process(days):
+def test_mean_and_variance_after_days_match_the_process(days):
     drift, anchor = Drift(half_life_days=5, dispersion=0.8), unit(USERS, 0)
     start = anchor + 0.5 * unit(USERS, 1)
     left = 0.5 ** (days / 5)
@@ -40,16 +40,16 @@ def test_mean_and_variance_after_days_are_those_of_the_process(days):
     assert residual.var() == pytest.approx(variance, rel=4 * np.sqrt(2 / residual.size))
 
 
-def test_half_of_a_deviation_is_forgotten_in_a_half_life_to_the_grid():
+def test_a_deviation_halves_in_a_half_life():
     drift, anchor = Drift(half_life_days=64, dispersion=0.0), unit(50, 2)
     start = anchor + unit(50, 3)
     after = drifted(drift, start, anchor, 64)
     assert np.abs(after - anchor - 0.5 * (start - anchor)).max() < 64 * GRID / 2
 
 
-def test_the_stationary_law_is_normal_and_stays():
+def test_the_stationary_distribution_is_normal_and_invariant():
     drift, anchor = Drift(half_life_days=5, dispersion=1.2), unit(USERS, 4)
-    start = since_ever(drift, anchor, seed=1)
+    start = stationary(drift, anchor, seed=1)
     after = drifted(drift, start, anchor, days=5, seed=1)
     scale = 1.2 / np.sqrt(D)
     for taste in (start, after):
@@ -60,9 +60,9 @@ def test_the_stationary_law_is_normal_and_stays():
     assert correlation == pytest.approx(0.5, abs=4 * 0.75 / np.sqrt(start.size))
 
 
-def test_the_angle_to_the_anchor_is_the_stated_one():
+def test_the_angle_to_the_anchor_matches_the_dispersion():
     r, anchor = 1.2, unit(USERS, 5)
-    taste = since_ever(Drift(half_life_days=5, dispersion=r), anchor, seed=2)
+    taste = stationary(Drift(half_life_days=5, dispersion=r), anchor, seed=2)
     cosine = (taste * anchor).sum(axis=-1) / np.linalg.norm(taste, axis=-1)
     along, weight = np.polynomial.hermite_e.hermegauss(40)
     along = 1 + r * along / np.sqrt(D)
@@ -72,7 +72,7 @@ def test_the_angle_to_the_anchor_is_the_stated_one():
     assert (1 + r**2) ** -0.5 == pytest.approx(exact, abs=0.5 / D)
 
 
-def test_noise_belongs_to_the_user_and_the_day_alone():
+def test_noise_depends_on_user_and_day_alone():
     users, days = np.arange(3), np.tile(np.arange(1, 9), (3, 1))
     together = drift_noise(5, users, days, M, D)
     apart = [drift_noise(5, users, days[:, k : k + 1], M, D) for k in range(8)]

@@ -1,4 +1,4 @@
-"""Influence against the tangent law of repeated consumption."""
+"""Influence against the tangent formula of repeated consumption."""
 
 import numpy as np
 import pytest
@@ -24,8 +24,8 @@ def angle(x, y):
     return 2 * np.arctan2(np.linalg.norm(x - y, axis=-1), np.linalg.norm(x + y, axis=-1))
 
 
-def sway(params, taste, anchor, interest, chosen_z, picked, shown_z, shown):
-    """`influence` with items given by their latents instead of by their rows in a table."""
+def influenced(params, taste, anchor, interest, chosen_z, picked, shown_z, shown):
+    """`influence` with items given by their latents instead of by rows."""
     users, size = shown.shape
     table = np.concatenate([chosen_z, shown_z.reshape(users * size, -1)])
     slots = users + np.arange(users * size).reshape(users, size)
@@ -40,9 +40,9 @@ def sway(params, taste, anchor, interest, chosen_z, picked, shown_z, shown):
     )
 
 
-def turn(params, taste, anchor, z, picked=None, shown_z=None, shown=None, interest=None):
-    """One turn; by default everybody consumes z for interest 1 and nothing else was shown."""
-    return sway(
+def one_turn(params, taste, anchor, z, picked=None, shown_z=None, shown=None, interest=None):
+    """One turn; by default all users consume z for interest 1 and nothing else was shown."""
+    return influenced(
         params,
         taste,
         anchor,
@@ -54,8 +54,8 @@ def turn(params, taste, anchor, z, picked=None, shown_z=None, shown=None, intere
     )
 
 
-def plain(params, taste, anchor, interest, chosen_z, picked, shown_z, shown):
-    """The same in plain NumPy, as the equation is written; sums of grid values are exact."""
+def reference(params, taste, anchor, interest, chosen_z, picked, shown_z, shown):
+    """The equation in NumPy; sums of grid values are exact."""
 
     def dot(x, y):
         return (x * y).sum(axis=-1, keepdims=True)
@@ -64,8 +64,8 @@ def plain(params, taste, anchor, interest, chosen_z, picked, shown_z, shown):
         return on_grid(x / np.sqrt(np.where(dot(x, x) == 0, 1.0, dot(x, x))))
 
     def pulled(x, towards, rate):
-        leant = on_grid(x + rate * dot(x, towards) * towards)
-        return on_grid(leant * np.sqrt(dot(x, x) / dot(leant, leant)))
+        moved = on_grid(x + rate * dot(x, towards) * towards)
+        return on_grid(moved * np.sqrt(dot(x, x) / dot(moved, moved)))
 
     row = np.arange(len(taste))
     x, a = taste[row, interest], anchor[row, interest]
@@ -78,7 +78,7 @@ def plain(params, taste, anchor, interest, chosen_z, picked, shown_z, shown):
     return new_taste, new_anchor
 
 
-def test_compiled_loops_give_the_bits_of_plain_numpy():
+def test_the_compiled_function_is_bit_exact_with_numpy():
     draws = np.random.default_rng(20)
     n = 400
     arguments = (
@@ -91,19 +91,19 @@ def test_compiled_loops_give_the_bits_of_plain_numpy():
         draws.random((n, K)) < 0.5,
     )
     params = Influence(0.2, 0.01, 0.02)
-    expected = plain(params, *arguments)
-    for ours, reference in zip(sway(params, *arguments), expected, strict=True):
-        assert (ours == reference).all()
+    expected = reference(params, *arguments)
+    for ours, one in zip(influenced(params, *arguments), expected, strict=True):
+        assert (ours == one).all()
 
 
-def test_the_angle_to_one_repeated_item_obeys_the_tangent_law():
+def test_the_angle_to_a_repeated_item_follows_the_tangent_formula():
     eta, taste = 0.2, vectors(B, M, seed=0, length=1.5)
     z = vectors(B, seed=1, length=0.6)
     first = angle(taste[:, 1], z)
     first = np.minimum(first, np.pi - first)  # towards z̃ where it is liked, else towards −z̃
     now = taste
     for n in range(1, 30):
-        now, _ = turn(Influence(eta, 0.0, 0.0), now, now, z)
+        now, _ = one_turn(Influence(eta, 0.0, 0.0), now, now, z)
         left = angle(now[:, 1], z)
         left = np.minimum(left, np.pi - left)
         assert np.abs(left - np.arctan(np.tan(first) / (1 + eta) ** n)).max() < 5e-6 * n
@@ -111,24 +111,24 @@ def test_the_angle_to_one_repeated_item_obeys_the_tangent_law():
     assert np.abs(lengths).max() < 30 * 3e-6
 
 
-def test_disliked_items_repel_and_indifferent_ones_do_nothing():
+def test_disliked_items_repel_and_orthogonal_ones_have_no_effect():
     taste = np.zeros((B, M, D))
     taste[:, :, 0] = 1.0
     z = np.zeros((B, D))
     z[:, 0], z[:, 1] = -0.5, 0.5
-    moved, _ = turn(Influence(0.5, 0.0, 0.0), taste, taste, z)
+    moved, _ = one_turn(Influence(0.5, 0.0, 0.0), taste, taste, z)
     # u = (1, 0), z̃ = (−1, 1)/√2: u + ½⟨u, z̃⟩z̃ = (5/4, −1/4)
     assert moved[:, 1, :2] == pytest.approx(np.tile([5, -1], (B, 1)) / np.sqrt(26), abs=2 * GRID)
     z[:, 0] = 0.0
-    assert (turn(Influence(0.5, 0.0, 0.0), taste, taste, z)[0] == taste).all()
+    assert (one_turn(Influence(0.5, 0.0, 0.0), taste, taste, z)[0] == taste).all()
 
 
-def test_only_the_stated_interest_of_who_consumed_moves():
+def test_only_the_given_interest_of_consuming_users_moves():
     taste, anchor = vectors(B, M, seed=2), vectors(B, M, seed=3)
     interest, picked = np.arange(B) % M, np.arange(B) % 2 == 0
     before = taste.copy(), anchor.copy()
     params, z = Influence(0.2, 0.01, 0.05), vectors(B, seed=4)
-    new_taste, new_anchor = turn(params, taste, anchor, z, picked=picked, interest=interest)
+    new_taste, new_anchor = one_turn(params, taste, anchor, z, picked=picked, interest=interest)
     expected = np.zeros((B, M), bool)
     expected[np.arange(B), interest] = picked
     assert ((new_taste != taste).any(axis=-1) == expected).all()
@@ -137,14 +137,16 @@ def test_only_the_stated_interest_of_who_consumed_moves():
     assert (anchor == before[1]).all()
 
 
-def test_exposure_pulls_as_consumption_of_the_mean_direction_would():
+def test_exposure_equals_consumption_of_the_mean_direction():
     taste, shown_z = vectors(B, M, seed=5), vectors(B, K, seed=6, length=0.7)
     shown = np.random.default_rng(7).random((B, K)) < 0.6
     shown[0] = False
-    nobody, z = np.zeros(B, bool), vectors(B, seed=8)
-    exposed, anchor = turn(Influence(0.0, 0.1, 0.5), taste, taste, z, nobody, shown_z, shown)
+    none_chosen, z = np.zeros(B, bool), vectors(B, seed=8)
+    exposed, anchor = one_turn(
+        Influence(0.0, 0.1, 0.5), taste, taste, z, none_chosen, shown_z, shown
+    )
     mean = on_grid(np.where(shown[:, :, None], shown_z, 0).sum(axis=1) / 8)
-    consumed, _ = turn(Influence(0.1, 0.0, 0.0), taste, taste, mean, shown.any(axis=1))
+    consumed, _ = one_turn(Influence(0.1, 0.0, 0.0), taste, taste, mean, shown.any(axis=1))
     assert np.abs(exposed - consumed).max() < 2e-6
     assert (exposed[0] == taste[0]).all()
     assert (exposed[1:, 1] != taste[1:, 1]).any(axis=-1).all()
@@ -154,7 +156,7 @@ def test_exposure_pulls_as_consumption_of_the_mean_direction_would():
 def test_the_anchor_follows_along_the_great_circle():
     share, taste, anchor = 0.1, vectors(B, M, seed=9, length=2.0), vectors(B, M, seed=10)
     z = vectors(B, seed=11)
-    moved, followed = turn(Influence(0.2, 0.0, share), taste, anchor, z)
+    moved, followed = one_turn(Influence(0.2, 0.0, share), taste, anchor, z)
     theta = angle(anchor, moved)[:, 1]
     phi = np.arctan2(share * np.sin(theta), 1 - share + share * np.cos(theta))
     assert np.abs(angle(anchor, followed)[:, 1] - phi).max() < 5e-6
@@ -162,16 +164,16 @@ def test_the_anchor_follows_along_the_great_circle():
     assert np.abs(np.linalg.norm(followed, axis=-1) - 1).max() < 2.0**-18
 
 
-def test_states_lie_on_the_grid_and_rows_do_not_disturb_each_other():
+def test_states_lie_on_the_grid_and_rows_are_independent():
     taste, anchor, z = vectors(B, M, seed=12), vectors(B, M, seed=13), vectors(B, seed=14)
     shown_z, shown = vectors(B, K, seed=15), np.ones((B, K), bool)
     picked, interest = np.arange(B) % 3 > 0, np.arange(B) % M
     arguments = (taste, anchor, interest, z, picked, shown_z, shown)
     params = Influence(0.2, 0.01, 0.02)
-    together = sway(params, *arguments)
+    together = influenced(params, *arguments)
     for state in together:
         assert (state / GRID == np.rint(state / GRID)).all()
     for k in range(B):
-        alone = sway(params, *(part[k : k + 1] for part in arguments))
+        alone = influenced(params, *(part[k : k + 1] for part in arguments))
         assert (alone[0][0] == together[0][k]).all()
         assert (alone[1][0] == together[1][k]).all()

@@ -28,7 +28,7 @@ def moments(start: int, cost: int, refusal: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(("start", "cost", "refusal"), [(6, 1, 0.5), (20, 3, 0.3), (5, 0, 0.9)])
-def test_sessions_are_as_long_as_the_renewal_equation_says(start, cost, refusal):
+def test_session_lengths_match_the_renewal_equation(start, cost, refusal):
     length = lengths(Patience(start, cost), refusal, users=20_000)
     mean, variance = moments(start, cost, refusal)
     assert length.mean() == pytest.approx(mean, abs=4 * np.sqrt(variance / 20_000) + 1e-12)
@@ -42,6 +42,6 @@ def test_turns_by_hand():
     assert update_patience(params, now, picked).tolist() == [3.0, 1.5, 0.0, 0.0]
 
 
-def test_contented_users_stay_for_exactly_their_patience():
+def test_users_without_refusals_stay_for_their_patience():
     assert (lengths(Patience(7, 2), refusal=0.0, users=3) == 7).all()
     assert (lengths(Patience(9, 2), refusal=1.0, users=3) == 3).all()

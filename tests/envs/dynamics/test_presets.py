@@ -1,4 +1,4 @@
-"""The dynamics of RecSim and SARDINE against closed forms and cases worked by hand."""
+"""The dynamics of RecSim and SARDINE against closed forms and cases computed by hand."""
 
 from itertools import product
 
@@ -75,7 +75,7 @@ def test_interests_rise_with_probability_half_of_one_plus_interest(interest):
         assert np.sign(found[0, 0] - interest) == sign
 
 
-def test_mean_and_variance_of_a_step_are_those_of_the_two_point_law():
+def test_mean_and_variance_of_a_step_match_the_two_point_distribution():
     n, interest = 40_000, 0.5
     user, turn = np.arange(n), np.full(n, 3)
     interests, share = np.full((n, 1), interest), np.ones((n, 1))
@@ -120,7 +120,7 @@ def test_an_item_of_two_topics_moves_both_by_their_shares():
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), step=st.floats(0, 1), turns=st.integers(1, 8))
-def test_interests_stay_in_range_and_rest_where_nothing_is_consumed(seed, step, turns):
+def test_interests_stay_in_range_and_change_only_by_consumption(seed, step, turns):
     rng = np.random.default_rng(seed)
     params = InterestEvolution(step=step)
     interests = interest_evolution.begin_interests(rng.uniform(size=(6, 4)))
@@ -142,7 +142,7 @@ def test_interests_are_the_topics_utility():
     assert doubled.tolist() == [[1.0, -0.5]]
 
 
-def test_a_users_draws_do_not_depend_on_who_else_lives():
+def test_draws_of_a_user_do_not_depend_on_other_users():
     user, seed = np.array([4, 9, 2]), np.array([1, 2, 3], dtype=np.uint64)
     together = interest_evolution.interest_draws(seed, user, 6)
     turns = np.array([0, 5, 11])
@@ -163,7 +163,7 @@ def test_a_users_draws_do_not_depend_on_who_else_lives():
 # --- long-term satisfaction
 
 
-def test_first_exposure_is_uniform_around_nothing():
+def test_first_exposure_is_uniform_around_zero():
     draws = long_term_satisfaction.exposure_draws(3, np.arange(5000))
     exposure = long_term_satisfaction.begin_exposure(LongTermSatisfaction(), draws)
     reach = 0.5 / 0.3
@@ -183,7 +183,7 @@ def test_exposure_by_hand():
     assert after[2] == 1.0
 
 
-def test_exposure_has_the_stationary_law_of_its_autoregression():
+def test_exposure_has_the_stationary_distribution_of_its_autoregression():
     params, n, kale = LongTermSatisfaction(innovation=0.4), 20_000, 0.8
     exposure = np.zeros(n)
     for turn in range(40):
@@ -221,7 +221,7 @@ def test_satisfaction_and_kaleness_are_logistic_and_on_the_grid():
     assert lies_on_grid(kale)
 
 
-def test_a_diet_of_bait_lowers_satisfaction_and_kale_restores_it():
+def test_clickbait_lowers_satisfaction_and_kale_restores_it():
     params, exposure = LongTermSatisfaction(sensitivity=1.0), np.zeros(1)
     course = []
     for kale in [0.1] * 10 + [0.9] * 10:
@@ -238,8 +238,8 @@ def test_a_diet_of_bait_lowers_satisfaction_and_kale_restores_it():
 # --- boredom
 
 
-def live(params, clicks, topics=3):
-    """Boredom left after each of the turns of one user who clicks these topics."""
+def boredom_after(params, clicks, topics=3):
+    """Turns of boredom left after each click of one user."""
     recent, left = boredom.begin_boredom(params, 1, topics)
     course = []
     for topic in clicks:
@@ -248,35 +248,35 @@ def live(params, clicks, topics=3):
     return course
 
 
-def test_five_clicks_of_five_bore_for_five_turns():
-    course = live(Boredom(), [1] * 5 + [0, 2, 0, 2, -1, -1])
+def test_five_clicks_in_five_turns_bore_for_five_turns():
+    course = boredom_after(Boredom(), [1] * 5 + [0, 2, 0, 2, -1, -1])
     assert course[:4] == [[0, 0, 0]] * 4
     assert [left[1] for left in course[4:]] == [5, 4, 3, 2, 1, 0, 0]
     assert all(left[0] == left[2] == 0 for left in course)
 
 
-def test_one_other_click_or_turn_without_any_prevents_boredom():
+def test_another_click_or_a_turn_without_click_prevents_boredom():
     for other in (0, -1):
-        assert live(Boredom(), [1, 1, 1, other, 1, 1, 1, 1]) == [[0, 0, 0]] * 8
+        assert boredom_after(Boredom(), [1, 1, 1, other, 1, 1, 1, 1]) == [[0, 0, 0]] * 8
 
 
 def test_clicks_are_forgotten_after_the_window():
     params = Boredom(window=3, threshold=2, duration=2)
-    assert [left[0] for left in live(params, [0, -1, -1, 0])] == [0, 0, 0, 0]
-    assert [left[0] for left in live(params, [0, -1, 0])] == [0, 0, 2]
+    assert [left[0] for left in boredom_after(params, [0, -1, -1, 0])] == [0, 0, 0, 0]
+    assert [left[0] for left in boredom_after(params, [0, -1, 0])] == [0, 0, 2]
 
 
-def test_boredom_is_not_prolonged_but_begins_anew_where_clicks_go_on():
+def test_boredom_is_not_prolonged_and_restarts_if_clicks_continue():
     params = Boredom(window=3, threshold=2, duration=2)
-    assert [left[0] for left in live(params, [0] * 7)] == [0, 2, 1, 2, 1, 2, 1]
+    assert [left[0] for left in boredom_after(params, [0] * 7)] == [0, 2, 1, 2, 1, 2, 1]
 
 
-def test_two_topics_can_bore_at_once():
+def test_two_topics_can_bore_together():
     params = Boredom(window=4, threshold=2, duration=3)
-    assert live(params, [0, 2, 0, 2])[-1] == [2, 0, 3]
+    assert boredom_after(params, [0, 2, 0, 2])[-1] == [2, 0, 3]
 
 
-def test_a_bored_topic_costs_utility_and_so_does_every_topic_where_one_is_enough():
+def test_bored_topics_lose_utility_and_with_everything_all_topics_do():
     left = np.array([[0, 2, 0], [0, 0, 0]])
     alone = boredom.boredom_utility(Boredom(cost=4.0), left)
     assert alone.tolist() == [[0, -4, 0], [0, 0, 0]]
@@ -287,7 +287,7 @@ def test_a_bored_topic_costs_utility_and_so_does_every_topic_where_one_is_enough
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(-1, 2), min_size=1, max_size=30), st.integers(1, 6), st.integers(1, 4))
 def test_boredom_follows_from_counting_the_last_clicks(clicks, window, threshold):
-    course = live(Boredom(window=window, threshold=threshold, duration=3), clicks)
+    course = boredom_after(Boredom(window=window, threshold=threshold, duration=3), clicks)
     ends = [0, 0, 0]
     for turn in range(len(clicks)):
         for topic in range(3):
@@ -297,7 +297,7 @@ def test_boredom_follows_from_counting_the_last_clicks(clicks, window, threshold
             assert course[turn][topic] == max(ends[topic] - turn, 0)
 
 
-def test_pull_by_hand_is_towards_the_mean_vector_of_the_clicked_items():
+def test_pull_is_towards_the_mean_vector_of_the_clicked_items():
     taste = np.array([[2.0, 0.0, 0.0]])
     shown = np.array([[[0.0, 0.5, 0.0], [0.0, 0.0, 0.25], [-1.0, 0.0, 0.0]]])
     clicked = np.array([[True, True, False]])
@@ -307,7 +307,7 @@ def test_pull_by_hand_is_towards_the_mean_vector_of_the_clicked_items():
     assert lies_on_grid(after)
 
 
-def test_pull_leaves_those_who_click_nothing_and_lengths_as_they_are():
+def test_pull_needs_clicks_and_keeps_lengths():
     rng = np.random.default_rng(0)
     taste, shown = on_grid(rng.normal(size=(8, 5))), on_grid(rng.uniform(-0.4, 0.4, (8, 4, 5)))
     clicked = rng.uniform(size=(8, 4)) < 0.5
@@ -319,8 +319,8 @@ def test_pull_leaves_those_who_click_nothing_and_lengths_as_they_are():
     )
 
 
-def test_pull_of_one_item_again_and_again_has_its_closed_form():
-    """Before lengths are restored ω u + (1 − ω) z̃ turns u towards z̃ in their plane.
+def test_repeated_pull_matches_the_closed_form():
+    """Before lengths are restored ω u + (1 − ω) z̃ rotates u towards z̃ in their plane.
 
     tan θ' = ω sin θ / (ω cos θ + 1 − ω).
     """

@@ -1,4 +1,4 @@
-"""Return against the geometric law, and the hazard against its formula."""
+"""Return against the geometric distribution, and the hazard against its formula."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def away(params, reward, trust, seed=0, day=10, users=USERS):
 
 
 @pytest.mark.parametrize(("reward", "trust"), [(0.5, 0.5), (0.2, 0.1), (1.0, 1.0)])
-def test_without_a_bias_the_days_away_are_geometric_and_cut_off(reward, trust):
+def test_days_away_have_the_truncated_geometric_distribution(reward, trust):
     h = 0.1 * reward + 0.4 * trust
     counts = np.bincount(away(Retention(0.0, 60), reward, trust), minlength=15)
     k = np.arange(1, 15)
@@ -29,17 +29,17 @@ def test_without_a_bias_the_days_away_are_geometric_and_cut_off(reward, trust):
     assert stats.chisquare(*lumped).pvalue > 1e-3
 
 
-def test_users_own_biases_are_spread_evenly_around_the_base():
+def test_biases_are_uniform_around_the_base():
     rows = np.arange(USERS)
     nothing = np.zeros(USERS)
     hazard = return_hazard(Retention(0.2, 60), 0, rows, nothing, nothing)
     assert stats.kstest(hazard, stats.uniform(0.1, 0.2).cdf).pvalue > 1e-3
     churned = (away(Retention(0.2, 60, churn_days=7), 0.0, 0.0) == 0).mean()
-    expected = (0.9**8 - 0.7**8) / 8 / 0.2  # ∫ (1 − h)⁷ dh over the uniform law of h
+    expected = (0.9**8 - 0.7**8) / 8 / 0.2  # ∫ (1 − h)⁷ dh over the uniform distribution of h
     assert churned == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / USERS))
 
 
-def test_the_hazard_is_its_formula_within_its_bounds():
+def test_the_hazard_matches_its_formula_within_its_bounds():
     rows, params = np.arange(3), Retention(0.1, 60)
     bias = return_hazard(params, 3, rows, np.zeros(3), np.zeros(3))
     hazard = return_hazard(params, 3, rows, np.array([0.0, 1.0, 0.5]), np.array([1.0, 0.0, 0.5]))
@@ -49,7 +49,7 @@ def test_the_hazard_is_its_formula_within_its_bounds():
     assert (return_hazard(Retention(1.0, 60), 3, rows, one, one) == 0.999).all()
 
 
-def test_responses_matter_and_more_of_them_never_delays_a_return():
+def test_higher_rewards_never_delay_a_return():
     poor, rich = away(Retention(0.05, 60), 0.1, 0.1), away(Retention(0.05, 60), 0.6, 0.7)
     back = poor > 0
     assert (rich[back] > 0).all()
@@ -57,7 +57,7 @@ def test_responses_matter_and_more_of_them_never_delays_a_return():
     assert (rich == 0).mean() < 0.1 * (poor == 0).mean()
 
 
-def test_luck_belongs_to_the_calendar_day():
+def test_draws_are_keyed_by_calendar_day():
     params = Retention(0.0, 60)
     monday, tuesday = away(params, 0.5, 0.5, day=10), away(params, 0.5, 0.5, day=11)
     waited = monday > 1

@@ -10,7 +10,7 @@ T = 5
 
 
 @pytest.mark.parametrize("gap", [1, 3, 10])
-def test_periodic_consumption_climbs_a_geometric_series_to_its_limit(gap):
+def test_periodic_consumption_converges_as_a_geometric_series(gap):
     params = Satiation(half_life_days=4, cost=1)
     gamma = 0.5 ** (gap / 4)
     share = np.eye(T)[:1]
@@ -27,7 +27,7 @@ def test_periodic_consumption_climbs_a_geometric_series_to_its_limit(gap):
     assert (state[0, 1:] == 0).all()
 
 
-def test_half_is_left_after_a_half_life_however_the_days_are_cut():
+def test_satiation_halves_in_a_half_life_for_any_split_of_the_days():
     params = Satiation(half_life_days=12, cost=1)
     state = np.array([[1.0, 0.25, 3.0, 0.0, 8.0]])
     once = recover(params, state, np.array([12]))
@@ -39,7 +39,7 @@ def test_half_is_left_after_a_half_life_however_the_days_are_cut():
     assert (recover(params, state, np.array([0])) == state).all()
 
 
-def test_only_who_consumes_is_satiated_and_everybody_recovers_by_their_own_days():
+def test_satiation_and_recovery_are_per_user():
     params = Satiation(half_life_days=1, cost=1)
     share = np.array([[0.5, 0.5, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 1, 0]])
     state = satiate(np.ones((3, T)), share)
@@ -48,7 +48,7 @@ def test_only_who_consumes_is_satiated_and_everybody_recovers_by_their_own_days(
     assert after.tolist() == [(1 + share[0]).tolist(), [0.5] * T, [0.25, 0.25, 0.25, 0.5, 0.25]]
 
 
-def test_utility_falls_in_proportion():
+def test_utility_is_proportional_to_satiation():
     utility = satiation_utility(Satiation(half_life_days=1, cost=0.5), np.array([[0.0, 1.0, 3.0]]))
     assert utility.tolist() == [[0.0, -0.5, -1.5]]
 

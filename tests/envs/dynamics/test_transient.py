@@ -1,4 +1,4 @@
-"""Transient intent: a Bernoulli process that spares the first session."""
+"""Transient intent: a Bernoulli process without the first session."""
 
 import numpy as np
 import pytest
@@ -30,19 +30,19 @@ def test_every_session_but_the_first_is_transient_with_the_stated_probability(pr
     assert stats.chisquare(*lumped).pvalue > 1e-3
 
 
-def test_never_and_always():
+def test_probabilities_0_and_1():
     assert not plan(0.0)[0].any()
     assert plan(1.0)[0][:, 1:].all()
 
 
-def test_the_other_is_never_the_user_and_is_spread_over_all():
+def test_the_other_user_is_uniform_over_all_others():
     _, other = plan(0.4)
     distance = (other - np.arange(USERS)[:, None]) % USERS
     assert distance.min() >= 1
     assert stats.chisquare(np.bincount(distance.ravel() * 20 // USERS)).pvalue > 1e-3
 
 
-def test_plans_belong_to_seed_user_and_session():
+def test_plans_depend_on_seed_user_and_session_alone():
     active, other = plan(0.4)
     some = np.array([5, 17])
     again = transient_plan(Transient(0.4), np.zeros(2, np.uint64), some, np.array([3, 9]), USERS)

@@ -1,4 +1,4 @@
-"""Trust against the random walk that it is between its bounds."""
+"""Trust against the random walk that it follows between its bounds."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ PARAMS = Trust(start=0.5, gain=0.6, reference=0.25, penalty=0.1)
 NONE = np.zeros(1, dtype=int)
 
 
-def test_constant_rewards_move_trust_in_a_straight_line_until_its_bound():
+def test_constant_rewards_move_trust_linearly_to_its_bound():
     for reward in (0.25, 0.3, 0.2):
         trust = np.array([PARAMS.start])
         for n in range(1, 40):
@@ -19,7 +19,7 @@ def test_constant_rewards_move_trust_in_a_straight_line_until_its_bound():
             assert trust[0] == pytest.approx(line, abs=n * GRID)
 
 
-def test_random_rewards_give_the_mean_and_variance_of_a_random_walk():
+def test_random_rewards_give_a_random_walk():
     params, users, n = Trust(0.5, gain=0.05, reference=0.4, penalty=0.1), 20_000, 12
     rewards = np.random.default_rng(0).random((n, users))
     trust = np.full(users, 0.5)

@@ -86,10 +86,10 @@ def test_drift_over_many_days_equals_repeated_single_days(d):
     seed, user = RNG.integers(0, 2**63, B).astype(np.uint64), np.arange(B)
     first = RNG.integers(1, 50, B)
     last = first + RNG.integers(-1, 20, B)
-    calendar = first[:, None] + np.arange(20)
-    noise = drift_noise(seed, user, calendar, M, d)
+    dates = first[:, None] + np.arange(20)
+    noise = drift_noise(seed, user, dates, M, d)
     expected = taste
-    for k, day in enumerate(calendar.T):
+    for k, day in enumerate(dates.T):
         drifted = drift_one_day(drift, expected, anchor, noise[:, k])
         expected = np.where((day <= last)[:, None, None], drifted, expected)
     assert np.array_equal(drift_days(drift, seed, user, first, last, taste, anchor), expected)

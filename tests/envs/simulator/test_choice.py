@@ -21,7 +21,7 @@ BETA, OUTSIDE = 4.0, 1.0
 
 @pytest.fixture(scope="module")
 def some():
-    """A made-up world and population: what the compiled loop takes, as plain arrays."""
+    """Random items, users and slates, as arrays that the compiled function takes."""
     rng = np.random.default_rng(0)
 
     def unit(*shape):
@@ -81,7 +81,7 @@ def reference(s):
     utility = liking + s["appeal"][item] - choice.POSITION_COST * np.arange(K)
     utility = np.where(s["slates"] == NOTHING, -np.inf, utility)
     keys = np.hstack([np.zeros((len(item), 1), np.int64), item + 1])
-    draw, surprise = philox.uniforms(
+    draw, enjoyment_draw = philox.uniforms(
         s["seed"][:, None], s["user"][:, None], s["time"][:, None], Purpose.RESPONSE, keys
     )
     noise = -np.log(-np.log(draw))
@@ -89,11 +89,11 @@ def reference(s):
     slot, row = total.argmax(axis=1), np.arange(len(item))
     k = np.maximum(slot - 1, 0)
     level = liking[row, k] + choice.QUALITY_WEIGHT * s["quality"][item[row, k]]
-    level += choice.ENJOYMENT_NOISE * ndtri(surprise[row, slot]) - choice.ENJOYMENT_BIAS
+    level += choice.ENJOYMENT_NOISE * ndtri(enjoyment_draw[row, slot]) - choice.ENJOYMENT_BIAS
     return np.where(slot, item[row, k], NOTHING), np.where(slot, s["scale"] * expit(level), 0.0)
 
 
-def test_the_compiled_loop_agrees_with_a_plain_reference(some):
+def test_the_compiled_function_agrees_with_numpy(some):
     chosen, reward = respond(some)
     expected_choice, expected_reward = reference(some)
     assert (chosen == expected_choice).all()
@@ -101,7 +101,7 @@ def test_the_compiled_loop_agrees_with_a_plain_reference(some):
     assert 0.2 < (chosen == NOTHING).mean() < 0.8
 
 
-def test_rows_do_not_depend_on_their_neighbors(some):
+def test_rows_are_independent(some):
     chosen, reward = respond(some)
     order = np.random.default_rng(1).permutation(B)
     per_user = {k: v for k, v in some.items() if k not in ("z", "appeal", "quality", "topic")}
@@ -129,7 +129,7 @@ def test_choice_frequencies_follow_the_multinomial_logit(some):
     assert stats.chisquare(counts, expected).pvalue > 0.01
 
 
-def test_changing_one_item_redraws_nothing_for_the_others(some):
+def test_changing_one_item_keeps_the_draws_of_the_others(some):
     chosen, reward = respond(some)
     slates = some["slates"].copy()
     slates[:, 2] = np.where(slates[:, 2] == NOTHING, NOTHING, (slates[:, 2] + 17) % N)
@@ -140,7 +140,7 @@ def test_changing_one_item_redraws_nothing_for_the_others(some):
     assert (reward[kept] == reward_again[kept]).all()
 
 
-def test_appraisal_of_all_items_is_the_liking_of_each(some):
+def test_liking_of_all_items_agrees_with_numpy(some):
     liking = np.empty(N)
     traits = choice.item_traits(some["z"], some["appeal"], some["quality"], some["topic"])
     units = np.rint(some["u"][3] / GRID).astype(np.int32)

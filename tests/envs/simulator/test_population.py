@@ -1,4 +1,4 @@
-"""Widths and neighbors leave no mark on a life; one action disturbs no other draw."""
+"""Population: independence of batching, state transitions, common random numbers."""
 
 from dataclasses import fields, replace
 
@@ -16,8 +16,8 @@ from tasteshift.envs.simulator.world import build_world
 CATALOG = "synthetic:60"
 
 
-def lives(world, seed, users, slates):
-    """The whole state, choices and rewards of every turn, as bytes user by user."""
+def trajectories(world, seed, users, slates):
+    """State, choices and rewards of every turn, as bytes for each user."""
     now, seen = initial_population(world, seed, users), [b""] * len(users)
     for slate in slates:
         response = respond(world, now, slate)
@@ -30,18 +30,18 @@ def lives(world, seed, users, slates):
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.names())
-def test_a_batch_lives_bit_for_bit_the_lives_of_its_users_alone(scenario):
+def test_a_batch_is_bit_exact_with_its_users_simulated_singly(scenario):
     world = build_world(CATALOG, scenario, 4, turns=2)
     users = world.eligible_users()[[5, 0, 9, 2, 7]]
     seeds = np.array([11, 2**62 + 1, 11, 3, 4], dtype=np.uint64)
     slates = np.random.default_rng(0).integers(-1, 60, size=(world.turns, 5, 4))
-    together = lives(world, seeds, users, slates)
+    batched = trajectories(world, seeds, users, slates)
     for row, user in enumerate(users):
-        alone = lives(world, int(seeds[row]), np.array([user]), slates[:, row : row + 1])
-        assert together[row] == alone[0]
+        single = trajectories(world, int(seeds[row]), np.array([user]), slates[:, row : row + 1])
+        assert batched[row] == single[0]
     order = np.array([3, 1, 4, 0, 2])
-    shuffled = lives(world, seeds[order], users[order], slates[:, order])
-    assert shuffled == [together[k] for k in order]
+    shuffled = trajectories(world, seeds[order], users[order], slates[:, order])
+    assert shuffled == [batched[k] for k in order]
 
 
 def test_recent_choices_cost_utility_and_empty_slots_are_never_chosen():
@@ -51,12 +51,12 @@ def test_recent_choices_cost_utility_and_empty_slots_are_never_chosen():
     fresh = respond(world, now, slate)
     assert set(fresh.chosen) <= {7, -1}
     assert (fresh.reward[fresh.chosen == -1] == 0).all()
-    had = replace(fresh, chosen=np.full(500, 7))
-    bored = respond(world, advance(world, now, slate, had), slate)
-    assert (bored.chosen == 7).mean() < 0.5 * (fresh.chosen == 7).mean()
+    consumed = replace(fresh, chosen=np.full(500, 7))
+    repeated = respond(world, advance(world, now, slate, consumed), slate)
+    assert (repeated.chosen == 7).mean() < 0.5 * (fresh.chosen == 7).mean()
 
 
-def test_the_calendar_moves_between_sessions_only():
+def test_days_pass_between_sessions_only():
     world = build_world(CATALOG, "stationary", 2, sessions=3, turns=2)
     now, days, slate = initial_population(world, 0, np.array([1])), [], np.array([[1, 2]])
     for _ in range(world.turns):
@@ -68,7 +68,7 @@ def test_the_calendar_moves_between_sessions_only():
     assert all((getattr(after, f.name) == getattr(now, f.name)).all() for f in fields(now))
 
 
-def test_the_abrupt_shift_turns_every_interest_by_its_angle_on_one_day():
+def test_the_abrupt_shift_rotates_every_interest_by_its_angle():
     world = build_world(CATALOG, "abrupt-shift", 2, turns=1)
     now, empty = initial_population(world, 4, np.arange(50)), np.full((50, 2), -1)
     before = now.anchor
@@ -81,7 +81,7 @@ def test_the_abrupt_shift_turns_every_interest_by_its_angle_on_one_day():
     assert (now.taste == now.anchor).all()
 
 
-def test_a_gift_never_enters_the_profile():
+def test_sessions_for_others_do_not_change_the_taste():
     both = replace(
         SCENARIOS.get("influence"), drift=None, transient=Transient(0.5), sessions=6, turns=3
     )
@@ -102,22 +102,22 @@ def test_a_gift_never_enters_the_profile():
     assert moved[1, 1] > 0.9 * moved[1, 0]
 
 
-def test_users_who_leave_stay_away():
+def test_finished_users_do_not_change():
     world = build_world(CATALOG, "retention", 2)
     now = initial_population(world, 2, np.arange(200))
     bad = np.full((200, 2), -1)
     for _ in range(world.turns):
-        gone = now.over.copy()
+        finished = now.over.copy()
         later = advance(world, now, bad, respond(world, now, bad))
-        assert (later.over >= gone).all()
-        assert (later.day[gone] == now.day[gone]).all()
+        assert (later.over >= finished).all()
+        assert (later.day[finished] == now.day[finished]).all()
         now = later
     assert now.over.all()
     assert now.churned.mean() > 0.5  # nothing was ever shown to them
     assert (now.day < 42).all()
 
 
-def test_only_absence_within_the_calendar_is_churn():
+def test_only_absence_within_the_horizon_is_churn():
     world = build_world(CATALOG, "retention", 2)
     now, empty = initial_population(world, 2, np.arange(400)), np.full((400, 2), -1)
     while not now.over.all():
@@ -130,27 +130,27 @@ def test_only_absence_within_the_calendar_is_churn():
 
 
 @pytest.mark.parametrize("item", [0, 7])
-def test_items_that_were_never_shown_leave_no_mark(item):
+def test_items_never_shown_do_not_matter(item):
     world, users = build_world(CATALOG, "influence", 3, turns=3), np.arange(40)
     other = edited(world, item, z=-world.hidden.z[item], appeal=1.0)
     slates = np.random.default_rng(1).integers(8, 60, size=(world.turns, 40, 3))
-    assert lives(world, 5, users, slates) == lives(other, 5, users, slates)
+    assert trajectories(world, 5, users, slates) == trajectories(other, 5, users, slates)
 
 
-def test_exposure_alone_moves_the_interest_that_carries_the_first_item_shown():
+def test_exposure_moves_the_interest_closest_to_the_first_item_shown():
     world = build_world(CATALOG, "influence", 2)
     now = initial_population(world, 3, np.arange(60))
     slates = np.tile([-1, 9], (60, 1))
     refused = Response(np.full(60, -1), np.zeros(60))
     later = advance(world, now, slates, refused)
     scores = world.beta * np.einsum("bmd,d->bm", now.interests * 2.0**-20, world.hidden.z[9])
-    carrier = (now.weights * np.exp(scores)).argmax(axis=1)
+    strongest = (now.weights * np.exp(scores)).argmax(axis=1)
     moved = (later.taste != now.taste).any(axis=2)
     assert moved.sum() == 60
-    assert moved[np.arange(60), carrier].all()
+    assert moved[np.arange(60), strongest].all()
 
 
-def test_the_log_shares_no_draw_with_any_life():
+def test_the_training_log_shares_no_draw_with_episodes():
     world = build_world(CATALOG, "stationary", 10, turns=5)
     log = simulate_training_log(world)
     rated = {(int(u), int(i)): r for u, i, r in zip(log.user, log.item, log.rating, strict=True)}

@@ -1,4 +1,4 @@
-"""Scenarios: every one in range can be lived, and every one out of range is refused in one line."""
+"""Scenarios: parameters in range can be simulated, all others raise one line."""
 
 import json
 from dataclasses import asdict, fields, replace
@@ -81,7 +81,7 @@ def scenarios(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(scenario=scenarios(), seed=st.integers(0, 2**64 - 1))
-def test_any_scenario_in_range_can_be_lived(scenario, seed):
+def test_any_scenario_in_range_can_be_simulated(scenario, seed):
     env = Lifelong("synthetic:30", scenario, slate_size=4)
     env.action_space.seed(seed % 2**31)
     if not len(env.world.eligible_users()):
@@ -137,14 +137,14 @@ WRONG = st.one_of(
 @pytest.mark.parametrize(("params", "name"), NUMBERS)
 @settings(max_examples=25, deadline=None)
 @given(value=WRONG)
-def test_numbers_out_of_range_get_one_line(params, name, value):
+def test_numbers_out_of_range_raise_one_line(params, name, value):
     with pytest.raises(InputError, match=name) as caught:
         replace(params, **{name: value})
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("params", "name"), NUMBERS)
-def test_truth_values_and_numbers_are_not_mistaken_for_each_other(params, name):
+def test_bools_and_numbers_are_not_interchangeable(params, name):
     value = 1 if isinstance(getattr(params, name), bool) else True
     with pytest.raises(InputError, match=name):
         replace(params, **{name: value})
@@ -172,24 +172,24 @@ def test_truth_values_and_numbers_are_not_mistaken_for_each_other(params, name):
         (lambda: Overlay(["hide"], 0.1), "is unknown; use one of"),
         (lambda: Scenario("a", "", turns=0), "turns of Scenario must be a whole number"),
         (lambda: Scenario("a", "", gap_days=0), "gap_days of Scenario must be a whole number"),
-        (lambda: Scenario("a", "", sessions=10**6, turns=10**6), "ask for at most"),
+        (lambda: Scenario("a", "", sessions=10**6, turns=10**6), "use at most"),
         (lambda: Scenario(3, ""), "name of Scenario must be str, not int"),
         (lambda: Scenario("a", "", drift=Satiation(1, 1)), "must be dynamics.drift.Drift | None"),
-        (lambda: Scenario("a", "", retention=Retention(0.1, 5)), "give it patience and trust"),
+        (lambda: Scenario("a", "", retention=Retention(0.1, 5)), "set patience and trust"),
         (
             lambda: replace(SCENARIOS.get("retention"), patience=None),
-            "give it patience and trust",
+            "set patience and trust",
         ),
     ],
 )
-def test_what_makes_no_sense_is_refused(make, message):
+def test_inconsistent_parameters_raise_one_line(make, message):
     with pytest.raises(InputError) as caught:
         make()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_numbers_of_numpy_become_pythons_and_others_stay_what_they_are():
+def test_numpy_numbers_become_python_numbers():
     drift = Drift(np.float32(0.5), np.int8(1))
     assert [type(number) for number in asdict(drift).values()] == [float, int]
     assert json.dumps(asdict(Drift(30, 1.2))) == '{"half_life_days": 30, "dispersion": 1.2}'
@@ -201,19 +201,19 @@ def test_numbers_of_numpy_become_pythons_and_others_stay_what_they_are():
     )
 
 
-def test_a_scenario_that_nobody_may_live_in_is_an_error_of_the_one_who_asked():
-    nobody = Scenario("nobody", "", cold_users=ColdUsers(0.0))
+def test_a_scenario_without_eligible_users_raises_on_reset():
+    empty = Scenario("empty", "", cold_users=ColdUsers(0.0))
     for env in (
-        Lifelong("synthetic:30", nobody, slate_size=3),
-        LifelongVector(2, "synthetic:30", nobody, slate_size=3),
+        Lifelong("synthetic:30", empty, slate_size=3),
+        LifelongVector(2, "synthetic:30", empty, slate_size=3),
     ):
         for options in (None, {"user": 0}):
-            with pytest.raises(InputError, match="has no user for scenario 'nobody'") as caught:
+            with pytest.raises(InputError, match="has no user for scenario 'empty'") as caught:
                 env.reset(seed=0, options=options)
             assert "\n" not in str(caught.value)
 
 
-def test_a_taste_pulled_from_nowhere_to_nowhere_stays():
+def test_a_pull_without_a_direction_leaves_the_taste():
     taste, clicked = np.array([[0.6, 0.8]]), np.ones((1, 1), bool)
     for z in ([0.0, 0.0], [-0.6, -0.8]):
         stays = pull(Boredom(memory=0.0 if z[0] == 0 else 0.5), taste, np.array([[z]]), clicked)

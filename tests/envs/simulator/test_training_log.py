@@ -1,4 +1,4 @@
-"""The training log: who is shown what, in what proportion, and what cold scenarios hold back."""
+"""Training log: distribution of the slates and choices, cold users and items, seeds."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -29,7 +29,7 @@ def pairs(log):
 
 
 @pytest.mark.parametrize("name", ["synthetic:7", "synthetic:300", "synthetic:6000"])
-def test_nobody_sees_an_item_twice(name):
+def test_no_user_sees_an_item_twice(name):
     world = build_world(name, "stationary", 2)
     log = simulate_training_log(world)
     assert len(set(pairs(log))) == len(log) > 0
@@ -40,7 +40,7 @@ def test_nobody_sees_an_item_twice(name):
     assert all(len(set(row)) == len(row) for row in shown.tolist())
 
 
-def test_draws_follow_the_law_of_successive_sampling():
+def test_draws_have_the_distribution_of_successive_sampling():
     """All ordered pairs of four items against ∏ w/(1 − Σ w so far), within four standard errors."""
     popularity = np.array([0.5, 0.3, 0.15, 0.05])
     w = popularity**POPULARITY_POWER / (popularity**POPULARITY_POWER).sum()
@@ -52,8 +52,8 @@ def test_draws_follow_the_law_of_successive_sampling():
         assert abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / users)
 
 
-def test_large_catalogs_follow_the_same_law():
-    """Four popular items among ten thousand hardly wanted ones, by rejection instead of ranks."""
+def test_large_catalogs_have_the_same_distribution():
+    """Four popular items among 10,000 unpopular ones, drawn by rejection instead of ranking."""
     popularity = np.r_[0.5, 0.3, 0.15, 0.05, np.zeros(9996)]
     known = popularity > 0
     w = popularity[:4] ** POPULARITY_POWER / (popularity[:4] ** POPULARITY_POWER).sum()
@@ -66,7 +66,7 @@ def test_large_catalogs_follow_the_same_law():
         assert abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / users)
 
 
-def test_the_log_is_the_same_however_users_are_grouped(world):
+def test_the_log_does_not_depend_on_batches_of_users(world):
     popularity = world.catalog.popularity
     everything = np.ones(len(popularity), bool)
     whole = distinct_draws(np.arange(30), popularity, everything, 20)
@@ -100,7 +100,7 @@ def pairs_of(log, user):
 
 
 @pytest.mark.parametrize("name", ["synthetic:300", "synthetic:6000"])
-def test_late_items_do_not_occur(name):
+def test_items_that_enter_later_do_not_occur(name):
     world = build_world(name, "stationary", 5)
     entry = np.where(np.arange(len(world.catalog)) % 4 == 0, 9, 0)
     late = replace(world, entry_day=entry)
@@ -111,14 +111,14 @@ def test_late_items_do_not_occur(name):
     assert (public_data(late).entry_day == entry).all()
 
 
-def test_the_past_was_real_whatever_labels_say(world):
+def test_overlays_do_not_change_the_log(world):
     fake = replace(world, catalog=apply(Overlay("poison-popularity", 0.2), world.catalog))
     assert pairs(simulate_training_log(fake)) == pairs(simulate_training_log(world))
 
 
-def test_the_same_catalog_has_another_past_under_another_log_seed(world):
-    """The content is the same and so is the law; what happened by chance is not."""
-    name = "hidden:another-past"
+def test_another_log_seed_gives_another_log_of_the_same_distribution(world):
+    """Content and distribution are the same, the draws are not."""
+    name = "hidden:another-log"
     data = load_data("synthetic:300")
     renamed = replace(data.public, name=name)
     register_in_memory(name, lambda: CatalogData(renamed, data.hidden, log_seed=2**62 + 5))
@@ -133,8 +133,8 @@ def test_the_same_catalog_has_another_past_under_another_log_seed(world):
     assert np.corrcoef(*counts)[0, 1] > 0.9
 
 
-def test_the_log_of_the_catalogs_that_everybody_has_is_the_one_it_always_was(world):
-    """Pinned: results of earlier runs stay comparable."""
+def test_the_log_of_public_catalogs_is_pinned(world):
+    """Results of earlier runs stay comparable."""
     log = simulate_training_log(world)
     assert load_data("synthetic:300").log_seed == 1
     assert (len(log), int((log.item * (1 + log.user)).sum()) % 1_000_003) == (12369, 367949)

@@ -1,4 +1,4 @@
-"""A world's constants, its users, its log, and the ladder that every scenario must hold."""
+"""World: calibrated constants, eligible users and the training log of real catalogs."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def test_users_are_distinct_eligible_and_fixed_by_the_seed():
             world.sample_users(0, count)
 
 
-def test_ages_can_be_bounded_on_both_sides_and_left_untold():
+def test_age_bounds_and_unobserved_ages():
     ages = load_data("synthetic").hidden.ages
     plain = Scenario("plain", "")
     for changes, fit in (
@@ -53,16 +53,16 @@ def test_ages_can_be_bounded_on_both_sides_and_left_untold():
     ):
         world = build_world("synthetic", replace(plain, **changes), 5)
         assert (world.eligible_users() == np.flatnonzero(fit)).all()
-    told = build_world("synthetic", plain, 5)
-    untold = build_world("synthetic", replace(plain, age_observed=False), 5)
-    assert {told.observed_age_group(user) for user in range(1000)} == {"child", "teen", "adult"}
-    assert {untold.observed_age_group(user) for user in range(1000)} == {"unknown"}
-    assert [untold.age_group(user) for user in range(99)] == [
-        told.observed_age_group(user) for user in range(99)
+    observed = build_world("synthetic", plain, 5)
+    unobserved = build_world("synthetic", replace(plain, age_observed=False), 5)
+    assert {observed.observed_age_group(user) for user in range(1000)} == {"child", "teen", "adult"}
+    assert {unobserved.observed_age_group(user) for user in range(1000)} == {"unknown"}
+    assert [unobserved.age_group(user) for user in range(99)] == [
+        observed.observed_age_group(user) for user in range(99)
     ]
 
 
-def test_the_log_shows_no_item_twice_to_anybody_and_follows_popularity_and_taste():
+def test_the_training_log_has_no_repeats_and_follows_popularity_and_taste():
     world = build_world("movielens-100k", "stationary", 5)
     log = simulate_training_log(world)
     assert len(set(zip(log.user.tolist(), log.item.tolist(), strict=True))) == len(log)

@@ -11,11 +11,11 @@ from tasteshift.envs.dynamics.user_attributes import PRIVATE_FACTS, age_group, p
     ("age", "group"),
     [(0, "child"), (12, "child"), (13, "teen"), (17, "teen"), (18, "adult"), (90, "adult")],
 )
-def test_age_groups_change_on_the_thirteenth_and_the_eighteenth_birthday(age, group):
+def test_age_groups_change_at_13_and_18(age, group):
     assert age_group(age) == group
 
 
-def test_private_facts_are_many_and_distinct_and_evenly_spread():
+def test_private_facts_are_distinct_and_uniform():
     assert len(set(PRIVATE_FACTS)) == len(PRIVATE_FACTS) >= 16
     users = np.arange(9000)
     fact = private_fact(0, users)
