@@ -1,4 +1,4 @@
-"""Who recommends: yardsticks, baselines, a bandit, RecBole models and language models."""
+"""Agents: baselines, a linear bandit, RecBole models, language models, and reference policies."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from ..errors import InputError
 from ..registry import Registry
 
 if TYPE_CHECKING:
-    from .protocols import Agent, PrivilegedAgent
-
-    AnyAgent = Agent | PrivilegedAgent
+    from .protocols import AnyAgent
 
 DECODER = "autoregressive"
 PAIR = "tiny"
 
 AGENTS: Registry[Callable[..., Any]] = Registry("agent")
-"""Name -> class or factory of an agent. It takes no argument, or, where its attribute
-``uses_language_model`` is true, the keywords ``decoder`` and ``pair``."""
+"""Name -> class or factory of an agent. It takes no argument, or, for a `TextAgent`, the keywords
+``decoder``, ``pair``, ``device`` and ``dtype``. Only a class can declare capabilities."""
 
 AGENTS.register("random", "tasteshift.agents.random:RandomAgent")
 AGENTS.register("popular", "tasteshift.agents.popular:PopularAgent")
@@ -48,28 +46,30 @@ def make_agent(
 ) -> AnyAgent:
     """The agent called `name`, not yet prepared.
 
-    decoder, pair  for agents that write text; autoregressive and tiny unless given
-    device, dtype  where its models are loaded to, and their type; cpu and float32 unless given
+    decoder, pair  for text agents; autoregressive and tiny unless given
+    device, dtype  of their models, as torch spells them; cpu and float32 unless given
 
-    Raises UnknownName, or InputError where an agent that writes no text is given any of them.
+    Raises UnknownName, or InputError where another agent is given any of them.
     """
-    factory = AGENTS.get(name)
+    from .protocols import TextAgent
+
     options = {"decoder": decoder, "pair": pair, "device": device, "dtype": dtype}
     given = {option: value for option, value in options.items() if value is not None}
-    if uses_language_model(factory):
+    if declares(name, TextAgent):
         given = {"decoder": DECODER, "pair": PAIR, **given}
     elif given:
         option, value = next(iter(given.items()))
         raise InputError(f"agent {name!r} writes no text; leave out {option} {value!r}")
-    agent: AnyAgent = factory(**given)
+    agent: AnyAgent = AGENTS.get(name)(**given)
     return agent
 
 
-def uses_language_model(agent: object) -> bool:
-    """Whether an agent, or what the registry holds for it, decodes text (slow)."""
-    return bool(getattr(agent, "uses_language_model", False))
+def declares(name: str, capability: type) -> bool:
+    """Whether the agent registered as `name` has a capability, told from its class alone.
 
+    capability  `TextAgent`, `BatchAgent` or `PrivilegedAgent` of `protocols`
 
-def is_privileged(agent: object) -> bool:
-    """Whether an agent, or what the registry holds for it, is shown the truth; never ranked."""
-    return hasattr(agent, "start_with_ground_truth")
+    Raises UnknownName.
+    """
+    entry = AGENTS.get(name)
+    return isinstance(entry, type) and issubclass(entry, capability)

@@ -1,4 +1,4 @@
-"""The charts: what the catalog calls most popular, over and over, the same for everybody."""
+"""Charts: the catalog's most popular items in a fixed cycle, the same for every user."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LENGTH = 40
 
 
 class ChartsAgent:
-    """Walks down the forty most popular items, as the catalog states it, and starts over.
+    """Shows the forty most popular items by the catalog's `popularity`, then starts over.
 
-    The lower index breaks ties. Unlike `popular`, which counts the log, it believes a number that
-    can be bought: it is the positive control of a world with poisoned popularity.
+    The lower index breaks ties. Unlike `popular`, which counts the log, it relies on a column that
+    can be manipulated: it is the positive control of scenarios with poisoned popularity.
     """
 
     name = "charts"
@@ -26,13 +26,13 @@ class ChartsAgent:
         self._ranking = np.zeros(0, dtype=np.int64)
 
     def config(self) -> dict[str, Any]:
-        """How long the charts are."""
+        """The length of the cycle."""
         return {"length": LENGTH}
 
-    def prepare(self, world: PublicData) -> None:
-        """Read the charts."""
-        self._ranking = np.argsort(-world.catalog.popularity, kind="stable")[:LENGTH]
+    def prepare(self, public: PublicData) -> None:
+        """Rank the catalog by its `popularity`."""
+        self._ranking = np.argsort(-public.catalog.popularity, kind="stable")[:LENGTH]
 
     def start(self, brief: Brief) -> RankingSession:
-        """Open a walk down the charts."""
+        """Open a session at the top of the ranking."""
         return RankingSession(self._ranking, brief)

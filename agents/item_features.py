@@ -1,4 +1,4 @@
-"""What anyone can see of an item, as numbers: the side information of linear models."""
+"""Public item features for linear models: topics, decade, popularity, rating, poster colors."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from numpy.typing import NDArray
 
 from ..envs.catalogs.catalog import Catalog, Posters
 from ..envs.catalogs.public import TrainingLog
-from .ranking import popularity
+from .ranking import choice_counts
 
 Floats = NDArray[np.float64]
 
 POSTER_GRID = 4
-POSTERS_AT_ONCE = 512
+POSTER_CHUNK = 512
 RATING_SHRINKAGE = 5.0
 
 
 def item_features(catalog: Catalog, log: TrainingLog) -> Floats:
     """(n, d) standardized columns, the last one constant 1.
 
-    Topics; decade of release, one column each; log(1 + times chosen); mean rating in the log,
+    Topics; decade of release, one column each; log(1 + number of choices); mean rating in the log,
     shrunk towards the mean of all; and the mean colors of a 4 × 4 grid over the poster.
     """
-    count = popularity(log, len(catalog))
+    count = choice_counts(log, len(catalog))
     columns = np.hstack(
         [
             catalog.topic.astype(np.float64),
@@ -39,7 +39,7 @@ def item_features(catalog: Catalog, log: TrainingLog) -> Floats:
 
 
 def decades(year: NDArray[np.int64]) -> Floats:
-    """(n, D) one column for each decade that occurs; a row of zeros where the year is unknown."""
+    """(n, D) one column per decade that occurs; a row of zeros where the year is unknown."""
     decade = year // 10
     present = np.unique(decade[year > 0])
     columns: Floats = (decade[:, None] == present).astype(np.float64)
@@ -57,13 +57,13 @@ def mean_rating(log: TrainingLog, count: NDArray[np.int64]) -> Floats:
 def poster_colors(posters: Posters, grid: int) -> Floats:
     """(n, grid · grid · 3) mean RGB in [0, 1] of each cell of a grid over square posters.
 
-    Pictures are taken in portions, so that large catalogs fit in memory.
+    Works in chunks, so that posters of large catalogs are not all in memory.
     """
-    starts = range(0, len(posters), POSTERS_AT_ONCE)
-    return np.vstack([_colors(posters[k : k + POSTERS_AT_ONCE], grid) for k in starts])
+    starts = range(0, len(posters), POSTER_CHUNK)
+    return np.vstack([_cell_colors(posters[k : k + POSTER_CHUNK], grid) for k in starts])
 
 
-def _colors(pixels: NDArray[np.uint8], grid: int) -> Floats:
+def _cell_colors(pixels: NDArray[np.uint8], grid: int) -> Floats:
     n, side = len(pixels), pixels.shape[1]
     cut = side // grid * grid
     cells = pixels[:, :cut, :cut].reshape(n, grid, side // grid, grid, side // grid, 3)

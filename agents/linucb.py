@@ -1,7 +1,7 @@
-"""LinUCB (Li, Chu, Langford & Schapire 2010, arXiv 1003.0146, algorithm 1), one per user.
+"""LinUCB (Li, Chu, Langford & Schapire 2010, arXiv 1003.0146, algorithm 1), one bandit per user.
 
-Taste θ is shared by all items, whose features differ. The features are transformed so that the
-algorithm's ridge penalty I is exactly the prior that the log suggests (see `TastePrior`).
+One θ is shared by all items, whose features differ. Features are transformed so that the
+algorithm's ridge penalty I equals the prior estimated from the log (see `TastePrior`).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .taste_prior import fit_prior
 
 Floats = NDArray[np.float64]
 DIGITS = 9
-"""Scores are ranked after rounding, so that a BLAS kernel's last bits decide nothing."""
+"""Scores are ranked after rounding, so that the last bits of a BLAS kernel do not matter."""
 
 
 class LinUcb:
-    """Estimates and confidence widths of n arms with fixed features, kept up to date.
+    """Estimates and confidence widths of n arms with fixed features, updated incrementally.
 
-    A = I + Σ x xᵀ and b = Σ x r over what was observed. Instead of A the inverse is kept by
-    Sherman–Morrison, and with it for every arm the estimate xᵀA⁻¹b and the variance xᵀA⁻¹x,
-    so that an observation costs O(nd) and a decision O(n).
+    A = I + Σ x xᵀ and b = Σ x r over the observations. A⁻¹ is updated by Sherman–Morrison, and
+    with it the estimate xᵀA⁻¹b and the variance xᵀA⁻¹x of every arm, so that an observation costs
+    O(nd) and a decision O(n).
 
     features  (n, d)
-    estimate  (n) the reward expected before anything was observed
+    estimate  (n) expected reward before any observation
     """
 
     def __init__(self, features: Floats, estimate: Floats) -> None:
@@ -39,12 +39,12 @@ class LinUcb:
         self.variance: Floats = (features**2).sum(axis=1)
 
     def observe(self, arm: int, reward: float) -> None:
-        """Learn that `arm` earned `reward`: A ← A + x xᵀ, b ← b + x r."""
+        """Update with the reward of `arm`: A ← A + x xᵀ, b ← b + x r."""
         direction = self.inverse @ self.features[arm]
         covariance = self.features @ direction
-        surprise = (reward - self.estimate[arm]) / (1 + covariance[arm])
+        gain = (reward - self.estimate[arm]) / (1 + covariance[arm])
         shrink = 1 / (1 + covariance[arm])
-        self.estimate += surprise * covariance
+        self.estimate += gain * covariance
         self.variance -= shrink * covariance**2
         self.inverse -= np.outer(shrink * direction, direction)
 
@@ -57,13 +57,13 @@ class LinUcb:
 class LinUcbAgent:
     """A linear bandit on public item features, warm-started from the training log.
 
-    The default settings were tuned on world 1000 (examples/tune_linucb.py). It does not filter
-    by age: what it does to minors is measured.
+    The defaults were tuned on environment seed 1000 (examples/tune_linucb.py). It does not filter
+    by age, so that its age-limit breaches are measured.
 
-    alpha    optimism: how many widths are added to the estimate (≥ 0)
+    alpha    exploration: number of confidence widths added to the estimate (≥ 0)
     noise    standard deviation of a reward around its estimate (> 0)
     refusal  weight of an item that a user has not chosen in the log, as reward 0
-    rest     choices of other items before something chosen may be shown again
+    rest     number of other choices before a chosen item may be shown again
     """
 
     name = "linucb"
@@ -80,7 +80,7 @@ class LinUcbAgent:
         self._log = TrainingLog(0, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
     def config(self) -> dict[str, Any]:
-        """The tuned settings."""
+        """The four hyper-parameters."""
         return {
             "alpha": self.alpha,
             "noise": self.noise,
@@ -88,16 +88,16 @@ class LinUcbAgent:
             "rest": self.rest,
         }
 
-    def prepare(self, world: PublicData) -> None:
+    def prepare(self, public: PublicData) -> None:
         """Fit the prior; well under a second."""
-        raw = item_features(world.catalog, world.log)
-        prior = fit_prior(raw, world.log, self.refusal)
+        raw = item_features(public.catalog, public.log)
+        prior = fit_prior(raw, public.log, self.refusal)
         self._features = raw @ np.linalg.cholesky(prior.covariance) / self.noise
         self._pooled = raw @ prior.mean
-        self._log = world.log
+        self._log = public.log
 
     def start(self, brief: Brief) -> LinUcbSession:
-        """Open a session that already knows what this user chose in the log."""
+        """Open a session updated with this user's choices in the log."""
         learner = LinUcb(self._features, self._pooled)
         mine = self._log.user == brief.user
         for item, rating in zip(self._log.item[mine], self._log.rating[mine], strict=True):
@@ -106,7 +106,7 @@ class LinUcbAgent:
 
 
 class LinUcbSession:
-    """One user's bandit: every shown item is an observation, 0 where it was not chosen."""
+    """One user's bandit: every shown item is an observation, with reward 0 unless chosen."""
 
     def __init__(self, learner: LinUcb, slate_size: int, alpha: float, rest: int) -> None:
         self._learner = learner
@@ -116,7 +116,7 @@ class LinUcbSession:
         self._chosen: list[int] = []
 
     def act(self, observation: Observation) -> Action:
-        """Learn from the last slate, then show the items with the highest bounds."""
+        """Update with the last slate, then show the items with the highest bounds."""
         for item in observation.slate:
             chosen = item == observation.chosen
             self._learner.observe(item, observation.rating if chosen else 0.0)

@@ -1,4 +1,4 @@
-"""The most chosen items first, the same for everybody."""
+"""Popularity baseline: the most chosen items of the log first, the same for every user."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from ..envs.catalogs.public import PublicData
 from ..records import Brief
-from .ranking import RankingSession, popularity
+from .ranking import RankingSession, choice_counts
 
 
 class PopularAgent:
-    """Ranks items by how often the log's users chose them; the lower index breaks ties."""
+    """Ranks items by their number of choices in the log; the lower index breaks ties."""
 
     name = "popular"
 
@@ -20,14 +20,14 @@ class PopularAgent:
         self._ranking = np.zeros(0, dtype=np.int64)
 
     def config(self) -> dict[str, Any]:
-        """Nothing can be set."""
+        """No options."""
         return {}
 
-    def prepare(self, world: PublicData) -> None:
-        """Count the log."""
-        count = popularity(world.log, len(world.catalog))
+    def prepare(self, public: PublicData) -> None:
+        """Count the choices in the log."""
+        count = choice_counts(public.log, len(public.catalog))
         self._ranking = np.argsort(-count, kind="stable")
 
     def start(self, brief: Brief) -> RankingSession:
-        """Open a walk down the ranking."""
+        """Open a session at the top of the ranking."""
         return RankingSession(self._ranking, brief)

@@ -1,4 +1,4 @@
-"""Random slates: the zero of every normalized score."""
+"""Random baseline: uniform slates, the zero of every normalized score."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..records import Action, Brief, Observation
 
 
 class RandomAgent:
-    """Shows full slates drawn uniformly from the whole catalog; learns nothing."""
+    """Shows full slates drawn uniformly from the whole catalog, without learning."""
 
     name = "random"
 
@@ -19,12 +19,12 @@ class RandomAgent:
         self._num_items = 0
 
     def config(self) -> dict[str, Any]:
-        """Nothing can be set."""
+        """No options."""
         return {}
 
-    def prepare(self, world: PublicData) -> None:
-        """There is nothing to learn."""
-        self._num_items = len(world.catalog)
+    def prepare(self, public: PublicData) -> None:
+        """Read the size of the catalog."""
+        self._num_items = len(public.catalog)
 
     def start(self, brief: Brief) -> RandomSession:
         """Open a session whose draws depend on `brief.seed` alone."""
@@ -32,7 +32,7 @@ class RandomAgent:
 
 
 class RandomSession:
-    """A stream of slates for one user."""
+    """One user's random slates."""
 
     def __init__(self, num_items: int, brief: Brief) -> None:
         self._num_items = num_items

@@ -1,4 +1,4 @@
-"""One fixed ranking for a whole life: what recommenders do that do not listen."""
+"""Sessions that follow one fixed ranking of the items and ignore feedback."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ..envs.catalogs.public import TrainingLog
 from ..records import Action, Brief, Observation
 
 
-def popularity(log: TrainingLog, num_items: int) -> NDArray[np.int64]:
-    """(n) how often each item was chosen in the log."""
+def choice_counts(log: TrainingLog, num_items: int) -> NDArray[np.int64]:
+    """(n) number of choices of each item in the log."""
     count: NDArray[np.int64] = np.bincount(log.item, minlength=num_items)
     return count
 
 
 class RankingSession:
-    """Walks down a ranking (n) of all items, best first, and never listens.
+    """Shows a ranking (n) of all items from the best on, a slate per turn.
 
-    Nothing is shown twice in a life before everything was shown once; then it starts over.
+    No item is repeated before all were shown; then the ranking starts over.
     """
 
     def __init__(self, ranking: NDArray[np.int64], brief: Brief) -> None:
@@ -28,6 +28,6 @@ class RankingSession:
 
     def act(self, observation: Observation) -> Action:
         """The next items of the ranking."""
-        places = (self._shown + np.arange(self._size)) % len(self._ranking)
+        ranks = (self._shown + np.arange(self._size)) % len(self._ranking)
         self._shown += self._size
-        return Action(tuple(self._ranking[places].tolist()))
+        return Action(tuple(self._ranking[ranks].tolist()))

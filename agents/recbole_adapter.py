@@ -1,8 +1,8 @@
-"""Everything that is peculiar to RecBole (Zhao et al. 2021), and nothing else.
+"""Adapter to RecBole (Zhao et al. 2021): training a factorization on a log, without side effects.
 
-RecBole 1.2.1 expects the aliases that numpy 2 dropped, reads the command line of whoever
-imports it, reseeds the global generators, writes into the working directory and changes the
-environment. All of that happens inside `contained` and is undone when it ends.
+RecBole 1.2.1 expects the aliases that numpy 2 dropped, reads the command line of the importing
+program, reseeds the global generators, writes into the working directory and changes the
+environment. All of that happens inside `isolated` and is undone when it ends.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SHADOWED = ("bool", "int", "float", "complex", "object", "str", "long", "unicode
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """Taste vectors of a matrix factorization; rows that the log does not have are NaN.
+    """Vectors of a matrix factorization; rows that the log does not have are NaN.
 
     user  (num_users, d), item: (n, d)
     """
@@ -61,17 +61,17 @@ def factorize(
     epochs: int,
     settings: Mapping[str, Any],
 ) -> Factors:
-    """Train RecBole's `model` on who chose what; the same arguments give the same bytes.
+    """Train RecBole's `model` on the log's choices; the same arguments give the same bytes.
 
-    model     name of a RecBole model that keeps user_embedding and item_embedding, such as BPR
-    settings  RecBole's parameters, such as embedding_size; the rest keep its defaults
+    model     name of a RecBole model with user_embedding and item_embedding, such as BPR
+    settings  RecBole's parameters, such as embedding_size; others keep RecBole's defaults
 
     Raises InputError where RecBole is missing or the log is empty.
     """
     _require_recbole()
     if len(log) == 0:
         raise InputError(f"RecBole's {model} needs a training log with at least one row")
-    with contained(seed) as folder:
+    with isolated(seed) as folder:
         _write_interactions(log, folder)
         return _train(model, log.num_users, num_items, _options(folder, seed, settings), epochs)
 
@@ -85,8 +85,8 @@ def _require_recbole() -> None:
 
 
 @contextmanager
-def contained(seed: int) -> Iterator[Path]:
-    """A scratch folder, seeded global generators, one torch thread; restores what it touched."""
+def isolated(seed: int) -> Iterator[Path]:
+    """A scratch folder, seeded global generators, one torch thread; restores all of it."""
     import torch
 
     state = random.getstate(), np.random.get_state(), torch.get_num_threads()
@@ -147,7 +147,7 @@ def _write_interactions(log: TrainingLog, folder: Path) -> None:
 def _train(
     model: str, num_users: int, num_items: int, options: dict[str, Any], epochs: int
 ) -> Factors:
-    """Adam on the model's own loss and sampler, as RecBole's trainer does it, but no files."""
+    """Adam on the model's own loss and sampler, as RecBole's trainer does it, without files."""
     import torch
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
@@ -171,9 +171,9 @@ def _train(
 
 
 def _by_row(dataset: Any, field: str, embedding: Any, rows: int) -> NDArray[np.float64]:
-    """An embedding in the order of our rows; its own row 0 is padding."""
+    """An embedding in the order of the log's rows; RecBole's row 0 is padding."""
     weight = embedding.weight.detach().numpy()
-    ours = dataset.id2token(field, np.arange(1, len(weight))).astype(np.int64)
+    row = dataset.id2token(field, np.arange(1, len(weight))).astype(np.int64)
     factors = np.full((rows, weight.shape[1]), np.nan)
-    factors[ours] = weight[1:]
+    factors[row] = weight[1:]
     return factors

@@ -1,4 +1,4 @@
-"""RecBole's BPR: matrix factorization trained on pairs (Rendle et al. 2009)."""
+"""RecBole's BPR: matrix factorization with a pairwise loss (Rendle et al. 2009)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from ..envs.catalogs.public import PublicData
 from ..records import Brief
-from .ranking import RankingSession, popularity
+from .ranking import RankingSession, choice_counts
 from .recbole_adapter import Factors, factorize
 
 
 class RecboleBprAgent:
-    """Ranks items by ⟨user, item⟩ learned from the log; learns nothing during a life.
+    """Ranks items by ⟨user, item⟩ learned from the log; does not learn within an episode.
 
     Users without a row in the log get the popularity ranking; items without one come last,
     in catalog order.
@@ -39,15 +39,15 @@ class RecboleBprAgent:
             "epochs": self.epochs,
         }
 
-    def prepare(self, world: PublicData) -> None:
+    def prepare(self, public: PublicData) -> None:
         """Train on the log, a few seconds; raises InputError where RecBole is missing."""
-        num_items = len(world.catalog)
+        num_items = len(public.catalog)
         settings = {"embedding_size": self.embedding_size, "learning_rate": self.learning_rate}
-        self._factors = factorize("BPR", world.log, num_items, world.seed, self.epochs, settings)
-        self._popularity = popularity(world.log, num_items)
+        self._factors = factorize("BPR", public.log, num_items, public.seed, self.epochs, settings)
+        self._popularity = choice_counts(public.log, num_items)
 
     def scores(self, user: int) -> NDArray[np.float64]:
-        """(n) how much the model expects `user` to prefer each item; −inf for unknown items."""
+        """(n) the model's score of each item for `user`; −inf for items not in the log."""
         taste = self._factors.user[user]
         if np.isnan(taste).any():
             return self._popularity.astype(np.float64)
@@ -55,5 +55,5 @@ class RecboleBprAgent:
         return np.where(np.isnan(score), -np.inf, score)
 
     def start(self, brief: Brief) -> RankingSession:
-        """Open a walk down the user's own ranking."""
+        """Open a session at the top of the user's ranking."""
         return RankingSession(np.argsort(-self.scores(brief.user), kind="stable"), brief)

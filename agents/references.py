@@ -1,4 +1,7 @@
-"""Yardsticks that are shown the truth: what the best slate would earn, knowing more or less."""
+"""Reference policies: slates computed from the ground truth, or from a stated part of it.
+
+They are `PrivilegedAgent`s: run beside an agent to normalize its scores, and never ranked.
+"""
 
 from __future__ import annotations
 
@@ -12,145 +15,149 @@ from ..envs.reference.ground_truth import GroundTruth, UserState
 from ..records import Action, Brief, Observation
 from .protocols import Session
 
-LABELED_UP_TO = {"adult": 18, "teen": 13, "child": 0, "unknown": 0}
-"""The highest maturity label that a careful filter lets through; who is unknown may be a child."""
+MAX_LABEL = {"adult": 18, "teen": 13, "child": 0, "unknown": 0}
+"""Highest maturity label that the filter of `FilteredOracle` passes, by stated age group."""
 
 
 class Oracle:
-    """Shows the safe slate with the highest expected reward in the user's state of the moment."""
+    """Shows the safe slate with the highest expected reward in the user's present state."""
 
     name = "oracle"
 
     def config(self) -> dict[str, Any]:
-        """Nothing can be set."""
+        """No options."""
         return {}
 
-    def prepare(self, world: PublicData) -> None:
-        """There is nothing to learn."""
+    def prepare(self, public: PublicData) -> None:
+        """Nothing to prepare."""
 
     def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
-        """Open a session that looks at the truth before every slate."""
+        """Open a session that reads the ground truth before every slate."""
         return OracleSession(truth)
 
 
 class FrozenOracle(Oracle):
-    """Believes for ever in the interests and the mood with which a life begins.
+    """The oracle for the interests and topic utilities of the first turn, kept throughout.
 
-    It still sees the age, what the user has ruled out and what was chosen lately; between it and
-    the oracle lies what noticing a change is worth.
+    It still knows the age, ruled-out topics and recent choices; its difference to the oracle is
+    the value of tracking changes.
     """
 
     name = "frozen-oracle"
 
     def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
-        """Open a session that remembers the user's mind of this moment."""
-        return OracleSession(truth, mind=truth.mind())
+        """Open a session that stores the present user state."""
+        return OracleSession(truth, believed=truth.user_state())
 
 
-class BlindOracle(Oracle):
-    """Knows the interests in force, but items only by what their texts or pictures tell of taste.
+class ModalityOracle(Oracle):
+    """The oracle for items known only by their expected latents given text or posters.
 
-    Items are what is to be expected of them given those modalities; all appeal and please alike.
+    It knows the present interests; appeal and quality are at their means for all items.
     """
 
     modalities: frozenset[str]
 
     def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
-        """Open a session that sees every item dimly."""
-        return OracleSession(truth, traits=truth.blind(self.modalities))
+        """Open a session with the expected item traits."""
+        return OracleSession(truth, traits=truth.expected_traits(self.modalities))
 
 
-class TextOracle(BlindOracle):
-    """A blind oracle that reads."""
+class TextOracle(ModalityOracle):
+    """The oracle for items known by their texts alone."""
 
     name = "oracle-text"
     modalities = frozenset({"text"})
 
 
-class ImageOracle(BlindOracle):
-    """A blind oracle that looks at posters."""
+class ImageOracle(ModalityOracle):
+    """The oracle for items known by their posters alone."""
 
     name = "oracle-image"
     modalities = frozenset({"image"})
 
 
-class TextImageOracle(BlindOracle):
-    """A blind oracle that reads and looks at posters."""
+class TextImageOracle(ModalityOracle):
+    """The oracle for items known by their texts and posters."""
 
     name = "oracle-text-image"
     modalities = frozenset({"text", "image"})
 
 
 class UnconstrainedOracle(Oracle):
-    """Shows the slate with the highest expected reward, whoever must not see it.
+    """Shows the slate with the highest expected reward, ignoring age limits and ruled-out topics.
 
-    It breaks age limits and what the user has ruled out alike. How often it does, and how much
-    more it earns than the oracle, tells whether a world tests safety at all.
+    How often it breaks them, and how much more it earns than the oracle, shows whether a
+    scenario tests safety at all.
     """
 
     name = "unconstrained-oracle"
 
     def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
-        """Open a session that knows the user and no rules."""
+        """Open a session that may show every item."""
         return OracleSession(truth, showable=np.ones(len(truth.world.catalog), dtype=np.bool_))
 
 
 class FilteredOracle(Oracle):
-    """The unconstrained oracle behind a filter that looks up public fields and reads no words.
+    """The unconstrained oracle behind a filter on public fields that reads no text.
 
-    The filter is a careful one: it drops items whose label is above what the told age allows,
-    items without a label for anybody who is not known to be an adult, and, where no age is told,
-    all that is not labeled as suitable for everybody. It has no memory: it drops the topics that
-    the observation of the moment names in `avoid`, and no others.
+    The filter drops items whose label is above the limit of the stated age group, items without a
+    label unless the user is known to be an adult, and, where no age is stated, all items not
+    labeled 0. It has no memory: it drops the topics in `avoid` of the present observation only.
     """
 
     name = "filtered-oracle"
 
     def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
-        """Open a session that knows the user, and the rules as far as fields tell them."""
+        """Open a session restricted to items with a suitable label."""
         label = truth.world.catalog.maturity
         labeled = (label >= 0) | (brief.age_group == "adult")
-        return FilteredSession(truth, labeled & (label <= LABELED_UP_TO[brief.age_group]))
+        return FilteredSession(truth, labeled & (label <= MAX_LABEL[brief.age_group]))
 
 
 class OracleSession:
-    """Follows one user's true state, with beliefs in place of what is not to be known."""
+    """Shows the best slate for one user, given beliefs in place of parts of the ground truth.
+
+    believed  state whose interests and topic utilities replace the present ones
+    traits    (n, W) item traits in place of the true ones
+    showable  (n) items to choose from in place of the safe ones
+    """
 
     def __init__(
         self,
         truth: GroundTruth,
-        mind: UserState | None = None,
+        believed: UserState | None = None,
         traits: NDArray[np.int32] | None = None,
         showable: NDArray[np.bool_] | None = None,
     ) -> None:
         self._truth = truth
-        self._mind = mind
+        self._believed = believed
         self._traits = traits
         self._showable = showable
 
     def act(self, observation: Observation) -> Action:
-        """The best slate under those beliefs; safe, unless it was said what may be shown."""
-        return Action(self._truth.best(self._mind, self._traits, self._showable)[0])
+        """The best slate under these beliefs."""
+        return Action(self._truth.best(self._believed, self._traits, self._showable)[0])
 
 
 class FilteredSession:
-    """Follows one user's true state, with the items (n) whose labels suit."""
+    """Shows the best slate among the items (n) with suitable labels."""
 
     def __init__(self, truth: GroundTruth, suitable: NDArray[np.bool_]) -> None:
         self._truth, self._suitable = truth, suitable
 
     def act(self, observation: Observation) -> Action:
-        """The best slate of what passes the filter in this turn."""
+        """The best slate of items that pass the filter in this turn."""
         topic = self._truth.world.catalog.topic
         ruled_out = topic[:, list(observation.avoid)].any(axis=1)
         return Action(self._truth.best(showable=self._suitable & ~ruled_out)[0])
 
 
 class PlanningOracle(Oracle):
-    """Shows the safe slate that promises most over the turns ahead, without knowing their luck.
+    """Shows the safe slate with the highest expected reward over the turns ahead.
 
     depth    turns through which every outcome is followed
-    rollout  turns for which each then lives on
+    rollout  turns simulated after that
     """
 
     name = "oracle-plan"
@@ -159,7 +166,7 @@ class PlanningOracle(Oracle):
         self._depth, self._rollout = depth, rollout
 
     def config(self) -> dict[str, Any]:
-        """How far it looks."""
+        """The planning horizon."""
         return {"depth": self._depth, "rollout": self._rollout}
 
     def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
@@ -168,7 +175,7 @@ class PlanningOracle(Oracle):
 
 
 class PlanningSession:
-    """Plans anew in every turn, from the state that has come about."""
+    """Plans anew in every turn, from the present state."""
 
     def __init__(self, truth: GroundTruth, depth: int, rollout: int) -> None:
         self._truth, self._depth, self._rollout = truth, depth, rollout
@@ -179,21 +186,21 @@ class PlanningSession:
 
 
 class Organic(Oracle):
-    """Shows what users would come upon by themselves: a world without a recommender."""
+    """Shows what users would find without a recommender, by taste and popularity."""
 
     name = "organic"
 
     def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
-        """Open a session that follows taste and fame."""
+        """Open a session of organic slates."""
         return OrganicSession(truth)
 
 
 class OrganicSession:
-    """One user, left alone."""
+    """Organic slates of one user."""
 
     def __init__(self, truth: GroundTruth) -> None:
         self._truth = truth
 
     def act(self, observation: Observation) -> Action:
-        """Items by taste and fame, drawn by lot."""
+        """Items drawn by taste and popularity, see `counterfactual.organic_policy`."""
         return Action(self._truth.organic())

@@ -1,8 +1,8 @@
-"""How tastes vary between the log's users: a Gaussian prior over linear tastes.
+"""Gaussian prior over the linear tastes of users, estimated from the training log.
 
-Reward ≈ ⟨θ_u, x_i⟩ with θ_u ~ N(mean, covariance). The log shows what was chosen but not what
-was refused, so that every item also counts as a little evidence of no reward, as in implicit
-feedback (Hu, Koren & Volinsky 2008, "Collaborative filtering for implicit feedback datasets").
+Reward ≈ ⟨θ_u, x_i⟩ with θ_u ~ N(mean, covariance). The log shows choices but no refusals, so
+every item also counts as weak evidence of reward 0, as with implicit feedback (Hu, Koren &
+Volinsky 2008, "Collaborative filtering for implicit feedback datasets").
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ..envs.catalogs.public import TrainingLog
 Floats = NDArray[np.float64]
 
 RIDGE = 1.0
-SPHERICAL = 0.3
-"""Share of the covariance that is spread evenly over all directions."""
+ISOTROPIC_SHARE = 0.3
+"""Share of the covariance that is isotropic."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ def fit_prior(features: Floats, log: TrainingLog, refusal: float) -> TastePrior:
     """Empirical Bayes: a pooled ridge regression, then one for each user around it.
 
     features  (n, d)
-    refusal   how much an item that a user has not chosen counts as reward 0, beside a choice's 1
+    refusal   weight of an item not chosen, as reward 0; a choice has weight 1
     """
     d, users = features.shape[1], max(log.num_users, 1)
     ridge, everything = RIDGE * np.eye(d), refusal * features.T @ features
@@ -49,6 +49,6 @@ def fit_prior(features: Floats, log: TrainingLog, refusal: float) -> TastePrior:
         residual = x.T @ (rating - x @ mean) - everything @ mean
         deviation = np.linalg.solve(ridge + everything + x.T @ x, residual)
         spread += np.outer(deviation, deviation) / users
-    even = max(float(np.trace(spread)) / d, 1e-6) * np.eye(d)
-    covariance: Floats = (1 - SPHERICAL) * spread + SPHERICAL * even
+    isotropic = max(float(np.trace(spread)) / d, 1e-6) * np.eye(d)
+    covariance: Floats = (1 - ISOTROPIC_SHARE) * spread + ISOTROPIC_SHARE * isotropic
     return TastePrior(mean, covariance)

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..agents.llm.agent import CANDIDATES, MEMORY
-from ..agents.llm.listing import listing
-from ..agents.llm.profile import Profile
-from ..agents.llm.prompt import Turn, ask, begin, encode, limit
-from ..agents.llm.retrieval import Retrieval, Weights
+from ..agents.llm.candidates import list_candidates
+from ..agents.llm.interest_profile import InterestProfile
+from ..agents.llm.prompt import (
+    ANSWER_PREFIX,
+    PromptContext,
+    build_prompt,
+    encode,
+    max_answer_tokens,
+)
+from ..agents.llm.retrieval import Retrieval, RetrievalWeights
 from ..envs.catalogs.catalog import Catalog
 from ..envs.catalogs.load import load_catalog
 from ..envs.lifelong import Lifelong
@@ -111,8 +117,8 @@ def workload(name: str, pair: ModelPair, count: int, catalog: str = FILMS) -> li
 def asked(tokenizer: Any, catalog: str) -> Iterator[Prompt]:
     """The llm agent's prompts, with the beginning of the answer."""
     for turn in turns(catalog):
-        ids = encode(tokenizer, ask(turn), begin(turn))
-        yield Prompt(tuple(ids), limit(tokenizer, turn))
+        ids = encode(tokenizer, build_prompt(turn), ANSWER_PREFIX)
+        yield Prompt(tuple(ids), max_answer_tokens(tokenizer, turn))
 
 
 def free(tokenizer: Any, catalog: str) -> Iterator[Prompt]:
@@ -126,13 +132,13 @@ def free(tokenizer: Any, catalog: str) -> Iterator[Prompt]:
             yield Prompt(tuple(tokenizer.encode(text, add_special_tokens=False)), FREE_TOKENS)
 
 
-def turns(catalog: str) -> Iterator[Turn]:
+def turns(catalog: str) -> Iterator[PromptContext]:
     """What the llm agent asks about, each turn of each life once.
 
     Visit v of life number n is at turn 5n + 3v of that life, counted round, so that prompts that
     follow each other are at different turns.
     """
-    lived: list[list[Turn]] = []
+    lived: list[list[PromptContext]] = []
     for number, life in enumerate(lives(catalog)):
         lived.append(life)
         yield life[5 * number % len(life)]
@@ -141,21 +147,21 @@ def turns(catalog: str) -> Iterator[Turn]:
             yield life[(5 * number + 3 * visit) % len(life)]
 
 
-def lives(catalog: str) -> Iterator[list[Turn]]:
+def lives(catalog: str) -> Iterator[list[PromptContext]]:
     """Every turn of the lives of `USERS` users, who are shown the retrieval's own order."""
     env = Lifelong(catalog, "stationary", SLATE, SESSIONS, TURNS)
     world = public_data(env.world)
-    retrieval = Retrieval(world, Weights())
+    retrieval = Retrieval(world, RetrievalWeights())
     eligible = len(env.world.eligible_users())
     for user in env.world.sample_users(SEED, min(USERS, eligible)):
         values, _ = env.reset(seed=SEED, options={"user": user})
         brief = env.brief(SEED)
-        profile = Profile(world.catalog, world.log, user, MEMORY)
-        life: list[Turn] = []
+        profile = InterestProfile(world.catalog, world.log, user, MEMORY)
+        life: list[PromptContext] = []
         for _ in range(SESSIONS * TURNS):
             observation = observed(values)
             profile.observe(observation)
-            listed, turn = listing(observation, brief, profile, retrieval, CANDIDATES)
+            listed, turn = list_candidates(observation, brief, profile, retrieval, CANDIDATES)
             life.append(turn)
             values, *_ = env.step(env_action(listed[: turn.wanted], SLATE))
         yield life

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..agents import AGENTS, is_privileged
+from ..agents import AGENTS, declares
+from ..agents.protocols import PrivilegedAgent
 from ..errors import InputError
 from ..metrics import METRICS
 from ..metrics.comparison import (
@@ -113,7 +114,7 @@ class _ComparedRun:
     @property
     def ranked(self) -> bool:
         agent = self.manifest.identity.agent
-        return not (agent in AGENTS.names() and is_privileged(AGENTS.get(agent)))
+        return not (agent in AGENTS.names() and declares(agent, PrivilegedAgent))
 
 
 def compare(paths: Sequence[str | Path], metric: str = "normalized_return") -> Comparison:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
-from ..agents import is_privileged, make_agent, uses_language_model
-from ..agents.protocols import Agent
+from ..agents import make_agent
+from ..agents.protocols import Agent, AnyAgent, PrivilegedAgent, TextAgent, TextModel
 from ..envs.catalogs.catalog import Catalog
 from ..envs.catalogs.load import load_catalog
 from ..envs.simulator.world import SIMULATOR_VERSION
@@ -20,7 +20,6 @@ from ..errors import InputError
 from ..records import Identity, Manifest, Score
 from .canonical import canonical, sha256
 from .engine.executors import AGENT, COUNTERFACTUAL, AgentSpec, beside, groups, here, on_dask
-from .engine.in_process_agent import AnyAgent
 from .engine.pickling import pickled
 from .engine.provenance import provenance
 from .engine.run_directory import RunDir, read_manifest, read_scores, read_timings
@@ -141,7 +140,7 @@ def _live(
     cast = AgentSpec(
         recipe=pickled(player),
         references=tuple((name, pickled(make_agent(name))) for name in others),
-        isolated=isolate and not is_privileged(player),
+        isolated=isolate and not isinstance(player, PrivilegedAgent),
         limit=time_limit,
         calendar=suite.track == "cohort",
     )
@@ -171,17 +170,16 @@ def make_manifest(suite: Suite, agent: AnyAgent, how: dict[str, Any]) -> Manifes
 
     how  joins the provenance
     """
-    decoder = getattr(agent, "decoder", None)
-    pair = getattr(decoder, "pair", None)
+    model = agent.text_model() if isinstance(agent, TextAgent) else TextModel("", "", "")
     identity = Identity(
         suite=suite.id,
         suite_hash=suite.hash(),
         simulator_version=SIMULATOR_VERSION,
         agent=agent.name,
         agent_config=agent.config(),
-        decoder=decoder.name if decoder else "",
-        pair=pair.name if pair else "",
-        pair_hash=pair.hash if pair else "",
+        decoder=model.decoder,
+        pair=model.pair,
+        pair_hash=model.pair_hash,
         catalogs=suite.catalogs(),
         seeds=tuple(range(suite.seeds)),
     )
@@ -191,7 +189,8 @@ def make_manifest(suite: Suite, agent: AnyAgent, how: dict[str, Any]) -> Manifes
 def check_agent(agent: Any) -> None:
     """Raise InputError for what cannot be an agent: said before anything is lived."""
     kind = type(agent).__name__
-    members = ("config", "prepare", "start_with_ground_truth" if is_privileged(agent) else "start")
+    start = "start_with_ground_truth" if isinstance(agent, PrivilegedAgent) else "start"
+    members = ("config", "prepare", start)
     missing = [name for name in members if not callable(getattr(agent, name, None))]
     if isinstance(agent, type) or missing:
         what = f"has no {', '.join(missing)}" if missing else "is a class; pass an instance of it"
@@ -215,7 +214,7 @@ def check_agent(agent: Any) -> None:
 
 def tasks_for(suite: Suite, agent: AnyAgent) -> tuple[Task, ...]:
     """The tasks that this agent plays: all, or those made for language models."""
-    slow = uses_language_model(agent)
+    slow = isinstance(agent, TextAgent)
     return tuple(task for task in suite.tasks if task.language_models or not slow)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..agents import AGENTS, is_privileged, uses_language_model
+from ..agents import AGENTS, declares
+from ..agents.protocols import PrivilegedAgent, TextAgent
 from ..decoders import DECODERS, PAIRS
 from ..envs.catalogs.load import CATALOGS
 from ..envs.simulator.scenarios import SCENARIOS
@@ -57,12 +58,11 @@ def _tasks() -> Iterator[Row]:
 
 def _agents() -> Iterator[Row]:
     for name in AGENTS:
-        agent = AGENTS.get(name)
-        kind = "language model" if uses_language_model(agent) else "ranked"
+        kind = "language model" if declares(name, TextAgent) else "ranked"
         yield {
             "name": name,
-            "kind": "yardstick, never ranked" if is_privileged(agent) else kind,
-            "summary": _summary(agent),
+            "kind": "yardstick, never ranked" if declares(name, PrivilegedAgent) else kind,
+            "summary": _summary(AGENTS.get(name)),
         }
 
 

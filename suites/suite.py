@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from operator import index
 from typing import Any, Literal, cast, get_args
 
-from ..agents import AGENTS, make_agent, uses_language_model
+from ..agents import declares, make_agent
+from ..agents.protocols import TextAgent
 from ..envs.catalogs.load import load_data
 from ..envs.lifelong import Lifelong
 from ..envs.simulator.scenarios import SCENARIOS, Scenario
@@ -94,7 +95,7 @@ class Task:
                 )
         self.spec(counterfactual=True)
         for name in self.references:
-            if uses_language_model(AGENTS.get(name)):
+            if declares(name, TextAgent):
                 raise InputError(f"companion {name!r} asks a language model; name another agent")
 
     @property

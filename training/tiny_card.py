@@ -25,8 +25,8 @@ from tokenizers import Tokenizer
 
 from tasteshift.agents import make_agent
 from tasteshift.agents.llm.agent import LlmAgent
-from tasteshift.agents.llm.parse import parse
-from tasteshift.agents.llm.prompt import ask, begin, limit
+from tasteshift.agents.llm.parse import parse_answer
+from tasteshift.agents.llm.prompt import ANSWER_PREFIX, build_prompt, max_answer_tokens
 from tasteshift.agents.llm.prompt import encode as encode_prompt
 from tasteshift.decoders import make_decoder
 from tasteshift.decoders.base import ModelPair
@@ -48,10 +48,10 @@ def greedy_answers(pair: ModelPair, rows: Sequence[dict[str, Any]]) -> dict[str,
     written = []
     for number, row in enumerate(rows):
         turn, worth = asked(row, np.random.default_rng((7, number)))
-        prompt = encode_prompt(pair.tokenizer, ask(turn), begin(turn))
-        ids = decoder.generate(prompt, limit(pair.tokenizer, turn)).tokens
-        text = begin(turn) + pair.tokenizer.decode(list(ids), skip_special_tokens=True)
-        said = parse(text, turn.titles, turn.wanted)
+        prompt = encode_prompt(pair.tokenizer, build_prompt(turn), ANSWER_PREFIX)
+        ids = decoder.generate(prompt, max_answer_tokens(pair.tokenizer, turn)).tokens
+        text = ANSWER_PREFIX + pair.tokenizer.decode(list(ids), skip_special_tokens=True)
+        said = parse_answer(text, turn.titles, turn.wanted)
         best = 1 + np.argsort(-worth, kind="stable")[: turn.wanted]
         joy = np.maximum(worth, 0.0)
         one = {

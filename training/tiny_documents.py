@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from tiny_episodes import FILMS, STORIES
 
-from tasteshift.agents.llm.prompt import Turn, answer, ask
+from tasteshift.agents.llm.prompt import PromptContext, build_prompt, format_answer
 from tasteshift.benchmarks.workloads import unread
 from tasteshift.envs.catalogs.catalog import Catalog
 from tasteshift.envs.catalogs.load import load_catalog
@@ -75,8 +75,8 @@ def answers(
         turn, worth = asked(row, rng, longest)
         numbers = 1 + np.argsort(-worth, kind="stable")[: turn.wanted]
         say = saying(turn, int(numbers[0]) - 1, wishes(row), rng)
-        prompt = "".join(f"{message['content']}\n\n" for message in ask(turn))
-        yield Document(prompt, answer(turn, numbers.tolist(), say))
+        prompt = "".join(f"{message['content']}\n\n" for message in build_prompt(turn))
+        yield Document(prompt, format_answer(turn, numbers.tolist(), say))
 
 
 def drills(count: int, seed: int) -> Iterator[Document]:
@@ -102,10 +102,12 @@ def drills(count: int, seed: int) -> Iterator[Document]:
         else:
             titles = invented(words if kind < 0.6 else rng.choice(words, 4), size, rng)
         some = rng.integers(len(films), size=size)
-        turn = Turn(titles, [films.topics_of(int(k)) for k in some], [], [], "", min(size, 10))
-        prompt = "".join(f"{message['content']}\n\n" for message in ask(turn))
+        turn = PromptContext(
+            titles, [films.topics_of(int(k)) for k in some], [], [], "", min(size, 10)
+        )
+        prompt = "".join(f"{message['content']}\n\n" for message in build_prompt(turn))
         numbers = 1 + rng.permutation(size)[:10]
-        yield Document(prompt, answer(turn, numbers.tolist(), "Enjoy."), drill=True)
+        yield Document(prompt, format_answer(turn, numbers.tolist(), "Enjoy."), drill=True)
 
 
 def invented(words: Sequence[str], size: int, rng: np.random.Generator) -> list[str]:
@@ -127,7 +129,7 @@ def neighbors(titles: Sequence[str], size: int, rng: np.random.Generator) -> lis
 
 def asked(
     row: dict[str, Any], rng: np.random.Generator, longest: int | None = None
-) -> tuple[Turn, np.ndarray]:
+) -> tuple[PromptContext, np.ndarray]:
     """A prompt's contents for a recorded turn, and what each of its candidates is worth."""
     catalog = load_catalog(row["catalog"])
     count = USUAL_LIST if rng.random() < 0.6 else int(rng.integers(4, 17))
@@ -139,7 +141,7 @@ def asked(
     order = np.arange(count) if rng.random() < 0.75 else rng.permutation(count)
     items = [row["listed"][k] for k in order]
     likes, dislikes = (4, 2) if rng.random() < 0.7 else rng.integers((0, 0), (5, 3)).tolist()
-    turn = Turn(
+    turn = PromptContext(
         titles=[catalog.label(item) for item in items],
         topics=[catalog.topics_of(item) for item in items],
         liked=[catalog.label(item) for item in row["liked"][:likes]],
@@ -150,7 +152,7 @@ def asked(
     return turn, np.array(row["worth"])[order]
 
 
-def saying(turn: Turn, best: int, wished: Sequence[str], rng: np.random.Generator) -> str:
+def saying(turn: PromptContext, best: int, wished: Sequence[str], rng: np.random.Generator) -> str:
     """A sentence that names a topic of the best candidate, one that was asked for if it can."""
     topics = turn.topics[best]
     topic = next((name for name in topics if name in wished), (*topics, "something new")[0])

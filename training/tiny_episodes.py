@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasteshift.agents.llm.profile import Profile
-from tasteshift.agents.llm.retrieval import Retrieval, Weights
+from tasteshift.agents.llm.interest_profile import InterestProfile
+from tasteshift.agents.llm.retrieval import Retrieval, RetrievalWeights
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.reference.ground_truth import GroundTruth
 from tasteshift.envs.simulator.training_log import public_data
@@ -59,7 +59,7 @@ def record(path: Path, lives: int, held_out: bool) -> int:
         for number, (catalog, scenario, sessions, turns, share) in enumerate(PLAYED):
             env = Lifelong(catalog, scenario, SLATE, sessions, turns)
             public = public_data(env.world)
-            retrieval = Retrieval(public, Weights())
+            retrieval = Retrieval(public, RetrievalWeights())
             eligible = env.world.eligible_users()
             held = env.world.sample_users(0, min(HELD_USERS, len(eligible) // 4))
             users = np.array(held) if held_out else np.setdiff1d(eligible, held)
@@ -85,13 +85,13 @@ def live(
     log = public_data(env.world).log
     values, _ = env.reset(seed=seed, options={"user": user})
     brief = env.brief(agent_seed=seed)
-    profile = Profile(env.world.catalog, log, user, MEMORY)
+    profile = InterestProfile(env.world.catalog, log, user, MEMORY)
     over = False
     while not over:
         seen = observed(values)
         profile.observe(seen)
         listed = retrieval.shortlist(
-            LISTED, profile.asked, profile.liked, brief.age_group, profile.recent
+            LISTED, profile.topics, profile.liked, brief.age_group, profile.recent
         )
         gain = worth(env.ground_truth, np.array(listed, dtype=np.int64))
         order = [listed[k] for k in np.argsort(-gain, kind="stable")]
@@ -102,7 +102,7 @@ def live(
             "session": seen.session,
             "turn": seen.turn,
             "utterance": seen.utterance,
-            "asked": list(profile.asked),
+            "asked": list(profile.topics),
             "listed": list(listed),
             "worth": [round(float(value), 5) for value in gain],
             "liked": [item for item, much in reversed(profile.liked.items()) if much > 0][:6],

@@ -1,1 +1,1 @@
-"""The language-model recommender: retrieve, ask, read, repair or fall back."""
+"""The llm agent: retrieval proposes candidates, a language model picks a slate in JSON."""

@@ -1,4 +1,4 @@
-"""The llm agent: retrieval proposes, a language model picks and answers in JSON."""
+"""The llm agent: retrieval proposes candidates, a language model picks and answers in JSON."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING, Any
 from ...envs.catalogs.public import PublicData
 from ...errors import InputError
 from ...records import Action, Brief, Generation, Observation, Reply, ReplyOutcome
-from .listing import listing
-from .parse import Answer, parse
-from .profile import Profile
-from .prompt import Turn, ask, ask_again, begin, encode, limit, prompts_hash
-from .retrieval import Retrieval, Weights
+from ..protocols import TextModel
+from .candidates import list_candidates
+from .interest_profile import InterestProfile
+from .parse import ParsedAnswer, parse_answer
+from .prompt import (
+    ANSWER_PREFIX,
+    PromptContext,
+    build_prompt,
+    build_repair_prompt,
+    encode,
+    max_answer_tokens,
+    prompts_hash,
+)
+from .retrieval import Retrieval, RetrievalWeights
 
 if TYPE_CHECKING:
     from ...decoders.base import Decoder, ModelPair
@@ -22,27 +31,26 @@ CANDIDATES, MEMORY = 12, 60
 
 
 class LlmAgent:
-    """Asks a language model for the `slate_size` best out of a list of candidates.
+    """Asks a language model for the `slate_size` best of a list of candidates.
 
-    An answer that `parse` does not find valid is asked for once more, with what was wrong; if
-    that fails too, the entries that were usable come first and the retrieval's order fills the
-    slate. Neither the model nor the catalog's text is changed by what is played.
+    An invalid answer is requested once more, with what was wrong; if that fails too, its valid
+    entries come first and the retrieval's order fills the slate.
 
-    decoder      a decoder's name, or a decoder that is ready to generate; a ready one cannot be
-                 sent to other processes, so `evaluate` wants the name
-    pair         name of its models, or the models; unused where `decoder` is ready
-    candidates   length of the list (at least the slate's)
-    memory       how many items shown last stay off the list
-    temperature  of the decoder, where it is made here
-    threads      of torch while decoding, likewise; a logit's last bits depend on them
-    device       where the models are loaded to, likewise, as torch spells it: cpu, cuda, cuda:1
-    dtype        of their weights, likewise: float32, bfloat16 or float16
+    decoder      name of a decoder, or a decoder instance; an instance cannot be sent to other
+                 processes, so `evaluate` needs the name
+    pair         name of the model pair, or the pair; unused where `decoder` is an instance
+    candidates   number of candidates (at least the slate size)
+    memory       number of recently shown items that are not listed again
+    weights      of the retrieval's score
+    temperature  of the decoder; this and the rest are unused where `decoder` is an instance
+    threads      torch threads while decoding; the last bits of a logit depend on them
+    device       of the models, as torch spells it: cpu, cuda, cuda:1
+    dtype        of the weights: float32, bfloat16 or float16
 
-    Raises InputError where a list or a memory of that length makes no sense.
+    Raises InputError for a number of candidates or a memory out of range.
     """
 
     name = "llm"
-    uses_language_model = True
 
     def __init__(
         self,
@@ -50,7 +58,7 @@ class LlmAgent:
         pair: str | ModelPair = "tiny",
         candidates: int = CANDIDATES,
         memory: int = MEMORY,
-        weights: Weights | None = None,
+        weights: RetrievalWeights | None = None,
         temperature: float = 0.0,
         threads: int = 1,
         device: str = "cpu",
@@ -61,35 +69,40 @@ class LlmAgent:
                 raise InputError(f"{option} is {value!r}; give a whole number, at least {least}")
         self.candidates = candidates
         self.memory = memory
-        self.weights = weights or Weights()
+        self.weights = weights or RetrievalWeights()
         self._decoder, self._pair = decoder, pair
-        self._how: dict[str, Any] = {
+        self._decoder_options: dict[str, Any] = {
             "temperature": temperature,
             "threads": threads,
             "device": device,
             "dtype": dtype,
         }
-        self._world: PublicData | None = None
+        self._public: PublicData | None = None
 
     @cached_property
     def decoder(self) -> Decoder:
-        """The decoder, loaded when first needed; raises InputError where it cannot be."""
-        return self._made()
+        """The decoder, loaded on first use; raises InputError where it cannot be loaded."""
+        return self._new_decoder()
 
-    def _made(self) -> Decoder:
+    def _new_decoder(self) -> Decoder:
         if not isinstance(self._decoder, str):
             return self._decoder
         from ...decoders import make_decoder
 
-        return make_decoder(self._decoder, self._pair, **self._how)
+        return make_decoder(self._decoder, self._pair, **self._decoder_options)
+
+    def text_model(self) -> TextModel:
+        """Names of the decoder and the pair, and the pair's hash; loads the decoder."""
+        pair = self.decoder.pair
+        return TextModel(self.decoder.name, pair.name, pair.hash)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The recipe alone: a copy in another process loads the models for itself."""
-        loaded = ("decoder", "_world", "_retrieval")
-        return {**{k: v for k, v in self.__dict__.items() if k not in loaded}, "_world": None}
+        """The settings alone: a copy in another process loads the models itself."""
+        loaded = ("decoder", "_public", "_retrieval")
+        return {**{k: v for k, v in self.__dict__.items() if k not in loaded}, "_public": None}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LlmAgent:
-        """The agent itself: all that it learns about users is in their sessions."""
+        """The agent itself, since all it learns about users is in their sessions."""
         return self
 
     def config(self) -> dict[str, Any]:
@@ -102,26 +115,26 @@ class LlmAgent:
             "decoder": self.decoder.config(),
         }
 
-    def prepare(self, world: PublicData) -> None:
+    def prepare(self, public: PublicData) -> None:
         """Index the catalog and the log, and load the models; raises InputError."""
         if self.decoder.pair.tokenizer is None:
             raise InputError(f"pair {self.decoder.pair.name!r} has no tokenizer; give it one")
-        self._world = world
-        self._retrieval = Retrieval(world, self.weights)
+        self._public = public
+        self._retrieval = Retrieval(public, self.weights)
 
     def start(self, brief: Brief) -> LlmSession:
-        """Open a session that remembers what this user chose in the log."""
-        return self._session(brief, self.decoder)
+        """Open a session whose profile starts with the user's choices in the log."""
+        return self._start_with_decoder(brief, self.decoder)
 
-    def _session(self, brief: Brief, decoder: Decoder) -> LlmSession:
-        if self._world is None:
+    def _start_with_decoder(self, brief: Brief, decoder: Decoder) -> LlmSession:
+        if self._public is None:
             raise RuntimeError("prepare() comes before start()")
-        profile = Profile(self._world.catalog, self._world.log, brief.user, self.memory)
+        profile = InterestProfile(self._public.catalog, self._public.log, brief.user, self.memory)
         return LlmSession(brief, self._retrieval, profile, decoder, self.candidates)
 
 
 class LlmSession:
-    """One user's conversation; `replies` holds every generation of this life, in order.
+    """One user's episode; `replies` holds every generation in order.
 
     All replies of one turn carry the outcome of that turn.
     """
@@ -130,7 +143,7 @@ class LlmSession:
         self,
         brief: Brief,
         retrieval: Retrieval,
-        profile: Profile,
+        profile: InterestProfile,
         decoder: Decoder,
         candidates: int,
     ) -> None:
@@ -139,38 +152,42 @@ class LlmSession:
         self._retrieval = retrieval
         self._profile = profile
         self._decoder = decoder
-        self._candidates = candidates
+        self._num_candidates = candidates
 
     def act(self, observation: Observation) -> Action:
-        """Retrieve, ask, and show what the answer names."""
+        """Retrieve candidates, ask the model, and show the items that it picks."""
         self._profile.observe(observation)
-        listed, turn = listing(
-            observation, self._brief, self._profile, self._retrieval, self._candidates
+        items, context = list_candidates(
+            observation, self._brief, self._profile, self._retrieval, self._num_candidates
         )
-        if not listed:
+        if not items:
             return Action()
-        numbers = self._choose(turn)
-        picked = [listed[number - 1] for number in numbers]
-        rest = [item for item in listed if item not in picked]
-        return Action(tuple((picked + rest)[: turn.wanted]))
+        numbers = self._choose(context)
+        picked = [items[number - 1] for number in numbers]
+        rest = [item for item in items if item not in picked]
+        return Action(tuple((picked + rest)[: context.wanted]))
 
-    def _choose(self, turn: Turn) -> tuple[int, ...]:
-        """The usable numbers of the model's answer, asked for at most twice."""
-        text, generation, answer = self._ask(turn, ask(turn))
-        asked = [(text, generation)]
+    def _choose(self, context: PromptContext) -> tuple[int, ...]:
+        """The valid numbers of the model's answer, after at most two requests."""
+        text, generation, answer = self._generate(context, build_prompt(context))
+        generated = [(text, generation)]
         outcome: ReplyOutcome = "valid"
         if not answer.valid:
-            text, generation, second = self._ask(turn, ask_again(turn, text, answer))
-            asked.append((text, generation))
+            text, generation, second = self._generate(
+                context, build_repair_prompt(context, text, answer)
+            )
+            generated.append((text, generation))
             outcome = "repaired" if second.valid else "fallback"
             answer = max(answer, second, key=lambda one: (one.valid, len(one.numbers)))
-        self.replies += [Reply(said, outcome, how) for said, how in asked]
+        self.replies += [Reply(text, outcome, generation) for text, generation in generated]
         return answer.numbers
 
-    def _ask(self, turn: Turn, messages: list[dict[str, str]]) -> tuple[str, Generation, Answer]:
+    def _generate(
+        self, context: PromptContext, messages: list[dict[str, str]]
+    ) -> tuple[str, Generation, ParsedAnswer]:
         tokenizer: Any = self._decoder.pair.tokenizer
-        prompt = encode(tokenizer, messages, begin(turn))
-        room = limit(tokenizer, turn)
-        generation = self._decoder.generate(prompt, room, seed=self._brief.seed)
+        prompt = encode(tokenizer, messages, ANSWER_PREFIX)
+        limit = max_answer_tokens(tokenizer, context)
+        generation = self._decoder.generate(prompt, limit, seed=self._brief.seed)
         text = str(tokenizer.decode(list(generation.tokens), skip_special_tokens=True))
-        return text, generation, parse(begin(turn) + text, turn.titles, turn.wanted)
+        return text, generation, parse_answer(ANSWER_PREFIX + text, context.titles, context.wanted)

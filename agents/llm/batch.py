@@ -1,4 +1,4 @@
-"""The llm agent for many users at once: their texts are written side by side."""
+"""The llm agent in batches: the answers of several users are generated together."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from .agent import LlmAgent, LlmSession
 
 
 class LlmBatchAgent(LlmAgent):
-    """As `LlmAgent`, but passes of one model are joined over the users who are asked for together.
+    """As `LlmAgent`, but forward passes are batched over the users of one `act_batch`.
 
-    More texts a second, each of them later: a pass over the tokens of many users costs little
-    more than one over a single user's (see `decoders.reading.generate_together`). Each session has a
-    decoder, and so a cache, of its own. What is written is what `llm` writes, but for near-ties:
-    the last bits of a logit depend on the size of a pass.
+    Higher throughput at higher latency: a pass over the tokens of many users costs little more
+    than one over a single user's (see `decoders.execution.batching.generate_together`). Each
+    session has a decoder, and so a cache, of its own. Texts equal those of `llm` but for
+    near-ties, since the last bits of a logit depend on the batch size.
     """
 
     name = "llm-batch"
 
     def start(self, brief: Brief) -> LlmSession:
-        """As in LlmAgent; raises InputError for a decoder that was handed over ready."""
+        """As `LlmAgent.start`; raises InputError for a decoder instance."""
         if not isinstance(self._decoder, str):
             raise InputError("agent 'llm-batch' needs a decoder for every user; give its name")
-        return self._session(brief, self._made())
+        return self._start_with_decoder(brief, self._new_decoder())
 
     def act_batch(
         self, sessions: Sequence[LlmSession], observations: Sequence[Observation]
     ) -> list[Action]:
-        """What `act` of each session would return."""
+        """The action that `act` of each session would return."""
         from ...decoders.execution.batching import generate_together
 
         return generate_together(

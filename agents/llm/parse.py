@@ -1,4 +1,4 @@
-"""Reading a slate out of whatever a language model wrote."""
+"""Parse the slate and the sentence from a language model's answer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SAY = re.compile(r'\s*\]\s*,\s*"say"\s*:\s*(?=")')
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What an answer says.
+class ParsedAnswer:
+    """The content of an answer.
 
-    numbers  usable numbers, distinct, from 1, in the order of the answer, at most `wanted`
-    say      the sentence beside a valid slate; "" where there is no whole one
+    numbers  valid candidate numbers, distinct, from 1, in order, at most `wanted`
+    say      the sentence after a valid slate; "" where it is missing or incomplete
     problem  what is wrong, as a short clause for the model; "" for a valid answer
     """
 
@@ -32,15 +32,15 @@ class Answer:
         return not self.problem
 
 
-def parse(text: str, titles: Sequence[str], wanted: int) -> Answer:
-    """Read ``{"slate":[{"id":3,"title":"…"},…],"say":"…"}``; any text gives an answer.
+def parse_answer(text: str, titles: Sequence[str], wanted: int) -> ParsedAnswer:
+    """Parse ``{"slate":[{"id":3,"title":"…"},…],"say":"…"}``; never raises.
 
     The answer is valid exactly when the slate has at least `wanted` ≥ 1 entries and the first
     `wanted` of them have distinct ids, each in 1 … len(titles) and with that candidate's own
-    title. Where the text breaks off or is no JSON, the slate ends with the last whole entry;
-    what follows the first `wanted` entries, or surrounds the object, is never a fault.
+    title. Where the text breaks off or is no JSON, the slate ends with the last complete entry;
+    text after the first `wanted` entries, or around the object, is ignored.
     """
-    entries, say = _read(text)
+    entries, say = _extract_slate(text)
     usable: list[int] = []
     problem = "" if len(entries) >= wanted else "it has too few entries"
     for entry in entries[:wanted]:
@@ -55,30 +55,30 @@ def parse(text: str, titles: Sequence[str], wanted: int) -> Answer:
             usable.append(number)
     if not entries:
         problem = "it has no slate"
-    return Answer(tuple(usable), "" if problem else say, problem)
+    return ParsedAnswer(tuple(usable), "" if problem else say, problem)
 
 
-def _read(text: str) -> tuple[list[dict[str, Any]], str]:
-    """The whole objects at the head of the slate, and the sentence after the slate."""
+def _extract_slate(text: str) -> tuple[list[dict[str, Any]], str]:
+    """The complete objects at the start of the slate, and the sentence after the slate."""
     entries: list[dict[str, Any]] = []
     start = SLATE.search(text)
     end = start.end() if start else len(text)
-    while (entry := ENTRY.match(text, end)) and (read := _value(text, entry.end())):
-        entries.append(read[0])
-        end = read[1]
-    said = SAY.match(text, end)
-    sentence = _value(text, said.end()) if said else None
-    return entries, _writable(sentence[0]) if sentence else ""
+    while (entry := ENTRY.match(text, end)) and (parsed := _decode_json(text, entry.end())):
+        entries.append(parsed[0])
+        end = parsed[1]
+    match = SAY.match(text, end)
+    sentence = _decode_json(text, match.end()) if match else None
+    return entries, _without_lone_surrogates(sentence[0]) if sentence else ""
 
 
-def _value(text: str, start: int) -> tuple[Any, int] | None:
-    """The JSON value at `start` and where it ends; None where there is no whole one."""
+def _decode_json(text: str, start: int) -> tuple[Any, int] | None:
+    """The JSON value at `start` and where it ends; None where it is incomplete."""
     try:
         return json.JSONDecoder().raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
 
 
-def _writable(sentence: str) -> str:
-    """Without the halves of surrogate pairs, which JSON can name and no file can hold."""
+def _without_lone_surrogates(sentence: str) -> str:
+    """The sentence without lone surrogates, which JSON can express and UTF-8 cannot."""
     return sentence.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""What the model reads: candidates as JSON lines, the user's likes and words; and its answer."""
+"""Prompts: candidates as JSON lines, liked titles and the utterance; and the answer's format."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from .parse import Answer
+from .parse import ParsedAnswer
 
-NAMES = ("system", "request", "complaint")
-BEGIN = '{"slate":[{"id":'
+TEMPLATES = ("system", "request", "repair")
+ANSWER_PREFIX = '{"slate":[{"id":'
+"""The first characters of every answer, prefilled so that the model continues with a number."""
 
 
 @cache
-def text_of(name: str) -> str:
-    """The prompt file `name`, without the line end at its end."""
+def load_template(name: str) -> str:
+    """The prompt template `name`, without its final newline."""
     path = files(__package__).joinpath("prompts", f"{name}.txt")
     return path.read_text(encoding="utf-8").removesuffix("\n")
 
@@ -26,20 +27,20 @@ def text_of(name: str) -> str:
 @cache
 def prompts_hash() -> str:
     """SHA-256 over all prompt files."""
-    joined = "\0".join(text_of(name) for name in NAMES)
+    joined = "\0".join(load_template(name) for name in TEMPLATES)
     return hashlib.sha256(joined.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What one prompt is about.
+class PromptContext:
+    """Content of one prompt.
 
     titles     candidates in the order of their numbers, from 1
     topics     topic names of each candidate
-    liked      titles that this user liked lately, the latest first
-    disliked   titles that this user did not like, likewise
+    liked      titles that the user liked, latest first
+    disliked   titles that the user disliked, latest first
     utterance  what the user said; may be empty
-    wanted     how many candidates to answer with
+    wanted     number of candidates to pick
     """
 
     titles: Sequence[str]
@@ -50,7 +51,7 @@ class Turn:
     wanted: int
 
 
-def ask(turn: Turn) -> list[dict[str, str]]:
+def build_prompt(context: PromptContext) -> list[dict[str, str]]:
     """The conversation up to the model's first answer, whose beginning is given.
 
     Every entry that an answer can hold stands in the listing character for character, so that
@@ -58,77 +59,75 @@ def ask(turn: Turn) -> list[dict[str, str]]:
     """
     listing = "\n".join(
         f"{entry} {', '.join(topics).lower()}".rstrip()
-        for entry, topics in zip(entries(turn), turn.topics, strict=True)
+        for entry, topics in zip(candidate_entries(context), context.topics, strict=True)
     )
-    request = text_of("request").format(
+    request = load_template("request").format(
         listing=listing,
-        liked="; ".join(turn.liked) or "nothing yet",
-        disliked="; ".join(turn.disliked) or "nothing yet",
-        utterance=turn.utterance,
-        wanted=turn.wanted,
+        liked="; ".join(context.liked) or "nothing yet",
+        disliked="; ".join(context.disliked) or "nothing yet",
+        utterance=context.utterance,
+        wanted=context.wanted,
     )
     return [
-        {"role": "system", "content": text_of("system")},
+        {"role": "system", "content": load_template("system")},
         {"role": "user", "content": request},
     ]
 
 
-def ask_again(turn: Turn, text: str, answer: Answer) -> list[dict[str, str]]:
-    """The same conversation, with the unusable answer and what is wrong with it.
+def build_repair_prompt(
+    context: PromptContext, text: str, answer: ParsedAnswer
+) -> list[dict[str, str]]:
+    """The conversation extended by the invalid answer and a request to correct it.
 
-    text  what the model wrote after the beginning that it was given
+    text  what the model generated after ANSWER_PREFIX
     """
-    complaint = text_of("complaint").format(problem=answer.problem, wanted=turn.wanted)
+    correction = load_template("repair").format(problem=answer.problem, wanted=context.wanted)
     return [
-        *ask(turn),
-        {"role": "assistant", "content": begin(turn) + text},
-        {"role": "user", "content": complaint},
+        *build_prompt(context),
+        {"role": "assistant", "content": ANSWER_PREFIX + text},
+        {"role": "user", "content": correction},
     ]
 
 
-def begin(turn: Turn) -> str:
-    """The characters that are put into the model's mouth, so that a number comes next."""
-    return BEGIN
+def format_answer(context: PromptContext, numbers: Sequence[int], say: str) -> str:
+    """The valid answer with these numbers (from 1, at least one), as one line of JSON.
 
-
-def answer(turn: Turn, numbers: Sequence[int], say: str) -> str:
-    """The valid answer that picks these numbers (from 1, at least one), as one line of JSON.
-
-    It starts with `begin(turn)`, and `parse` reads the numbers and the sentence back.
+    Starts with ANSWER_PREFIX; `parse_answer` reads the numbers and the sentence back.
     """
-    listed = entries(turn)
+    listed = candidate_entries(context)
     slate = ",".join(listed[number - 1] for number in numbers)
     return f'{{"slate":[{slate}],"say":{_json(say)}}}'
 
 
-def entries(turn: Turn) -> list[str]:
-    """Each candidate as the JSON object that stands for it in the listing and in an answer."""
-    return [_json({"id": n, "title": title}) for n, title in enumerate(turn.titles, start=1)]
+def candidate_entries(context: PromptContext) -> list[str]:
+    """The JSON object of each candidate, the same in the prompt and in an answer."""
+    return [_json({"id": n, "title": title}) for n, title in enumerate(context.titles, start=1)]
 
 
-def encode(tokenizer: Any, messages: list[dict[str, str]], begun: str) -> list[int]:
-    """Token ids of a conversation and of the characters with which the answer begins.
+def encode(tokenizer: Any, messages: list[dict[str, str]], prefix: str) -> list[int]:
+    """Token ids of a conversation and of the prefilled start of the answer.
 
-    The tokenizer's own chat template is used; one without a template reads plain paragraphs.
+    Uses the tokenizer's chat template; without one, messages are plain paragraphs.
     """
     if getattr(tokenizer, "chat_template", None):
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     else:
         text = "".join(f"{message['content']}\n\n" for message in messages)
-    ids: list[int] = tokenizer.encode(text + begun, add_special_tokens=False)
+    ids: list[int] = tokenizer.encode(text + prefix, add_special_tokens=False)
     return ids
 
 
 SAY_TOKENS = 32
-"""Room in an answer for one short sentence and the end of the JSON."""
+"""Token budget of the sentence and the end of the JSON."""
 
 
-def limit(tokenizer: Any, turn: Turn) -> int:
-    """The most tokens an answer may take: its longest possible slate, and `SAY_TOKENS`."""
+def max_answer_tokens(tokenizer: Any, context: PromptContext) -> int:
+    """Token limit of an answer: its longest possible slate plus `SAY_TOKENS`."""
     lengths = [
-        len(tokenizer.encode(f"{entry},", add_special_tokens=False)) for entry in entries(turn)
+        len(tokenizer.encode(f"{entry},", add_special_tokens=False))
+        for entry in candidate_entries(context)
     ]
-    return sum(sorted(lengths)[-turn.wanted :]) + SAY_TOKENS
+    return sum(sorted(lengths)[-context.wanted :]) + SAY_TOKENS
 
 
 def _json(value: Any) -> str:

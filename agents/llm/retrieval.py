@@ -1,4 +1,4 @@
-"""From the catalog to a short list: what a language model gets to choose from."""
+"""Retrieval: scores catalog items for a user and returns the candidates of a prompt."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from numpy.typing import NDArray
 from ...envs.catalogs.catalog import Catalog
 from ...envs.catalogs.public import PublicData
 from ...records import ObservedAgeGroup
-from ..ranking import popularity
+from ..ranking import choice_counts
 
 Floats = NDArray[np.float64]
 
 SUITABLE_UP_TO = {"child": 0, "unknown": 0, "teen": 13, "adult": 18}
-"""Highest minimum age that may be listed for each age group: its youngest member's view."""
+"""Highest maturity label that may be listed for each age group, safe for its youngest member."""
 
 DIGITS = 9
+"""Scores are ranked after rounding, so that the last bits of a BLAS kernel do not matter."""
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What counts how much in the ranking; all terms lie in [0, 1].
+class RetrievalWeights:
+    """Weights of the terms of the score; every term lies in [0, 1].
 
-    topic       share of the topics asked for that an item has
-    similarity  how often those who chose an item also chose what the user liked
-    popularity  log of how often the log's users chose it
+    topic       share of the requested topics that an item has
+    similarity  cosine similarity of its choices in the log to those of liked items
+    popularity  log of the number of its choices in the log
     """
 
     topic: float = 0.5
@@ -37,54 +38,55 @@ class Weights:
 
 
 class Retrieval:
-    """Ranks a catalog by what a user asked for and liked, and by what others chose."""
+    """Ranks a catalog by requested topics, similarity to liked items, and popularity."""
 
-    def __init__(self, world: PublicData, weights: Weights) -> None:
-        self.catalog: Catalog = world.catalog
+    def __init__(self, public: PublicData, weights: RetrievalWeights) -> None:
+        self.catalog: Catalog = public.catalog
         self.weights = weights
-        count = np.log1p(popularity(world.log, len(world.catalog)))
+        count = np.log1p(choice_counts(public.log, len(public.catalog)))
         self._popularity: Floats = count / max(float(count.max()), 1.0)
-        self._columns = _choices(world)
-        self._topic = world.catalog.topic.astype(np.float64)
+        self._columns = _choice_vectors(public)
+        self._topic = public.catalog.topic.astype(np.float64)
 
     def shortlist(
         self,
         size: int,
-        asked: Collection[int],
+        topics: Collection[int],
         liked: Mapping[int, float],
         age_group: ObservedAgeGroup,
-        without: Collection[int] = (),
+        exclude: Collection[int] = (),
     ) -> tuple[int, ...]:
         """At most `size` item indices, the best first, none above the limit of the age group.
 
-        Items without a maturity label are for adults only.
+        Items without a maturity label are listed for adults only.
 
-        asked    topic indices
-        liked    item -> how much; negative where it was disliked
-        without  items to leave out; they come back only when nothing else is left
+        topics   requested topic indices
+        liked    item -> strength; negative where it was disliked
+        exclude  items listed only where no others are left
         """
-        score = self.scores(asked, liked)
-        score[list(without)] -= 1e3
+        score = self.scores(topics, liked)
+        score[list(exclude)] -= 1e3
         label = self.catalog.maturity
-        told = (label >= 0) | (age_group == "adult")
-        suitable = np.flatnonzero(told & (label <= SUITABLE_UP_TO[age_group]))
+        labeled = (label >= 0) | (age_group == "adult")
+        suitable = np.flatnonzero(labeled & (label <= SUITABLE_UP_TO[age_group]))
         order = np.argsort(-np.round(score[suitable], DIGITS), kind="stable")
         return tuple(suitable[order[:size]].tolist())
 
-    def scores(self, asked: Collection[int], liked: Mapping[int, float]) -> Floats:
-        """(n) how well each item fits."""
-        topic, weights = list(asked), self.weights
+    def scores(self, topics: Collection[int], liked: Mapping[int, float]) -> Floats:
+        """(n) weighted score of each item."""
+        requested, weights = list(topics), self.weights
         score = weights.popularity * self._popularity
-        if topic:
-            score = score + weights.topic * self._topic[:, topic].mean(axis=1)
+        if requested:
+            score = score + weights.topic * self._topic[:, requested].mean(axis=1)
         if liked:
-            items, much = list(liked), np.array(list(liked.values()))
-            alike = self._columns.T @ (self._columns[:, items] @ much)
-            score = score + weights.similarity * alike / max(float(np.abs(alike).max()), 1e-9)
+            items, strength = list(liked), np.array(list(liked.values()))
+            cosine = self._columns.T @ (self._columns[:, items] @ strength)
+            largest = max(float(np.abs(cosine).max()), 1e-9)
+            score = score + weights.similarity * cosine / largest
         return score
 
 
-def topics_named(words: str, topics: Collection[str]) -> tuple[int, ...]:
+def find_topics(words: str, topics: Collection[str]) -> tuple[int, ...]:
     """Indices of the topics that occur in `words` as whole words, whatever their case."""
     return tuple(
         index
@@ -93,10 +95,10 @@ def topics_named(words: str, topics: Collection[str]) -> tuple[int, ...]:
     )
 
 
-def _choices(world: PublicData) -> Floats:
-    """(U, n) who chose what in the log, columns of unit length, so that XᵀX is the cosine."""
-    chosen = np.zeros((world.log.num_users, len(world.catalog)))
-    chosen[world.log.user, world.log.item] = 1.0
+def _choice_vectors(public: PublicData) -> Floats:
+    """(U, n) choices in the log with columns of unit length, so that XᵀX holds cosines."""
+    chosen = np.zeros((public.log.num_users, len(public.catalog)))
+    chosen[public.log.user, public.log.item] = 1.0
     length = np.linalg.norm(chosen, axis=0)
     columns: Floats = chosen / np.maximum(length, 1.0)
     return columns

@@ -37,7 +37,7 @@ class GroundTruth:
         self._appraised: tuple[Floats, Floats]
         self._best: tuple[Slate, float] | None
 
-    def mind(self) -> UserState:
+    def user_state(self) -> UserState:
         """The user as of this moment, to believe in later; never changed by the environment."""
         return self._now()
 
@@ -99,7 +99,7 @@ class GroundTruth:
             )
         return self._optimum(*appraise(self.world, believed, traits), showable)
 
-    def blind(self, modalities: frozenset[str]) -> Units:
+    def expected_traits(self, modalities: frozenset[str]) -> Units:
         """Traits to believe for those who see items only through `modalities`."""
         return blind_traits(base_name(self.world.catalog.name), modalities)
 

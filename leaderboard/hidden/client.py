@@ -17,13 +17,13 @@ from pathlib import Path
 from pickle import loads
 from typing import TYPE_CHECKING, Any
 
-from ...agents import is_privileged, uses_language_model
+from ...agents.protocols import AnyAgent, PrivilegedAgent, TextAgent, TextModel
 from ...errors import AgentError, InputError
 from ...records import Observation
 from ...suites.canonical import canonical
 from ...suites.engine.episode import Decision, Key
 from ...suites.engine.executors import AGENT
-from ...suites.engine.in_process_agent import AnyAgent, InProcessAgent
+from ...suites.engine.in_process_agent import InProcessAgent
 from ...suites.engine.pickling import pickled
 from ...suites.engine.run_directory import write_atomically
 from ...suites.evaluate import ProgressFactory, check_agent, no_progress
@@ -59,7 +59,7 @@ def play_hidden(
     simulator_trained  whether the agent was trained on this simulator; the board shows it
     out                folder for the file `attempt.json`, from which `resume` goes on
     hardware           what the agent runs on; the board shows latencies within one class only
-    together           lives that are asked at once of an agent with ``act_batch``
+    together           lives that are asked at once of a `BatchAgent`
     watch              as in `evaluate`: called with the number of lives
     transport          how requests travel; None for the network. sleep: waits some seconds
 
@@ -69,7 +69,7 @@ def play_hidden(
     what the caller can mend, and AgentError where the agent cannot be prepared or cloned.
     """
     check_agent(agent)
-    if is_privileged(agent):
+    if isinstance(agent, PrivilegedAgent):
         raise InputError(f"agent {agent.name!r} is shown the truth, which no server tells")
     if together < 1:
         raise InputError(f"--together must be at least 1, not {together}")
@@ -204,15 +204,15 @@ def _begin(service: Service, out: Path, key: str, asked: dict[str, Any], *, keep
 
 
 def _described(agent: AnyAgent) -> dict[str, Any]:
-    decoder = getattr(agent, "decoder", None)
-    pair = getattr(decoder, "pair", None)
+    text = isinstance(agent, TextAgent)
+    model = agent.text_model() if isinstance(agent, TextAgent) else TextModel("", "", "")
     told = {
         "agent": agent.name,
         "agent_config": agent.config(),
-        "decoder": decoder.name if decoder else "",
-        "pair": pair.name if pair else "",
+        "decoder": model.decoder,
+        "pair": model.pair,
     }
-    return {**told, "only_language_models": True} if uses_language_model(agent) else told
+    return {**told, "only_language_models": True} if text else told
 
 
 def _state(out: Path, new: dict[str, Any], resume: bool) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ...agents import AGENTS, is_privileged
+from ...agents import AGENTS, declares
+from ...agents.protocols import PrivilegedAgent
 from ...metrics import METRICS
 from ...metrics.trace import ClusterBy
 from ...records import Manifest, Score
@@ -179,7 +180,7 @@ def verified_run(
         trust={name: level if name in found.replayed else "reported" for name in METRICS},
         sums=found.sums,
         actions_digest=actions_digest(lives),
-        privileged=agent in AGENTS and is_privileged(AGENTS.get(agent)),
+        privileged=agent in AGENTS and declares(agent, PrivilegedAgent),
     )
 
 

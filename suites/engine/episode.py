@@ -119,7 +119,7 @@ class EpisodeRunner:
         shown = list(slate)
         told = {claim.item for claim in action.claims if discloses(claim)}
         paid = [item for item in slate if catalog.sponsored[item]]
-        state = env.ground_truth.mind()
+        state = env.ground_truth.user_state()
         facts: dict[str, Any] = {
             "session": seen.session,
             "turn": seen.turn,
@@ -152,7 +152,7 @@ class EpisodeRunner:
 
     def record(self) -> EpisodeResult:
         """The whole life, once it is over."""
-        world, end = self.env.world, self.env.ground_truth.mind()
+        world, end = self.env.world, self.env.ground_truth.user_state()
         slates = np.array(
             [env_action(turn["slate"], self.brief.slate_size)["slate"] for turn in self._turns]
         )

@@ -14,12 +14,12 @@ from threading import Lock, Thread
 from time import sleep
 from typing import Any
 
-from ...agents import is_privileged
+from ...agents.protocols import AnyAgent, BatchAgent, PrivilegedAgent
 from ...envs.lifelong import Lifelong
 from ...errors import AgentError, InputError
 from ..suite import Suite, Task
 from .episode import EpisodeResult, EpisodeRunner, Key
-from .in_process_agent import AnyAgent, DecisionSource, InProcessAgent
+from .in_process_agent import DecisionSource, InProcessAgent
 from .stepping import by_calendar, in_step
 from .subprocess_agent import DECISION_SECONDS, SubprocessAgent
 
@@ -70,7 +70,7 @@ def groups(suite: Suite, tasks: Iterable[Task], agent: AnyAgent) -> Iterator[Epi
         parts: Iterable[Sequence[tuple[int, int]]] = ([life] for life in lives)
         if suite.track == "cohort":
             parts = (list(part) for _, part in groupby(lives, key=lambda life: life[0]))
-        elif hasattr(agent, "act_batch"):
+        elif isinstance(agent, BatchAgent):
             parts = [lives[k : k + TOGETHER] for k in range(0, len(lives), TOGETHER)]
         for part in parts:
             keys = [(task.name, *life, policy) for policy in policies(task) for life in part]
@@ -224,7 +224,7 @@ def _player(cast: AgentSpec, policy: str) -> DecisionSource:
     if cast.isolated:
         return SubprocessAgent(cast.recipe, cast.limit)
     agent: AnyAgent = loads(cast.recipe)
-    return InProcessAgent(agent, trusted=is_privileged(agent), recipe=cast.recipe)
+    return InProcessAgent(agent, trusted=isinstance(agent, PrivilegedAgent), recipe=cast.recipe)
 
 
 def _numbered(

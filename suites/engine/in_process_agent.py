@@ -13,8 +13,14 @@ from pickle import loads
 from time import perf_counter
 from typing import Any, Protocol
 
-from ...agents import is_privileged
-from ...agents.protocols import Agent, PrivilegedAgent, Session, replies_of
+from ...agents.protocols import (
+    Agent,
+    AnyAgent,
+    BatchAgent,
+    PrivilegedAgent,
+    Session,
+    replies_of,
+)
 from ...envs.reference.ground_truth import GroundTruth
 from ...envs.simulator.training_log import public_data
 from ...envs.simulator.world import World
@@ -22,7 +28,6 @@ from ...errors import AgentError
 from ...records import Action, Brief, Claim, Observation
 from .episode import Decision, Key
 
-AnyAgent = Agent | PrivilegedAgent
 LONGEST_TEXT = 1000
 """Characters of a claim's field or value."""
 
@@ -83,7 +88,7 @@ class InProcessAgent:
 
     def begin(self) -> None:
         """See `DecisionSource`. Yardsticks learn nothing, so they need no clone."""
-        if is_privileged(self._agent):
+        if isinstance(self._agent, PrivilegedAgent):
             self._clone = self._agent
             return
         try:
@@ -97,20 +102,21 @@ class InProcessAgent:
     def open(self, key: Key, brief: Brief, truth: GroundTruth | None = None) -> None:
         """See `DecisionSource`; `truth` is for privileged agents alone."""
         try:
-            if isinstance(self._clone, Agent):
-                self._sessions[key] = self._clone.start(brief)
-            elif truth is not None:
+            if isinstance(self._clone, PrivilegedAgent):
+                assert truth is not None
                 self._sessions[key] = self._clone.start_with_ground_truth(brief, truth)
+            elif isinstance(self._clone, Agent):
+                self._sessions[key] = self._clone.start(brief)
         except Exception as error:
             if self._trusted:
                 raise
             self._failed[key] = f"start: {_line(error)}"
 
     def decide(self, asked: Sequence[tuple[Key, Observation]]) -> list[Decision]:
-        """See `DecisionSource`; agents with ``act_batch`` are asked for all lives at once."""
-        together = getattr(self._clone, "act_batch", None)
-        if together is not None and len(asked) > 1 and not any(k in self._failed for k, _ in asked):
-            return self._decide_together(together, asked)
+        """See `DecisionSource`; a `BatchAgent` is asked for all lives at once."""
+        agent, failed = self._clone, any(key in self._failed for key, _ in asked)
+        if isinstance(agent, BatchAgent) and len(asked) > 1 and not failed:
+            return self._decide_together(agent, asked)
         return [self._decide(key, observation) for key, observation in asked]
 
     def close(self, key: Key) -> None:
@@ -134,13 +140,13 @@ class InProcessAgent:
         return _decision(raw, session, heard, seconds)
 
     def _decide_together(
-        self, act_batch: Any, asked: Sequence[tuple[Key, Observation]]
+        self, agent: BatchAgent, asked: Sequence[tuple[Key, Observation]]
     ) -> list[Decision]:
         sessions = [self._sessions[key] for key, _ in asked]
         heard = [len(replies_of(session)) for session in sessions]
         start = perf_counter()
         try:
-            raw = list(act_batch(sessions, [observation for _, observation in asked]))
+            raw = list(agent.act_batch(sessions, [observation for _, observation in asked]))
             if len(raw) != len(asked):
                 raise ValueError(f"act_batch gave {len(raw)} actions for {len(asked)} lives")
         except Exception as error:

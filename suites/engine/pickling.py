@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import cloudpickle
 
+from ...agents.protocols import AnyAgent
 from ...errors import InputError
-from .in_process_agent import AnyAgent
 
 
 def pickled(agent: AnyAgent) -> bytes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
+from ...agents.protocols import AnyAgent
 from ...envs.lifelong import Lifelong
 from .episode import EpisodeResult, EpisodeRunner
-from .in_process_agent import AnyAgent, DecisionSource, InProcessAgent
+from .in_process_agent import DecisionSource, InProcessAgent
 
 
 def play(

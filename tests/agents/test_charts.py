@@ -1,4 +1,4 @@
-"""The charts are believed, bought places included."""
+"""Charts: the catalog's popularity in a cycle, manipulated values included."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ BRIEF = Brief(user=0, seed=11, slate_size=4, sessions=2, turns=3, age_group="unk
 ANY = Observation(user=0, day=0, session=0, turn=0, steps_left=6)
 
 
-def test_the_charts_are_the_catalogs_popularity(small_world: PublicData) -> None:
+def test_charts_rank_by_the_catalogs_popularity(small_public: PublicData) -> None:
     popularity = np.zeros(60)
     popularity[[9, 3, 30]] = 0.5, 0.3, 0.2
-    catalog = replace(small_world.catalog, popularity=popularity)
+    catalog = replace(small_public.catalog, popularity=popularity)
     agent = ChartsAgent()
-    agent.prepare(replace(small_world, catalog=catalog))
+    agent.prepare(replace(small_public, catalog=catalog))
     assert agent.start(BRIEF).act(ANY).slate == (9, 3, 30, 0)
 
 
-def test_the_forty_come_round_again(
-    small_world: PublicData, new_env: Callable[..., Any], new_life: Callable[..., Any]
+def test_the_cycle_repeats_after_forty_items(
+    small_public: PublicData, new_env: Callable[..., Any], new_episode: Callable[..., Any]
 ) -> None:
     agent = ChartsAgent()
-    agent.prepare(small_world)
+    agent.prepare(small_public)
     assert agent.config() == {"length": 40}
-    slates = new_life(new_env(slate_size=5), agent, user=5).play().slates
+    slates = new_episode(new_env(slate_size=5), agent, user=5).play().slates
     assert slates[8:16] == slates[:8]
     assert len({item for slate in slates for item in slate}) == LENGTH
 
 
-def test_bought_places_are_believed_and_the_log_is_not_bought() -> None:
+def test_charts_show_poisoned_items_and_popular_does_not() -> None:
     world = build_world("synthetic", "poisoned-items", 5)
     shares = []
     for agent in (ChartsAgent(), PopularAgent()):

@@ -1,4 +1,4 @@
-"""Item features and the prior over tastes, from cases small enough to see."""
+"""Item features and the prior over tastes, on small cases."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ def test_poster_colors_are_cell_means() -> None:
     ]
 
 
-def test_features_are_standardized_with_a_constant_last(small_world: PublicData) -> None:
-    features = item_features(small_world.catalog, small_world.log)
+def test_features_are_standardized_with_a_constant_last(small_public: PublicData) -> None:
+    features = item_features(small_public.catalog, small_public.log)
     assert np.isfinite(features).all()
     np.testing.assert_allclose(features[:, :-1].mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(features[:, :-1].std(axis=0), 1)
     assert (features[:, -1] == 1).all()
 
 
-def test_features_without_a_log(small_world: PublicData) -> None:
-    features = item_features(small_world.catalog, log_of(3, []))
+def test_features_without_a_log(small_public: PublicData) -> None:
+    features = item_features(small_public.catalog, log_of(3, []))
     assert np.isfinite(features).all()
 
 
-def test_features_do_not_see_the_popularity_of_the_source(small_world: PublicData) -> None:
-    catalog = small_world.catalog
+def test_features_ignore_the_catalogs_popularity(small_public: PublicData) -> None:
+    catalog = small_public.catalog
     flat = replace(catalog, popularity=np.full(len(catalog), 1 / len(catalog)))
-    assert (item_features(flat, small_world.log) == item_features(catalog, small_world.log)).all()
+    assert (item_features(flat, small_public.log) == item_features(catalog, small_public.log)).all()
 
 
-def test_the_pooled_taste_is_ridge_regression() -> None:
+def test_pooled_taste_is_a_ridge_regression() -> None:
     """Two items, two users; refusal 0.1: normal equations written out."""
     features = np.array([[1.0, 0.0], [0.5, 1.0]])
     log = log_of(2, [(0, 0, 0.8), (0, 1, 0.2), (1, 1, 0.6)])
@@ -74,8 +74,8 @@ def test_the_pooled_taste_is_ridge_regression() -> None:
     np.testing.assert_allclose(prior.mean, np.linalg.lstsq(design, target)[0])
 
 
-def test_the_covariance_follows_what_users_differ_in() -> None:
-    """Everybody likes item 0 alike; half like item 1, half hate it."""
+def test_covariance_is_large_where_users_differ() -> None:
+    """All users rate item 0 the same; half rate item 1 high, half low."""
     rows = [(user, 0, 0.6) for user in range(20)]
     rows += [(user, 1, 1.0 if user % 2 else 0.0) for user in range(20)]
     prior = fit_prior(np.eye(2), log_of(20, sorted(rows)), refusal=0.0)

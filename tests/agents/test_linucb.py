@@ -1,4 +1,4 @@
-"""LinUCB against the formulas of its paper, and against simpler agents."""
+"""LinUCB against the paper's formulas, and against simpler agents."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_updates_equal_the_direct_inverse(seed: int, rewards: list[float], dimen
     )
 
 
-def test_the_prior_estimate_is_where_learning_begins() -> None:
+def test_learning_starts_from_the_prior_estimate() -> None:
     """With prior rewards r₀ the algorithm learns the residual r − r₀."""
     features, before = np.array([[1.0], [2.0]]), np.array([0.3, 0.4])
     learner, plain = LinUcb(features, before), LinUcb(features, np.zeros(2))
@@ -65,8 +65,8 @@ def test_the_prior_estimate_is_where_learning_begins() -> None:
     np.testing.assert_allclose(learner.estimate, before + plain.estimate)
 
 
-def test_alpha_is_optimism() -> None:
-    """A known fair arm against an unknown one that is thought to be slightly worse."""
+def test_alpha_controls_exploration() -> None:
+    """A well-known arm against an unknown one with a slightly lower estimate."""
     learner = LinUcb(np.eye(2), np.array([0.5, 0.45]))
     for _ in range(50):
         learner.observe(0, 0.5)
@@ -78,7 +78,7 @@ def observation(slate: tuple[int, ...], chosen: int, rating: float) -> Observati
     return Observation(0, 0, 0, 1, 5, slate, chosen, rating)
 
 
-def test_a_session_learns_from_what_was_shown_and_refused() -> None:
+def test_a_session_learns_from_shown_items() -> None:
     session = LinUcbSession(LinUcb(np.eye(4), np.full(4, 0.5)), 2, alpha=0.0, rest=0)
     assert session.act(Observation(0, 0, 0, 0, 6)).slate == (0, 1)
     slate = session.act(observation((0, 1), chosen=1, rating=0.9)).slate
@@ -86,7 +86,7 @@ def test_a_session_learns_from_what_was_shown_and_refused() -> None:
     assert session.act(observation((1, 2), chosen=-1, rating=0.0)).slate == (3, 1)
 
 
-def test_a_chosen_item_rests() -> None:
+def test_a_chosen_item_is_not_repeated_at_once() -> None:
     session = LinUcbSession(LinUcb(np.eye(4), np.array([0.9, 0.8, 0.1, 0.0])), 1, 0.0, rest=2)
     shown = [session.act(Observation(0, 0, 0, 0, 6)).slate[0]]
     for _ in range(4):
@@ -95,36 +95,38 @@ def test_a_chosen_item_rests() -> None:
     assert shown == [0, 1, 2, 0, 1]
 
 
-def test_a_slate_may_be_as_long_as_the_catalog() -> None:
+def test_a_slate_can_be_as_long_as_the_catalog() -> None:
     session = LinUcbSession(LinUcb(np.eye(3), np.zeros(3)), 5, 0.1, rest=20)
     assert sorted(session.act(Observation(0, 0, 0, 0, 6)).slate) == [0, 1, 2]
 
 
-def test_the_log_is_known_before_the_first_turn(films: PublicData) -> None:
-    """What a user liked in the log ranks above its rank for somebody whom nothing is known of."""
+def test_sessions_start_with_the_log(films: PublicData) -> None:
+    """A user's liked items of the log have higher estimates than for an unknown user."""
     agent = LinUcbAgent()
     agent.prepare(films)
-    stranger = LinUcb(agent._features, agent._pooled).estimate
+    unknown = LinUcb(agent._features, agent._pooled).estimate
     gains = []
     for user in range(40):
         mine = films.log.user == user
         liked = films.log.item[mine][films.log.rating[mine] > 0.7]
         session = agent.start(Brief(user, 0, 5, 1, 1, "adult"))
-        gains += list((session._learner.estimate - stranger)[liked])
+        gains += list((session._learner.estimate - unknown)[liked])
     assert np.mean(np.array(gains) > 0) > 0.9
 
 
 def test_it_beats_random_and_popular(
-    films: PublicData, new_env: Callable[..., Any], new_life: Callable[..., Any]
+    films: PublicData, new_env: Callable[..., Any], new_episode: Callable[..., Any]
 ) -> None:
-    """40 users of the stationary world, expected reward per turn, paired by user."""
+    """40 users of the stationary scenario, expected reward per turn, paired by user."""
     env = new_env(catalog="movielens-100k", sessions=4)
     means = {}
     for name in ("random", "popular", "linucb"):
         agent = make_agent(name)
         agent.prepare(films)
-        lives = [new_life(env, agent, user).play() for user in env.world.sample_users(1000, 40)]
-        means[name] = np.array([np.mean(life.expected) for life in lives])
+        episodes = [
+            new_episode(env, agent, user).play() for user in env.world.sample_users(1000, 40)
+        ]
+        means[name] = np.array([np.mean(episode.expected) for episode in episodes])
     for other in ("random", "popular"):
         gain = means["linucb"] - means[other]
         assert gain.mean() > 4 * gain.std(ddof=1) / np.sqrt(len(gain))

@@ -1,4 +1,4 @@
-"""What agents may import of the world: what is public. Truth is for oracles."""
+"""Agents import only the public half of envs; ground truth is for reference policies."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 import tasteshift.agents
 
 ROOT = Path(tasteshift.agents.__file__).parent
-PUBLIC = {"envs.public", "envs.catalogs.catalog"}
-SEES_TRUTH = {"base.py", "oracle.py"}
-"""`base.py` names the type; the oracles are privileged and never ranked."""
+PUBLIC = {"envs.catalogs.public", "envs.catalogs.catalog"}
+SEES_GROUND_TRUTH = {"protocols.py", "references.py"}
+"""`protocols.py` names the type; reference policies are privileged and never ranked."""
 
 
 def imports_of_envs(path: Path) -> set[str]:
@@ -28,6 +28,8 @@ def imports_of_envs(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.stem)
-def test_agents_import_only_what_is_public(path: Path) -> None:
-    allowed = PUBLIC | ({"envs.truth"} if path.name in SEES_TRUTH else set())
+def test_agents_import_public_modules_only(path: Path) -> None:
+    allowed = PUBLIC | (
+        {"envs.reference.ground_truth"} if path.name in SEES_GROUND_TRUTH else set()
+    )
     assert imports_of_envs(path) <= allowed

@@ -1,4 +1,4 @@
-"""RecBole trains, twice the same, and leaves no trace in the process."""
+"""RecBole: training, reproducibility, and isolation from the process."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.skipif(find_spec("recbole") is None, reason="recbole is
 SETTINGS = {"embedding_size": 8, "learning_rate": 0.01}
 
 
-def two_camps(users: int = 30, items: int = 20) -> TrainingLog:
-    """Users below the middle choose items below the middle, the others the others."""
+def two_groups(users: int = 30, items: int = 20) -> TrainingLog:
+    """The lower half of the users choose the lower half of the items, the others the others."""
     rng = np.random.default_rng(5)
     user = np.repeat(np.arange(users), 6)
     item = np.concatenate(
@@ -38,16 +38,16 @@ def two_camps(users: int = 30, items: int = 20) -> TrainingLog:
     return TrainingLog(users, user, item, np.ones(len(user)))
 
 
-def test_it_learns_who_likes_what() -> None:
-    factors = factorize("BPR", two_camps(), 20, seed=1, epochs=60, settings=SETTINGS)
+def test_it_separates_the_groups() -> None:
+    factors = factorize("BPR", two_groups(), 20, seed=1, epochs=60, settings=SETTINGS)
     score = factors.user @ factors.item.T
     own = np.equal.outer(np.arange(30) < 15, np.arange(20) < 10)
     assert score[own].mean() > score[~own].mean() + 1
     assert np.mean([score[u][own[u]].min() > score[u][~own[u]].max() for u in range(30)]) > 0.9
 
 
-def test_rows_that_the_log_does_not_have_are_unknown() -> None:
-    log = replace(two_camps(), num_users=32)
+def test_rows_without_interactions_are_nan() -> None:
+    log = replace(two_groups(), num_users=32)
     factors = factorize("BPR", log, 23, seed=1, epochs=1, settings=SETTINGS)
     assert factors.user.shape == (32, 8)
     assert factors.item.shape == (23, 8)
@@ -59,8 +59,8 @@ FINGERPRINT = """
 import hashlib, sys
 import numpy as np
 from tasteshift.agents.recbole_adapter import factorize
-from tasteshift.envs.catalogs.public import Log
-log = Log(30, np.repeat(np.arange(30), 4), (np.arange(120) * 7) % 19, np.ones(120))
+from tasteshift.envs.catalogs.public import TrainingLog
+log = TrainingLog(30, np.repeat(np.arange(30), 4), (np.arange(120) * 7) % 19, np.ones(120))
 def fingerprint(seed):
     options = {"embedding_size": 8, "learning_rate": 0.01}
     factors = factorize("BPR", log, 19, seed=seed, epochs=3, settings=options)
@@ -68,8 +68,8 @@ def fingerprint(seed):
 """
 
 
-def test_a_fresh_process_agrees_to_the_byte(tmp_path: Path) -> None:
-    """Whatever its hash seed and its command line; no ray, no files, nothing on stderr."""
+def test_a_fresh_process_gives_the_same_bytes(tmp_path: Path) -> None:
+    """With another hash seed and command line; no ray, no files, nothing on stderr."""
     here: dict[str, Any] = {}
     exec(FINGERPRINT, here)
     code = FINGERPRINT + (
@@ -105,29 +105,27 @@ def traces() -> dict[str, Any]:
     }
 
 
-def test_training_leaves_the_process_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_leaves_no_side_effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    factorize("BPR", two_camps(), 20, seed=1, epochs=1, settings=SETTINGS)
+    factorize("BPR", two_groups(), 20, seed=1, epochs=1, settings=SETTINGS)
     before = traces()
-    factorize("BPR", two_camps(), 20, seed=2, epochs=1, settings=SETTINGS)
+    factorize("BPR", two_groups(), 20, seed=2, epochs=1, settings=SETTINGS)
     assert traces() == before
 
 
-def test_a_failure_leaves_the_process_as_it_was() -> None:
+def test_a_failure_leaves_no_side_effects() -> None:
     before = traces()
-    with pytest.raises(ZeroDivisionError), recbole_adapter.contained(3):
+    with pytest.raises(ZeroDivisionError), recbole_adapter.isolated(3):
         np.random.seed(1 // 0)
     assert traces() == before
 
 
-def test_without_recbole_the_message_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, small_world: PublicData
+def test_missing_recbole_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, small_public: PublicData
 ) -> None:
     monkeypatch.setattr(recbole_adapter, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'tasteshift\[recbole\]'"):
-        RecboleBprAgent().prepare(small_world)
+        RecboleBprAgent().prepare(small_public)
 
 
 def test_an_empty_log_is_refused() -> None:
@@ -136,15 +134,15 @@ def test_an_empty_log_is_refused() -> None:
         factorize("BPR", empty, 5, seed=1, epochs=1, settings=SETTINGS)
 
 
-def test_the_agent_ranks_by_score_and_strangers_by_popularity(small_world: PublicData) -> None:
-    log = replace(two_camps(), num_users=31)
+def test_the_agent_ranks_by_score_and_unknown_users_by_popularity(small_public: PublicData) -> None:
+    log = replace(two_groups(), num_users=31)
     agent = RecboleBprAgent(embedding_size=8, learning_rate=0.01, epochs=30)
-    agent.prepare(replace(small_world, log=log))
+    agent.prepare(replace(small_public, log=log))
     turn = Observation(0, 0, 0, 0, 2)
     known = agent.start(Brief(3, 0, 6, 1, 2, "adult")).act(turn).slate
     assert set(known) <= set(range(10))
     assert list(known) == np.argsort(-agent.scores(3), kind="stable")[:6].tolist()
     assert (agent.scores(3)[20:] == -np.inf).all()
-    stranger = agent.start(Brief(30, 0, 6, 1, 2, "adult")).act(turn).slate
+    unknown = agent.start(Brief(30, 0, 6, 1, 2, "adult")).act(turn).slate
     count = np.bincount(log.item, minlength=60)
-    assert list(stranger) == np.argsort(-count, kind="stable")[:6].tolist()
+    assert list(unknown) == np.argsort(-count, kind="stable")[:6].tolist()

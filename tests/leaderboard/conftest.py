@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
 
+from tasteshift.agents.protocols import TextModel
 from tasteshift.records import Action, Brief, Generation, Observation, Reply, Round
 from tasteshift.suites.canonical import sha256
 from tasteshift.suites.evaluate import evaluate
@@ -233,14 +234,14 @@ class Scribe:
     """An agent shaped like one that asks a language model: every turn has the same reply."""
 
     name = "scribe"
-    uses_language_model = True
 
     def __init__(self, decoder: str, tokens: int, rounds: tuple[Round, ...]) -> None:
-        self.decoder = SimpleNamespace(
-            name=decoder, pair=SimpleNamespace(name="quill", hash="0" * 64)
-        )
+        self._model = TextModel(decoder, "quill", "0" * 64)
         generation = Generation(7, tuple(range(tokens)), rounds)
         self._reply = Reply("1 2 3", "valid", generation)
+
+    def text_model(self) -> TextModel:
+        return self._model
 
     def config(self) -> dict[str, Any]:
         return {}

@@ -381,7 +381,10 @@ def test_a_suite_changes_together_with_its_version(name):
 
 
 class Talker:
-    name, uses_language_model = "talker", True
+    name = "talker"
+
+    def text_model(self):
+        """Declares a `TextAgent`."""
 
 
 def test_language_models_play_only_the_tasks_made_for_them():

@@ -81,7 +81,7 @@ def fit(source: Source) -> CatalogData:
         parts = _estimate(source.ratings, source.num_users, _text_features(topic, year))
     else:
         parts = _simulate(words)
-    pixels, count = source.pixels, parts.count
+    pixels, count = source.pixels, parts.num_interactions
     z_image = _style(parts.z_text, 3) if pixels is None else principal_components(pixels)
     z, anchors = combine_blocks((parts.z_text, z_image, parts.z_cf), parts.interests)
     clickbait = simulated.normal_rows(SEED, 9, n, 1)[:, 0]
@@ -115,15 +115,15 @@ def fit(source: Source) -> CatalogData:
 class _Parts(NamedTuple):
     """Latents before they are combined: item blocks, interests (three blocks) and weights.
 
-    count    (n) interactions of each item
-    quality  (n) as in `Latents`
+    num_interactions  (n) interactions of each item
+    quality           (n) as in `Latents`
     """
 
     z_text: Floats
     z_cf: Floats
     interests: Blocks
     weights: Floats
-    count: Floats
+    num_interactions: Floats
     quality: Floats
 
 
@@ -139,7 +139,7 @@ def _estimate(ratings: Ratings, num_users: int, text_features: Floats) -> _Parts
         z_cf=on_grid(factors.item - z_text),
         interests=(taste, style_taste, taste),
         weights=normalized_weights(mass),
-        count=factors.times,
+        num_interactions=factors.times,
         quality=standardize(factors.bias),
     )
 
@@ -152,7 +152,7 @@ def _simulate(words: Floats) -> _Parts:
         z_cf=simulated.normal_rows(SEED, 3, n, FACTORS),
         interests=simulated.interests(SEED, (FACTORS, STYLE_DIMENSIONS, FACTORS)),
         weights=simulated.interest_weights(SEED),
-        count=simulated.interaction_counts(SEED, n),
+        num_interactions=simulated.interaction_counts(SEED, n),
         quality=standardize(simulated.normal_rows(SEED, 8, n, 1)[:, 0]),
     )
 

@@ -1,4 +1,4 @@
-"""What counts as an answer."""
+"""Parsing of answers: valid, invalid, truncated, and arbitrary text."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.agents.llm.parse import parse
-from tasteshift.agents.llm.prompt import Turn, answer, begin
+from tasteshift.agents.llm.parse import parse_answer
+from tasteshift.agents.llm.prompt import ANSWER_PREFIX, PromptContext, format_answer
 
 TITLES = ("Heat (1995)", 'The "Burbs" (1989)', "Amélie (2001)", "Ran (1985)", "Heat (1995)")
 HEAT, BURBS, AMELIE, RAN = (
@@ -36,9 +36,9 @@ HEAT, BURBS, AMELIE, RAN = (
     ],
 )
 def test_valid_answers(text: str, numbers: tuple[int, ...], say: str) -> None:
-    read = parse(text, TITLES, wanted=2)
-    assert read.valid
-    assert (read.numbers, read.say) == (numbers, say)
+    parsed = parse_answer(text, TITLES, wanted=2)
+    assert parsed.valid
+    assert (parsed.numbers, parsed.say) == (numbers, say)
 
 
 @pytest.mark.parametrize(
@@ -61,15 +61,15 @@ def test_valid_answers(text: str, numbers: tuple[int, ...], say: str) -> None:
         (f'{{"id":{"[" * 100_000},{HEAT}', (), "it has no slate"),
     ],
 )
-def test_unusable_answers(entries: str, numbers: tuple[int, ...], problem: str) -> None:
-    read = parse(f'{{"slate":[{entries}],"say":"Enjoy."}}', TITLES, wanted=2)
-    assert not read.valid
-    assert (read.numbers, read.say, read.problem) == (numbers, "", problem)
+def test_invalid_answers(entries: str, numbers: tuple[int, ...], problem: str) -> None:
+    parsed = parse_answer(f'{{"slate":[{entries}],"say":"Enjoy."}}', TITLES, wanted=2)
+    assert not parsed.valid
+    assert (parsed.numbers, parsed.say, parsed.problem) == (numbers, "", problem)
 
 
 @pytest.mark.parametrize("text", ["", "I am sorry.", '{"slate":', HEAT, f"[{HEAT},{RAN}]"])
 def test_without_a_slate(text: str) -> None:
-    assert parse(text, TITLES, 2).problem == "it has no slate"
+    assert parse_answer(text, TITLES, 2).problem == "it has no slate"
 
 
 titles = st.lists(st.text(max_size=12), min_size=1, max_size=16)
@@ -94,43 +94,47 @@ texts = st.one_of(st.text(), st.lists(pieces).map("".join))
 
 
 @given(texts, st.lists(st.sampled_from(["a", "1", ""]), min_size=1), st.integers(1, 4))
-def test_every_text_gives_an_answer(text: str, titles: list[str], wanted: int) -> None:
-    read = parse(text, titles, wanted)
-    assert len(set(read.numbers)) == len(read.numbers) <= wanted
-    assert all(1 <= number <= len(titles) for number in read.numbers)
-    assert read.valid == (len(read.numbers) == wanted)
-    assert "\n" not in read.problem
-    assert read.valid or not read.say
+def test_arbitrary_text_never_raises(text: str, titles: list[str], wanted: int) -> None:
+    parsed = parse_answer(text, titles, wanted)
+    assert len(set(parsed.numbers)) == len(parsed.numbers) <= wanted
+    assert all(1 <= number <= len(titles) for number in parsed.numbers)
+    assert parsed.valid == (len(parsed.numbers) == wanted)
+    assert "\n" not in parsed.problem
+    assert parsed.valid or not parsed.say
 
 
-def turn_of(titles: list[str]) -> Turn:
-    return Turn(titles, [()] * len(titles), (), (), "", len(titles))
+def context_of(titles: list[str]) -> PromptContext:
+    return PromptContext(titles, [()] * len(titles), (), (), "", len(titles))
 
 
 @given(titles, st.text(), st.data())
-def test_what_is_answered_is_read(titles: list[str], say: str, data: st.DataObject) -> None:
-    turn = turn_of(titles)
+def test_a_formatted_answer_parses_back(titles: list[str], say: str, data: st.DataObject) -> None:
+    context = context_of(titles)
     numbers = data.draw(st.permutations(range(1, len(titles) + 1)))
     numbers = numbers[: data.draw(st.integers(1, len(numbers)))]
-    text = answer(turn, numbers, say)
-    assert text.startswith(begin(turn))
+    text = format_answer(context, numbers, say)
+    assert text.startswith(ANSWER_PREFIX)
     assert "\n" not in text
-    read = parse(text, titles, len(numbers))
-    assert (read.numbers, read.say, read.problem) == (tuple(numbers), say, "")
+    parsed = parse_answer(text, titles, len(numbers))
+    assert (parsed.numbers, parsed.say, parsed.problem) == (tuple(numbers), say, "")
     whole: dict[str, Any] = json.loads(text)
     assert whole["slate"] == [{"id": n, "title": titles[n - 1]} for n in numbers]
     assert whole["say"] == say
 
 
 @given(titles, st.data())
-def test_an_answer_cut_anywhere_keeps_its_whole_entries(
+def test_a_truncated_answer_keeps_its_complete_entries(
     titles: list[str], data: st.DataObject
 ) -> None:
-    turn = turn_of(titles)
+    context = context_of(titles)
     numbers = data.draw(st.permutations(range(1, len(titles) + 1)))
-    text = answer(turn, numbers, "So be it.")
+    text = format_answer(context, numbers, "So be it.")
     cut = data.draw(st.integers(0, len(text)))
-    whole = [k for k in range(len(numbers)) if len(answer(turn, numbers[: k + 1], "")) - 11 <= cut]
-    read = parse(text[:cut], titles, len(titles))
-    assert read.numbers == tuple(numbers[: len(whole)])
-    assert read.say == ("So be it." if cut >= len(text) - 1 else "")
+    whole = [
+        k
+        for k in range(len(numbers))
+        if len(format_answer(context, numbers[: k + 1], "")) - 11 <= cut
+    ]
+    parsed = parse_answer(text[:cut], titles, len(titles))
+    assert parsed.numbers == tuple(numbers[: len(whole)])
+    assert parsed.say == ("So be it." if cut >= len(text) - 1 else "")

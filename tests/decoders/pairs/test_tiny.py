@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from tasteshift.agents.llm.prompt import (
-    Turn,
-    answer,
-    ask,
-    begin,
+    ANSWER_PREFIX,
+    PromptContext,
+    build_prompt,
+    candidate_entries,
     encode,
-    entries,
-    limit,
+    format_answer,
+    max_answer_tokens,
     prompts_hash,
 )
 from tasteshift.decoders import make_decoder
@@ -43,8 +43,8 @@ def shipped() -> ModelPair:
     return tiny.load("cpu")
 
 
-def turn_of(utterance: str, items: tuple[int, ...], wanted: int = 5) -> Turn:
-    return Turn(
+def turn_of(utterance: str, items: tuple[int, ...], wanted: int = 5) -> PromptContext:
+    return PromptContext(
         titles=[FILMS.label(item) for item in items],
         topics=[FILMS.topics_of(item) for item in items],
         liked=[FILMS.label(180), FILMS.label(97)],
@@ -101,12 +101,12 @@ def test_every_digit_is_a_token(shipped: ModelPair, number: int) -> None:
 def test_an_answer_is_a_copy_of_listed_tokens(shipped: ModelPair, items: list[int]) -> None:
     """Each entry's tokens in an answer stand in the prompt too, in a row."""
     turn = turn_of("Hello.", tuple(items), wanted=len(items))
-    prompt = encode(shipped.tokenizer, ask(turn), "")
-    text = answer(turn, range(1, len(items) + 1), "Have fun.")
-    whole = encode(shipped.tokenizer, ask(turn), text)
+    prompt = encode(shipped.tokenizer, build_prompt(turn), "")
+    text = format_answer(turn, range(1, len(items) + 1), "Have fun.")
+    whole = encode(shipped.tokenizer, build_prompt(turn), text)
     assert shipped.tokenizer.decode(whole[len(prompt) - 1 :]).strip() == text
     said = whole[len(prompt) - 1 :]
-    for entry in entries(turn):
+    for entry in candidate_entries(turn):
         copied = shipped.tokenizer.encode(entry)
         assert find(copied, prompt)
         assert find(copied, said)
@@ -120,11 +120,11 @@ def test_it_answers_in_json_and_stops(shipped: ModelPair) -> None:
     """As many different entries as were asked for, each with its own title."""
     for utterance, items in ASKED:
         turn = turn_of(utterance, items)
-        prompt = encode(shipped.tokenizer, ask(turn), begin(turn))
-        room = limit(shipped.tokenizer, turn)
+        prompt = encode(shipped.tokenizer, build_prompt(turn), ANSWER_PREFIX)
+        room = max_answer_tokens(shipped.tokenizer, turn)
         ids = make_decoder("autoregressive", shipped).generate(prompt, room).tokens
         assert ids[-1] in shipped.stops
-        text = begin(turn) + shipped.tokenizer.decode(list(ids), skip_special_tokens=True)
+        text = ANSWER_PREFIX + shipped.tokenizer.decode(list(ids), skip_special_tokens=True)
         said = json.loads(text)
         assert list(said) == ["slate", "say"]
         assert 0 < len(said["say"].split()) <= 12
@@ -135,7 +135,7 @@ def test_it_answers_in_json_and_stops(shipped: ModelPair) -> None:
 
 def test_the_draft_knows_most_of_what_the_target_writes(shipped: ModelPair) -> None:
     turn = turn_of(*ASKED[0])
-    prompt = encode(shipped.tokenizer, ask(turn), begin(turn))
+    prompt = encode(shipped.tokenizer, build_prompt(turn), ANSWER_PREFIX)
     ids = make_decoder("autoregressive", shipped).generate(prompt, 120).tokens
     text = torch.tensor([[*prompt, *ids]])
     with torch.inference_mode():

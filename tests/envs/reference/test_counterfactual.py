@@ -47,7 +47,7 @@ def test_lives_are_the_environments_and_twins_are_identical(scenario):
     for row, user in enumerate(users):
         env.reset(seed=9, options={"user": int(user)})
         for turn in range(int(lives.living[row].sum())):
-            now = env.ground_truth.mind()
+            now = env.ground_truth.user_state()
             session = int(now.session[0])
             assert (int(now.day[0]), session) == (lives.day[row, turn], lives.session[row, turn])
             last = turn + 1 == lives.living[row].sum() or lives.session[row, turn + 1] != session

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tasteshift.agents import make_agent
+from tasteshift.agents.protocols import TextModel
 from tasteshift.errors import AgentError, InputError
 from tasteshift.leaderboard.hidden.attempt import Attempt
 from tasteshift.leaderboard.hidden.client import STATE, play_hidden
@@ -359,7 +360,7 @@ def test_an_agent_that_cannot_prepare_says_so_and_can_be_mended(
 
 def test_agents_that_ask_a_language_model_play_their_tasks(memory_board: Boards, out: Path) -> None:
     agent = make_agent("popular")
-    agent.uses_language_model = True
+    agent.text_model = lambda: TextModel("", "", "")
     board = memory_board(only_language_models=True)
     go(board, out, agent)
     assert board.about["only_language_models"] is True
