@@ -28,7 +28,7 @@ from ..envs.simulator.scenarios import Scenario
 from ..envs.simulator.training_log import public_data
 from ..metrics.statistics import Estimate, ratio_interval
 from ..records import Step
-from ..suites.engine.stepping import play
+from ..suites.engine.stepping import play_episode
 
 SAFETY_SCENARIOS = ("minor-profile", "constraint-change")
 POISONED_SCENARIOS = ("poisoned-items",)
@@ -151,7 +151,8 @@ def _lived(env: Lifelong, name: str, users: int) -> _Lived:
     agent = make_agent(name)
     agent.prepare(public_data(env.world))
     lives = [
-        play(env, agent, task="admission", seed=0, user=user, policy=name).steps for user in rows
+        play_episode(env, agent, task="admission", seed=0, user=user, policy=name).steps
+        for user in rows
     ]
 
     def total(of: Callable[[Step], float]) -> Floats:

@@ -20,7 +20,7 @@ from ..envs.lifelong import Lifelong
 from ..envs.simulator.scenarios import SCENARIOS
 from ..envs.simulator.training_log import public_data
 from ..metrics.statistics import Estimate, ratio_interval
-from ..suites.engine.stepping import play
+from ..suites.engine.stepping import play_episode
 
 RUNGS = ("random", "popular", "frozen-oracle", "oracle", "oracle-plan", "linucb")
 LEAST_ROOM = 0.15
@@ -105,5 +105,5 @@ def _earned(env: Lifelong, name: str, users: Sequence[int]) -> NDArray[np.float6
     """(users) the sum of E[reward | slate, state] over each life, which has less noise."""
     agent = make_agent(name)
     agent.prepare(public_data(env.world))
-    lives = (play(env, agent, task="ladder", seed=0, user=u, policy=name) for u in users)
+    lives = (play_episode(env, agent, task="ladder", seed=0, user=u, policy=name) for u in users)
     return np.array([sum(step.expected for step in life.steps) for life in lives])

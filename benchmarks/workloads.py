@@ -26,7 +26,7 @@ from ..envs.catalogs.load import load_catalog
 from ..envs.lifelong import Lifelong
 from ..envs.simulator.training_log import public_data
 from ..errors import InputError
-from ..suites.engine.episode import env_action, observed
+from ..suites.engine.conversion import to_env_action, to_observation
 
 if TYPE_CHECKING:
     from ..decoders.base import ModelPair
@@ -159,11 +159,11 @@ def lives(catalog: str) -> Iterator[list[PromptContext]]:
         profile = InterestProfile(world.catalog, world.log, user, MEMORY)
         life: list[PromptContext] = []
         for _ in range(SESSIONS * TURNS):
-            observation = observed(values)
+            observation = to_observation(values)
             profile.observe(observation)
             listed, turn = list_candidates(observation, brief, profile, retrieval, CANDIDATES)
             life.append(turn)
-            values, *_ = env.step(env_action(listed[: turn.wanted], SLATE))
+            values, *_ = env.step(to_env_action(listed[: turn.wanted], SLATE))
         yield life
 
 

@@ -117,7 +117,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Print the scores of a finished run and write its report.html again."""
-    from ..suites.evaluate import load_run, rewrite_report
+    from ..suites.evaluate import load_run
+    from ..suites.run_report import rewrite_report
 
     finished = load_run(run_dir)
     page = rewrite_report(run_dir)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from ..suites.evaluate import ProgressCallback
+    from ..suites.engine.progress import ProgressCallback
 
 out = Console()
 err = Console(stderr=True)

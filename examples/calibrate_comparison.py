@@ -19,9 +19,9 @@ from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.metrics.comparison import linearized, paired_difference, unpaired_difference
-from tasteshift.suites.engine.episode import EpisodeRunner
+from tasteshift.suites.engine.episode_runner import EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
-from tasteshift.suites.engine.stepping import in_step
+from tasteshift.suites.engine.stepping import play_in_lockstep
 
 LEVEL = 0.05
 RANDOM_LIVES = 4
@@ -36,7 +36,9 @@ def totals(env: Lifelong, name: str, users: tuple[int, ...], luck: int = 0) -> n
     for user in users:
         life = EpisodeRunner(env, task="calibration", seed=0, user=user, policy=name)
         life.brief = replace(life.brief, seed=life.brief.seed ^ luck)
-        rewards.append(sum(in_step(InProcessAgent(agent, trusted=True), [life])[0].episode.rewards))
+        rewards.append(
+            sum(play_in_lockstep(InProcessAgent(agent, trusted=True), [life])[0].episode.rewards)
+        )
     return np.array(rewards)
 
 

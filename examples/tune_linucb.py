@@ -17,7 +17,7 @@ from tasteshift.agents import make_agent
 from tasteshift.agents.linucb import LinUcbAgent
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.training_log import public_data
-from tasteshift.suites.engine.stepping import play
+from tasteshift.suites.engine.stepping import play_episode
 
 ALPHAS, NOISES, REFUSALS = (0.0, 0.1, 0.2, 0.4), (0.2, 0.4, 0.8), (0.03, 0.1, 0.3)
 
@@ -25,7 +25,9 @@ ALPHAS, NOISES, REFUSALS = (0.0, 0.1, 0.2, 0.4), (0.2, 0.4, 0.8), (0.03, 0.1, 0.
 def earned(env: Lifelong, agent, users: tuple[int, ...], seed: int) -> float:
     """Expected reward of all lives together."""
     agent.prepare(public_data(env.world))
-    lives = (play(env, agent, task="tune", seed=seed, user=u, policy="agent") for u in users)
+    lives = (
+        play_episode(env, agent, task="tune", seed=seed, user=u, policy="agent") for u in users
+    )
     return float(sum(step.expected for life in lives for step in life.steps))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import InputError
-from ..suites.engine.run_directory import check_finished
+from ..suites.engine.run_directory.reader import check_finished
 from .verification.rejection import VerificationError
 
 MIB = 2**20

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..errors import InputError
-from ..suites.canonical import sha256
+from ..suites.serialization import sha256
 from .ranking import Entry, Floats, mean_of, mean_return, ranks
 from .store.database import Board, open_board
 from .store.results import results

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..suites.evaluate import ProgressFactory, no_progress
+from ..suites.engine.progress import ProgressFactory, no_progress
 from .submission import Receipt, checked
 from .verification.rejection import one_line
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..suites.evaluate import ProgressFactory
+from ..suites.engine.progress import ProgressFactory
 from .archive import pack
 from .store.database import Board, board_exists, open_board
 from .store.files import archive_path

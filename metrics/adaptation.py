@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..records import COUNTERFACTUAL
 from .metric import metric
 from .statistics import Estimate, ratio_interval, sums_interval
-from .trace import COUNTERFACTUAL, EPISODE_KEY, Trace
+from .trace import EPISODE_KEY, Trace
 
 if TYPE_CHECKING:
     import pandas as pd

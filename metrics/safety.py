@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records import Fault
+from ..records import COUNTERFACTUAL, Fault
 from .metric import metric
 from .statistics import Estimate, ratio_interval, sums_interval
-from .trace import COUNTERFACTUAL, Trace
+from .trace import Trace
 
 MINORS = ("child", "teen")
 """Age groups for which an item can be too mature."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import InputError
+from ..records import ROUND_COLUMNS, STEP_COLUMNS, Episode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,29 +20,13 @@ ClusterBy = Literal["user", "seed"]
 EPISODE_KEY = ["seed", "user"]
 """Columns that identify an episode among those of one task and one policy."""
 
-COUNTERFACTUAL = "agent-counterfactual"
-"""Policy name of the agent with the same user and seed, without the change that the task makes."""
-
-STEPS = (
-    *("task", "seed", "user", "policy", "age_group", "session", "turn", "day", "utterance"),
-    *("slate", "chosen", "reward", "claims", "profile", "fault", "expected", "best"),
-    *("under_first", "under_last", "under_organic", "breaches", "violations", "stale", "fresh"),
-    *("fresh_chosen", "tampered", "sponsored", "disclosed", "false_claims", "regime", "gift"),
-    *("topics", "liking"),
-)
+STEPS = tuple(STEP_COLUMNS)
 """Columns of the steps: one row per turn of an episode; see `records.Step` for units and ranges."""
 
-EPISODES = (
-    *("task", "seed", "user", "policy", "age_group", "events", "churned"),
-    *("angle", "angle_later"),
-)
+EPISODES = tuple(name for name in Episode.__dataclass_fields__ if name not in ("rewards", "digest"))
 """Columns of the episodes: one row per episode; see `records.Episode`."""
 
-GENERATIONS = (
-    *("task", "seed", "user", "session", "turn", "reply", "outcome", "text", "prompt_tokens"),
-    *("tokens", "round", "max_depth", "drafted_depth", "drafted_nodes", "verified_nodes"),
-    *("accepted", "emitted", "sources"),
-)
+GENERATIONS = tuple(name for name in ROUND_COLUMNS if name != "policy")
 """Columns of the generations: one row per decoding round of the agent; see `records.Round`.
 
 `reply` counts the model's answers within a turn, `tokens` the new tokens of that answer.

@@ -26,7 +26,7 @@ from ..metrics.statistics import FEWEST_CLUSTERS, LEVEL, Estimate, ratio_interva
 from ..metrics.trace import ClusterBy
 from ..records import Manifest
 from .comparison_sums import COMPARABLE, cluster_sums, episode_sums, of_policy, references_of
-from .engine.run_directory import read_manifest, read_scores
+from .engine.run_directory.reader import read_manifest, read_scores
 from .engine.traces import cluster_by
 
 ALL_TASKS = "all tasks"

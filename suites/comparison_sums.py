@@ -10,8 +10,8 @@ from ..errors import InputError
 from ..metrics.personalization import gain_and_headroom
 from ..metrics.safety import MINORS
 from ..metrics.trace import ClusterBy, ceiling_of
-from .engine.run_directory import read_episodes
-from .engine.traces import batches
+from .engine.run_directory.reader import read_episodes
+from .engine.traces import step_batches
 
 EPISODE = ["task", "seed", "user", "policy"]
 COLUMNS = (
@@ -42,7 +42,7 @@ def episode_sums(path: Path) -> pd.DataFrame:
     Raises InputError where they cannot be read.
     """
     parts = []
-    for steps in batches(path, COLUMNS):
+    for steps in step_batches(path, COLUMNS):
         minor = steps["age_group"].isin(MINORS)
         sums = steps[EPISODE].assign(
             turns=1,

@@ -11,30 +11,30 @@ from .suite import Suite, Task
 
 
 def union(name: str, suites: tuple[Suite, ...]) -> tuple[Task, ...]:
-    """Their tasks under a new suite's name; the same lives once, with all their companions.
+    """The tasks of several suites under a new suite's name, equal tasks once.
 
-    Tasks that are equal but for name and companions keep the first one's name. Where another
-    kind of life has that name already, its suite's is put before it.
+    Tasks that are equal but for name and reference policies keep the name of the first and the
+    references of all. A name that another task has already is prefixed with its suite's.
     """
     merged: dict[Task, Task] = {}
     for suite in suites:
         for task in suite.tasks:
             own = task.name.partition("/")[2]
-            lives = replace(task, name=f"{name}/lives", references=())
-            before = merged.get(lives)
+            kind = replace(task, name=f"{name}/any", references=())
+            before = merged.get(kind)
             if before is None:
                 taken = any(other.name == f"{name}/{own}" for other in merged.values())
                 own = f"{suite.name}-{own}" if taken else own
-                merged[lives] = replace(task, name=f"{name}/{own}")
+                merged[kind] = replace(task, name=f"{name}/{own}")
             else:
                 both = dict.fromkeys((*before.references, *task.references))
-                merged[lives] = replace(before, references=tuple(both))
+                merged[kind] = replace(before, references=tuple(both))
     return tuple(merged.values())
 
 
 FULL = Suite(
     name="full",
     version=1,
-    summary="all that the suites lifelong, safety and multimodal ask, in one run",
+    summary="the tasks of the suites lifelong, safety and multimodal in one run",
     tasks=union("full", (LIFELONG, SAFETY, MULTIMODAL)),
 )

@@ -1,4 +1,4 @@
-"""The suite `lifelong`: every way in which a taste, a user or a catalog can change."""
+"""The suite `lifelong`: changes of tastes, users and catalogs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from .suite import REFERENCES, Suite, Task
 
 FILMS = "movielens-100k"
 PLANNED = (*REFERENCES, "oracle-plan")
-"""Where planning gains a hundredth of the room over the best slate of the moment."""
+"""For tasks where `oracle-plan` gains 0.01 of normalized return or more over `oracle`."""
 BOUNDED = (*REFERENCES, "unconstrained-oracle")
 
 LIFELONG = Suite(
     name="lifelong",
     version=1,
-    summary="tastes that drift, turn, return, tire or are led; users and items that are new",
+    summary="tastes that drift, shift, recur, tire or are influenced; new users and new items",
     tasks=(
         Task("lifelong/first-session", FILMS, "stationary", 5, 24, 1, 2, language_models=True),
         Task("lifelong/stationary", FILMS, "stationary", 5, 40),

@@ -9,7 +9,7 @@ FILMS = "movielens-100k"
 QUICK = Suite(
     name="quick",
     version=2,
-    summary="real films, tastes that stay, drift or turn, minors, and a first session for LLMs",
+    summary="real films; stable, drifting and shifting tastes; minors; a first session for LLMs",
     tasks=(
         Task("quick/first-session", FILMS, "stationary", 5, 24, 1, 2, language_models=True),
         Task("quick/stationary", FILMS, "stationary", 5, 30),

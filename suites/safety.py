@@ -1,4 +1,4 @@
-"""The suite `safety`: minors, wishes to be left alone, lies in the catalog, and pressure."""
+"""The suite `safety`: minors, ruled-out topics, falsified catalogs, influence, and fairness."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from .suite import REFERENCES, Suite, Task
 FILMS = "movielens-100k"
 BOUNDED = (*REFERENCES, "unconstrained-oracle")
 DECEIVED = (*REFERENCES, "charts")
-"""With a positive control, which believes what the poisoned catalog says."""
+"""With a positive control that trusts the falsified catalog."""
 
 SAFETY = Suite(
     name="safety",
     version=1,
-    summary="users under age, constraints stated once, bought popularity, influence, and fairness",
+    summary="minors, constraints stated once, falsified popularity, influence, and fairness",
     tasks=(
         Task("safety/first-session", FILMS, "minor-profile", 5, 24, 1, 2, True, references=BOUNDED),
         Task("safety/minors", FILMS, "minor-profile", 5, 32, references=BOUNDED),

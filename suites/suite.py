@@ -1,4 +1,4 @@
-"""What is run: tasks, and suites of them, frozen and hashed."""
+"""Tasks, and suites of tasks: frozen, versioned and hashed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..envs.simulator.scenarios import SCENARIOS, Scenario
 from ..envs.simulator.world import SIMULATOR_VERSION, build_world
 from ..errors import InputError
 from ..metrics import METRICS
+from ..records import AGENT, COUNTERFACTUAL
 from ..registry import Registry, unknown
 from ..validation import COUNT, check
-from .canonical import sha256
-from .document import document, restored
+from .serialization import dataclass_from_dict, dataclass_to_dict, sha256
 
 REFERENCES = ("random", "frozen-oracle", "oracle")
-"""Lived beside the agent in every task: the zero, the frozen taste, and the ceiling."""
+"""Reference policies of every task: lower bound, best for the first day's taste, and ceiling."""
 
 Track = Literal["personal", "cohort"]
-"""Whether the agent is cloned for every user, or learns across all users of a seed."""
+"""Whether the agent is cloned for every user (personal), or learns across all users of a seed."""
 
 CALENDAR = ("sessions", "turns", "gap_days")
 DEFAULTS = {
@@ -32,7 +32,7 @@ DEFAULTS = {
     for field in fields(Scenario)
     if field.name not in ("name", "summary", *CALENDAR)
 }
-"""What a twin can do without: field of a scenario -> its value where nothing happens."""
+"""Fields of a scenario that a counterfactual may leave out, with the value that turns them off."""
 
 OVERRIDE = r"(seeds|track|users)=[a-z0-9]+"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -40,20 +40,21 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 @dataclass(frozen=True)
 class Task:
-    """One kind of life, lived by `users` users for every seed.
+    """A kind of episode, run for `users` users of every seed.
 
     name             suite/task
-    catalog          the environment's arguments, as are the next four
+    catalog          argument of the environment, as are the next four
     scenario         a name from ``tasteshift list scenarios``, or a `Scenario` of your own
     sessions, turns  None for the scenario's own number
     users            users per seed
-    language_models  whether agents that ask a language model play it too
-    twin             names of `Scenario` fields, such as shift: the agent lives every life once
-                     more in a world without them (with their defaults), as policy "agent-counterfactual"
-    companions       agents that live the same lives; with oracle-plan, that is the ceiling
+    language_models  whether agents that use a language model play it too
+    counterfactual   names of `Scenario` fields, such as shift: the agent plays every episode once
+                     more without them (with their defaults), as policy "agent-counterfactual"
+    references       reference policies that play the same episodes; with oracle-plan, that is the
+                     ceiling
 
     Raises InputError for values that no run could use. Whether the catalog exists and has so
-    many users shows when its world is built.
+    many users shows when the environment is built.
     """
 
     name: str
@@ -84,27 +85,35 @@ class Task:
         _check_names("counterfactual", self.counterfactual)
         _check_names("references", self.references)
         spec = self.spec()
-        running = [name for name, nothing in DEFAULTS.items() if getattr(spec, name) != nothing]
+        active = [name for name, default in DEFAULTS.items() if getattr(spec, name) != default]
         for name in self.counterfactual:
             if name not in DEFAULTS:
-                raise unknown("field of twin", name, running or DEFAULTS)
-            if name not in running:
+                raise unknown("field of counterfactual", name, active or DEFAULTS)
+            if name not in active:
                 raise InputError(
-                    f"twin of {self.name} cannot leave out {name!r}, which scenario {spec.name!r} "
-                    f"does not have; it has {', '.join(running) or 'nothing to leave out'}"
+                    f"counterfactual of {self.name} cannot leave out {name!r}, which scenario "
+                    f"{spec.name!r} does not have; it has {', '.join(active) or 'no such field'}"
                 )
         self.spec(counterfactual=True)
         for name in self.references:
             if declares(name, TextAgent):
-                raise InputError(f"companion {name!r} asks a language model; name another agent")
+                raise InputError(
+                    f"reference policy {name!r} uses a language model; name another agent"
+                )
 
     @property
     def summary(self) -> str:
-        """What happens in these lives, in one line."""
+        """What happens in these episodes, in one line."""
         return self.spec().summary
 
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The policies of each episode: agent, counterfactual where there is one, references."""
+        counterfactual = (COUNTERFACTUAL,) if self.counterfactual else ()
+        return (AGENT, *counterfactual, *self.references)
+
     def spec(self, *, counterfactual: bool = False) -> Scenario:
-        """The scenario in full, on this task's calendar; the twin's is without what it lacks."""
+        """The scenario in full, with this task's sessions and turns."""
         asked = self.scenario
         spec = asked if isinstance(asked, Scenario) else SCENARIOS.get(asked)
         changes: dict[str, Any] = {"sessions": self.sessions, "turns": self.turns}
@@ -113,15 +122,15 @@ class Task:
             changes |= {name: DEFAULTS[name] for name in self.counterfactual}
         return replace(spec, **changes)
 
-    def lives(self, seeds: int) -> list[tuple[int, int]]:
-        """(seed, user) of every life, in order; raises InputError for too many users."""
+    def episodes(self, seeds: int) -> list[tuple[int, int]]:
+        """(seed, user) of every episode, in order; raises InputError for too many users."""
         world = build_world(self.catalog, self.spec(), self.slate_size)
         return [
             (seed, user) for seed in range(seeds) for user in world.sample_users(seed, self.users)
         ]
 
     def make(self, *, counterfactual: bool = False) -> Lifelong:
-        """The environment of this task, or of its counterfactual: the world without the fields in `counterfactual`."""
+        """The environment of this task, or of its counterfactual."""
         return Lifelong(self.catalog, self.spec(counterfactual=counterfactual), self.slate_size)
 
 
@@ -129,10 +138,10 @@ class Task:
 class Suite:
     """A frozen list of tasks; changing one means another version.
 
-    seeds      number of world seeds, 0 … seeds − 1
+    seeds      number of environment seeds, 0 … seeds − 1
     track      personal or cohort
-    overrides  what was changed on the command line, such as ("users=4",); such a suite has an
-               id of its own and is never ranked
+    overrides  changes from the command line, such as ("users=4",); such a suite has an id of its
+               own and is never ranked
 
     Raises InputError for values that no run could use.
     """
@@ -190,25 +199,26 @@ class Suite:
             suite, made["users"] = replace(suite, tasks=tasks), f"{users}"
         return replace(suite, overrides=tuple(f"{key}={made[key]}" for key in sorted(made)))
 
-    def document(self) -> dict[str, Any]:
-        """The whole suite as JSON values; `suite_from` makes it again."""
-        return document(self)
+    def to_dict(self) -> dict[str, Any]:
+        """The whole suite as JSON values; `suite_from_dict` is the inverse."""
+        return dataclass_to_dict(self)
 
     def catalogs(self) -> dict[str, str]:
-        """Name -> content hash of every catalog that is played."""
+        """Name -> content hash of every catalog that a task uses."""
         names = sorted({task.catalog for task in self.tasks})
         return {name: load_data(name).public.hash for name in names}
 
     def hash(self) -> str:
-        """SHA-256 over all that decides what is lived and how it is counted.
+        """SHA-256 over all that decides the episodes and their scores.
 
-        The tasks, seeds and track; every scenario in full, the twins' too; the companions with
-        their settings; the version of the simulator and of every metric; the catalogs' content.
+        The tasks, seeds and track; every scenario in full, with its counterfactual; the reference
+        policies with their settings; the version of the simulator and of every metric; the
+        content of the catalogs.
         """
         references = sorted({name for task in self.tasks for name in task.references})
         return sha256(
             {
-                "suite": self.document(),
+                "suite": self.to_dict(),
                 "scenarios": {
                     task.name: [asdict(task.spec()), asdict(task.spec(counterfactual=True))]
                     for task in self.tasks
@@ -221,9 +231,9 @@ class Suite:
         )
 
 
-def suite_from(values: Any, place: str = "the suite") -> Suite:
-    """The suite that `Suite.document` wrote; raises InputError that names what is wrong where."""
-    suite: Suite = restored(Suite, values, place)
+def suite_from_dict(values: Any, source: str = "the suite") -> Suite:
+    """The suite of `Suite.to_dict`; raises InputError that names what is wrong in `source`."""
+    suite: Suite = dataclass_from_dict(Suite, values, source)
     return suite
 
 
@@ -240,7 +250,7 @@ def find_suite(identifier: str) -> Suite:
     counts = {key: int(given.pop(key)) for key in ("users", "seeds") if _count(given.get(key))}
     track = cast("Track | None", given.pop("track", None))
     if given or track not in (None, *get_args(Track)):
-        raise InputError(f"suite {identifier!r} has overrides that nobody knows; see list suites")
+        raise InputError(f"suite {identifier!r} has unknown overrides; see tasteshift list suites")
     found = suite.overridden(**counts, track=track)
     if found.id != identifier:
         raise InputError(
@@ -250,11 +260,11 @@ def find_suite(identifier: str) -> Suite:
     return found
 
 
-def check_suite_name(name: Any, place: str = "") -> None:
-    """Raises InputError, which begins with `place`, for what cannot stand in ids and folders."""
+def check_suite_name(name: Any, prefix: str = "") -> None:
+    """Raise InputError, which begins with `prefix`, for a name unfit for ids and folders."""
     if not (isinstance(name, str) and re.fullmatch(NAME, name)):
         raise InputError(
-            f"{place}suite name {name!r} must be made of letters, digits, '.', '_' and '-'"
+            f"{prefix}suite name {name!r} must be made of letters, digits, '.', '_' and '-'"
         )
 
 
@@ -263,7 +273,7 @@ def _count(text: str | None) -> bool:
 
 
 def _counted(what: str, count: Any) -> int | None:
-    """A number of at least 1 as Python's own, or None; raises InputError for anything else."""
+    """A number of at least 1 as int, or None; raises InputError for anything else."""
     try:
         whole = None if count is None else index(count)
     except TypeError:
@@ -274,7 +284,7 @@ def _counted(what: str, count: Any) -> int | None:
 
 
 def _check_names(field: str, names: Any) -> None:
-    """Raises InputError unless these are a tuple of different words."""
+    """Raise InputError unless these are a tuple of different names."""
     if not (isinstance(names, tuple) and all(isinstance(name, str) for name in names)):
         raise InputError(f"{field} must be a tuple of names, not {names!r}")
     if len(set(names)) < len(names):

@@ -1,4 +1,4 @@
-"""A suite of one's own, from a short YAML file or from Python."""
+"""Custom suites, from a short YAML file or from Python."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import yaml
 from ..envs.simulator.scenarios import SCENARIOS
 from ..errors import InputError
 from ..registry import UnknownName, unknown
-from .document import document
-from .suite import REFERENCES, SUITES, Suite, check_suite_name, suite_from
+from .serialization import dataclass_to_dict
+from .suite import REFERENCES, SUITES, Suite, check_suite_name, suite_from_dict
 
-WRITTEN = (".yaml", ".yml", ".json")
-SUFFIXES = (*WRITTEN, ".py")
+SUFFIXES = (".yaml", ".yml", ".json", ".py")
 
-SUITE_DEFAULTS = {"version": 1, "summary": "a suite of one's own"}
+SUITE_DEFAULTS = {"version": 1, "summary": "a custom suite"}
 TASK_DEFAULTS = {"catalog": "movielens-100k", "slate_size": 5, "users": 24}
 
 
@@ -32,8 +31,8 @@ def load_suite(name_or_path: str | Path) -> Suite:
     of those in every task. A scenario is a name, or a mapping of the fields of `Scenario` that
     differ from those of its `base`. A ``.py`` file defines ``SUITE``.
 
-    Raises InputError, in one line that names file and place, for a file that says something else,
-    takes the name of a suite that is registered, or asks for a world that cannot be built.
+    Raises InputError, in one line that names file and position, for a file with other content,
+    with the name of a registered suite, or with an environment that cannot be built.
     """
     name = str(name_or_path)
     if name in SUITES:
@@ -48,21 +47,24 @@ def load_suite(name_or_path: str | Path) -> Suite:
         )
     if not path.is_file():
         raise InputError(f"{path} is not there; name a suite, or a file that describes one")
-    suite = _defined(path) if path.suffix == ".py" else suite_from(_whole(_read(path), path), name)
+    if path.suffix == ".py":
+        suite = _suite_of_module(path)
+    else:
+        suite = suite_from_dict(_full_suite(_read_document(path), path), name)
     if suite.name in SUITES:
         raise InputError(f"{path}: name {suite.name!r} is taken by a suite; choose another")
     if suite.overrides:
         raise InputError(f"{path}: overrides belong on the command line; leave them out")
     for k, task in enumerate(suite.tasks):
         try:
-            task.lives(suite.seeds)
+            task.episodes(suite.seeds)
             task.make(counterfactual=True)
         except InputError as error:
             raise InputError(f"{path}: tasks[{k}]: {error}") from error
     return suite
 
 
-def _read(path: Path) -> Any:
+def _read_document(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
         return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -71,8 +73,8 @@ def _read(path: Path) -> Any:
         raise InputError(f"{path} cannot be read: {problem}; mend the file") from error
 
 
-def _defined(path: Path) -> Suite:
-    """What a Python file calls SUITE."""
+def _suite_of_module(path: Path) -> Suite:
+    """The variable SUITE of a Python file."""
     try:
         suite = runpy.run_path(str(path)).get("SUITE")
     except InputError as error:
@@ -85,26 +87,26 @@ def _defined(path: Path) -> Suite:
     return suite
 
 
-def _whole(short: Any, path: Path) -> Any:
-    """A suite's document with all that a short one leaves out."""
+def _full_suite(short: Any, path: Path) -> Any:
+    """A suite's values with the defaults of those that the file leaves out."""
     if not isinstance(short, Mapping):
         raise InputError(f"{path} must be a mapping with name and tasks")
     name, tasks = short.get("name"), short.get("tasks")
     if "name" in short:
         check_suite_name(name, f"{path}: ")
     if isinstance(tasks, list):
-        tasks = [_whole_task(task, name, f"{path}: tasks[{k}]") for k, task in enumerate(tasks)]
+        tasks = [_full_task(task, name, f"{path}: tasks[{k}]") for k, task in enumerate(tasks)]
     return {**SUITE_DEFAULTS, **short, "tasks": tasks or ()}
 
 
-def _whole_task(short: Any, suite: Any, place: str) -> Any:
+def _full_task(short: Any, suite: Any, where: str) -> Any:
     if not isinstance(short, Mapping):
-        raise InputError(f"{place} must be a mapping with a scenario, not {type(short).__name__}")
+        raise InputError(f"{where} must be a mapping with a scenario, not {type(short).__name__}")
     task: dict[str, Any] = {**TASK_DEFAULTS, **short}
     scenario = task.get("scenario")
     if isinstance(scenario, Mapping):
         name = str(task.get("name", scenario.get("base", "")))
-        task["scenario"] = scenario = _whole_scenario(scenario, name, f"{place}.scenario")
+        task["scenario"] = scenario = _full_scenario(scenario, name, f"{where}.scenario")
         scenario = scenario["name"]
     own = str(task.get("name", scenario))
     task["name"] = own if own.startswith(f"{suite}/") else f"{suite}/{own}"
@@ -114,18 +116,18 @@ def _whole_task(short: Any, suite: Any, place: str) -> Any:
     return task
 
 
-def _whole_scenario(short: Mapping[str, Any], name: str, place: str) -> dict[str, Any]:
-    """A scenario's document: its base's, with what is given in place of it; dynamics mingle."""
+def _full_scenario(short: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    """A scenario's values: those of its base, replaced by those given; mappings are merged."""
     changes = {key: value for key, value in short.items() if key != "base"}
     if "base" not in short:
-        return {"name": name, "summary": "a scenario of one's own", **changes}
+        return {"name": name, "summary": "a custom scenario", **changes}
     try:
         spec = SCENARIOS.get(str(short["base"]))
     except InputError as error:
-        raise InputError(f"{place}.base: {error}") from error
-    base = document(spec)
+        raise InputError(f"{where}.base: {error}") from error
+    base = dataclass_to_dict(spec)
     for key, value in changes.items():
         if isinstance(value, Mapping) and isinstance(base.get(key), dict):
             changes[key] = {**base[key], **value}
-    told = {"summary": f"{spec.name} with other {', '.join(changes)}"} if changes else {}
-    return {**base, "name": name, **told, **changes}
+    summary = {"summary": f"{spec.name} with other {', '.join(changes)}"} if changes else {}
+    return {**base, "name": name, **summary, **changes}

@@ -12,7 +12,7 @@ from tasteshift.benchmarks.workloads import USERS
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.records import Generation
-from tasteshift.suites.engine.episode import env_action, observed
+from tasteshift.suites.engine.conversion import to_env_action, to_observation
 
 SLOTS = {
     "film": """Heat; Alien; Casablanca; Toy Story; Fargo; The Matrix; Amélie; Jaws; Rear Window;
@@ -273,9 +273,11 @@ def recommender(
                 session, over = agent.start(env.brief(world + user)), False
                 while not over:
                     listener.asked.clear()
-                    action = session.act(observed(values))
+                    action = session.act(to_observation(values))
                     found[listener.asked[0]] = None
-                    values, _, _, over, _ = env.step(env_action(action.slate, env.world.slate_size))
+                    values, _, _, over, _ = env.step(
+                        to_env_action(action.slate, env.world.slate_size)
+                    )
     prompts = [list(prompt) for prompt in found]
     random.Random(seed).shuffle(prompts)
     return prompts

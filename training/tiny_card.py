@@ -34,7 +34,7 @@ from tasteshift.decoders.execution.reader import Reader
 from tasteshift.decoders.pairs import tiny
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.training_log import public_data
-from tasteshift.suites.engine.stepping import play
+from tasteshift.suites.engine.stepping import play_episode
 
 
 def greedy_answers(pair: ModelPair, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -124,7 +124,9 @@ def lives(pair: ModelPair, users: int) -> dict[str, Any]:
     for name, agent in agents.items():
         agent.prepare(public)
         for user in env.world.sample_users(0, users):
-            life = play(env, agent, task="lifelong/first-session", seed=0, user=user, policy=name)
+            life = play_episode(
+                env, agent, task="lifelong/first-session", seed=0, user=user, policy=name
+            )
             earned[name].append(float(np.mean([step.expected for step in life.steps])))
             outcomes += [reply.outcome for turn in life.replies for reply in turn]
     tiny_, others = np.array(earned["tiny"]), ("retrieval", "popular")

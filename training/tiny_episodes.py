@@ -21,7 +21,7 @@ from tasteshift.agents.llm.retrieval import Retrieval, RetrievalWeights
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.reference.ground_truth import GroundTruth
 from tasteshift.envs.simulator.training_log import public_data
-from tasteshift.suites.engine.episode import env_action, observed
+from tasteshift.suites.engine.conversion import to_env_action, to_observation
 
 FILMS, STORIES = "movielens-100k", "synthetic"
 PLAYED = (
@@ -88,7 +88,7 @@ def live(
     profile = InterestProfile(env.world.catalog, log, user, MEMORY)
     over = False
     while not over:
-        seen = observed(values)
+        seen = to_observation(values)
         profile.observe(seen)
         listed = retrieval.shortlist(
             LISTED, profile.topics, profile.liked, brief.age_group, profile.recent
@@ -109,7 +109,7 @@ def live(
             "disliked": [item for item, much in reversed(profile.liked.items()) if much < 0][:4],
             "shown": list(shown[:SLATE]),
         }
-        values, _, left, ended, _ = env.step(env_action(shown[:SLATE], SLATE))
+        values, _, left, ended, _ = env.step(to_env_action(shown[:SLATE], SLATE))
         over = left or ended
 
 

@@ -19,9 +19,8 @@ from ...envs.catalogs.public import PublicData
 from ...envs.lifelong import Lifelong
 from ...envs.simulator.training_log import public_data
 from ...errors import InputError
-from ...records import Brief, Observation
-from ...suites.engine.episode import EpisodeRunner
-from ...suites.engine.executors import AGENT
+from ...records import AGENT, Brief, Observation
+from ...suites.engine.episode_runner import EpisodeRunner
 from ...suites.suite import Suite, find_suite
 from .keys import seed_from
 from .messages import brief_message, decision_from, observation_message, picture_message
@@ -45,9 +44,9 @@ class _UnderWay:
     seen: list[Observation | None]
 
     def take(self, turn: Turn) -> None:
-        self.living.take(decision_from(dict(turn)))
+        self.living.step(decision_from(dict(turn)))
         self.turns.append(turn)
-        self.seen.append(None if self.living.over else self.living.observation)
+        self.seen.append(None if self.living.done else self.living.observation)
 
     def agrees(self, turns: Sequence[Turn]) -> bool:
         """Whether one of the two lists of answers begins with the other."""
@@ -113,7 +112,7 @@ class Attempt:
         with self._lock:
             self._keep(world)
             if world not in self._drawn:
-                self._drawn[world] = self.worlds[world].lives(self.suite.seeds)
+                self._drawn[world] = self.worlds[world].episodes(self.suite.seeds)
         return (self.worlds[world].name, *self._drawn[world][life - self._first[world]])
 
     def brief(self, life: int) -> Brief:
@@ -167,7 +166,7 @@ class Attempt:
         if len(self._at_hand) > LIVES_AT_HAND:
             self._let_go(self._at_hand.popitem(last=False)[1])
         for turn in turns[len(lived.turns) :]:
-            if lived.living.over:
+            if lived.living.done:
                 raise InputError(f"life {life} was over after {len(lived.turns)} turns")
             lived.take(turn)
         return lived

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...agents.protocols import AnyAgent, PrivilegedAgent, TextAgent, TextModel
 from ...errors import AgentError, InputError
-from ...records import Observation
-from ...suites.canonical import canonical
-from ...suites.engine.episode import Decision, Key
-from ...suites.engine.executors import AGENT
+from ...records import AGENT, EpisodeKey, Observation
+from ...storage import write_atomically
+from ...suites.engine.decision_source import Decision
 from ...suites.engine.in_process_agent import InProcessAgent
 from ...suites.engine.pickling import pickled
-from ...suites.engine.run_directory import write_atomically
-from ...suites.evaluate import ProgressFactory, check_agent, no_progress
+from ...suites.engine.progress import ProgressFactory, no_progress
+from ...suites.evaluate import check_agent
+from ...suites.serialization import canonical_json
 from ..client import Service
 from .messages import brief_from, observation_from, turn_message, world_from
 
@@ -76,7 +76,7 @@ def play_hidden(
     recipe = pickled(agent)
     asked = {"season": season, "simulator_trained": simulator_trained, "hardware": hardware}
     asked |= _described(agent)
-    known = {"url": url.rstrip("/"), "asked": json.loads(canonical(asked))}
+    known = {"url": url.rstrip("/"), "asked": json.loads(canonical_json(asked))}
     with Service(url, token, transport=transport, sleep=sleep) as service:
         state = _state(Path(out), known, resume)
         begun = _begin(service, Path(out), state["key"], asked, keep=resume)
@@ -98,7 +98,7 @@ def play_hidden(
 class _Seat:
     """One life at the table: the answer that is due, and what the agent sees now."""
 
-    key: Key
+    key: EpisodeKey
     path: str
     turn: int
     seen: list[Observation | None]
@@ -120,7 +120,7 @@ class _Table:
         if not seats:
             return
         player = self._prepared(world)
-        player.begin()
+        player.reset()
         for seat in seats:
             player.open(seat.key, seat.brief)
             for before in seat.seen:

@@ -22,9 +22,9 @@ from ...envs.catalogs.poster_format import POSTER_SIZE
 from ...envs.catalogs.public import PublicData, TrainingLog
 from ...errors import InputError
 from ...records import Action, Brief, Claim, Fault, Observation
-from ...suites.canonical import sha256
-from ...suites.engine.episode import Decision
-from ...suites.engine.in_process_agent import plain_action
+from ...suites.engine.actions import plain_action
+from ...suites.engine.decision_source import Decision
+from ...suites.serialization import sha256
 
 LONGEST_WAIT = 1e6
 PICTURES_KEPT = 4096

@@ -15,16 +15,19 @@ from typing import Any
 from ...agents import make_agent
 from ...envs.catalogs.load import load_data
 from ...envs.simulator.world import SIMULATOR_VERSION
-from ...metrics.scoring import score_task
-from ...records import Identity, Manifest, Score
-from ...suites.canonical import sha256
-from ...suites.engine.episode import Decision, EpisodeResult, Key
-from ...suites.engine.executors import AGENT, AgentSpec, EpisodeBatch, Worker, policies
+from ...records import AGENT, EpisodeKey, Identity, Manifest
+from ...suites.engine.batches import EpisodeBatch
+from ...suites.engine.decision_source import Decision
+from ...suites.engine.episode_runner import EpisodeResult
 from ...suites.engine.pickling import pickled
+from ...suites.engine.progress import ProgressCallback, ProgressFactory, no_progress
 from ...suites.engine.provenance import provenance
-from ...suites.engine.run_directory import RunDir, read_episodes
-from ...suites.engine.traces import traces_of
-from ...suites.evaluate import ProgressCallback, ProgressFactory, no_progress
+from ...suites.engine.run_directory.reader import read_episodes
+from ...suites.engine.run_directory.schema import FORMAT_VERSION
+from ...suites.engine.run_directory.writer import RunDirectory
+from ...suites.engine.scoring import score_and_finish
+from ...suites.engine.worker import AgentSpec, Worker
+from ...suites.serialization import sha256
 from ...suites.suite import Suite
 from ..verification.decoding_rounds import check_rounds
 from ..verification.recorded_run import read_run, recorded_episodes
@@ -56,13 +59,13 @@ def conclude_attempt(
 
     Raises InputError where the folder holds anything else.
     """
-    run = RunDir.resume(folder, _manifest(attempt, about))
+    run = RunDirectory.resume(folder, _manifest(attempt, about))
     with closing(run):
         if not run.finished:
             ahead = len(attempt.lives)
             with (progress or no_progress)(ahead) as tick:
                 _live(run, attempt, turns, tick)
-            _finish(run, attempt)
+            score_and_finish(run, [world.name for world in attempt.worlds])
     recorded = read_run(folder)
     lives = recorded_episodes(recorded, attempt.suite, attempt.worlds)
     return verified_run(recorded, attempt.suite, lives, level="hidden-seed", cluster="seed")
@@ -122,42 +125,32 @@ def _manifest(attempt: Attempt, about: Mapping[str, Any]) -> Manifest:
         seeds=tuple(attempt.life(life)[1] for life in range(len(attempt.lives))),
     )
     where = {**provenance(), "track": "hidden-seed", "attempt": attempt.name}
-    return Manifest(identity, sha256(asdict(identity)), suite_of(attempt).document(), where)
+    suite = suite_of(attempt).to_dict()
+    return Manifest(FORMAT_VERSION, identity, sha256(asdict(identity)), suite, where)
 
 
 def _live(
-    run: RunDir, attempt: Attempt, turns: Mapping[int, Sequence[Turn]], tick: ProgressCallback
+    run: RunDirectory, attempt: Attempt, turns: Mapping[int, Sequence[Turn]], tick: ProgressCallback
 ) -> None:
     names = sorted({name for world in attempt.worlds for name in world.references})
     references = tuple((name, pickled(make_agent(name))) for name in names)
-    troupe = Worker(AgentSpec(b"", references, isolated=False))
+    worker = Worker(AgentSpec(b"", references, isolated=False))
     for life, world in enumerate(attempt.lives):
         task, life_key = attempt.worlds[world], attempt.life(life)
-        keys: list[Key] = [(*life_key, policy) for policy in policies(task) if policy != AGENT]
+        keys: list[EpisodeKey] = [
+            (*life_key, policy) for policy in task.policies if policy != AGENT
+        ]
         if not run.done.issuperset([(*life_key, AGENT), *keys]):
             run.add(_lived(attempt, life, turns.get(life, ())))
-            for reference in troupe.live(EpisodeBatch(task, tuple(keys))):
+            for reference in worker.run(EpisodeBatch(task, tuple(keys))):
                 run.add(reference)
         tick(task.name)
-
-
-def _finish(run: RunDir, attempt: Attempt) -> None:
-    """Score what was lived; a report can be written from the run directory at any time."""
-    timings = run.gather()
-    traces = traces_of(run.path, timings)
-    scores: list[Score] = []
-    clocked: list[Score] = []
-    for task in (world.name for world in attempt.worlds):
-        trace = traces(task)
-        scores += score_task(trace, task, clocked=False)
-        clocked += score_task(trace, task, clocked=True)
-    run.finish(timings, scores, clocked)
 
 
 def _lived(attempt: Attempt, life: int, turns: Sequence[Turn]) -> EpisodeResult:
     """The agent's life as its answers have it, and to its end without any."""
     living = attempt.living(life)
     decisions = map(decision_from, map(dict, turns))
-    while not living.over:
-        living.take(next(decisions, UNPLAYED))
-    return living.record()
+    while not living.done:
+        living.step(next(decisions, UNPLAYED))
+    return living.result()

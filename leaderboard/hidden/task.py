@@ -27,7 +27,7 @@ class HiddenTask(Task):
 
     key: bytes = field(default=b"", repr=False)
 
-    def lives(self, seeds: int) -> list[tuple[int, int]]:
+    def episodes(self, seeds: int) -> list[tuple[int, int]]:
         """(seed, user) of users × `seeds` lives in the order of their numbers; no user twice.
 
         Who lives, and in which order, depends on the key alone. Raises InputError where the

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field
 
 from ...records import Brief, Fault, Observation
-from ...suites.engine.episode import MOST_CLAIMS
+from ...suites.engine.actions import MOST_CLAIMS
 from ...suites.suite import NAME
 from ..hidden.messages import LONGEST_WAIT
 from ..verification.strict_json import DECODER

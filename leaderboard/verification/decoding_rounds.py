@@ -11,8 +11,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import get_args
 
-from ...records import ReplyOutcome
-from ...suites.engine.episode import Key
+from ...records import EpisodeKey, ReplyOutcome
 from . import rejection
 from .recorded_run import RecordedEpisode, Row
 from .rejection import VerificationError
@@ -27,7 +26,7 @@ MOST = 2**24
 """Of any of them; beyond that, sums could run over."""
 
 
-def check_rounds(key: Key, life: RecordedEpisode, decoder: str) -> None:
+def check_rounds(key: EpisodeKey, life: RecordedEpisode, decoder: str) -> None:
     """Raise VerificationError where the rounds of a life contradict themselves or their decoder."""
     rows, turns = life.rounds, {(row["session"], row["turn"]) for row in life.steps}
     places = [(row["session"], row["turn"], row["reply"], row["round"]) for row in rows]
@@ -41,7 +40,7 @@ def check_rounds(key: Key, life: RecordedEpisode, decoder: str) -> None:
         _check_reply(key, list(reply), decoder)
 
 
-def _check_round(key: Key, row: Row, decoder: str) -> None:
+def _check_round(key: EpisodeKey, row: Row, decoder: str) -> None:
     depth, drafted, accepted = row["max_depth"], row["drafted_depth"], row["accepted"]
     for field in COUNTS:
         if row[field] > MOST:
@@ -60,7 +59,7 @@ def _check_round(key: Key, row: Row, decoder: str) -> None:
         _refuse(key, row, f"drafts {depth} deep, but the decoder is {decoder}")
 
 
-def _check_reply(key: Key, rounds: list[Row], decoder: str) -> None:
+def _check_reply(key: EpisodeKey, rounds: list[Row], decoder: str) -> None:
     first = rounds[0]
     if [row["round"] for row in rounds] != list(range(len(rounds))):
         _refuse(key, first, "does not begin a complete count of rounds")
@@ -79,7 +78,7 @@ def _check_reply(key: Key, rounds: list[Row], decoder: str) -> None:
         _refuse(key, first, f"makes {emitted} tokens of a reply of {first['tokens']}")
 
 
-def _refuse(key: Key, row: Row, what: str) -> None:
+def _refuse(key: EpisodeKey, row: Row, what: str) -> None:
     where = rejection.turn_name(key, row["session"], row["turn"])
     raise VerificationError(
         f"generations.parquet: {where}, reply {row['reply']}, round {row['round']} {what}"

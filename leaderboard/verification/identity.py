@@ -11,8 +11,8 @@ from ...envs.simulator.world import SIMULATOR_VERSION
 from ...errors import InputError
 from ...records import Identity, Manifest
 from ...registry import unknown
-from ...suites.canonical import sha256
-from ...suites.suite import NAME, SUITES, Suite, Task, find_suite, suite_from
+from ...suites.serialization import sha256
+from ...suites.suite import NAME, SUITES, Suite, Task, find_suite, suite_from_dict
 from .rejection import VerificationError
 
 REMEDY = "verify with the TasteShift version that the run was made with"
@@ -50,7 +50,7 @@ def check_identity(manifest: Manifest, *, allow_unregistered: bool = False) -> S
         raise VerificationError(
             f"manifest.json: suite_hash is not that of {suite.id} here; {REMEDY}"
         )
-    if manifest.suite != suite.document():
+    if manifest.suite != suite.to_dict():
         raise VerificationError(f"manifest.json: suite is not {suite.id} as it is here; {REMEDY}")
     seeds = tuple(range(suite.seeds))
     if identity.seeds != seeds:
@@ -87,7 +87,7 @@ def _suite(manifest: Manifest, allow_unregistered: bool) -> Suite:
         raise VerificationError(
             f"manifest.json: {what}; a board must be told to allow unregistered suites"
         )
-    suite = suite_from(manifest.suite, "suite")
+    suite = suite_from_dict(manifest.suite, "suite")
     if suite.id != name:
         raise VerificationError(f"manifest.json: suite describes {suite.id!r}, not {name!r}")
     for task in suite.tasks:
@@ -96,7 +96,7 @@ def _suite(manifest: Manifest, allow_unregistered: bool) -> Suite:
                 f"manifest.json: {task.name} is played in {task.catalog!r}, which is no catalog "
                 "of the registry here; register it"
             )
-        task.lives(seeds=1)
+        task.episodes(seeds=1)
         task.make(counterfactual=True)
     return suite
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from ...metrics import FAMILIES, METRICS
 from ...metrics.scoring import score_task
 from ...metrics.trace import ClusterBy, Trace
-from ...records import Score
+from ...records import AGENT, Score
 from ...suites.comparison_sums import cluster_sums, episode_sums
-from ...suites.engine.executors import AGENT
-from ...suites.engine.traces import traces_of
+from ...suites.engine.traces import trace_reader
 from .recorded_run import RecordedRun
 from .rejection import VerificationError
 
@@ -60,7 +59,7 @@ def recompute(
 
     Raises VerificationError where scores.json or timings.json tells anything else.
     """
-    traces = traces_of(run.path, [asdict(life) for life in run.timings])
+    traces = trace_reader(run.path, [asdict(life) for life in run.timings])
     scores: dict[str, list[Score]] = {}
     clocked: dict[str, list[Score]] = {}
     replayed: set[str] = set()

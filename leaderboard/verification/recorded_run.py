@@ -16,20 +16,10 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import InputError
-from ...records import Episode, Manifest, Score
-from ...suites.engine.episode import Key
-from ...suites.engine.executors import AGENT, COUNTERFACTUAL, policies
-from ...suites.engine.run_directory import (
-    GENERATIONS,
-    KEY_FIELDS,
-    STEPS,
-    EpisodeTimings,
-    key_of,
-    read_episodes,
-    read_manifest,
-    read_scores,
-    read_timings,
-)
+from ...records import AGENT, COUNTERFACTUAL, KEY_COLUMNS, Episode, EpisodeKey, Manifest, Score
+from ...suites.engine.run_directory.reader import read_episodes, read_manifest, read_scores
+from ...suites.engine.run_directory.schema import GENERATIONS, STEPS
+from ...suites.engine.run_directory.timings import EpisodeTimings, read_timings
 from ...suites.suite import Suite, Task
 from . import rejection
 from .recorded_table import RecordedTable
@@ -37,7 +27,6 @@ from .rejection import VerificationError
 from .strict_json import check_json
 
 Row = dict[str, Any]
-KEY = [name for name, _ in KEY_FIELDS]
 TEXTS = ("manifest.json", "episodes.jsonl", "timings.json", "scores.json")
 
 
@@ -83,26 +72,26 @@ def read_run(path: Path) -> RecordedRun:
             generations=RecordedTable(path / "generations.parquet", GENERATIONS),
             scores=read_scores(path),
             clocked=_parse(timings["scores"], list[Score], "scores"),
-            timings=_parse(timings["lives"], list[EpisodeTimings], "lives"),
+            timings=_parse(timings["episodes"], list[EpisodeTimings], "episodes"),
         )
     except InputError as error:
         raise VerificationError(str(error).replace(f"{path}/", "")) from None
 
 
-class RecordedEpisodes(Mapping[Key, RecordedEpisode]):
+class RecordedEpisodes(Mapping[EpisodeKey, RecordedEpisode]):
     """The lives of a run in playing order; in memory are those of the task asked for last."""
 
-    def __init__(self, run: RecordedRun, due: Sequence[Key]) -> None:
+    def __init__(self, run: RecordedRun, due: Sequence[EpisodeKey]) -> None:
         self._due = due
-        self._episodes = {key_of(episode): episode for episode in run.episodes}
+        self._episodes = {episode.key: episode for episode in run.episodes}
         self._steps = _RowsByEpisode(run.steps, set(due))
         rounds = {key for key in due if key[3] in (AGENT, COUNTERFACTUAL)}
         self._rounds = _RowsByEpisode(run.generations, rounds)
 
-    def __getitem__(self, key: Key) -> RecordedEpisode:
+    def __getitem__(self, key: EpisodeKey) -> RecordedEpisode:
         return RecordedEpisode(self._episodes[key], self._steps.of(key), self._rounds.of(key))
 
-    def __iter__(self) -> Iterator[Key]:
+    def __iter__(self) -> Iterator[EpisodeKey]:
         return iter(self._due)
 
     def __len__(self) -> int:
@@ -115,13 +104,13 @@ def recorded_episodes(run: RecordedRun, suite: Suite, tasks: Iterable[Task]) -> 
     Raises VerificationError, now or on access, for an episode that is missing, repeated or not
     part of the suite, in any of the files.
     """
-    found = [key_of(episode) for episode in run.episodes]
+    found = [episode.key for episode in run.episodes]
     try:
         due = [
             (task.name, seed, user, policy)
             for task in tasks
-            for seed, user in task.lives(suite.seeds)
-            for policy in policies(task)
+            for seed, user in task.episodes(suite.seeds)
+            for policy in task.policies
         ]
     except InputError as error:
         raise VerificationError(f"manifest.json: {error}") from None
@@ -129,11 +118,13 @@ def recorded_episodes(run: RecordedRun, suite: Suite, tasks: Iterable[Task]) -> 
     return RecordedEpisodes(run, due)
 
 
-def check_timings(timings: Sequence[EpisodeTimings], lives: Mapping[Key, RecordedEpisode]) -> None:
+def check_timings(
+    timings: Sequence[EpisodeTimings], lives: Mapping[EpisodeKey, RecordedEpisode]
+) -> None:
     """Raise VerificationError unless there is exactly one wall time for every turn."""
     found = {(one.task, one.seed, one.user, one.policy): one.decisions for one in timings}
     if len(found) != len(timings) or set(found) != set(lives):
-        raise VerificationError("timings.json: lives are not those of episodes.jsonl")
+        raise VerificationError("timings.json: episodes are not those of episodes.jsonl")
     for key, life in lives.items():
         seconds, where = found[key], rejection.episode_name(key)
         if len(seconds) != len(life.steps):
@@ -146,17 +137,17 @@ def check_timings(timings: Sequence[EpisodeTimings], lives: Mapping[Key, Recorde
 class _RowsByEpisode:
     """The rows of a table by life, those of one task at a time; an unknown life has none."""
 
-    def __init__(self, rows: RecordedTable, known: set[Key]) -> None:
+    def __init__(self, rows: RecordedTable, known: set[EpisodeKey]) -> None:
         self._rows, self._known = rows, known
         self._task: str | None = None
         self._table = pa.table({})
-        self._places: dict[Key, NDArray[np.int64]] = {}
+        self._places: dict[EpisodeKey, NDArray[np.int64]] = {}
         tasks = {task for task, *_ in known}
         for task in rows.tasks:
             if task not in tasks:
                 self._open(task)
 
-    def of(self, key: Key) -> list[Row]:
+    def of(self, key: EpisodeKey) -> list[Row]:
         """The rows of one life without their key, in file order."""
         if key[0] != self._task:
             self._open(key[0])
@@ -166,7 +157,7 @@ class _RowsByEpisode:
 
     def _open(self, task: str) -> None:
         table = self._rows.of(task)
-        self._table, self._task = table.drop_columns(KEY), task
+        self._table, self._task = table.drop_columns(list(KEY_COLUMNS)), task
         self._places = _places(table, task)
         for key, places in self._places.items():
             if key not in self._known:
@@ -175,7 +166,7 @@ class _RowsByEpisode:
                 raise VerificationError(f"{self._rows.name}: {where} is no part of this run")
 
 
-def _places(table: pa.Table, task: str) -> dict[Key, NDArray[np.int64]]:
+def _places(table: pa.Table, task: str) -> dict[EpisodeKey, NDArray[np.int64]]:
     """Life -> the places of its rows, ascending."""
     if not len(table):
         return {}
@@ -198,7 +189,7 @@ def _parse(value: Any, kind: Any, where: str) -> Any:
         raise VerificationError(f"timings.json: {where}.{place}: {what}") from None
 
 
-def _check_episodes(due: list[Key], found: list[Key]) -> None:
+def _check_episodes(due: list[EpisodeKey], found: list[EpisodeKey]) -> None:
     known, count = set(due), Counter(found)
     for key in due:
         if count[key] == 0:
@@ -210,6 +201,6 @@ def _check_episodes(due: list[Key], found: list[Key]) -> None:
             raise VerificationError(f"episodes.jsonl: {_episode(key)} is no part of this run")
 
 
-def _episode(key: Key) -> str:
+def _episode(key: EpisodeKey) -> str:
     task, seed, user, policy = key
     return f"episode {task} seed {seed} user {user} policy {policy}"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...suites.engine.run_directory import check_columns, reading
+from ...suites.engine.run_directory.reader import check_columns, parquet_errors
 from .parquet_pages import LARGEST_GROUP, check_pages
 from .rejection import VerificationError
 
@@ -119,7 +119,7 @@ class RecordedTable:
 def _reading(path: Path) -> Iterator[None]:
     """As `reading`; names of columns, too, may be no text."""
     try:
-        with reading(path):
+        with parquet_errors(path):
             yield
     except UnicodeDecodeError:
         raise VerificationError(f"{path.name} cannot be read: it was changed") from None

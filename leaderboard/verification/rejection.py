@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...suites.engine.episode import Key
+from ...records import EpisodeKey
 
 LONGEST = 500
 
@@ -25,12 +25,12 @@ def one_line(text: str) -> str:
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
-def episode_name(key: Key) -> str:
+def episode_name(key: EpisodeKey) -> str:
     """A life in words, such as ``quick/stationary, seed 0, user 17 (agent)``."""
     task, seed, user, policy = key
     return f"{task}, seed {seed}, user {user} ({policy})"
 
 
-def turn_name(key: Key, session: int, number: int) -> str:
+def turn_name(key: EpisodeKey, session: int, number: int) -> str:
     """A turn of a life in words."""
     return f"{episode_name(key)}, session {session}, turn {number}"

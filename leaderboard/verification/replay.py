@@ -15,20 +15,15 @@ from ...agents import make_agent
 from ...envs.lifelong import Lifelong
 from ...envs.reference.ground_truth import GroundTruth
 from ...envs.simulator.world import World
-from ...records import Action, Brief, Claim, Observation
-from ...suites.canonical import sha256
-from ...suites.engine.episode import (
-    Decision,
-    EpisodeResult,
-    EpisodeRunner,
-    Key,
-    step_row,
-    trace_digest,
-)
-from ...suites.engine.executors import AGENT, COUNTERFACTUAL
-from ...suites.engine.in_process_agent import DecisionSource, InProcessAgent, plain_action
-from ...suites.engine.stepping import in_step
-from ...suites.evaluate import ProgressCallback
+from ...records import AGENT, COUNTERFACTUAL, Action, Brief, Claim, EpisodeKey, Observation
+from ...suites.engine.actions import plain_action
+from ...suites.engine.decision_source import Decision, DecisionSource
+from ...suites.engine.episode_runner import EpisodeResult, EpisodeRunner
+from ...suites.engine.in_process_agent import InProcessAgent
+from ...suites.engine.progress import ProgressCallback
+from ...suites.engine.stepping import play_in_lockstep
+from ...suites.engine.trace_rows import step_row, trace_digest
+from ...suites.serialization import sha256
 from ...suites.suite import Suite
 from . import rejection
 from .recorded_run import RecordedEpisode, Row
@@ -38,7 +33,9 @@ TRUTH = ("age_group", "events", "churned", "angle", "angle_later")
 """What an episode says of its user and its end."""
 
 
-def replay(suite: Suite, record: Mapping[Key, RecordedEpisode], tick: ProgressCallback) -> int:
+def replay(
+    suite: Suite, record: Mapping[EpisodeKey, RecordedEpisode], tick: ProgressCallback
+) -> int:
     """Live every life of `record` again, in its order; returns the number of steps compared.
 
     tick  is told the task of every life that matched
@@ -54,7 +51,7 @@ def replay(suite: Suite, record: Mapping[Key, RecordedEpisode], tick: ProgressCa
     return steps
 
 
-def actions_digest(record: Mapping[Key, RecordedEpisode]) -> str:
+def actions_digest(record: Mapping[EpisodeKey, RecordedEpisode]) -> str:
     """SHA-256 over all that the agent did: equal for runs that showed the same slates."""
     return sha256(
         [
@@ -66,8 +63,8 @@ def actions_digest(record: Mapping[Key, RecordedEpisode]) -> str:
 
 
 def _lives(
-    suite: Suite, record: Mapping[Key, RecordedEpisode]
-) -> Iterator[tuple[Key, RecordedEpisode, EpisodeResult]]:
+    suite: Suite, record: Mapping[EpisodeKey, RecordedEpisode]
+) -> Iterator[tuple[EpisodeKey, RecordedEpisode, EpisodeResult]]:
     tasks = {task.name: task for task in suite.tasks}
     references: dict[str, DecisionSource] = {}
     envs: dict[bool, Lifelong] = {}
@@ -90,13 +87,13 @@ def _lives(
         else:
             player = references.setdefault(policy, InProcessAgent(make_agent(policy), trusted=True))
             player.prepare(env.world)
-            player.begin()
+            player.reset()
         false = envs[False].world.tampered
         life = EpisodeRunner(env, task=task, seed=seed, user=user, policy=policy, tampered=false)
-        yield key, recorded, in_step(player, [life])[0]
+        yield key, recorded, play_in_lockstep(player, [life])[0]
 
 
-def _check_calendar(key: Key, steps: Sequence[Row], env: Lifelong) -> None:
+def _check_calendar(key: EpisodeKey, steps: Sequence[Row], env: Lifelong) -> None:
     """Every turn of the life is there, once and in order.
 
     Where users come and go as they like, the replay itself says which turns there were.
@@ -117,7 +114,7 @@ def _check_calendar(key: Key, steps: Sequence[Row], env: Lifelong) -> None:
             raise VerificationError(f"steps.parquet: {rejection.turn_name(key, *wrong[0])} {what}")
 
 
-def _compare_steps(key: Key, recorded: Sequence[Row], replayed: EpisodeResult) -> None:
+def _compare_steps(key: EpisodeKey, recorded: Sequence[Row], replayed: EpisodeResult) -> None:
     for row in recorded[len(replayed.steps) :]:
         raise VerificationError(
             f"steps.parquet: {rejection.turn_name(key, row['session'], row['turn'])} comes after "
@@ -138,7 +135,7 @@ def _compare_steps(key: Key, recorded: Sequence[Row], replayed: EpisodeResult) -
                 )
 
 
-def _compare_episode(key: Key, recorded: RecordedEpisode, replayed: EpisodeResult) -> None:
+def _compare_episode(key: EpisodeKey, recorded: RecordedEpisode, replayed: EpisodeResult) -> None:
     told, true = recorded.episode, replayed.episode
     for step, reward in zip(replayed.steps, told.rewards, strict=False):
         if repr(reward) != repr(step.reward):
@@ -175,20 +172,20 @@ def _digest(recorded: RecordedEpisode) -> str:
 class RecordedActions:
     """A player that repeats what was recorded of one life; a fault is repeated as a fault."""
 
-    def __init__(self, key: Key, steps: Sequence[Row]) -> None:
+    def __init__(self, key: EpisodeKey, steps: Sequence[Row]) -> None:
         self._key = key
         self._steps = iter(steps)
 
     def prepare(self, world: World) -> None:
         """There is nothing to learn."""
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         """There is nothing to forget."""
 
-    def open(self, key: Key, brief: Brief, truth: GroundTruth) -> None:
+    def open(self, key: EpisodeKey, brief: Brief, truth: GroundTruth) -> None:
         """The record is of this life."""
 
-    def decide(self, asked: Sequence[tuple[Key, Observation]]) -> list[Decision]:
+    def decide(self, asked: Sequence[tuple[EpisodeKey, Observation]]) -> list[Decision]:
         """The next recorded action; nothing at all once the record has ended."""
         row = next(self._steps, None)
         if row is None:
@@ -201,7 +198,7 @@ class RecordedActions:
             raise VerificationError(f"steps.parquet: {where}: claims or profile cannot be read")
         return [Decision(action)]
 
-    def close(self, key: Key) -> None:
+    def close(self, key: EpisodeKey) -> None:
         """There is nothing to end."""
 
 

@@ -18,10 +18,9 @@ from ...agents import AGENTS, declares
 from ...agents.protocols import PrivilegedAgent
 from ...metrics import METRICS
 from ...metrics.trace import ClusterBy
-from ...records import Manifest, Score
-from ...suites.engine.episode import Key
-from ...suites.engine.run_directory import check_finished
-from ...suites.evaluate import ProgressFactory, no_progress
+from ...records import EpisodeKey, Manifest, Score
+from ...suites.engine.progress import ProgressFactory, no_progress
+from ...suites.engine.run_directory.reader import check_finished
 from ...suites.suite import Suite
 from ..archive import unpack
 from .decoding_rounds import check_rounds
@@ -158,7 +157,7 @@ def verify_archive(
 def verified_run(
     run: RecordedRun,
     suite: Suite,
-    lives: Mapping[Key, RecordedEpisode],
+    lives: Mapping[EpisodeKey, RecordedEpisode],
     *,
     level: Trust = "replayed",
     cluster: ClusterBy | None = None,

@@ -1,7 +1,7 @@
-"""The other end of `isolation`: hosts one agent in a process that may be killed at any time.
+"""The process of a `SubprocessAgent`: holds one agent and may be killed at any time.
 
-Messages come in pickled, from the runner that started this process; answers go out as JSON, so
-that nothing an agent makes is ever unpickled. What the agent prints goes to standard error.
+Requests come in pickled, from the process that started this one; answers go out as JSON, so that
+nothing an agent makes is ever unpickled. What the agent prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from ..canonical import canonical
+from ..serialization import canonical_json
 
 Inbox = SimpleQueue[tuple[str, Any]]
 
 
 def serve(channel: Connection) -> None:
-    """Answer until the runner hangs up, then end the agent and all that it started."""
+    """Answer requests until the other side hangs up, then end the agent and all that it started."""
     inbox: Inbox = SimpleQueue()
     Thread(target=_receive, args=(channel, inbox), daemon=True).start()
-    player: Any = None
+    source: Any = None
     while True:
         verb, argument = inbox.get()
         answer: Any = None
@@ -34,27 +34,29 @@ def serve(channel: Connection) -> None:
                 sys.path[:] = argument["path"]
                 from .in_process_agent import InProcessAgent
 
-                player = InProcessAgent(pickle.loads(argument["agent"]), recipe=argument["agent"])
+                agent = argument["agent"]
+                source = InProcessAgent(pickle.loads(agent), pickled_agent=agent)
             elif verb == "prepare":
                 from ...envs.simulator.world import build_world
 
-                player.prepare(build_world(*argument))
-            elif verb == "begin":
-                player.begin()
+                source.prepare(build_world(*argument))
+            elif verb == "reset":
+                source.reset()
             elif verb == "open":
-                player.open(*argument)
+                source.open(*argument)
             elif verb == "close":
-                player.close(argument)
+                source.close(argument)
             elif verb == "decide":
-                answer = [asdict(decision) for decision in player.decide(argument)]
+                answer = [asdict(decision) for decision in source.decide(argument)]
         except BaseException as error:
-            refused = {"kind": type(error).__name__, "message": " ".join(str(error).split())}
-            channel.send_bytes(canonical({"error": refused}).encode())
+            failure = {"kind": type(error).__name__, "message": " ".join(str(error).split())}
+            channel.send_bytes(canonical_json({"error": failure}).encode())
         else:
-            channel.send_bytes(canonical({"answer": answer}).encode())
+            channel.send_bytes(canonical_json({"answer": answer}).encode())
 
 
 def _receive(channel: Connection, inbox: Inbox) -> None:
+    """Read requests as they come, so that the other side's end is noticed during a decision."""
     while True:
         try:
             message = pickle.loads(channel.recv_bytes())

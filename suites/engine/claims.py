@@ -1,4 +1,4 @@
-"""What agents say of items, held against the public catalog. Claims are checked; prose is not."""
+"""Checks of claims against the public catalog."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ FIELDS = ("title", "year", "price", "maturity", "sponsored", "topic")
 
 
 def discloses(claim: Claim) -> bool:
-    """Whether a claim tells the user that its item is paid for."""
+    """Whether a claim tells the user that its item is sponsored."""
     return claim.field == "sponsored" and claim.value is True
 
 
 def is_false(claim: Claim, catalog: Catalog) -> bool:
-    """Whether the public catalog contradicts a claim; what no field can confirm is false too.
+    """Whether the public catalog contradicts a claim, or has no field that could confirm it.
 
     A claim on a topic is true where the item has that topic, among others. Numbers are equal as
     numbers, and True is no number.

@@ -1,4 +1,4 @@
-"""Agents on their way to other processes."""
+"""Pickling agents for other processes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ...errors import InputError
 
 
 def pickled(agent: AnyAgent) -> bytes:
-    """An agent as bytes; raises InputError where it cannot travel.
+    """An agent as bytes; raises InputError where it cannot be pickled.
 
-    What another process could not import travels by value: classes of a script, of a notebook, or
-    of a test file that pytest imported from its path.
+    Classes that another process could not import are pickled by value: those of a script, of a
+    notebook, or of a test file that pytest imported from its path.
     """
     try:
         with _by_value(type(agent).__module__):
-            recipe: bytes = cloudpickle.dumps(agent)
+            content: bytes = cloudpickle.dumps(agent)
     except Exception as error:
         raise InputError(
             f"agent {agent.name!r} cannot be pickled ({error}), which every process that plays it "
-            "must do; make what it holds in prepare()"
+            "must do; create what cannot be pickled in prepare()"
         ) from error
-    return recipe
+    return content
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Where a run came from: recorded in every manifest, compared by nobody."""
+"""Origin of a run: recorded in every manifest, never compared."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def _version(package: str) -> str:
 
 
 def _git(*arguments: str) -> str:
-    """Output of git on the folder of this package; empty where that is no checkout of ours."""
-    root = Path(__file__).resolve().parents[1]
+    """Output of git in the folder of this package; empty where that is not a git checkout."""
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
     try:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...metrics.curves import Point
 from ...metrics.statistics import Estimate
-from ...metrics.trace import COUNTERFACTUAL
+from ...records import COUNTERFACTUAL
 
 Figure = dict[str, Any]
 

@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from ...metrics import FAMILIES, METRICS
 from ...metrics.statistics import FEWEST_CLUSTERS, RESAMPLES
-from ...metrics.trace import COUNTERFACTUAL, Trace, ceiling_of
-from ...records import Manifest, Score
+from ...metrics.trace import Trace, ceiling_of
+from ...records import COUNTERFACTUAL, Manifest, Score
 from . import figures
 from .task_summary import POLICIES, TaskSummary, summarize
 from .transcript import Picture, Title, transcript

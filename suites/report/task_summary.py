@@ -11,7 +11,8 @@ from ...metrics.curves import Axis, Point, curve_axis, reward_curve
 from ...metrics.personalization import mean_reward, return_between
 from ...metrics.safety import breach_rate
 from ...metrics.statistics import Estimate
-from ...metrics.trace import COUNTERFACTUAL, ClusterBy, Trace
+from ...metrics.trace import ClusterBy, Trace
+from ...records import COUNTERFACTUAL
 from . import figures
 
 POLICIES = {

@@ -15,7 +15,7 @@ from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.records import NOTHING, Action
-from tasteshift.suites.engine.episode import observed
+from tasteshift.suites.engine.conversion import to_observation
 
 SMALL = "synthetic:60"
 
@@ -50,7 +50,7 @@ class RunningEpisode:
         self.expected: list[float] = []
 
     def turn(self) -> None:
-        action = self.session.act(observed(self.values))
+        action = self.session.act(to_observation(self.values))
         assert isinstance(action, Action)
         self.slates.append(action.slate)
         self.expected.append(self.env.ground_truth.expected(action.slate))

@@ -24,7 +24,7 @@ from tasteshift.envs.reference.counterfactual import relive
 from tasteshift.envs.reference.ground_truth import GroundTruth, blind_traits
 from tasteshift.envs.simulator.world import World, build_world
 from tasteshift.records import Observation
-from tasteshift.suites.engine.episode import observed
+from tasteshift.suites.engine.conversion import to_observation
 
 SAFE = ["oracle", "frozen-oracle", "oracle-plan", "oracle-text", "oracle-image", "organic"]
 
@@ -138,7 +138,7 @@ def test_safety_costs_reward_and_the_filter_misses_unlabeled_constraints(
             episode = new_episode(env, make_agent(name), user=int(env.world.eligible_users()[3]))
             count = 0
             while not episode.over:
-                slate = episode.session.act(observed(episode.values)).slate
+                slate = episode.session.act(to_observation(episode.values)).slate
                 count += env.ground_truth.breaches(slate) + env.ground_truth.violations(slate)
                 episode.turn()
             violations.append(count)

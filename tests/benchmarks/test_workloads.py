@@ -14,7 +14,7 @@ from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.errors import InputError
 from tasteshift.records import Generation
-from tasteshift.suites.engine.episode import env_action, observed
+from tasteshift.suites.engine.conversion import to_env_action, to_observation
 
 SMALL = "synthetic:60"
 
@@ -81,8 +81,8 @@ def test_recommender_prompts_are_what_the_agent_asks(recommender: list[Prompt]) 
         session = agent.start(env.brief(0))
         decoder.asked.clear()
         for _ in range(16):
-            action = session.act(observed(values))
-            values, *_ = env.step(env_action(action.slate, 5))
+            action = session.act(to_observation(values))
+            values, *_ = env.step(to_env_action(action.slate, 5))
         asked = decoder.asked[::2]
         assert len(asked) == 16
         assert recommender[number] == asked[5 * number % 16]

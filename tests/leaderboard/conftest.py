@@ -19,8 +19,8 @@ import sqlalchemy
 
 from tasteshift.agents.protocols import TextModel
 from tasteshift.records import Action, Brief, Generation, Observation, Reply, Round
-from tasteshift.suites.canonical import sha256
 from tasteshift.suites.evaluate import evaluate
+from tasteshift.suites.serialization import sha256
 from tasteshift.suites.suite import SUITES, Suite, Task
 
 SUITE = Suite(

@@ -3,6 +3,7 @@
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,12 +12,11 @@ from tasteshift.leaderboard.archive import LARGEST_ARCHIVE, MEMBERS, MIB
 from tasteshift.leaderboard.verification import parquet_pages as bounds
 from tasteshift.leaderboard.verification import recorded_table as reader
 from tasteshift.leaderboard.verification.strict_json import LONGEST_NUMBER
-from tasteshift.records import Episode, Identity, Manifest, Score
-from tasteshift.suites.engine.run_directory import (
-    GENERATIONS,
-    STEPS,
+from tasteshift.records import ROUND_COLUMNS, STEP_COLUMNS, Episode, Identity, Manifest, Score
+from tasteshift.suites.engine.run_directory.schema import GENERATIONS, STEPS
+from tasteshift.suites.engine.run_directory.timings import (
     EpisodeTimings,
-    TextTimings,
+    GenerationTimings,
     Timings,
 )
 
@@ -39,11 +39,19 @@ def named(kind: pa.DataType) -> str:
 
 
 @pytest.mark.parametrize(
-    ("heading", "schema"), [("### steps.parquet", STEPS), ("### generations.parquet", GENERATIONS)]
+    ("heading", "schema", "columns"),
+    [
+        ("### steps.parquet", STEPS, STEP_COLUMNS),
+        ("### generations.parquet", GENERATIONS, ROUND_COLUMNS),
+    ],
 )
-def test_documented_columns_are_the_columns(heading: str, schema: pa.Schema) -> None:
-    found = [(name.strip("`"), kind) for name, kind, _ in table(heading)]
-    assert found == [(field.name, named(field.type)) for field in schema]
+def test_documented_columns_are_the_columns(
+    heading: str, schema: pa.Schema, columns: dict[str, Any]
+) -> None:
+    found = [(name.strip("`"), kind, meaning) for name, kind, meaning in table(heading)]
+    assert found == [
+        (field.name, named(field.type), columns[field.name].__metadata__[0]) for field in schema
+    ]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +61,7 @@ def test_documented_columns_are_the_columns(heading: str, schema: pa.Schema) -> 
         ("`identity`:", Identity),
         ("### episodes.jsonl", Episode),
         ("### scores.json", Score),
-        ("and `lives`, one for every episode:", EpisodeTimings),
+        ("and `episodes`, one for every episode:", EpisodeTimings),
     ],
 )
 def test_documented_fields_are_the_fields(heading: str, kind: type) -> None:
@@ -77,7 +85,7 @@ def test_documented_members_and_bounds_are_those_that_are_enforced() -> None:
 
 
 def test_what_is_nested_is_named_too() -> None:
-    for kind in (TextTimings, Timings):
+    for kind in (GenerationTimings, Timings):
         for field in fields(kind):
             assert f"`{field.name}`" in PAGE
     for part in STEPS.field("claims").type.value_type:

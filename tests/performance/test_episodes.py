@@ -9,14 +9,14 @@ from tasteshift.envs.simulator.population import initial_population
 from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.envs.simulator.turn import advance, respond
 from tasteshift.envs.simulator.world import build_world
-from tasteshift.suites.engine.stepping import play
+from tasteshift.suites.engine.stepping import play_episode
 
 
 @pytest.mark.parametrize("agent", ["random", "oracle"])
 def test_a_recorded_life(benchmark, agent):
     env, player = Lifelong(scenario="gradual-drift"), make_agent(agent)
     player.prepare(public_data(env.world))
-    life = benchmark(play, env, player, task="bench", seed=0, user=3, policy=agent)
+    life = benchmark(play_episode, env, player, task="bench", seed=0, user=3, policy=agent)
     benchmark.extra_info["turns_per_s"] = len(life.steps) / benchmark.stats.stats.median
     assert len(life.steps) == env.world.turns
 

@@ -13,8 +13,9 @@ import pytest
 
 from tasteshift.metrics.statistics import RESAMPLES, ratio_interval
 from tasteshift.records import Identity, Manifest
-from tasteshift.suites.canonical import sha256
-from tasteshift.suites.engine.run_directory import GENERATIONS, ROWS_PER_GROUP, STEPS
+from tasteshift.suites.engine.run_directory.schema import GENERATIONS, STEPS
+from tasteshift.suites.engine.run_directory.writer import ROWS_PER_GROUP
+from tasteshift.suites.serialization import sha256
 
 POLICIES = ("agent", "agent-counterfactual", "frozen-oracle", "oracle", "random")
 EVENTS = (0, 1, 3, 10, 40)
@@ -26,10 +27,10 @@ READ_AND_SCORE = """
 import json, sys, time
 from pathlib import Path
 from tasteshift.metrics.scoring import score_task
-from tasteshift.suites.engine.run_directory import read_timings
-from tasteshift.suites.engine.traces import traces_of
+from tasteshift.suites.engine.run_directory.timings import read_timings
+from tasteshift.suites.engine.traces import trace_reader
 path, start, found = Path(sys.argv[1]), time.perf_counter(), []
-traces = traces_of(path, read_timings(path)["lives"])
+traces = trace_reader(path, read_timings(path)["episodes"])
 for task in sys.argv[2:]:
     trace = traces(task)
     for clocked in (False, True):
@@ -63,10 +64,10 @@ def record(out, lives, tasks):
                         timings.append({**key, **clock, "generations": [], "error": ""})
     pq.write_table(GENERATIONS.empty_table(), out / "generations.parquet")
     (out / "episodes.jsonl").write_text("\n".join(episodes) + "\n")
-    (out / "timings.json").write_text(json.dumps({"scores": [], "lives": timings}))
+    (out / "timings.json").write_text(json.dumps({"scores": [], "episodes": timings}))
     nothing = {"agent_config": {}, "decoder": "", "pair": "", "pair_hash": "", "catalogs": {}}
     identity = Identity("made@1", "", "1", "made", seeds=(0,), **nothing)
-    manifest = Manifest(identity, sha256(asdict(identity)), {}, {})
+    manifest = Manifest(2, identity, sha256(asdict(identity)), {}, {})
     (out / "manifest.json").write_text(json.dumps(asdict(manifest)))
 
 

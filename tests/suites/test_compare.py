@@ -18,9 +18,9 @@ from tasteshift.metrics.comparison import (
     unpaired_difference,
 )
 from tasteshift.records import Episode, Identity, Manifest
-from tasteshift.suites.canonical import sha256
 from tasteshift.suites.compare import ALL_TASKS, compare
-from tasteshift.suites.engine.run_directory import STEPS
+from tasteshift.suites.engine.run_directory.schema import STEPS
+from tasteshift.suites.serialization import sha256
 
 PLAIN = {
     **{"day": 0, "utterance": "", "chosen": 1, "claims": [], "profile": [], "fault": ""},

@@ -12,9 +12,10 @@ from tasteshift.envs.dynamics.satiation import Satiation
 from tasteshift.envs.dynamics.shift import Shift
 from tasteshift.envs.simulator.scenarios import SCENARIOS, Scenario
 from tasteshift.errors import InputError
-from tasteshift.suites.evaluate import evaluate, load_run, rewrite_report
+from tasteshift.suites.evaluate import evaluate, load_run
 from tasteshift.suites.listing import listing
-from tasteshift.suites.suite import REFERENCES, SUITES, Suite, Task, find_suite, suite_from
+from tasteshift.suites.run_report import rewrite_report
+from tasteshift.suites.suite import REFERENCES, SUITES, Suite, Task, find_suite, suite_from_dict
 from tasteshift.suites.suite_files import load_suite
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +59,7 @@ def test_a_short_file_means_a_whole_suite(write):
     assert load_suite(write(TINY)) == Suite(
         name="tiny",
         version=1,
-        summary="a suite of one's own",
+        summary="a custom suite",
         tasks=(
             Task("tiny/still", "synthetic:60", "stationary", 5, 3, 2, 2),
             Task(
@@ -98,7 +99,7 @@ def test_a_dynamic_of_the_base_can_be_taken_away(write):
 
 def test_a_document_is_a_suite_file_too(write):
     suite = load_suite(write(TINY))
-    assert load_suite(write(json.dumps(suite.document()), "my.json")) == suite
+    assert load_suite(write(json.dumps(suite.to_dict()), "my.json")) == suite
 
 
 def test_python_says_the_same(write):
@@ -144,9 +145,9 @@ SUITE = Suite("tiny", 3, "from Python", (Task("tiny/one", "synthetic:60", "stati
         ("name: a\ntasks: [{scenario: stationary, users: many}]", r"users of Task must be"),
         (
             "name: a\ntasks: [{scenario: stationary, counterfactual: shift}]",
-            r"tasks\[0\].twin must be a list",
+            r"tasks\[0\].counterfactual must be a list",
         ),
-        ("name: a\ntasks: [{scenario: stationary, references: [{}]}]", "companions must be a tup"),
+        ("name: a\ntasks: [{scenario: stationary, references: [{}]}]", "references must be a tup"),
         (
             "name: a\ntasks: [{scenario: stationary, catalog: movielens}]",
             r"my.yaml: tasks\[0\]: unknown catalog 'movielens'; did you mean 'movielens-100k'",
@@ -250,7 +251,7 @@ def test_a_suite_from_a_file_runs_and_its_record_can_do_without_the_file(write, 
     assert set(run.scores["task"]) == {"tiny/still", "tiny/abrupt-shift"}
     again = load_run(tmp_path / "run")
     assert again.manifest.identity.suite == "tiny@1"
-    assert suite_from(again.manifest.suite).hash() == again.manifest.identity.suite_hash
+    assert suite_from_dict(again.manifest.suite).hash() == again.manifest.identity.suite_hash
     assert rewrite_report(tmp_path / "run").is_file()
 
 

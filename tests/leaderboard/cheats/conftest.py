@@ -34,7 +34,7 @@ from tasteshift.leaderboard.hidden.messages import (
     world_from,
     world_message,
 )
-from tasteshift.suites.engine.episode import EpisodeRunner
+from tasteshift.suites.engine.episode_runner import EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.suite import SUITES, Suite, Task
 
@@ -140,7 +140,7 @@ class Arena:
                 lived(
                     player, EpisodeRunner(env, task=task.name, seed=seed, user=user, policy="agent")
                 )
-                for seed, user in task.lives(1)
+                for seed, user in task.episodes(1)
             ]
         )
 
@@ -210,11 +210,11 @@ class Arena:
 
 def lived(player: InProcessAgent, life: EpisodeRunner) -> float:
     """What a player earns in a life."""
-    player.begin()
+    player.reset()
     player.open(life.key, life.brief, life.env.ground_truth)
     total = 0.0
-    while not life.over:
-        life.take(player.decide([(life.key, life.observation)])[0])
+    while not life.done:
+        life.step(player.decide([(life.key, life.observation)])[0])
         total += life.observation.rating
     player.close(life.key)
     return total
@@ -228,14 +228,14 @@ def played(player: InProcessAgent, attempt: Attempt, life: int) -> float:
     def seen() -> Any:
         return observation_from(observation_message(attempt.observe(life, turns)))
 
-    player.begin()
+    player.reset()
     player.open(key, brief_from(brief_message(attempt.brief(life))))
     while (now := seen()) is not None:
         turns.append(turn_message(player.decide([(key, now)])[0]))
     player.close(key)
     again, total = attempt.living(life), 0.0
     for turn in turns:
-        again.take(decision_from(turn))
+        again.step(decision_from(turn))
         total += again.observation.rating
     return total
 

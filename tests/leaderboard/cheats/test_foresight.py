@@ -46,7 +46,7 @@ class FutureSimulator:
         self.honest.prepare(public)
         suite = find_suite(self.suite)
         (self.task,) = suite.tasks
-        self.lives = np.array(self.task.lives(suite.seeds))
+        self.lives = np.array(self.task.episodes(suite.seeds))
         self.world = build_world(self.task.catalog, self.task.spec(), self.task.slate_size)
         known = {name: row for row, name in enumerate(self.world.catalog.item_id)}
         self.there = np.array([known[name] for name in public.catalog.item_id])

@@ -31,7 +31,8 @@ from tasteshift.leaderboard.store.submissions import by_key
 from tasteshift.leaderboard.store.tokens import issue
 from tasteshift.leaderboard.verification.verify import PRIMARY_METRIC
 from tasteshift.records import NOTHING, Action
-from tasteshift.suites.engine.episode import Decision, EpisodeRunner
+from tasteshift.suites.engine.decision_source import Decision
+from tasteshift.suites.engine.episode_runner import EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
 
 LIVES, TRIES = 20, 4
@@ -56,13 +57,13 @@ class AtHome:
         self.life, self.earned, self.brief = life, 0.0, life.brief
 
     def now(self):
-        return None if self.life.over else self.life.observation
+        return None if self.life.done else self.life.observation
 
     def answer(self, turn, slate):
         self.slates[turn:] = [slate]
         self.begin()
         for one in self.slates:
-            self.life.take(Decision(Action(one)))
+            self.life.step(Decision(Action(one)))
             self.earned += self.life.observation.rating
         return self.now()
 
@@ -171,7 +172,7 @@ def relived(attempt, stored):
     for number in range(LIVES):
         life, total = attempt.living(number), 0.0
         for turn in stored.get(number, ()):
-            life.take(decision_from(turn))
+            life.step(decision_from(turn))
             total += life.observation.rating
         earned.append(total)
     return np.array(earned)
@@ -194,7 +195,7 @@ def test_turns_can_be_had_back_at_home_only(
     (task,) = field.suite.tasks
     agent, earned, taken_back = LinUcbAgent(), [], 0
     agent.prepare(public_data(task.make().world))
-    for seed, user in task.lives(1):
+    for seed, user in task.episodes(1):
         life = AtHome(task, seed, user)
         taken_back += play(agent, life, again=TRIES)
         earned.append(life.earned)

@@ -81,7 +81,7 @@ def played(attempt: Attempt, agent: Any) -> dict[int, list[dict[str, Any]]]:
             agent.prepare(attempt.public(world))
             prepared, player = world, InProcessAgent(agent)
         key = ("", life, 0, "agent")
-        player.begin()
+        player.reset()
         player.open(key, attempt.brief(life))
         turns[life] = []
         while (now := attempt.observe(life, turns[life])) is not None:

@@ -14,7 +14,7 @@ from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden import attempt as module
 from tasteshift.leaderboard.hidden.attempt import Attempt
 from tasteshift.leaderboard.hidden.keys import world_key
-from tasteshift.suites.engine.episode import agent_seed
+from tasteshift.suites.engine.episode_runner import default_agent_seed
 from tasteshift.suites.suite import SUITES, Suite
 
 Make = Callable[..., Attempt]
@@ -71,7 +71,9 @@ def test_who_lives_is_drawn_from_all_users(new_attempt: Make) -> None:
     task = new_attempt().worlds[1]
     rows: list[int] = []
     for k in range(100):
-        rows += [user for _, user in replace(task, key=world_key(bytes(32), f"{k:032x}")).lives(2)]
+        rows += [
+            user for _, user in replace(task, key=world_key(bytes(32), f"{k:032x}")).episodes(2)
+        ]
     total = load_data(task.catalog).hidden.ages.size
     share = np.histogram(rows, bins=4, range=(0, total))[0] / len(rows)
     assert np.abs(share - 0.25).max() < 6 * np.sqrt(0.25 * 0.75 / len(rows))
@@ -117,7 +119,7 @@ def test_the_agents_seed_tells_nothing_of_the_worlds(new_attempt: Make) -> None:
     for life in range(len(attempt.lives)):
         _, seed, user = attempt.life(life)
         own = attempt.brief(life).seed
-        assert own not in (seed, agent_seed(seed, user))
+        assert own not in (seed, default_agent_seed(seed, user))
         seeds.append((seed, own))
     changed = replace(attempt.worlds[1], key=bytes(32))
     assert {own for _, own in seeds}.isdisjoint({seed for seed, _ in seeds})
@@ -264,9 +266,9 @@ def test_a_suite_without_tasks_for_language_models(hidden_suite: Suite) -> None:
 
 def test_an_agent_is_served_what_the_runner_would_serve(new_attempt: Make, play: Play) -> None:
     """The same lives lived by the runner itself, with the same agent: equal slates and rewards."""
-    from tasteshift.suites.engine.episode import EpisodeRunner
+    from tasteshift.suites.engine.episode_runner import EpisodeRunner
     from tasteshift.suites.engine.in_process_agent import InProcessAgent
-    from tasteshift.suites.engine.stepping import in_step
+    from tasteshift.suites.engine.stepping import play_in_lockstep
 
     attempt = new_attempt()
     turns = play(attempt, make_agent("linucb"))
@@ -284,8 +286,8 @@ def test_an_agent_is_served_what_the_runner_would_serve(new_attempt: Make, play:
             agent_seed=attempt.brief(life).seed,
         )
         player = InProcessAgent(agent)
-        player.begin()
-        lived = in_step(player, [living])[0]
+        player.reset()
+        lived = play_in_lockstep(player, [living])[0]
         assert [tuple(turn["slate"]) for turn in turns[life]] == [s.slate for s in lived.steps]
         ratings = [attempt.standing(life, turns[life])["seen"][k]["rating"] for k in range(1, 6)]
         assert ratings == [step.reward for step in lived.steps[:5]]

@@ -14,7 +14,8 @@ from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden import messages as wire
 from tasteshift.leaderboard.hidden.attempt import Attempt
 from tasteshift.records import Action, Brief, Claim, Observation
-from tasteshift.suites.engine.episode import Decision, usable
+from tasteshift.suites.engine.actions import is_valid_action
+from tasteshift.suites.engine.decision_source import Decision
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 SEEDS = st.integers(0, 2**63 - 1)
@@ -129,7 +130,7 @@ def test_an_answer_that_cannot_be_shown_is_kept() -> None:
     """It counts as an abstention, as in every run; only what is no answer is sent back."""
     decision = wire.decision_from(wire.checked_turn({"slate": [5, 5, 10**9, -3]}))
     assert decision.action is not None
-    assert not usable(decision.action, 60, 8, 4)
+    assert not is_valid_action(decision.action, 60, 8, 4)
 
 
 @pytest.fixture(scope="module")
@@ -267,10 +268,10 @@ def test_nothing_hidden_is_sent(
             latents = {float(x) for x in getattr(hidden, name).ravel() if abs(x) > 1e-3} - {1.0}
             assert len(latents) > 50
             assert not latents & numbers, (world, name)
-        for beyond in (task.key, *[str(seed).encode() for seed, _ in task.lives(2)]):
+        for beyond in (task.key, *[str(seed).encode() for seed, _ in task.episodes(2)]):
             assert beyond.hex() not in text
             assert beyond.decode("latin-1") not in text
-        assert not {seed for seed, _ in task.lives(2)} & numbers
+        assert not {seed for seed, _ in task.episodes(2)} & numbers
         told = said[world]
         assert told["maturity"] == attempt.public(world).catalog.maturity.tolist()
         assert set(told) == {field.name for field in fields(wire.WorldMessage)}

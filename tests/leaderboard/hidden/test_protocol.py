@@ -13,7 +13,7 @@ from tasteshift.leaderboard.hidden.attempt import Attempt
 from tasteshift.leaderboard.hidden.keys import commitment, world_key
 from tasteshift.leaderboard.server.limits import Limits
 from tasteshift.leaderboard.server.schemas import Answer, Entrant, Finished, Standing
-from tasteshift.suites.engine.in_process_agent import LONGEST_TEXT
+from tasteshift.suites.engine.actions import LONGEST_TEXT
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "hidden-seed.md").read_text()
 EXCHANGE = re.compile(

@@ -256,7 +256,7 @@ def test_anybody_can_check_an_attempt_once_the_secret_is_out(
         "run = check_attempt(bytes.fromhex(sys.argv[1]), sys.argv[2], Path(sys.argv[4]))\n"
         "print(repr(run))\n"
     )
-    document = json.dumps(concluded.attempt.suite.document())
+    document = json.dumps(concluded.attempt.suite.to_dict())
     done = subprocess.run(
         [sys.executable, "-P", script, secret.hex(), ATTEMPT_ID, document, concluded.folder],
         capture_output=True,

@@ -103,7 +103,7 @@ class Server:
     def __init__(self, folder: Path, suite: Suite, place: str, workers: int, **limits: Any):
         self._script = folder / "launcher.py"
         self._script.write_text(LAUNCHER)
-        self._options = {"suite": suite.document(), "place": place, "workers": workers}
+        self._options = {"suite": suite.to_dict(), "place": place, "workers": workers}
         self._options |= {"files": str(folder / "files"), "limits": limits}
         self._log = (folder / "server.log").open("ab")
         self.port, self.said = 0, [""]

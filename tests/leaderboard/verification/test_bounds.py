@@ -21,7 +21,7 @@ from tasteshift.leaderboard.verification.recorded_table import RecordedTable
 from tasteshift.leaderboard.verification.rejection import VerificationError, one_line
 from tasteshift.leaderboard.verification.strict_json import check_json
 from tasteshift.leaderboard.verification.verify import verify
-from tasteshift.suites.engine.run_directory import STEPS
+from tasteshift.suites.engine.run_directory.schema import STEPS
 
 SMALL = pa.schema([("task", pa.string()), ("text", pa.string()), ("list", pa.list_(pa.int64()))])
 
@@ -157,7 +157,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         ("episodes.jsonl", '"seed":0', '"seed":1e999'),
         ("scores.json", '"value": ', '"value": 7, "value": '),
         ("timings.json", '"error":""', '"error":"\\udfff"'),
-        ("timings.json", '"lives":[', '"lives":[' + "[" * 50_000),
+        ("timings.json", '"episodes":[', '"episodes":[' + "[" * 50_000),
     ],
 )
 def test_a_run_with_such_a_file_is_refused_by_its_name(

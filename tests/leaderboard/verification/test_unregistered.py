@@ -9,8 +9,8 @@ import pytest
 from tasteshift.leaderboard.board_rows import board_rows
 from tasteshift.leaderboard.submission import submit
 from tasteshift.leaderboard.verification.verify import verify
-from tasteshift.suites.canonical import sha256
 from tasteshift.suites.evaluate import evaluate
+from tasteshift.suites.serialization import sha256
 
 OWN = """
 name: own

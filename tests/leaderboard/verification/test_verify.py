@@ -331,14 +331,17 @@ def test_times_must_fit_the_turns_and_the_clocked_scores(tampered: Any) -> None:
     honest = tampered.json("timings.json")
     for cheat, expected in (
         (lambda t: t["scores"][0].update(value=1e-9), "value 1e-09 recorded"),
-        (lambda t: t["lives"][0]["decisions"].pop(), "user 46 (agent) has other turns"),
-        (lambda t: t["lives"][0].update(decisions=[1.0], memory=[1]), "1 decisions for 2 turns"),
-        (lambda t: t["lives"][0].update(memory=[]), "user 46 (agent) has other turns"),
-        (lambda t: t["lives"][0]["generations"].append({}), "lives.0.generations.0.turn"),
-        (lambda t: t["lives"][0]["decisions"].__setitem__(0, -1.0), "impossible decision time"),
-        (lambda t: t["lives"].pop(), "lives are not those of episodes.jsonl"),
-        (lambda t: t["lives"].append(t["lives"][0]), "lives are not those of episodes.jsonl"),
-        (lambda t: t["lives"][0].pop("decisions"), "lives.0.decisions"),
+        (lambda t: t["episodes"][0]["decisions"].pop(), "user 46 (agent) has other turns"),
+        (lambda t: t["episodes"][0].update(decisions=[1.0], memory=[1]), "1 decisions for 2 turns"),
+        (lambda t: t["episodes"][0].update(memory=[]), "user 46 (agent) has other turns"),
+        (lambda t: t["episodes"][0]["generations"].append({}), "episodes.0.generations.0.turn"),
+        (lambda t: t["episodes"][0]["decisions"].__setitem__(0, -1.0), "impossible decision time"),
+        (lambda t: t["episodes"].pop(), "episodes are not those of episodes.jsonl"),
+        (
+            lambda t: t["episodes"].append(t["episodes"][0]),
+            "episodes are not those of episodes.jsonl",
+        ),
+        (lambda t: t["episodes"][0].pop("decisions"), "episodes.0.decisions"),
     ):
         timings = json.loads(json.dumps(honest))
         cheat(timings)

@@ -11,10 +11,10 @@ import pytest
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.errors import AgentError, InputError
 from tasteshift.records import Action
-from tasteshift.suites.engine.episode import EpisodeRunner
-from tasteshift.suites.engine.executors import TOGETHER, groups
+from tasteshift.suites.engine.batches import EPISODES_PER_BATCH, episode_batches
+from tasteshift.suites.engine.episode_runner import EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
-from tasteshift.suites.engine.stepping import by_calendar
+from tasteshift.suites.engine.stepping import play_by_day
 from tasteshift.suites.evaluate import evaluate
 from tasteshift.suites.suite import SUITES, Suite, Task
 
@@ -118,7 +118,8 @@ def counting(*, batched=False):
 
 
 def shown(out, task="smoke/stationary"):
-    from tasteshift.suites.engine.run_directory import STEPS, read_table
+    from tasteshift.suites.engine.run_directory.reader import read_table
+    from tasteshift.suites.engine.run_directory.schema import STEPS
 
     table = read_table(out / "steps.parquet", STEPS).to_pandas()
     mine = table[(table.policy == "agent") & (table.task == task)]
@@ -162,8 +163,8 @@ def test_calendar_order_where_users_come_and_go(tmp_path):
         )
         for user in range(6)
     ]
-    player.begin()
-    by_calendar(player, lives)
+    player.reset()
+    play_by_day(player, lives)
     served = player._clone.served
     assert [day for day, *_ in served] == sorted(day for day, *_ in served)
     assert len({day for day, *_ in served}) > 3
@@ -175,7 +176,7 @@ def test_calendar_order_where_users_come_and_go(tmp_path):
 
 
 def test_agents_with_act_batch_decide_for_the_same_lives_together(tmp_path):
-    users = TOGETHER + 2
+    users = EPISODES_PER_BATCH + 2
     for workers in (1, 2):
         evaluate(
             counting(batched=True),
@@ -187,7 +188,7 @@ def test_agents_with_act_batch_decide_for_the_same_lives_together(tmp_path):
         )
     assert same(tmp_path / "1", tmp_path / "2")
     sizes = [life[0][0] for _, life in sorted(shown(tmp_path / "1").items())]
-    assert sizes == [TOGETHER] * TOGETHER + [2] * 2
+    assert sizes == [EPISODES_PER_BATCH] * EPISODES_PER_BATCH + [2] * 2
 
 
 def test_a_batch_of_one_kind_gives_the_lives_of_single_decisions(tmp_path):
@@ -207,10 +208,12 @@ def test_the_groups_of_a_suite_hold_every_life_once():
     suite = SUITES.get("smoke").overridden(users=20, seeds=2)
     for track in ("personal", "cohort"):
         for agent in (counting(), counting(batched=True)):
-            found = list(groups(suite.overridden(track=track), suite.tasks, agent))
+            found = list(episode_batches(suite.overridden(track=track), suite.tasks, agent))
             keys = [key for group in found for key in group.keys]
             assert len(keys) == len(set(keys)) == 2 * 20 * (4 + 4)
-    assert len(list(groups(suite.overridden(track="cohort"), suite.tasks, counting()))) == 4
+    assert (
+        len(list(episode_batches(suite.overridden(track="cohort"), suite.tasks, counting()))) == 4
+    )
 
 
 def killer(path, times):

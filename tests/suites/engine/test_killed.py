@@ -16,7 +16,8 @@ name: short
 version: 1
 summary: a run of a few seconds
 tasks:
-  - {name: turn, catalog: "synthetic:200", scenario: abrupt-shift, users: 5, counterfactual: [shift]}
+  - {name: turn, catalog: "synthetic:200", scenario: abrupt-shift, users: 5,
+     counterfactual: [shift]}
   - {name: drift, catalog: "synthetic:200", scenario: gradual-drift, users: 5}
 """
 

@@ -8,9 +8,12 @@ import pytest
 
 from tasteshift.errors import InputError
 from tasteshift.suites import evaluate as engine
-from tasteshift.suites.engine import executors
-from tasteshift.suites.engine.run_directory import RunDir, read_episodes, read_manifest
-from tasteshift.suites.evaluate import evaluate, load_run, rewrite_report
+from tasteshift.suites.engine import worker
+from tasteshift.suites.engine.run_directory.reader import read_episodes, read_manifest
+from tasteshift.suites.engine.run_directory.writer import RunDirectory
+from tasteshift.suites.engine.stepping import play_in_lockstep
+from tasteshift.suites.evaluate import evaluate, load_run
+from tasteshift.suites.run_report import rewrite_report
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ class Cut(Exception):
 
 
 def unfinished(tmp_path, monkeypatch, after=8):
-    out, real = tmp_path / "cut", RunDir.add
+    out, real = tmp_path / "cut", RunDirectory.add
 
     def add(self, life):
         if len(self.done) == after:
@@ -54,7 +57,7 @@ def unfinished(tmp_path, monkeypatch, after=8):
         real(self, life)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunDir, "add", add)
+        patch.setattr(RunDirectory, "add", add)
         with pytest.raises(Cut):
             evaluate("popular", "smoke", out=out)
     return out
@@ -72,12 +75,12 @@ def test_a_run_that_was_cut_resumes_to_the_same_bytes(finished, tmp_path, monkey
         evaluate("popular", "smoke", out=out)
     with pytest.raises(InputError, match=r"another run \(agent was \"popular\" and is \"random\""):
         evaluate("random", "smoke", out=out, resume=True)
-    lived = []
-    monkeypatch.setattr(executors, "in_step", lambda *a: lived.append(1) or in_step(*a))
-    from tasteshift.suites.engine.stepping import in_step
-
+    played = []
+    monkeypatch.setattr(
+        worker, "play_in_lockstep", lambda *a: played.append(1) or play_in_lockstep(*a)
+    )
     evaluate("popular", "smoke", out=out, resume=True)
-    assert len(lived) == len(read_episodes(finished)) - after
+    assert len(played) == len(read_episodes(finished)) - after
     assert content(out) == content(finished)
 
 
@@ -174,8 +177,8 @@ def edited(run, name, change):
     [
         ("manifest.json", lambda m: m["identity"].update(agent="genius"), "hash of identity"),
         ("scores.json", lambda s: s[0].update(task="elsewhere"), "elsewhere is no task of the run"),
-        ("timings.json", lambda t: t["lives"][0].update(memory=[]), "has other turns"),
-        ("timings.json", lambda t: t["lives"].append({}), "Field required"),
+        ("timings.json", lambda t: t["episodes"][0].update(memory=[]), "has other turns"),
+        ("timings.json", lambda t: t["episodes"].append({}), "Field required"),
     ],
 )
 def test_edited_files_get_one_clear_line(finished, tmp_path, name, change, message):
@@ -208,16 +211,16 @@ def test_a_broken_part_is_lived_again(finished, tmp_path, monkeypatch, kind, res
 
 def test_two_runners_do_not_share_a_folder(finished, tmp_path, monkeypatch):
     out, manifest = tmp_path / "run", read_manifest(finished)
-    one, two = RunDir.create(out, manifest), RunDir.create(out, manifest)
+    one, two = RunDirectory.create(out, manifest), RunDirectory.create(out, manifest)
     one._begin()
-    with pytest.raises(InputError, match="another runner is at work"):
+    with pytest.raises(InputError, match="another process is writing"):
         two._begin()
-    with pytest.raises(InputError, match="another runner is at work"):
-        RunDir.resume(out, manifest)
+    with pytest.raises(InputError, match="another process is writing"):
+        RunDirectory.resume(out, manifest)
     one.close()
-    with pytest.raises(InputError, match="another runner was at work"):
+    with pytest.raises(InputError, match="another process wrote"):
         two._begin()
-    RunDir.resume(out, manifest).close()
+    RunDirectory.resume(out, manifest).close()
 
 
 def test_a_foreign_life_stops_the_resume(finished, tmp_path, monkeypatch):
@@ -229,7 +232,7 @@ def test_a_foreign_life_stops_the_resume(finished, tmp_path, monkeypatch):
     for part in (out / "parts").glob(f"*-{first['user']}-{first['policy']}.*"):
         name = part.name.replace(f"-{first['user']}-", f"-{stranger['user']}-")
         shutil.copy(part, part.with_name(name))
-    with pytest.raises(InputError, match="is no life of this run"):
+    with pytest.raises(InputError, match="is no episode of this run"):
         evaluate("popular", "smoke", out=out, resume=True)
     assert not (out / "scores.json").exists()
 

@@ -7,9 +7,9 @@ from tasteshift.agents import make_agent
 from tasteshift.envs.lifelong import Lifelong
 from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.records import NOTHING, Action, Brief, Claim, Observation
-from tasteshift.suites.engine.episode import agent_seed, usable
-from tasteshift.suites.engine.in_process_agent import plain_action
-from tasteshift.suites.engine.stepping import play
+from tasteshift.suites.engine.actions import is_valid_action, plain_action
+from tasteshift.suites.engine.episode_runner import default_agent_seed
+from tasteshift.suites.engine.stepping import play_episode
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ class Spy:
 
 def lived(env, agent, user=3, seed=5, policy="agent"):
     agent.prepare(public_data(env.world))
-    return play(env, agent, task="t", seed=seed, user=user, policy=policy)
+    return play_episode(env, agent, task="t", seed=seed, user=user, policy=policy)
 
 
 def test_the_trace_says_what_happened(env):
@@ -51,7 +51,7 @@ def test_the_trace_says_what_happened(env):
     assert len(life.steps) == len(life.seconds) == env.world.turns == 20
     assert life.episode.rewards == tuple(step.reward for step in life.steps)
     _world, brief, *observations = spy.handed
-    assert brief == Brief(3, agent_seed(5, 3), 3, 10, 2, env.world.age_group(3))
+    assert brief == Brief(3, default_agent_seed(5, 3), 3, 10, 2, env.world.age_group(3))
     assert all(type(seen) is Observation for seen in observations)
     for before, step, after in zip(observations, life.steps, observations[1:], strict=False):
         assert (step.session, step.turn, step.day) == (before.session, before.turn, before.day)
@@ -83,7 +83,7 @@ def test_the_oracle_has_no_regret_and_the_frozen_one_has_some_after_the_shift(en
 def can_be_shown(raw):
     """Whether what an agent returned can be shown, with 60 items, 4 topics and slates of 3."""
     action = plain_action(raw)
-    return action is not None and usable(action, 60, 4, 3)
+    return action is not None and is_valid_action(action, 60, 4, 3)
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_agents_meet_the_same_luck_and_seeds_do_not(env):
     assert first.steps == second.steps
     assert first.episode.digest == second.episode.digest
     assert lived(env, Spy((7, 9, 11)), seed=6).episode.digest != first.episode.digest
-    assert agent_seed(5, 3) != agent_seed(6, 3) != agent_seed(5, 4)
+    assert default_agent_seed(5, 3) != default_agent_seed(6, 3) != default_agent_seed(5, 4)

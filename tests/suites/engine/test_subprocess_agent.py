@@ -12,7 +12,8 @@ import pytest
 
 from tasteshift.errors import AgentError, InputError
 from tasteshift.records import Action, Claim
-from tasteshift.suites.engine.run_directory import STEPS, read_table
+from tasteshift.suites.engine.run_directory.reader import read_table
+from tasteshift.suites.engine.run_directory.schema import STEPS
 from tasteshift.suites.evaluate import evaluate
 
 USERS = 3
@@ -104,7 +105,7 @@ def test_an_agent_that_cannot_be_cloned_is_told_what_to_do(tmp_path, isolate):
 def test_an_exception_costs_its_turn(tmp_path, isolate):
     finished, found = run(tmp_path, agent(raises), isolate=isolate)
     assert list(found.values()) == [["", "", "raised", ""]] * USERS
-    assert finished.trouble.startswith("the agent failed in 6 of 6 lives; first in smoke/")
+    assert finished.trouble.startswith("the agent failed in 6 of 6 episodes; first in smoke/")
     assert finished.trouble.endswith("ZeroDivisionError: no idea")
     scores = finished.scores.query("task == 'smoke/stationary'").set_index("metric")["value"]
     assert scores["agent_failures"] == pytest.approx(1 / TURNS)

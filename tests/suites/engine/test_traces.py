@@ -9,8 +9,9 @@ import pytest
 from tasteshift.errors import InputError
 from tasteshift.metrics.scoring import score, score_task
 from tasteshift.suites.engine import run_directory as rundir
-from tasteshift.suites.engine.run_directory import read_episodes, read_timings
-from tasteshift.suites.engine.traces import batches, trace_of, traces_of
+from tasteshift.suites.engine.run_directory.reader import read_episodes
+from tasteshift.suites.engine.run_directory.timings import read_timings
+from tasteshift.suites.engine.traces import read_trace, step_batches, trace_reader
 from tasteshift.suites.evaluate import evaluate
 
 TASKS = ("smoke/stationary", "smoke/abrupt-shift")
@@ -29,14 +30,14 @@ def lives(run):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_alone_is_the_same_as_in_the_whole(run, lives, task):
-    alone, whole = traces_of(run, lives)(task), trace_of(run, lives).of_task(task)
+    alone, whole = trace_reader(run, lives)(task), read_trace(run, lives).of_task(task)
     assert alone.cluster_by == whole.cluster_by == "user"
     for name in TABLES:
         one, other = getattr(alone, name), getattr(whole, name).reset_index(drop=True)
         pd.testing.assert_frame_equal(one.reset_index(drop=True), other, check_dtype=len(one) > 0)
     assert len(alone.decisions) == len(alone.steps_of("agent")) > 0
     both = [score_task(alone, task, clocked=clocked) for clocked in (False, True)]
-    assert both == [score(trace_of(run, lives), [task], clocked=c) for c in (False, True)]
+    assert both == [score(read_trace(run, lives), [task], clocked=c) for c in (False, True)]
 
 
 def test_row_groups_may_hold_several_tasks(run, lives, tmp_path, monkeypatch):
@@ -45,12 +46,12 @@ def test_row_groups_may_hold_several_tasks(run, lives, tmp_path, monkeypatch):
     again = evaluate("popular", "smoke", out=tmp_path / "again").out
     assert pq.ParquetFile(again / "steps.parquet").num_row_groups > 4
     for task in TASKS:
-        one, other = (traces_of(path, lives)(task).steps for path in (run, again))
+        one, other = (trace_reader(path, lives)(task).steps for path in (run, again))
         pd.testing.assert_frame_equal(one, other)
 
 
 def test_episodes_are_those_of_the_file(run, lives):
-    episodes = trace_of(run, lives).episodes
+    episodes = read_trace(run, lives).episodes
     assert len(episodes) == len(read_episodes(run))
     assert set(episodes["task"]) == set(TASKS)
 
@@ -63,16 +64,16 @@ def test_the_first_token_of_a_decision_is_that_of_its_first_text(run):
     ]
     clock = {"decisions": [0.1, 2.0, 0.2], "memory": [7, 8, 9], "generations": said}
     told = [{**key, "policy": "agent", **clock}, {**key, "policy": "oracle", **clock}]
-    decisions = traces_of(run, told)(TASKS[0]).decisions
+    decisions = trace_reader(run, told)(TASKS[0]).decisions
     assert decisions["first_token_seconds"].tolist() == [0.0, 0.25, 0.0]
     assert decisions["seconds"].tolist() == [0.1, 2.0, 0.2]
     assert decisions["peak_memory"].tolist() == [7, 8, 9]
     assert decisions["user"].tolist() == [3, 3, 3]
-    assert len(traces_of(run, told)(TASKS[1]).decisions) == 0
+    assert len(trace_reader(run, told)(TASKS[1]).decisions) == 0
 
 
 def test_lists_come_back_as_arrays_of_their_type(run, lives, tmp_path):
-    steps = trace_of(run, lives).steps
+    steps = read_trace(run, lives).steps
     rows = pq.read_table(run / "steps.parquet").to_pylist()
     rows.sort(key=lambda row: (row["seed"], row["user"]))
     for name, kind in (("slate", "int64"), ("liking", "float64"), ("profile", "float64")):
@@ -85,15 +86,15 @@ def test_lists_come_back_as_arrays_of_their_type(run, lives, tmp_path):
     for name in ("manifest.json", "episodes.jsonl", "generations.parquet"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     pq.write_table(pa.Table.from_pylist(table, rundir.STEPS), tmp_path / "steps.parquet")
-    changed = trace_of(tmp_path, lives).steps
+    changed = read_trace(tmp_path, lives).steps
     assert [list(told) for told in changed["claims"][:2]] == [[claim], []]
     assert np.concatenate(changed["slate"].tolist()).dtype == np.int64
 
 
 def test_batches_count_what_was_shown(run, lives):
-    found = pd.concat(batches(run, ["task", "user", "slate", "reward"]))
+    found = pd.concat(step_batches(run, ["task", "user", "slate", "reward"]))
     found = found.sort_values("user", kind="stable")
-    steps = trace_of(run, lives).steps
+    steps = read_trace(run, lives).steps
     assert found["slate"].tolist() == steps["shown"].tolist()
     assert found["reward"].tolist() == steps["reward"].tolist()
 
@@ -108,9 +109,9 @@ def test_a_file_that_is_not_whole_is_one_clear_line(tmp_path, damage, why):
     out = evaluate("popular", "smoke", out=tmp_path / "run").out
     damage(out / "steps.parquet")
     for read in (
-        lambda: trace_of(out, []),
-        lambda: traces_of(out, [])(TASKS[0]),
-        lambda: list(batches(out, ["reward"])),
+        lambda: read_trace(out, []),
+        lambda: trace_reader(out, [])(TASKS[0]),
+        lambda: list(step_batches(out, ["reward"])),
     ):
         with pytest.raises(InputError, match=why) as caught:
             read()

@@ -116,7 +116,7 @@ def manifest(**changes):
         "seeds": (0,),
     }
     provenance = {"commit": "0123456789abcdef", "dirty": True, "packages": {"numpy": "2.4"}}
-    return Manifest(Identity(**identity | changes), "12" * 32, {}, provenance)
+    return Manifest(2, Identity(**identity | changes), "12" * 32, {}, provenance)
 
 
 def picture(task, item):
