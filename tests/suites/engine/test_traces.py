@@ -8,8 +8,9 @@ import pytest
 
 from tasteshift.errors import InputError
 from tasteshift.metrics.scoring import score, score_task
-from tasteshift.suites.engine import run_directory as rundir
+from tasteshift.suites.engine.run_directory import writer
 from tasteshift.suites.engine.run_directory.reader import read_episodes
+from tasteshift.suites.engine.run_directory.schema import STEPS
 from tasteshift.suites.engine.run_directory.timings import read_timings
 from tasteshift.suites.engine.traces import read_trace, step_batches, trace_reader
 from tasteshift.suites.evaluate import evaluate
@@ -25,7 +26,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lives(run):
-    return read_timings(run)["lives"]
+    return read_timings(run)["episodes"]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -41,7 +42,7 @@ def test_a_task_alone_is_the_same_as_in_the_whole(run, lives, task):
 
 
 def test_row_groups_may_hold_several_tasks(run, lives, tmp_path, monkeypatch):
-    monkeypatch.setattr(rundir, "ROWS_PER_GROUP", 5)
+    monkeypatch.setattr(writer, "ROWS_PER_GROUP", 5)
     assert pq.ParquetFile(run / "steps.parquet").num_row_groups == 1
     again = evaluate("popular", "smoke", out=tmp_path / "again").out
     assert pq.ParquetFile(again / "steps.parquet").num_row_groups > 4
@@ -85,7 +86,7 @@ def test_lists_come_back_as_arrays_of_their_type(run, lives, tmp_path):
     table[0]["claims"], table[1]["slate"] = [claim], []
     for name in ("manifest.json", "episodes.jsonl", "generations.parquet"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
-    pq.write_table(pa.Table.from_pylist(table, rundir.STEPS), tmp_path / "steps.parquet")
+    pq.write_table(pa.Table.from_pylist(table, STEPS), tmp_path / "steps.parquet")
     changed = read_trace(tmp_path, lives).steps
     assert [list(told) for told in changed["claims"][:2]] == [[claim], []]
     assert np.concatenate(changed["slate"].tolist()).dtype == np.int64
