@@ -1,5 +1,6 @@
 """Properties of every metric: independence of order, clusters, and a page that matches the code."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -162,17 +163,21 @@ def test_importing_the_metrics_does_not_import_pandas():
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
 
 
-def test_every_metric_has_a_page_that_states_its_unit_and_direction():
+SECTIONS = (
+    *("Formula", "Unit and direction", "Sampling unit", "Example", "Known failure", "Source"),
+)
+
+
+def test_every_metric_has_a_page_in_one_form_that_agrees_with_the_code():
     pages = Path(__file__).parents[2] / "docs" / "metrics"
     for name in METRICS:
         metric = METRICS.get(name)
         # metrics that differ by a number share the page without it
-        page = next(
-            p for n in (name, name.rstrip("0123456789_")) if (p := pages / f"{n}.md").exists()
-        )
+        shared = name.rstrip("0123456789_")
+        page = next(p for n in (name, shared) if (p := pages / f"{n}.md").exists())
         text = page.read_text(encoding="utf-8")
         assert text.startswith(f"# {page.stem}\n")
+        assert page.stem == shared != name or metric.summary in text, name
+        assert tuple(re.findall("^## (.*)$", text, re.MULTILINE)) == SECTIONS
         assert f"| unit | {metric.unit} |" in text
         assert f"| better | {metric.direction} |" in text
-        assert "**Formula.**" in text
-        assert "**Known failure.**" in text
