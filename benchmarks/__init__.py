@@ -1,1 +1,1 @@
-"""Measures of the product itself: how hard its scenarios are, and how fast its world is."""
+"""Benchmarks of the product itself: environment speed, scenario difficulty, decoders."""

@@ -1,13 +1,12 @@
-"""What writing the texts of many users side by side is worth: whole batches, taking turns.
+"""Batch benchmark: throughput of generating the texts of many users together, by batch size.
 
-All contenders write the same block of prompts, once for each size of a batch, in an order drawn
-for that block. Speeds count everything, the reading of prompts included, for that is what a suite
-with an LLM agent waits for.
+All decoders generate the same block of prompts, once for each batch size, in an order drawn for
+that block. Speeds count the prefill too, because a suite with an LLM agent waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -18,12 +17,22 @@ import numpy as np
 from ..decoders import DECODERS, make_decoder
 from ..decoders.base import Decoder, ModelPair, torch_threads
 from ..decoders.execution.batching import generate_together
+from ..decoders.fidelity.teacher_forced import TokenMatch
 from ..errors import InputError
 from ..metrics.statistics import quantile_interval
 from ..records import Generation
-from .contenders import ours, to_warm
-from .decoder_rows import Floats, Trial, counts, fidelity, speedup
-from .decoders import Bars, device_memory, no_progress, read_back
+from .decoder_metrics import (
+    Floats,
+    Trial,
+    acceptance,
+    distribution_fidelity,
+    speedup,
+    token_fidelity,
+)
+from .decoders import read_back
+from .engines import decoder_engine, warmup_prompt
+from .pass_cost import device_memory
+from .progress import ProgressBars, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from .workloads import Prompt
@@ -32,7 +41,7 @@ BATCHED = ("autoregressive", "mcsd", "exact-dynamic")
 """Decoders that are compared unless others are named."""
 
 Key = tuple[str, int]
-"""A decoder and the size of its batches."""
+"""A decoder's name and a batch size."""
 
 
 def bench_batches(
@@ -43,13 +52,13 @@ def bench_batches(
     temperatures: Sequence[float] = (0.0, 0.7),
     threads: int = 1,
     only: Collection[str] = (),
-    bars: Bars = no_progress,
+    bars: ProgressBars = no_progress,
 ) -> list[dict[str, Any]]:
-    """One flat row per temperature, workload, decoder and size of a batch, of JSON values.
+    """One flat row of JSON values per temperature, workload, decoder and batch size.
 
     workloads  name -> prompts; the longest warms up, and whole blocks behind the first are
                measured, of the largest size each
-    sizes      texts written side by side, each ≥ 1; 1 is always measured
+    sizes      batch sizes, each ≥ 1; 1 is always measured
 
     Raises InputError where prompts do not fill a block, a size does not divide the largest or a
     decoder is unknown.
@@ -59,9 +68,6 @@ def bench_batches(
     if every[0] < 1 or any(block % size for size in every):
         raise InputError(f"batches are {every}; give sizes ≥ 1 that divide the largest")
     names = [DECODERS.get(name).name for name in only or BATCHED]
-    machine = {"pair": pair.name, "device": str(pair.target.device), "threads": threads}
-    machine |= {"dtype": str(pair.target.dtype).removeprefix("torch.")}
-    machine |= {"target_parameters": pair.target.num_parameters()}
     rows: list[dict[str, Any]] = []
     for temperature in temperatures:
         for workload, prompts in workloads.items():
@@ -70,110 +76,135 @@ def bench_batches(
                 raise InputError(
                     f"{workload}: {len(prompts)} prompts; give {block + 1}, one to warm up"
                 )
-            where = {**machine, "temperature": temperature, "workload": workload}
-            crew = {
-                (name, size): [
-                    make_decoder(name, pair, temperature=temperature, threads=threads)
-                    for _ in range(size)
-                ]
-                for name in names
-                for size in every
+            make = partial(make_decoder, pair=pair, temperature=temperature, threads=threads)
+            decoders = {
+                (name, size): [make(name) for _ in range(size)] for name in names for size in every
             }
             measured = prompts[1 : 1 + blocks * block]
             label = f"{workload}, T = {temperature}"
-            with bars(f"{label}: writing", blocks * len(names) * len(every)) as tick:
-                warming = to_warm(prompts, pair.target.device)
-                trials, pace = taking_turns(crew, warming, measured, threads, tick)
-            with bars(f"{label}: reading back", len(measured) * len(trials)) as tick:
+            with bars(f"{label}: generating", blocks * len(decoders)) as progress:
+                warmup = warmup_prompt(prompts, pair.target.device)
+                trials, times = interleaved_batches(decoders, warmup, measured, threads, progress)
+            with bars(f"{label}: reading back", len(measured) * len(trials)) as progress:
                 each = [*trials.values()]
-                matches = read_back(pair, temperature, threads, each, measured, tick)
-            rows += [
-                {
-                    "decoder": name,
-                    **where,
-                    "device_memory": device_memory(pair.target.device),
-                    "batch": size,
-                    "exact": trial.contender.exact,
-                    **speeds((name, size), pace),
-                    **counts(trial),
-                    **fidelity(matches.get(trial.contender.label)),
-                }
-                for (name, size), trial in trials.items()
-            ]
+                matches = read_back(pair, temperature, threads, each, measured, progress)
+            columns = {"temperature": temperature, "workload": workload, "threads": threads}
+            rows += rows_of(pair, columns, trials, times, matches)
     return rows
 
 
-def taking_turns(
-    crew: Mapping[Key, Sequence[Decoder]],
-    warming: Prompt,
+def rows_of(
+    pair: ModelPair,
+    common: Mapping[str, Any],
+    trials: Mapping[Key, Trial],
+    times: Mapping[Key, Floats],
+    matches: Mapping[str, Sequence[TokenMatch]],
+) -> list[dict[str, Any]]:
+    """One flat row per decoder and batch size.
+
+    common   columns that all rows share
+    times    (blocks,) seconds per token
+    matches  label -> teacher-forced results
+    """
+    device = pair.target.device
+    columns = {"pair": pair.name, "device": str(device), **common}
+    columns |= {"dtype": str(pair.target.dtype).removeprefix("torch.")}
+    columns |= {"target_parameters": pair.target.num_parameters()}
+    columns |= {"device_memory": device_memory(device)}
+    return [
+        {
+            "decoder": key[0],
+            **columns,
+            "batch": key[1],
+            "exact": trial.engine.exact,
+            **speeds(key, times),
+            **acceptance(trial),
+            **token_fidelity(matches.get(trial.engine.label)),
+            **distribution_fidelity((), None),
+        }
+        for key, trial in trials.items()
+    ]
+
+
+def interleaved_batches(
+    decoders: Mapping[Key, Sequence[Decoder]],
+    warmup: Prompt,
     prompts: Sequence[Prompt],
     threads: int,
-    tick: Callable[[str], None],
+    progress: ProgressCallback,
 ) -> tuple[dict[Key, Trial], dict[Key, Floats]]:
-    """What every team wrote, side by side, and its seconds a token in each block."""
+    """The texts of each decoder and batch size, and seconds per token in each block."""
     trials = {}
-    for (name, size), team in crew.items():
-        one = ours(name, team[0].pair, team[0].sampling.temperature, threads)
-        trials[name, size] = Trial(replace(one, label=f"{name} × {size}"), [])
-    paces: dict[Key, list[float]] = {key: [] for key in crew}
-    keys, most = [*crew], max(size for _, size in crew)
-    for team in crew.values():
-        write(team, [warming] * len(team), 0, threads)
-        for decoder in team:
+    for (name, size), batch in decoders.items():
+        engine = decoder_engine(name, batch[0].pair, batch[0].sampling.temperature, threads)
+        trials[name, size] = Trial(replace(engine, label=f"{name} × {size}"), [])
+    times: dict[Key, list[float]] = {key: [] for key in decoders}
+    keys, block = [*decoders], max(size for _, size in decoders)
+    for batch in decoders.values():
+        generate_batch(batch, [warmup] * len(batch), 0, threads)
+        for decoder in batch:
             decoder.forget()
-    for number, start in enumerate(range(0, len(prompts), most)):
+    for number, start in enumerate(range(0, len(prompts), block)):
         for index in np.random.default_rng([2, number]).permutation(len(keys)):
-            name, size = keys[index]
+            key = keys[index]
+            size = key[1]
             spent, tokens = 0.0, 0
-            for first in range(start, start + most, size):
+            for first in range(start, start + block, size):
                 begun = perf_counter()
-                written = write(crew[name, size], prompts[first : first + size], first, threads)
+                some = prompts[first : first + size]
+                generations = generate_batch(decoders[key], some, first, threads)
                 spent += perf_counter() - begun
-                trials[name, size].generations.extend(written)
-                tokens += sum(len(text.tokens) for text in written)
-            paces[name, size].append(spent / tokens)
-            tick(trials[name, size].contender.label)
-    return trials, {key: np.array(pace) for key, pace in paces.items()}
+                trials[key].generations.extend(generations)
+                tokens += sum(len(generation.tokens) for generation in generations)
+            times[key].append(spent / tokens)
+            progress(trials[key].engine.label)
+    return trials, {key: np.array(some) for key, some in times.items()}
 
 
-def write(
-    team: Sequence[Decoder],
+def generate_batch(
+    batch: Sequence[Decoder],
     prompts: Sequence[Prompt],
     seed: int,
     threads: int,
 ) -> list[Generation]:
-    """A text for each prompt, side by side; prompt n is written with seed `seed` + n.
+    """One text for each prompt, together; prompt n is generated with seed `seed` + n.
 
     Every prompt is read from its start.
     """
-    for one in team:
-        one.forget()
+    for decoder in batch:
+        decoder.forget()
     with torch_threads(threads):
         return generate_together(
             [
-                partial(one.generate, prompt.ids, prompt.max_new_tokens, seed + number)
-                for number, (one, prompt) in enumerate(zip(team, prompts, strict=True))
+                partial(decoder.generate, prompt.ids, prompt.max_new_tokens, seed + number)
+                for number, (decoder, prompt) in enumerate(zip(batch, prompts, strict=True))
             ]
         )
 
 
-def speeds(key: Key, pace: Mapping[Key, Floats]) -> dict[str, Any]:
-    """Tokens a second, and how many times those of others, as medians over blocks.
+def speeds(key: Key, times: Mapping[Key, Floats]) -> dict[str, Any]:
+    """Tokens per second and speed-ups, as medians over blocks; all count the prefill.
 
-    pace  (blocks,) seconds a token
+    times  (blocks,) seconds per token
 
-    speedup_ar, speedup_mcsd  over those decoders in batches of the same size
-    speedup_alone             over the same decoder, one text after the other
+    speedup_ar, speedup_mcsd  over those decoders at the same batch size
+    speedup_unbatched         over the same decoder at batch size 1
+
+    Prompts of a block are read at different times, so speeds without the prompt are not known; the
+    columns of both names hold the same figures.
     """
     name, size = key
-    blocks = np.arange(len(pace[key]))
-    speed = quantile_interval(1 / pace[key], blocks, 0.5)
+    blocks = np.arange(len(times[key]))
+    speed = quantile_interval(1 / times[key], blocks, 0.5)
+    over_ar = times.get(("autoregressive", size))
     return {
         "blocks": len(blocks),
         "tokens_per_s": speed and speed.value,
         "tokens_per_s_low": speed and speed.low,
         "tokens_per_s_high": speed and speed.high,
-        **speedup("speedup_ar", pace.get(("autoregressive", size)), pace[key]),
-        **speedup("speedup_mcsd", pace.get(("mcsd", size)), pace[key]),
-        **speedup("speedup_alone", pace[name, 1], pace[key]),
+        "tokens_per_s_with_prompt": speed and speed.value,
+        **speedup("speedup_ar", over_ar, times[key]),
+        **speedup("speedup_ar_with_prompt", over_ar, times[key]),
+        **speedup("speedup_mcsd", times.get(("mcsd", size)), times[key]),
+        **speedup("speedup_unbatched", times[name, 1], times[key]),
     }

@@ -1,4 +1,4 @@
-"""Decoders side by side, for people: how fast, by which guesses, how faithful."""
+"""Decoder benchmark as tables: speed, latency, acceptance, fidelity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAPER = {"acceptance": 2.64, "speed": 1.75}
 
 
 def decoding_tables(rows: Sequence[Row]) -> Iterator[Table | str]:
-    """Four tables for each temperature and workload, and what they come down to."""
+    """Four tables for each temperature and workload, and a summary of the ratios."""
     for (temperature, workload), some in groupby(
         rows, key=lambda row: (row["temperature"], row["workload"])
     ):
@@ -33,12 +33,12 @@ def decoding_tables(rows: Sequence[Row]) -> Iterator[Table | str]:
             f"{1e3 * first['floor_seconds']:.1f}), a draft's {first['draft_cost_ratio']:.2f} of it"
             f"{_memory(first)}"
         )
-        there = [row for row in group if not row["note"]]
+        measured = [row for row in group if not row["note"]]
         yield speed_table(group, title)
-        yield latency_table(there)
-        yield guess_table(there)
-        yield fidelity_table(there)
-        for line in verdicts(group):
+        yield latency_table(measured)
+        yield acceptance_table(measured)
+        yield fidelity_table(measured)
+        for line in summary(group):
             yield escape(line)
 
 
@@ -59,10 +59,10 @@ def speed_table(rows: Iterable[Row], title: str) -> Table:
 
 
 def latency_table(rows: Iterable[Row]) -> Table:
-    """How long tokens are waited for, and where the time of the rounds goes."""
+    """Latency of tokens, and shares of the rounds' time."""
     table = _table(
         "tokens/s, all: prefill included; token ms: a round's time by its tokens; host: between "
-        "passes, which is in the other three too",
+        "passes, which is contained in the other three",
         *("tokens/s, all", "first ms", "token ms p50/p95", "draft/verify/decide %", "host %"),
     )
     for row in rows:
@@ -70,7 +70,7 @@ def latency_table(rows: Iterable[Row]) -> Table:
         parts = (row[f"share_{part}"] for part in ("draft", "verify", "decide"))
         table.add_row(
             escape(row["decoder"]),
-            _number(row["tokens_per_s_total"], ".0f"),
+            _number(row["tokens_per_s_with_prompt"], ".0f"),
             _number(row["ttft_p50"], ".1f", 1e3),
             "/".join(waits),
             "/".join(_number(part, ".0f", 100) for part in parts),
@@ -79,17 +79,27 @@ def latency_table(rows: Iterable[Row]) -> Table:
     return table
 
 
-def guess_table(rows: Iterable[Row]) -> Table:
-    """What was guessed, and how much of it was accepted."""
+def acceptance_table(rows: Iterable[Row]) -> Table:
+    """Draft tokens proposed and accepted."""
     table = _table(
-        "accepted: of the depth that a round could draft, and of the depth that it did",
-        *("accepted", "of drafted", "tokens/pass", "nodes/round", "/token", f"0 … {LONGEST}+"),
+        "accepted: of the depth that a round could draft, of the depth that it did, and of "
+        "all draft tokens",
+        *(
+            "accepted",
+            "of drafted",
+            "of tokens",
+            "tokens/pass",
+            "nodes/round",
+            "/token",
+            f"0 … {LONGEST}+",
+        ),
     )
     for row in rows:
         table.add_row(
             escape(row["decoder"]),
             _number(row["acceptance_rate"], ".1%"),
             _number(row["acceptance_rate_drafted"], ".1%"),
+            _number(row["draft_acceptance_rate"], ".1%"),
             _number(row["mean_acceptance_length"], ".2f"),
             _number(row["nodes_per_round"], ".1f"),
             _number(row["nodes_per_token"], ".1f"),
@@ -99,16 +109,20 @@ def guess_table(rows: Iterable[Row]) -> Table:
 
 
 def fidelity_table(rows: Iterable[Row]) -> Table:
-    """Whether the text is still the target's."""
+    """Fidelity of the text to the target."""
     table = _table(
-        "match: tokens that are the target's own or nearly tie with it; own flips: places where "
-        "autoregressive itself takes another token in passes of more rows; distance: total "
-        "variation of two tokens at T > 0, and what an exact decoder shows; p: smallest of a "
-        "decoder's tests, adjusted for all tests (Holm)",
+        "match: tokens that are the target's own or nearly tie with it; own flips: tokens that "
+        "autoregressive itself changes in passes of more rows; distance: total variation distance "
+        "of two tokens at T > 0, and its mean for a lossless decoder; p: smallest of a "
+        "decoder's distribution tests, adjusted for all tests (Holm)",
         *("exact", "match", "near ties", "own flips", "distance", "p"),
     )
     for row in rows:
-        distance = None if row["tv"] is None else f"{row['tv']:.3f} ({row['tv_floor']:.3f})"
+        distance = (
+            None
+            if row["tv_distance"] is None
+            else f"{row['tv_distance']:.3f} ({row['tv_floor']:.3f})"
+        )
         table.add_row(
             escape(row["decoder"]),
             {True: "yes", False: "[bold red]NO[/]", None: "–"}[row["exact"]],
@@ -116,22 +130,22 @@ def fidelity_table(rows: Iterable[Row]) -> Table:
             _number(row["near_ties"], "d"),
             _number(row["own_flips"], ".1f"),
             distance or "–",
-            _number(row["law_p"], ".2g"),
+            _number(row["distribution_p"], ".2g"),
         )
     return table
 
 
 def batch_tables(rows: Sequence[Row]) -> Iterator[Table]:
-    """What texts side by side are worth: a table for each temperature and workload."""
+    """Batch benchmark: a table for each temperature and workload."""
     for (temperature, workload), some in groupby(
         rows, key=lambda row: (row["temperature"], row["workload"])
     ):
         group = list(some)
         first = group[0]
         table = _table(
-            "medians over blocks of prompts, prefill included; × alone: over the same decoder, one "
-            "text after the other",
-            *("batch", "tokens/s", "× alone", "× AR", "× mcsd", "tokens/pass", "match"),
+            "medians over blocks of prompts, prefill included; × unbatched: over the same decoder, "
+            "one text after the other",
+            *("batch", "tokens/s", "× unbatched", "× AR", "× mcsd", "tokens/pass", "match"),
         )
         table.title, table.title_justify = (
             escape(
@@ -142,7 +156,7 @@ def batch_tables(rows: Sequence[Row]) -> Iterator[Table]:
             "left",
         )
         for row in group:
-            ratios = ("speedup_alone", "speedup_ar", "speedup_mcsd")
+            ratios = ("speedup_unbatched", "speedup_ar", "speedup_mcsd")
             table.add_row(
                 escape(row["decoder"]),
                 str(row["batch"]),
@@ -155,7 +169,7 @@ def batch_tables(rows: Sequence[Row]) -> Iterator[Table]:
 
 
 def histogram(lengths: Sequence[int]) -> str:
-    """A bar for each accepted length from 0 to `LONGEST`; the last one holds all above it too."""
+    """A bar for each accepted length from 0 to `LONGEST`; a last one for all above."""
     total = sum(lengths)
     if not total:
         return "–"
@@ -164,46 +178,48 @@ def histogram(lengths: Sequence[int]) -> str:
     return "".join(BARS[-(-count * (len(BARS) - 1) // total)] for count in counts)
 
 
-def verdicts(rows: Sequence[Row]) -> Iterator[str]:
-    """The ratios that were promised or published, where the rows for them are there."""
-    plain = {row["decoder"]: row for row in rows}
-    if "exact-dynamic" in plain:
-        row = plain["exact-dynamic"]
+def summary(rows: Sequence[Row]) -> Iterator[str]:
+    """Ratios that have a target or a published value, where the rows for them exist."""
+    by_label = {row["decoder"]: row for row in rows}
+    if "exact-dynamic" in by_label:
+        row = by_label["exact-dynamic"]
         against = {
             "autoregressive": "speedup_ar",
             "mcsd": "speedup_mcsd",
             row["best_tuned"]: "speedup_tuned",
-            row["best_peer"]: "speedup_peer",
+            row["best_reference"]: "speedup_reference",
         }
         found = (
             f"{_between(row, column, '.2f')} × {name}" for name, column in against.items() if name
         )
         yield "exact-dynamic: " + ", ".join(found)
         if row["planned_tokens_per_s"]:
-            made = row["rounds_per_s"] * row["mean_acceptance_length"]
+            reached = row["rounds_per_s"] * row["mean_acceptance_length"]
             yield (
                 f"exact-dynamic planned {row['planned_tokens_per_s']:.0f} tokens/s, "
-                f"{row['planned_block_efficiency']:.2f} a pass; it wrote {made:.0f}, "
+                f"{row['planned_acceptance_length']:.2f} a pass; it reached {reached:.0f}, "
                 f"{row['mean_acceptance_length']:.2f} a pass"
             )
-        peer = plain.get(row["best_peer"])
-        if peer and peer["speedup_transformers"] and row["speedup_ar"]:
+        reference = by_label.get(row["best_reference"])
+        if reference and reference["speedup_transformers"] and row["speedup_ar"]:
             yield (
                 "each over plain decoding through the same pass: exact-dynamic "
-                f"{row['speedup_ar']:.2f} ×, {peer['decoder']} {peer['speedup_transformers']:.2f} ×"
+                f"{row['speedup_ar']:.2f} ×, {reference['decoder']} "
+                f"{reference['speedup_transformers']:.2f} ×"
             )
-    mcsd, dynamic = plain.get("mcsd"), plain.get("target-init-dynamic")
+    mcsd, dynamic = by_label.get("mcsd"), by_label.get("target-init-dynamic")
     if mcsd and dynamic and mcsd["acceptance_rate"]:
         ratio = dynamic["acceptance_rate"] / mcsd["acceptance_rate"]
         fidelity = (
             f"token match {dynamic['token_match']:.2%}"
             if dynamic["token_match"] is not None
-            else f"distance {_number(dynamic['tv'], '.3f')}, p {_number(dynamic['law_p'], '.2g')}"
+            else f"distance {_number(dynamic['tv_distance'], '.3f')}, "
+            f"p {_number(dynamic['distribution_p'], '.2g')}"
         )
         yield (
             f"target-init-dynamic over mcsd: acceptance {ratio:.2f} × (paper "
             f"{PAPER['acceptance']}), speed {_between(dynamic, 'speedup_mcsd', '.2f')} × (paper "
-            f"{PAPER['speed']}); not exact: {fidelity}"
+            f"{PAPER['speed']}); not lossless: {fidelity}"
         )
 
 

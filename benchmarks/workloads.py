@@ -1,4 +1,4 @@
-"""What decoders are measured on: the llm agent's own prompts, and free text."""
+"""Workloads of the decoder benchmark: the llm agent's own prompts, and free text."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ WORKLOADS = ("recommender", "text")
 
 FILMS = "movielens-100k"
 SEED = 0
-"""Of the world whose lives are recorded: the first that suites play."""
+"""Environment seed of the recorded episodes: the first that suites play."""
 USERS, SESSIONS, TURNS, SLATE = 60, 4, 4, 5
 FREE_TOKENS = 64
-"""The most new tokens of a free text."""
+"""Most new tokens of a free text."""
 
 ABOUT_TOPICS = (
     "What do people enjoy about {topic} films?",
@@ -69,16 +69,16 @@ SUBJECTS = (
     "reading before bed", "looking after a dog", "travelling by train", "speaking in public",
     "baking bread",
 )  # fmt: skip
-FAMOUS = 32
-"""The most popular items are those that questions are about."""
+POPULAR_ITEMS = 32
+"""Questions are about so many of the most popular items."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One thing to decode.
+    """One prompt to decode.
 
     ids             token ids of the prompt, with the beginning of the answer where one is given
-    max_new_tokens  the most tokens to write
+    max_new_tokens  limit of new tokens
     """
 
     ids: tuple[int, ...]
@@ -86,17 +86,17 @@ class Prompt:
 
 
 def workload(name: str, pair: ModelPair, count: int, catalog: str = FILMS) -> list[Prompt]:
-    """The first `count` prompts of a workload for a pair; the same whenever it is asked for.
+    """The first `count` prompts of a workload for a pair; deterministic.
 
-    recommender  what the llm agent asks in lives of Lifelong-v0, with the agent's own limit of
-                 new tokens. Sixty users of world 0, each at another turn of four sessions of
-                 four turns, then again at others; what they are shown is the retrieval's own
-                 order, so that no model has a say in the prompts.
-    text         `FREE_TOKENS` of free text: for a pair that chats, answers to questions about
-                 films, tastes and daily life; for others, dialogues and descriptions to go on
-                 with, such as the pair `tiny` has read
+    recommender  prompts of the llm agent in Lifelong-v0 episodes, with the agent's own limit of
+                 new tokens. Sixty users of environment seed 0, each at another turn of four
+                 sessions of four turns, then again at others; slates are in the retrieval's own
+                 order, so that no model influences the prompts.
+    text         `FREE_TOKENS` of free text: for a pair with a chat template, answers to questions
+                 about films, tastes and daily life; for others, dialogues and descriptions to
+                 continue, of the kind that pair `tiny` was trained on
 
-    catalog      whose items the prompts are about
+    catalog      catalog that the prompts are about
 
     Raises InputError for another name, a pair without a tokenizer, or more prompts than there are.
     """
@@ -104,25 +104,29 @@ def workload(name: str, pair: ModelPair, count: int, catalog: str = FILMS) -> li
     if tokenizer is None:
         raise InputError(f"pair {pair.name!r} has no tokenizer; give it one")
     if name not in WORKLOADS:
-        raise InputError(f"there is no workload {name!r}; take one of {', '.join(WORKLOADS)}")
+        raise InputError(f"there is no workload {name!r}; pick one of {', '.join(WORKLOADS)}")
     if count < 1:
         raise InputError(f"{count} prompts asked for; ask for 1 or more")
-    made = asked(tokenizer, catalog) if name == "recommender" else free(tokenizer, catalog)
-    prompts = list(islice(made, count))
+    generated = (
+        recommender_prompts(tokenizer, catalog)
+        if name == "recommender"
+        else text_prompts(tokenizer, catalog)
+    )
+    prompts = list(islice(generated, count))
     if len(prompts) < count:
         raise InputError(f"{name!r} has {len(prompts)} prompts for {pair.name!r}, not {count}")
     return prompts
 
 
-def asked(tokenizer: Any, catalog: str) -> Iterator[Prompt]:
+def recommender_prompts(tokenizer: Any, catalog: str) -> Iterator[Prompt]:
     """The llm agent's prompts, with the beginning of the answer."""
-    for turn in turns(catalog):
+    for turn in recorded_turns(catalog):
         ids = encode(tokenizer, build_prompt(turn), ANSWER_PREFIX)
         yield Prompt(tuple(ids), max_answer_tokens(tokenizer, turn))
 
 
-def free(tokenizer: Any, catalog: str) -> Iterator[Prompt]:
-    """Prompts for prose: questions where there is a chat template, else beginnings."""
+def text_prompts(tokenizer: Any, catalog: str) -> Iterator[Prompt]:
+    """Prompts for prose: questions where there is a chat template, else texts to continue."""
     if getattr(tokenizer, "chat_template", None):
         for question in questions(load_catalog(catalog)):
             ids = encode(tokenizer, [{"role": "user", "content": question}], "")
@@ -132,23 +136,23 @@ def free(tokenizer: Any, catalog: str) -> Iterator[Prompt]:
             yield Prompt(tuple(tokenizer.encode(text, add_special_tokens=False)), FREE_TOKENS)
 
 
-def turns(catalog: str) -> Iterator[PromptContext]:
-    """What the llm agent asks about, each turn of each life once.
+def recorded_turns(catalog: str) -> Iterator[PromptContext]:
+    """The llm agent's view of each turn of each episode, once.
 
-    Visit v of life number n is at turn 5n + 3v of that life, counted round, so that prompts that
-    follow each other are at different turns.
+    Visit v of episode n is at turn (5n + 3v) modulo its length, so that consecutive prompts are
+    at different turns.
     """
-    lived: list[list[PromptContext]] = []
-    for number, life in enumerate(lives(catalog)):
-        lived.append(life)
-        yield life[5 * number % len(life)]
+    recorded: list[list[PromptContext]] = []
+    for number, episode in enumerate(recorded_episodes(catalog)):
+        recorded.append(episode)
+        yield episode[5 * number % len(episode)]
     for visit in range(1, SESSIONS * TURNS):
-        for number, life in enumerate(lived):
-            yield life[(5 * number + 3 * visit) % len(life)]
+        for number, episode in enumerate(recorded):
+            yield episode[(5 * number + 3 * visit) % len(episode)]
 
 
-def lives(catalog: str) -> Iterator[list[PromptContext]]:
-    """Every turn of the lives of `USERS` users, who are shown the retrieval's own order."""
+def recorded_episodes(catalog: str) -> Iterator[list[PromptContext]]:
+    """All turns of one episode of each of `USERS` users, with slates in the retrieval's order."""
     env = Lifelong(catalog, "stationary", SLATE, SESSIONS, TURNS)
     world = public_data(env.world)
     retrieval = Retrieval(world, RetrievalWeights())
@@ -157,21 +161,21 @@ def lives(catalog: str) -> Iterator[list[PromptContext]]:
         values, _ = env.reset(seed=SEED, options={"user": user})
         brief = env.brief(SEED)
         profile = InterestProfile(world.catalog, world.log, user, MEMORY)
-        life: list[PromptContext] = []
+        episode: list[PromptContext] = []
         for _ in range(SESSIONS * TURNS):
             observation = to_observation(values)
             profile.observe(observation)
             listed, turn = list_candidates(observation, brief, profile, retrieval, CANDIDATES)
-            life.append(turn)
+            episode.append(turn)
             values, *_ = env.step(to_env_action(listed[: turn.wanted], SLATE))
-        yield life
+        yield episode
 
 
 def questions(catalog: Catalog) -> list[str]:
-    """What a person may ask for in prose, none twice, kinds mixed."""
-    famous = np.argsort(-catalog.popularity, kind="stable")[:FAMOUS]
-    titles = [catalog.label(int(item)) for item in famous]
-    return mixed(
+    """Questions that ask for prose, distinct, in mixed order."""
+    popular = np.argsort(-catalog.popularity, kind="stable")[:POPULAR_ITEMS]
+    titles = [catalog.label(int(item)) for item in popular]
+    return hash_ordered(
         [form.format(topic=topic.lower()) for form in ABOUT_TOPICS for topic in catalog.topics]
         + [form.format(title=title) for form in ABOUT_TITLES for title in titles]
         + [form.format(subject=subject) for form in ABOUT_LIFE for subject in SUBJECTS]
@@ -179,12 +183,12 @@ def questions(catalog: Catalog) -> list[str]:
 
 
 def beginnings(catalog: str) -> Iterator[str]:
-    """Beginnings of dialogues and of descriptions in turn, none twice; first the unread ones."""
+    """Alternating dialogues and descriptions to continue, distinct; held-out titles first."""
     items = load_catalog(catalog)
     titles = [items.label(item) for item in range(len(items))]
-    descriptions = mixed(f"{title} is a" for title in titles if not unread(title))
-    descriptions += mixed(f"{title} is a" for title in titles if unread(title))
-    openings = (turn for life in lives(catalog) for turn in life[::TURNS])
+    descriptions = hash_ordered(f"{title} is a" for title in titles if not held_out(title))
+    descriptions += hash_ordered(f"{title} is a" for title in titles if held_out(title))
+    openings = (turn for episode in recorded_episodes(catalog) for turn in episode[::TURNS])
     seen = set()
     for turn in openings:
         dialogue = f"User: {turn.utterance}\nRecommender: How about {turn.titles[0]},"
@@ -193,14 +197,14 @@ def beginnings(catalog: str) -> Iterator[str]:
             yield from (dialogue, descriptions.pop())
 
 
-def unread(title: str) -> bool:
-    """Whether descriptions of this item are asked for here, so that no model of ours learns them.
+def held_out(title: str) -> bool:
+    """Whether descriptions of this item are kept out of the training of pair tiny.
 
     One title in eight, by its SHA-256.
     """
     return hashlib.sha256(title.encode()).digest()[0] < 32
 
 
-def mixed(texts: Iterable[str]) -> list[str]:
-    """Distinct texts in the order of their SHA-256, which no version of anything changes."""
+def hash_ordered(texts: Iterable[str]) -> list[str]:
+    """Distinct texts in the order of their SHA-256, which does not depend on library versions."""
     return sorted(set(texts), key=lambda text: hashlib.sha256(text.encode()).digest())

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..registry import Registry
+from .pairs import PAIRS
 
 if TYPE_CHECKING:
     from .base import Decoder, ModelPair
@@ -34,11 +34,6 @@ DECODERS.register("exact-dynamic", "tasteshift.decoders.exact_dynamic:ExactDynam
 
 PAIR = "tiny"
 """What is read with unless another pair is named."""
-
-PAIRS: Registry[Callable[[str], ModelPair]] = Registry("pair")
-"""Name -> function of a torch device that loads the pair; call `load_pair`, which caches."""
-PAIRS.register("tiny", "tasteshift.decoders.pairs.tiny:load")
-PAIRS.register("smollm2-135m", "tasteshift.decoders.pairs.smollm2:load")
 
 __all__ = ["DECODERS", "PAIRS", "load_pair", "make_decoder"]
 

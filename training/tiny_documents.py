@@ -25,7 +25,7 @@ import numpy as np
 from tiny_episodes import FILMS, STORIES
 
 from tasteshift.agents.llm.prompt import PromptContext, build_prompt, format_answer
-from tasteshift.benchmarks.workloads import unread
+from tasteshift.benchmarks.workloads import held_out
 from tasteshift.envs.catalogs.catalog import Catalog
 from tasteshift.envs.catalogs.load import load_catalog
 
@@ -191,7 +191,7 @@ def descriptions(catalog: Catalog, kind: str, seed: int) -> Iterator[Document]:
 
     kind  what an item is called, such as film
     """
-    read = [item for item in range(len(catalog)) if not unread(catalog.label(item))]
+    read = [item for item in range(len(catalog)) if not held_out(catalog.label(item))]
     order = np.random.default_rng(seed).permutation(read)
     for part in np.split(order, range(4, len(order), 4)):
         yield Document("", "\n".join(described(catalog, int(item), kind) for item in part))

@@ -1,9 +1,9 @@
-"""Whether many texts of a decoder have the target's law, where that law is easy to get wrong.
+"""Statistical tests of a decoder's output distribution against its target's.
 
-A decoder at T > 0 writes other tokens than autoregressive decoding with the same seed, of the
-same law if it is exact. So texts are drawn after one prompt, and two neighboring tokens of each
-are tested jointly with G: the first ones that are guessed, those after a rejected guess, and
-those on the far side of a round all of whose guesses stood.
+At T > 0 a lossless decoder writes other tokens than autoregressive decoding with the same seed, but
+with the same distribution. So many texts are drawn after one prompt, and two neighboring tokens
+of each are tested jointly with a G-test, where a wrong rule is most likely to show: at the first
+draft tokens, after a rejected draft token, and after a round in which all were accepted.
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ from ...records import Generation
 from ..base import Decoder, torch_threads
 from ..sampling.distribution import draw
 from ..sampling.noise import Stream
-from .teacher_forced import keyed
+from .teacher_forced import token_identical
 
 Floats = NDArray[np.float64]
 Text = tuple[int, ...]
 
 TOP = 8
-"""Likeliest tokens at each of the first two places that have cells of their own."""
+"""Number of likeliest tokens at each of the two positions that have cells of their own."""
 
 BINS = 4
-"""Cells a side of the square in which tokens after different texts are pooled."""
+"""Cells per side of the square in which tokens after different texts are pooled."""
 
-FEWEST = 5.0
-"""Expected draws of a cell; cells below it are pooled, as the χ² law of G needs."""
+MIN_EXPECTED = 5.0
+"""Expected count of a cell; smaller cells are pooled, as the χ² approximation of G needs."""
 
 BATCH = 64
 
 
 @dataclass(frozen=True)
 class DistributionTest:
-    """A joint law of two neighboring tokens, drawn and computed.
+    """Result of one G-test of two neighboring tokens against the target's distribution.
 
-    site      ``guesses``, ``rejection``, ``boundary`` or ``later``; see `distribution_tests`
-    draws     texts that came to this site
-    cells     cells that were compared; below 2 there was nothing to test, and p is 1
-    p         of the G-test against the target's law
-    tv        total variation distance, in 0 … 1, between the cells drawn and the target's
-    floor     what `tv` is on average for an exact decoder with as many draws
-    detects   Cohen's w, √Σ(p′ − p)²/p, that is found with probability 0.9 at level 0.001
+    site         ``draft``, ``rejection``, ``boundary`` or ``later``; see `distribution_tests`
+    draws        number of texts that reached this site
+    cells        number of cells compared; below 2 there was nothing to test, and p is 1
+    p            p-value of the G-test
+    tv_distance  total variation distance, in 0 … 1, between observed and expected cells
+    tv_floor     mean of `tv_distance` for a lossless decoder with as many draws
+    detects      Cohen's w, √Σ(p′ − p)²/p, that is found with probability 0.9 at level 0.001
     """
 
     site: str
     draws: int
     cells: int
     p: float
-    tv: float
-    floor: float
+    tv_distance: float
+    tv_floor: float
     detects: float
 
 
@@ -67,22 +67,23 @@ def distribution_tests(
     decoder: Decoder,
     prompt: Sequence[int],
     draws: int,
-    tick: Callable[[], object] = lambda: None,
+    progress: Callable[[], object] = lambda: None,
 ) -> list[DistributionTest]:
-    """Test the decoder's law after one prompt.
+    """Test a decoder's output distribution after one prompt.
 
-    prompt  best where the text that follows has some entropy, and the draft is often wrong
-    draws   texts to write. Their seeds are those that give one same first token, so that all
-            stand at one place. A decoder whose first token is no plain draw from the prefill
-            gets all seeds, and the tests begin with its first token.
-    tick    called once a draw
+    prompt    best where the text that follows has some entropy, and the draft is often wrong
+    draws     number of texts to generate. Their seeds are those that give one same first token, so
+              that all continue the same text. A decoder whose first token is no plain draw from the
+              prefill gets all seeds, and the tests begin with its first token.
+    progress  called after each draw
 
-    Sites: ``guesses``, the first two tokens that are guessed, in cells of `TOP` × `TOP` likeliest
-    tokens and the rest; ``rejection``, the two tokens after the first round in which a guess was
-    rejected; ``boundary``, those after the first round in which none was. When a round ends is
-    settled before the next token is drawn, so these laws are the target's too; but a decoder
-    whose next root takes the place of a rejected guess is looked at behind that root. One with
-    keyed noise may look at the noise ahead to end a round; it is tested two tokens ``later``.
+    Sites: ``draft``, the first two tokens that are drafted, in cells of `TOP` × `TOP` likeliest
+    tokens and the rest; ``rejection``, the two tokens after the first round in which a draft token
+    was rejected; ``boundary``, those after the first round in which none was. When a round ends is
+    decided before the next token is drawn, so the target's distribution holds there too; but a
+    decoder whose next root replaces a rejected draft token is tested behind that root. A
+    token-identical decoder may look at the noise ahead to end a round; it is tested two tokens
+    ``later``.
 
     The p-values are not adjusted for their number.
     """
@@ -92,42 +93,43 @@ def distribution_tests(
     start = len(pilot.tokens) - sum(r.emitted for r in pilot.rounds)
     first = next_token_distributions(decoder, decoder.pair.target, [text])[0, -1]
     forced = int(first.argmax())
-    law = torch.from_numpy(first)
-    seeds = (s for s in count() if not start or draw(law, Stream(s, text).at(0)) == forced)
-    written = []
+    probs = torch.from_numpy(first)
+    seeds = (s for s in count() if not start or draw(probs, Stream(s, text).at(0)) == forced)
+    generations = []
     for _, seed in zip(range(draws), seeds, strict=False):
         generation = decoder.generate(text, length, seed=seed)
         if not start or generation.tokens[0] == forced:
-            written.append(generation)
-        tick()
+            generations.append(generation)
+        progress()
     sites: dict[str, Callable[[Generation], int | None]] = {}
-    if keyed(decoder):
+    if token_identical(decoder):
         sites["later"] = lambda _: start + 2
     else:
-        pending = not start  # what a rejection left is then the law of the next root
-        sites["rejection"] = lambda generation: _end_of_round(generation, True, pending)
+        replaced_root = not start  # after a rejection the next root is drawn first
+        sites["rejection"] = lambda generation: _end_of_round(generation, True, replaced_root)
         sites["boundary"] = lambda generation: _end_of_round(generation, False)
     prefix = text + (forced,) * start
-    tests = [_test("guesses", *_joint(decoder, prefix, [g.tokens[start:] for g in written]))]
-    for site, place in sites.items():
-        seen = [(g.tokens, at) for g in written if (at := place(g)) is not None]
-        tests.append(_test(site, *_pooled(decoder, text, seen)))
+    tests = [_test("draft", *_joint(decoder, prefix, [g.tokens[start:] for g in generations]))]
+    for site, position_of in sites.items():
+        samples = [(g.tokens, at) for g in generations if (at := position_of(g)) is not None]
+        tests.append(_test(site, *_pooled(decoder, text, samples)))
     return tests
 
 
 def g_test(observed: Floats, expected: Floats) -> tuple[float, int]:
-    """p of G = 2 Σ O log(O/E), and the cells that were compared.
+    """p-value of G = 2 Σ O log(O/E), and the number of cells compared.
 
-    observed, expected  (cells,) of one sum. Cells expected fewer than `FEWEST` times are one;
-                        where together they are still too few, they join the next smallest.
+    observed, expected  (cells,) counts with equal sums. Cells expected fewer than `MIN_EXPECTED`
+                        times are pooled; where together they are still too few, the next smallest
+                        cell joins them.
     """
     order = np.argsort(expected, kind="stable")
     sums = np.cumsum(expected[order])
-    heap = int((expected < FEWEST).sum())
-    if heap:
-        heap = max(heap, int(np.searchsorted(sums, FEWEST)) + 1)
-    drawn, due = (np.append(x[order[heap:]], x[order[:heap]].sum()) for x in (observed, expected))
-    drawn, due = (x if heap else x[:-1] for x in (drawn, due))
+    pool = int((expected < MIN_EXPECTED).sum())
+    if pool:
+        pool = max(pool, int(np.searchsorted(sums, MIN_EXPECTED)) + 1)
+    drawn, due = (np.append(x[order[pool:]], x[order[:pool]].sum()) for x in (observed, expected))
+    drawn, due = (x if pool else x[:-1] for x in (drawn, due))
     if len(due) < 2:
         return 1.0, len(due)
     statistic = 2 * float((xlogy(drawn, drawn) - xlogy(drawn, due)).sum())
@@ -137,100 +139,108 @@ def g_test(observed: Floats, expected: Floats) -> tuple[float, int]:
 def next_token_distributions(
     decoder: Decoder, model: PreTrainedModel, texts: Sequence[Text]
 ) -> Floats:
-    """What follows the last two places of texts of one length: (texts, 2, vocabulary) float64.
+    """Distributions of the next token at the last two positions: (texts, 2, vocabulary) float64.
 
-    By a plain forward pass: no cache, no tree, nothing that the decoder itself uses.
+    texts  token ids, all of one length
+
+    Computed by a plain forward pass of transformers, without anything that the decoder itself uses.
     """
     with torch.inference_mode(), torch_threads(decoder.threads):
         ids = torch.tensor(texts, device=model.device)
         logits = model(input_ids=ids, logits_to_keep=2).logits[:, -2:].float().cpu()
-    law = decoder.sampling.probs(logits).double()
-    found: Floats = (law / law.sum(-1, keepdim=True)).numpy()
-    return found
+    probs = decoder.sampling.probs(logits).double()
+    normalized: Floats = (probs / probs.sum(-1, keepdim=True)).numpy()
+    return normalized
 
 
-def _test(site: str, observed: Floats, law: Floats) -> DistributionTest:
+def _test(site: str, observed: Floats, probs: Floats) -> DistributionTest:
+    """Compare counts (cells,) with the probabilities (cells,) of the target."""
     draws = int(observed.sum())
-    p, cells = g_test(observed, draws * law)
-    noise = np.random.Generator(np.random.Philox(0)).multinomial(draws, law, size=400)
-    tv, floor = (
-        float(np.abs(x - draws * law).sum(-1).mean() / 2 / max(draws, 1)) for x in (observed, noise)
+    p, cells = g_test(observed, draws * probs)
+    noise = np.random.Generator(np.random.Philox(0)).multinomial(draws, probs, size=400)
+    distance, floor = (
+        float(np.abs(x - draws * probs).sum(-1).mean() / 2 / max(draws, 1))
+        for x in (observed, noise)
     )
-    return DistributionTest(site, draws, cells, p, tv, floor, _detects(cells, draws))
+    return DistributionTest(site, draws, cells, p, distance, floor, _detects(cells, draws))
 
 
 def _end_of_round(generation: Generation, rejected: bool, skipped: int = 0) -> int | None:
-    """Where the text stood so many tokens after the first such round; None where it had ended."""
-    place = len(generation.tokens) - sum(r.emitted for r in generation.rounds)
+    """Position `skipped` tokens after the first round with (or without) a rejection.
+
+    None where the text had ended.
+    """
+    position = len(generation.tokens) - sum(r.emitted for r in generation.rounds)
     for r in generation.rounds:
-        place += r.emitted
+        position += r.emitted
         if (r.accepted < r.drafted_depth) == rejected:
-            place += skipped
-            return place if place < len(generation.tokens) else None
+            position += skipped
+            return position if position < len(generation.tokens) else None
     return None
 
 
 def _joint(decoder: Decoder, text: Text, drawn: Sequence[Text]) -> tuple[Floats, Floats]:
-    """Draws and law of the two tokens after one text, by cell."""
+    """Counts and probabilities, by cell, of the two tokens after one text."""
     target, stops = decoder.pair.target, decoder.pair.stops
     first = next_token_distributions(decoder, target, [text])[0, -1]
     tops = [int(x) for x in np.argsort(-first, kind="stable")[:TOP] if first[x] > 0]
     seconds = next_token_distributions(decoder, target, [(*text, x) for x in tops])[:, -1]
-    law: dict[Text, float] = {}
+    probs: dict[Text, float] = {}
     for x, second in zip(tops, seconds, strict=True):
-        law[(x,)] = float(first[x])
+        probs[(x,)] = float(first[x])
         for y in () if x in stops else np.argsort(-second, kind="stable")[:TOP].tolist():
-            law[(x, y)] = float(first[x] * second[y])
-            law[(x,)] -= law[(x, y)]
-    law[()] = 1 - sum(law.values())
-    counts = Counter(next(c for c in (two[:2], two[:1], ()) if c in law) for two in drawn)
-    mass = np.maximum(np.array(list(law.values())), 0.0)
-    return np.array([counts[cell] for cell in law], dtype=np.float64), mass / mass.sum()
+            probs[(x, y)] = float(first[x] * second[y])
+            probs[(x,)] -= probs[(x, y)]
+    probs[()] = 1 - sum(probs.values())
+    counts = Counter(next(c for c in (two[:2], two[:1], ()) if c in probs) for two in drawn)
+    mass = np.maximum(np.array(list(probs.values())), 0.0)
+    return np.array([counts[cell] for cell in probs], dtype=np.float64), mass / mass.sum()
 
 
 def _pooled(
-    decoder: Decoder, prompt: Text, seen: Sequence[tuple[Text, int]]
+    decoder: Decoder, prompt: Text, samples: Sequence[tuple[Text, int]]
 ) -> tuple[Floats, Floats]:
-    """Draws and law of tokens `at`, `at` + 1 after as many different texts, on one square.
+    """Counts and probabilities of tokens `at`, `at` + 1 after as many different texts.
 
-    Each token becomes its place in the target's distribution function, at random within the
-    token's own step: uniform in 0 … 1 after any text if the law is the target's (Rosenblatt
-    1952, Annals of Mathematical Statistics 23). Tokens are ordered by p/q, because what goes
-    wrong with guesses goes by p/q. The place of a token behind the end of a text is drawn.
+    Each token is mapped to its value under the target's distribution function, at random within
+    the token's own step: uniform in 0 … 1 after any text if the target's distribution holds
+    (Rosenblatt 1952, Annals of Mathematical Statistics 23). Tokens are ordered by p/q, because
+    errors of verification go by p/q. The value of a token behind the end of a text is drawn.
     """
     noise = np.random.Generator(np.random.Philox(0))
-    square = noise.random((len(seen), 2))
+    square = noise.random((len(samples), 2))
     by_length: dict[int, list[int]] = defaultdict(list)
-    for row, (_, at) in enumerate(seen):
+    for row, (_, at) in enumerate(samples):
         by_length[at].append(row)
     for at, rows in by_length.items():
         for start in range(0, len(rows), BATCH):
             some = rows[start : start + BATCH]
-            texts = [prompt + seen[row][0][: at + 1] for row in some]
-            p, q = (
-                next_token_distributions(decoder, m, texts)
-                for m in (decoder.pair.target, decoder.pair.draft)
+            texts = [prompt + samples[row][0][: at + 1] for row in some]
+            target_probs, draft_probs = (
+                next_token_distributions(decoder, model, texts)
+                for model in (decoder.pair.target, decoder.pair.draft)
             )
-            for row, laws, guesses in zip(some, p, q, strict=True):
-                two = seen[row][0][at : at + 2]
+            for row, p, q in zip(some, target_probs, draft_probs, strict=True):
+                two = samples[row][0][at : at + 2]
                 for side, token in enumerate(two):
-                    ratio = laws[side] / np.maximum(guesses[side], 1e-300)
+                    ratio = p[side] / np.maximum(q[side], 1e-300)
                     before = (ratio > ratio[token]) | (
                         (ratio == ratio[token]) & (np.arange(len(ratio)) < token)
                     )
-                    square[row, side] *= laws[side][token]
-                    square[row, side] += laws[side][before].sum()
+                    square[row, side] *= p[side][token]
+                    square[row, side] += p[side][before].sum()
     cells = np.minimum((square * BINS).astype(int), BINS - 1) @ (BINS, 1)
     counts = np.bincount(cells, minlength=BINS**2).astype(np.float64)
     return counts, np.full(BINS**2, BINS**-2.0)
 
 
 def _detects(cells: int, draws: int) -> float:
-    """The effect that a χ² test of this size finds in nine of ten cases at level 0.001."""
+    """The effect that a χ² test of this size finds with probability 0.9 at level 0.001."""
     if cells < 2:
         return float("inf")
-    bar, low, high = chi2.isf(1e-3, cells - 1), 0.0, 1e4
+    critical, low, high = chi2.isf(1e-3, cells - 1), 0.0, 1e4
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if ncx2.sf(bar, cells - 1, middle) < 0.9 else (low, middle)
+        power = ncx2.sf(critical, cells - 1, middle)
+        low, high = (middle, high) if power < 0.9 else (low, middle)
     return float(np.sqrt(high / draws))

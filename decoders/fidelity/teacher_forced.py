@@ -1,15 +1,15 @@
-"""Whether a decoder writes the target's own text, token by token.
+"""Teacher-forced check: read a text back under its target and compare it token by token.
 
-Every speed stands beside its fidelity. A decoder that promises the very tokens of autoregressive
-decoding (any exact one when greedy; one that shares its keyed noise at any temperature) is read
-back under the target, one token at a time. One that promises only the target's law is drawn from
-many times over instead: see `laws`.
+Every speed stands beside its fidelity. A decoder that promises the tokens of autoregressive
+decoding (any lossless one when greedy; one that shares its exponentials at any temperature) is read
+back under the target, one token at a time. One that promises only the target's distribution is
+sampled from instead: see `distribution_tests`.
 
 A pass over many rows rounds differently from a pass over one, so the two best tokens may change
-places where they nearly tie. How far logits of one prefix differ is measured, never assumed, and
-each such place is counted and listed. In bfloat16 that is far enough to explain almost anything;
-there the measure is how often the path itself takes another token when it is read in passes of
-other sizes.
+places where they nearly tie. How far the logits of one prefix differ is measured, never assumed,
+and each such token is counted and listed. In bfloat16 that is far enough to explain almost
+anything; there the measure is how often the autoregressive path itself takes another token when it
+is read in passes of other sizes.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ level holds so many siblings."""
 LEVELS = 15
 """Depth of those passes: 15 and 45 rows, as speculative chains and static trees have."""
 
-KEYED = ("autoregressive", "exact-dynamic")
-"""Decoders whose token at a place is the winner of the one race that belongs to that place."""
+TOKEN_IDENTICAL = ("autoregressive", "exact-dynamic")
+"""Decoders whose token at a position is the winner of the exponential race of that position."""
 
 
 @dataclass(frozen=True)
-class Miss:
-    """A token that is not the autoregressive path's own.
+class Mismatch:
+    """A token that differs from the autoregressive path's.
 
     position  index among the new tokens
     expected  the token that the path takes after the same prefix
@@ -55,21 +55,21 @@ class Miss:
 
 
 @dataclass(frozen=True)
-class Match:
-    """One text read back under the autoregressive path.
+class TokenMatch:
+    """Result of reading one text back under the autoregressive path.
 
     tokens       positions compared
     difference   largest |Δlogit| between one-token and many-row passes over the same prefixes
-    near_ties    misses that twice this difference explains
-    unexplained  the others: what no rounding accounts for
+    near_ties    mismatches that twice this difference explains
+    unexplained  the others, which no rounding accounts for
     own_flips    positions at which the path itself takes another token in such passes: their
                  number, as a mean over the shapes of passes
     """
 
     tokens: int
     difference: float
-    near_ties: tuple[Miss, ...]
-    unexplained: tuple[Miss, ...]
+    near_ties: tuple[Mismatch, ...]
+    unexplained: tuple[Mismatch, ...]
     own_flips: float = 0.0
 
     @property
@@ -83,62 +83,65 @@ class Match:
         return 1 - len(self.unexplained) / self.tokens if self.tokens else 1.0
 
 
-def keyed(decoder: Decoder) -> bool:
-    """Whether a decoder can be held to the autoregressive path's very tokens."""
-    return decoder.sampling.greedy or decoder.name in KEYED
+def token_identical(decoder: Decoder) -> bool:
+    """Whether a decoder's tokens can be compared with the autoregressive path's, seed by seed."""
+    return decoder.sampling.greedy or decoder.name in TOKEN_IDENTICAL
 
 
 def teacher_forced(
     decoder: Decoder, prompt: Sequence[int], generation: Generation, seed: int | None = None
-) -> Match:
-    """Compare a generation with what the target writes after each of its own prefixes.
+) -> TokenMatch:
+    """Compare a generation with the target's token after each of its own prefixes.
 
-    decoder  who wrote it; another one of the same pair and sampling serves for a text from
-             elsewhere
+    decoder  the one that wrote it; for a text from elsewhere, another of the same pair and sampling
     seed     the call's, None for the decoder's own; without effect when greedy
 
-    Raises InputError for a decoder that is not `keyed`: its tokens are its own, only their law
-    is the target's.
+    Raises InputError for a decoder that is not `token_identical`: only its distribution is the
+    target's.
     """
-    if not keyed(decoder):
+    if not token_identical(decoder):
         raise InputError(
             f"{decoder.name!r} draws tokens of its own at temperature "
-            f"{decoder.sampling.temperature}; compare its law instead"
+            f"{decoder.sampling.temperature}; test its distribution instead"
         )
     text, tokens = tuple(prompt), generation.tokens
     if not tokens:
-        return Match(0, 0.0, (), ())
+        return TokenMatch(0, 0.0, (), ())
     with torch.inference_mode(), torch_threads(decoder.threads):
         rows, others = read_back(Reader(decoder.pair.target), text, tokens)
         stream = Stream(decoder.seed if seed is None else seed, text)
-        times = None
+        exponentials = None
         if not decoder.sampling.greedy:
-            times = stream.exponentials(range(len(tokens)), rows.shape[-1])
-        own, *flipped = (winners(table, decoder.sampling, times) for table in (rows, *others))
+            exponentials = stream.exponentials(range(len(tokens)), rows.shape[-1])
+        own, *flipped = (
+            path_tokens(table, decoder.sampling, exponentials) for table in (rows, *others)
+        )
     difference = max(float((table - rows).abs().max()) for table in others)
-    near_ties: list[Miss] = []
-    unexplained: list[Miss] = []
+    near_ties: list[Mismatch] = []
+    unexplained: list[Mismatch] = []
     for position in (own != torch.tensor(tokens)).nonzero().flatten().tolist():
         noise, token = stream.at(position), tokens[position]
-        miss = judge(rows[position], decoder.sampling, noise, position, token, 2 * difference)
-        if miss is not None:
-            (near_ties if miss.margin <= 2 * difference else unexplained).append(miss)
+        found = token_mismatch(
+            rows[position], decoder.sampling, noise, position, token, 2 * difference
+        )
+        if found is not None:
+            (near_ties if found.margin <= 2 * difference else unexplained).append(found)
     flips = sum(int((table != own).sum()) for table in flipped) / len(flipped)
-    return Match(len(tokens), difference, tuple(near_ties), tuple(unexplained), flips)
+    return TokenMatch(len(tokens), difference, tuple(near_ties), tuple(unexplained), flips)
 
 
-def winners(logits: Tensor, sampling: Sampling, times: Tensor | None) -> Tensor:
-    """The path's token at each place of a text, (tokens,), from (tokens, vocabulary).
+def path_tokens(logits: Tensor, sampling: Sampling, exponentials: Tensor | None) -> Tensor:
+    """The autoregressive path's token at each position of a text, (tokens,).
 
-    times  the arrivals of those places; None when greedy
+    logits, exponentials  (tokens, vocabulary); exponentials are None when greedy
     """
-    return best(logits if times is None else sampling.probs(logits) / times)
+    return best(logits if exponentials is None else sampling.probs(logits) / exponentials)
 
 
 def read_back(
     target: Reader, prompt: tuple[int, ...], tokens: Sequence[int]
 ) -> tuple[Tensor, list[Tensor]]:
-    """The logits before each token, as one-token passes give them, and as passes like `WIDTHS` do.
+    """Logits before each token, by one-token passes and by passes of each width in `WIDTHS`.
 
     Tables of (tokens, vocabulary), on the host.
     """
@@ -163,15 +166,18 @@ def read_back(
     return rows, others
 
 
-def judge(
+def token_mismatch(
     logits: Tensor,
     sampling: Sampling,
     noise: Noise,
     position: int,
     token: int,
     tolerance: float,
-) -> Miss | None:
+) -> Mismatch | None:
     """None where the token is the path's own: the largest logit, or the winner of the race.
+
+    logits     (vocabulary,) of the target before the token
+    tolerance  difference of logits that rounding explains
 
     A race is run in units of logits, T · log(p / E), so that its margin compares with
     |Δlogit|. Under top-k or top-p a token may also have just passed or missed the cut.
@@ -192,4 +198,4 @@ def judge(
         short = float(cut - values[token])
         rivals &= values >= cut + tolerance
     margin = max(float((keys[rivals] - keys[token]).max(initial=0.0)), short)
-    return Miss(position, token, expected, margin)
+    return Mismatch(position, token, expected, margin)

@@ -1,17 +1,18 @@
-"""A small target inside a larger one that says the very same: real acceptance at real cost.
+"""Inflated pairs: a small target in the shape of a large one, with the same logits.
 
-A decoder gains by what a draft guesses and by what a pass costs. A small pair that runs anywhere
-has the first, but its passes are dispatch; a large one has the second, and needs a large machine
-to be trained or even loaded. So the small target is laid out in the shape of a large one whose
-logits are its own (growth that keeps the function: Chen et al. 2016, Net2Net, arXiv 1511.05641):
+A decoder's speed-up depends on the acceptance of its draft and on the cost of a target pass. A
+small pair that runs anywhere has realistic acceptance, but its passes are mostly dispatch; a large
+one has realistic cost, and needs a large machine to be trained or even loaded. So the small target
+is enlarged to a large shape without changing its function (Net2Net: Chen et al. 2016, arXiv
+1511.05641):
 
-- width: the residual stream holds the small one k times over, so that a norm sees the same mean
-  square; what reads it reads the first copy, what writes to it writes all;
+- width: the residual stream holds k copies of the small one, so that a norm sees the same mean
+  square; layers read the first copy and write to all;
 - more heads and more inner units, whose output is multiplied by zero;
-- more layers, which add nothing to the stream.
+- more layers, which add zero to the stream.
 
 The zeros are multiplied like any other number, so a pass costs what the large shape costs.
-Wherever such a pair is named, its name says so.
+The name of such a pair says that it is inflated.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from ..execution.forward import is_plain_llama
 
 @dataclass(frozen=True)
 class Size:
-    """What a model is enlarged to; the small one's own shape decides how near it comes.
+    """Size to enlarge a model to, approximately: it depends on the small model's shape.
 
     parameters  embeddings included, in and out
     hidden      width of the residual stream; the nearest multiple of the small one's is taken
@@ -56,7 +57,7 @@ def inflated(pair: ModelPair, size: str) -> ModelPair:
     Raises InputError for a size that is not in `SIZES`, or a target that cannot be enlarged.
     """
     if size not in SIZES:
-        raise InputError(f"there is no size {size!r}; take one of {', '.join(SIZES)}")
+        raise InputError(f"there is no size {size!r}; pick one of {', '.join(SIZES)}")
     if not (isinstance(pair.target, LlamaForCausalLM) and is_plain_llama(pair.target)):
         raise InputError(f"the target of {pair.name!r} is no plain Llama; only those are enlarged")
     target = enlarged(pair.target, shape_of(pair.target.config, SIZES[size]))
@@ -72,9 +73,9 @@ def inflated(pair: ModelPair, size: str) -> ModelPair:
 
 
 def shape_of(config: Any, size: Size) -> LlamaConfig:
-    """The shape nearest to a size that holds a model of shape `config`.
+    """The config nearest to a size that can hold a model of shape `config`.
 
-    The inner width is what makes up the parameters.
+    The inner width is chosen last, to match the number of parameters.
     """
     copies = max(1, round(size.hidden / config.hidden_size))
     hidden, layers = copies * config.hidden_size, max(size.layers, config.num_hidden_layers)
@@ -97,7 +98,7 @@ def shape_of(config: Any, size: Size) -> LlamaConfig:
 
 
 def enlarged(model: LlamaForCausalLM, config: LlamaConfig) -> LlamaForCausalLM:
-    """A model of shape `config`, in the type and on the device of the small one, in eval mode."""
+    """The model in shape `config`, with its dtype and device, in eval mode."""
     with torch.device("meta"):
         large = LlamaForCausalLM(config)
     large.to_empty(device=model.device)
@@ -107,7 +108,7 @@ def enlarged(model: LlamaForCausalLM, config: LlamaConfig) -> LlamaForCausalLM:
         for name, weight in large.named_parameters():
             weight.data = weight.data.to(model.dtype).zero_()
             if name in small:
-                placed(weight, small[name], name)
+                copy_into(weight, small[name], name)
             elif weight.ndim == 1:
                 weight.fill_(1.0)
     large.generation_config = model.generation_config
@@ -115,8 +116,8 @@ def enlarged(model: LlamaForCausalLM, config: LlamaConfig) -> LlamaForCausalLM:
     return large
 
 
-def placed(large: Tensor, small: Tensor, name: str) -> None:
-    """Write a small weight into its place in a large one, which is all zero."""
+def copy_into(large: Tensor, small: Tensor, name: str) -> None:
+    """Write a small weight into a large one of zeros, by the rules of this module."""
     if name == "model.norm.weight":  # the head sees the first copy alone
         large[: len(small)] = small
     elif small.ndim == 1:

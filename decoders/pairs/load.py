@@ -1,4 +1,4 @@
-"""Finding and loading model pairs by what a person types."""
+"""Load model pairs by name: shipped pairs, and any two models of transformers."""
 
 from __future__ import annotations
 
@@ -21,48 +21,47 @@ from transformers import (
 from transformers.utils import logging
 
 from ...errors import InputError
-from .. import PAIRS
 from ..base import ModelPair
 from ..execution.forward import forget
 from ..execution.reader import Reader
 from ..sampling.trees import make_tree
-from . import reduced
+from . import PAIRS, reduced
 
 HUB = "hf:"
-"""Begins the name of a pair of any two models of transformers."""
+"""Prefix of the name of a pair of any two models of transformers."""
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-"""Types that weights, keys and values can have; laws are always worked out in fp32."""
+"""Dtypes of weights, keys and values; distributions are always computed in fp32."""
 
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
-"""What transformers raises where files are missing, broken or do not fit each other."""
+"""Errors of transformers where files are missing, broken or do not fit each other."""
 
 _loaded: dict[tuple[str, str, str], ModelPair] = {}
 
 
 def load(pair: str | ModelPair, device: str, dtype: str = "float32") -> ModelPair:
-    """As `tasteshift.decoders.load_pair`; a ModelPair is of the type that it is."""
+    """As `tasteshift.decoders.load_pair`; a ModelPair is returned as it is, in its own dtype."""
     if dtype not in TYPES:
         raise InputError(f"cannot use type {dtype!r}; pick one of {', '.join(TYPES)}")
     if isinstance(pair, ModelPair):
         return pair
     if not isinstance(pair, str):
         raise InputError(f"pair is {pair!r}; give a name, hf:TARGET,DRAFT or a ModelPair")
-    place = usable(device)
-    key = (pair, place, dtype)
+    checked = checked_device(device)
+    key = (pair, checked, dtype)
     if key not in _loaded:
         if pair.startswith(HUB):
-            loaded = from_transformers(pair, place, TYPES[dtype])
+            loaded = from_transformers(pair, checked, TYPES[dtype])
         else:
-            loaded = rounded(PAIRS.get(pair)(place), TYPES[dtype])
+            loaded = in_dtype(PAIRS.get(pair)(checked), TYPES[dtype])
         _loaded[key] = replace(loaded, timed=True)
     return _loaded[key]
 
 
-def rounded(pair: ModelPair, dtype: torch.dtype) -> ModelPair:
-    """A pair in fp32, its weights rounded in place; whoever has read with it reads with the old.
+def in_dtype(pair: ModelPair, dtype: torch.dtype) -> ModelPair:
+    """Round the weights of an fp32 pair in place; readers made before keep the old ones.
 
-    What is not a weight keeps its type: the frequencies of rotary positions need fp32.
+    Buffers keep their dtype: the frequencies of rotary positions need fp32.
     """
     if dtype == torch.float32:
         return pair
@@ -74,15 +73,15 @@ def rounded(pair: ModelPair, dtype: torch.dtype) -> ModelPair:
     return replace(pair, fingerprint=recipe and hashlib.sha256(recipe.encode()).hexdigest())
 
 
-def usable(device: str) -> str:
-    """The device as torch writes it; raises InputError where this machine has no such thing."""
+def checked_device(device: str) -> str:
+    """The device as torch spells it; raises InputError where this machine does not have it."""
     try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
+        found = torch.device(device)
+        torch.empty(0, device=found)
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot use device {device!r} ({reason}); try 'cpu'") from None
-    return str(place)
+    return str(found)
 
 
 def from_transformers(pair: str, device: str, dtype: torch.dtype) -> ModelPair:
@@ -117,13 +116,13 @@ def read_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer in a model's folder or hub."""
     try:
         return AutoTokenizer.from_pretrained(name)
-    except Exception as error:  # the reader of tokenizers raises nothing more specific
+    except Exception as error:  # tokenizers raises nothing more specific
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot load the tokenizer of model {name!r} ({reason})") from None
 
 
 def read_model(name: str, device: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """One causal language model from a folder or a hub; raises InputError where there is none."""
+    """Load one causal language model from a folder or hub; raises InputError where that fails."""
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
     except UNREADABLE as error:
@@ -135,7 +134,7 @@ def read_model(name: str, device: str, dtype: torch.dtype = torch.float32) -> Pr
 
 
 def reads_trees(model: PreTrainedModel) -> bool:
-    """Whether a pass over a small tree gives the logits of plain passes over its paths.
+    """Whether one pass over a small tree gives the logits of plain passes over its paths.
 
     Architectures that take no position ids, or count positions from the cache, do not.
     """
@@ -149,22 +148,22 @@ def reads_trees(model: PreTrainedModel) -> bool:
             logits = reader.feed(tokens, tree.depths, tree.sees)
         except (torch.OutOfMemoryError, torch.AcceleratorError):
             raise
-        except Exception:  # whatever a foreign architecture makes of an unknown argument
+        except Exception:  # an unknown argument may raise anything in a foreign architecture
             return False
         for node in range(len(tree)):
             path = [*prompt, *tokens[tree.sees[node]].tolist()]
             ids = torch.tensor([path], device=model.device)
             plain = model(ids).logits[0, -1].float().cpu()
-            said = plain.isfinite()  # a reduced draft never says some tokens
-            apart = (logits[node].cpu() - plain)[said].abs().max()
-            if apart > slack * plain[said].abs().max():
+            scored = plain.isfinite()  # a reduced draft does not score some tokens
+            difference = (logits[node].cpu() - plain)[scored].abs().max()
+            if difference > slack * plain[scored].abs().max():
                 return False
     return True
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' warnings and progress bars out of ours."""
+    """Suppress the warnings and progress bars of transformers inside the block."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

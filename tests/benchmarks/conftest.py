@@ -1,4 +1,4 @@
-"""Two tiny Llamas, prompts for them, and progress bars that are held to their word."""
+"""Two tiny Llamas, prompts for them, and progress bars that check their totals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def small_llama(seed: int, layers: int, tied: bool = False) -> LlamaForCausalLM:
 
 @pytest.fixture(scope="session")
 def llama() -> Callable[..., LlamaForCausalLM]:
-    """(seed, layers, whether the output layer is the embedding) -> a model."""
+    """Function of (seed, layers, tied): a model; tied: its output layer is its embedding."""
     return small_llama
 
 
@@ -39,7 +39,7 @@ def pair() -> ModelPair:
 
 @pytest.fixture(scope="session")
 def made_prompts() -> Callable[..., list[Prompt]]:
-    """(count, tokens to write) -> random prompts, each a token longer than the one before."""
+    """Function of (count, new tokens): random prompts, each a token longer than the one before."""
 
     def made(count: int, tokens: int = 8) -> list[Prompt]:
         rng = np.random.default_rng(0)
@@ -50,14 +50,14 @@ def made_prompts() -> Callable[..., list[Prompt]]:
 
 @pytest.fixture(scope="session")
 def counting() -> Callable[[list[str]], object]:
-    """Progress bars that must be ticked as often as they say; what they were told is kept."""
+    """Function of a list: progress bars that append updates to it and check their number."""
 
-    def bars(ticks: list[str]) -> object:
+    def bars(updates: list[str]) -> object:
         @contextmanager
         def bar(label: str, total: int):
-            before = len(ticks)
-            yield ticks.append
-            assert len(ticks) - before == total, label
+            before = len(updates)
+            yield updates.append
+            assert len(updates) - before == total, label
 
         return bar
 

@@ -1,4 +1,4 @@
-"""The bench of batches on two tiny Llamas: complete rows, ratios by hand, nobody served twice."""
+"""Batch benchmark on two tiny Llamas: complete rows, each prompt once per size, ratios by hand."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ from tasteshift.errors import InputError
 from tasteshift.registry import UnknownName
 
 
-def test_every_size_writes_every_prompt_once(
+def test_every_batch_size_generates_each_prompt_once(
     pair: ModelPair, made_prompts, counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    side_by_side = decoder_batches.generate_together
+    original = decoder_batches.generate_together
 
-    def noting(tasks):
+    def recording(tasks):
         sizes.append(len(tasks))
-        return side_by_side(tasks)
+        return original(tasks)
 
-    monkeypatch.setattr(decoder_batches, "generate_together", noting)
-    ticks: list[str] = []
-    rows = bench_batches(pair, {"made": made_prompts(10)}, [2, 4], bars=counting(ticks))
+    monkeypatch.setattr(decoder_batches, "generate_together", recording)
+    rows = bench_batches(pair, {"made": made_prompts(10)}, [2, 4], bars=counting([]))
     assert [(row["decoder"], row["batch"], row["temperature"]) for row in rows] == [
-        (name, size, heat) for heat in (0.0, 0.7) for name in BATCHED for size in (1, 2, 4)
+        (name, size, temperature)
+        for temperature in (0.0, 0.7)
+        for name in BATCHED
+        for size in (1, 2, 4)
     ]
-    # for each of two temperatures and three decoders: a warming batch of each size, and eight texts
+    # for each of two temperatures and three decoders: a warm-up of each size, and eight texts
     assert sorted(sizes) == sorted(6 * [1, 2, 4, *8 * [1], *4 * [2], *2 * [4]])
     for row in rows:
         assert (row["prompts"], row["tokens"], row["blocks"], row["workload"]) == (8, 64, 2, "made")
         assert row["tokens_per_s"] > 0
-        assert row["tokens_per_s_low"] is None, "two blocks give no honest interval"
+        assert row["tokens_per_s_low"] is None, "two blocks are too few for an interval"
         if row["batch"] == 1:
-            assert row["speedup_alone"] == 1
+            assert row["speedup_unbatched"] == 1
         if row["temperature"] == 0 or row["decoder"] != "mcsd":
             assert row["token_match"] == 1
     json.dumps(rows, allow_nan=False)
@@ -51,24 +53,24 @@ def test_every_size_writes_every_prompt_once(
         assert "T = 0.7, made, 8 prompts" in " ".join(console.export_text().split())
 
 
-def test_a_gpus_memory_stands_above_the_table() -> None:
+def test_gpu_memory_is_in_the_title() -> None:
     assert decoder_tables._memory({"device_memory": None}) == ""
     said = decoder_tables._memory({"device_memory": 14_249_000_000})
     assert said == "; at most 14.2 GB of its memory held"
 
 
-def test_ratios_are_medians_over_blocks() -> None:
-    pace = {
+def test_speedups_are_medians_over_blocks() -> None:
+    times = {
         ("autoregressive", 1): np.array([4.0, 8.0, 8.0]),
         ("autoregressive", 2): np.array([2.0, 4.0, 5.0]),
         ("mcsd", 1): np.array([1.0, 1.0, 1.0]),
         ("mcsd", 2): np.array([0.5, 2.0, 1.0]),
     }
-    found = speeds(("mcsd", 2), pace)
+    found = speeds(("mcsd", 2), times)
     # by hand: 1/0.5, 1/2, 1/1 tokens a second; 2/0.5, 4/2, 5/1; and 1/0.5, 1/2, 1/1
-    assert (found["tokens_per_s"], found["speedup_ar"], found["speedup_alone"]) == (1, 4, 1)
+    assert (found["tokens_per_s"], found["speedup_ar"], found["speedup_unbatched"]) == (1, 4, 1)
     assert found["speedup_mcsd"] == 1
-    assert speeds(("mcsd", 1), {("mcsd", 1): pace["mcsd", 1]})["speedup_ar"] is None
+    assert speeds(("mcsd", 1), {("mcsd", 1): times["mcsd", 1]})["speedup_ar"] is None
 
 
 @pytest.mark.parametrize("sizes", [[0], [3, 4], [-1, 2]])
@@ -77,7 +79,7 @@ def test_sizes_must_divide_the_largest(pair: ModelPair, made_prompts, sizes: lis
         bench_batches(pair, {"made": made_prompts(9)}, sizes)
 
 
-def test_too_few_prompts_and_unknown_decoders_are_told(pair: ModelPair, made_prompts) -> None:
+def test_too_few_prompts_and_unknown_decoders_are_refused(pair: ModelPair, made_prompts) -> None:
     with pytest.raises(InputError, match="made: 8 prompts; give 9"):
         bench_batches(pair, {"made": made_prompts(8)}, [8])
     with pytest.raises(UnknownName, match="mcsd"):

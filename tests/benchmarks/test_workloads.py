@@ -1,4 +1,4 @@
-"""The prompts are the agent's own, spread over lives, and the same for ever."""
+"""Workloads: the llm agent's own prompts, spread over episodes, and deterministic."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SMALL = "synthetic:60"
 
 
 @dataclass
-class Letters:
-    """A tokenizer whose ids are code points; with a template it frames every message."""
+class CharTokenizer:
+    """A tokenizer whose ids are code points; with a chat template it frames every message."""
 
     chat_template: str | None = None
 
@@ -41,15 +41,15 @@ class Letters:
 
 
 @dataclass
-class Mute:
-    """A pair, and a decoder of it that says nothing and remembers what it was asked."""
+class SilentPair:
+    """A pair that is also its decoder, which generates nothing and records its prompts."""
 
     tokenizer: Any
     name: str = "letters"
     asked: list[Prompt] = field(default_factory=list)
 
     @property
-    def pair(self) -> Mute:
+    def pair(self) -> SilentPair:
         return self
 
     def generate(self, prompt: list[int], max_new_tokens: int, seed: int) -> Generation:
@@ -57,7 +57,7 @@ class Mute:
         return Generation(len(prompt), (), ())
 
 
-PLAIN, CHAT = Mute(Letters()), Mute(Letters("framed"))
+PLAIN, CHAT = SilentPair(CharTokenizer()), SilentPair(CharTokenizer("framed"))
 
 
 def words(prompts: list[Prompt]) -> list[str]:
@@ -69,10 +69,10 @@ def recommender() -> list[Prompt]:
     return workload("recommender", PLAIN, 130, SMALL)
 
 
-def test_recommender_prompts_are_what_the_agent_asks(recommender: list[Prompt]) -> None:
-    """An agent whose model says nothing shows the retrieval's order, and asks every time twice."""
+def test_recommender_prompts_are_those_of_the_agent(recommender: list[Prompt]) -> None:
+    """An agent whose model generates nothing keeps the retrieval's order, and asks twice a turn."""
     env = Lifelong(SMALL, "stationary", 5, 4, 4)
-    decoder = Mute(Letters())
+    decoder = SilentPair(CharTokenizer())
     agent = LlmAgent(decoder)
     agent.prepare(public_data(env.world))
     users = env.world.sample_users(0, 60)
@@ -100,13 +100,13 @@ def test_recommender_prompts_differ_in_user_and_history(recommender: list[Prompt
 
 @pytest.mark.parametrize("pair", [PLAIN, CHAT], ids=["plain", "chat"])
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_fewer_prompts_are_the_first_of_more(name: str, pair: Mute) -> None:
+def test_fewer_prompts_are_the_first_of_more(name: str, pair: SilentPair) -> None:
     some = workload(name, pair, 24, SMALL)
     assert some[:7] == workload(name, pair, 7, SMALL)
     assert some[0] == workload(name, pair, 1, SMALL)[0]
 
 
-def test_a_pair_that_chats_is_asked_questions() -> None:
+def test_text_prompts_are_questions_where_there_is_a_chat_template() -> None:
     prompts = workload("text", CHAT, 200, SMALL)
     asked = words(prompts)
     assert len(set(asked)) == 200
@@ -118,7 +118,7 @@ def test_a_pair_that_chats_is_asked_questions() -> None:
     assert len({text.removeprefix("<user>").split()[0] for text in asked[:24]}) >= 6
 
 
-def test_a_pair_that_does_not_chat_goes_on_with_dialogues_and_descriptions() -> None:
+def test_text_prompts_are_texts_to_continue_without_a_chat_template() -> None:
     begun = words(workload("text", PLAIN, 120, SMALL))
     assert len(set(begun)) == 120
     catalog = load_catalog(SMALL)
@@ -130,7 +130,7 @@ def test_a_pair_that_does_not_chat_goes_on_with_dialogues_and_descriptions() -> 
         assert description.removesuffix(" is a") in labels
 
 
-def test_the_films_give_a_hundred_and_twenty_of_each() -> None:
+def test_movielens_gives_120_prompts_of_each_workload() -> None:
     pytest.importorskip("recbole", reason="its wheel carries the ratings")
     for name in WORKLOADS:
         prompts = workload(name, CHAT, 120)
@@ -139,7 +139,7 @@ def test_the_films_give_a_hundred_and_twenty_of_each() -> None:
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_more_prompts_than_there_are(name: str) -> None:
+def test_too_many_prompts_are_refused(name: str) -> None:
     pair = CHAT if name == "text" else PLAIN
     with pytest.raises(InputError, match=r"has \d+ prompts for 'letters', not 100000") as refusal:
         workload(name, pair, 100_000, "synthetic:20")
@@ -147,10 +147,10 @@ def test_more_prompts_than_there_are(name: str) -> None:
     assert len(workload(name, pair, most, "synthetic:20")) == most
 
 
-def test_what_cannot_be_made() -> None:
-    with pytest.raises(InputError, match="no workload 'poems'; take one of recommender, text"):
+def test_unknown_workloads_counts_and_tokenizers_are_refused() -> None:
+    with pytest.raises(InputError, match="no workload 'poems'; pick one of recommender, text"):
         workload("poems", PLAIN, 1, SMALL)
     with pytest.raises(InputError, match="0 prompts asked for; ask for 1 or more"):
         workload("text", PLAIN, 0, SMALL)
     with pytest.raises(InputError, match="'letters' has no tokenizer"):
-        workload("text", Mute(None), 1, SMALL)
+        workload("text", SilentPair(None), 1, SMALL)

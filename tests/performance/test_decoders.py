@@ -1,7 +1,7 @@
-"""What decoders do on the pair `tiny`: counts are gated exactly, time only as a ratio.
+"""Decoders on pair tiny: counts are compared exactly, time only as an interleaved ratio.
 
-Counts of fixed prompts and seeds change when an algorithm, a weight or a prompt does. They stand
-in decoders.json, which this file makes anew when it is run as a script:
+Counts of fixed prompts and seeds change when an algorithm, a weight or a prompt does. They are
+stored in decoders.json, which this file rewrites when it is run as a script:
 
     python tests/performance/test_decoders.py
 """
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasteshift.benchmarks.contenders import ours
-from tasteshift.benchmarks.decoder_rows import Trial, counts, pace
+from tasteshift.benchmarks.decoder_metrics import Trial, acceptance, seconds_per_token
 from tasteshift.benchmarks.decoders import interleaved
+from tasteshift.benchmarks.engines import decoder_engine
 from tasteshift.benchmarks.workloads import WORKLOADS, Prompt, workload
 from tasteshift.decoders import DECODERS, load_pair, make_decoder
 
@@ -32,81 +32,81 @@ GATED = (
     "nodes_per_round",
     "rows_per_round",
 )
-CASES = [(name, where, t) for name in DECODERS.names() for where in WORKLOADS for t in (0.0, 0.7)]
+CASES = [(name, load, t) for name in DECODERS.names() for load in WORKLOADS for t in (0.0, 0.7)]
 
-AT_LEAST = {
+MIN_SPEEDUP = {
     ("recommender", "autoregressive"): 1.25,
     ("recommender", "mcsd"): 1.4,
     ("text", "autoregressive"): 0.85,
     ("text", "mcsd"): 1.0,
 }
-"""Speed of exact-dynamic over others. Promised are 1.5, 1.75, 0.97 and 1.15 on a quiet machine
-(`tasteshift bench decoders`); a busy one may show less."""
+"""Least speed of exact-dynamic over others. The project promises 1.5, 1.75, 0.97 and 1.15 on a
+quiet machine (`tasteshift bench decoders`); a busy one may show less."""
 
 
-def prompts_of(where: str, count: int) -> list[Prompt]:
-    found = workload(where, load_pair(PAIR), count)
+def prompts_of(load: str, count: int) -> list[Prompt]:
+    found = workload(load, load_pair(PAIR), count)
     return [Prompt(one.ids, min(one.max_new_tokens, TOKENS)) for one in found]
 
 
-def written(name: str, where: str, temperature: float) -> Trial:
-    contender = ours(name, load_pair(PAIR), temperature, THREADS)
-    given = enumerate(prompts_of(where, COUNTED))
-    texts = [contender.generate(one.ids, one.max_new_tokens, seed) for seed, one in given]
-    return Trial(contender, texts)
+def generated(name: str, load: str, temperature: float) -> Trial:
+    engine = decoder_engine(name, load_pair(PAIR), temperature, THREADS)
+    prompts = enumerate(prompts_of(load, COUNTED))
+    texts = [engine.generate(one.ids, one.max_new_tokens, seed) for seed, one in prompts]
+    return Trial(engine, texts)
 
 
 def gated(trial: Trial) -> dict:
-    found = counts(trial)
+    found = acceptance(trial)
     return {name: found[name] for name in GATED}
 
 
-def key(name: str, where: str, temperature: float) -> str:
-    return f"{name}, {where}, T = {temperature}"
+def key(name: str, load: str, temperature: float) -> str:
+    return f"{name}, {load}, T = {temperature}"
 
 
-@pytest.mark.parametrize(("name", "where", "temperature"), CASES)
-def test_counts(benchmark, name: str, where: str, temperature: float) -> None:
+@pytest.mark.parametrize(("name", "load", "temperature"), CASES)
+def test_counts_are_unchanged(benchmark, name: str, load: str, temperature: float) -> None:
     expected = json.loads(EXPECTED.read_text("utf-8"))
-    trial = benchmark.pedantic(written, (name, where, temperature), rounds=1)
+    trial = benchmark.pedantic(generated, (name, load, temperature), rounds=1)
     tokens = sum(len(text.tokens) for text in trial.generations)
     benchmark.extra_info["tokens_per_s"] = tokens / benchmark.stats.stats.median
-    assert gated(trial) == expected[key(name, where, temperature)]
+    assert gated(trial) == expected[key(name, load, temperature)]
 
 
-def test_nothing_else_is_expected() -> None:
+def test_expected_counts_are_of_these_cases() -> None:
     assert set(json.loads(EXPECTED.read_text("utf-8"))) == {key(*case) for case in CASES}
 
 
-@pytest.mark.parametrize("where", WORKLOADS)
-def test_exact_dynamic_is_ahead(benchmark, where: str) -> None:
+@pytest.mark.parametrize("load", WORKLOADS)
+def test_exact_dynamic_is_faster(benchmark, load: str) -> None:
     names = ("autoregressive", "mcsd", "exact-dynamic")
-    contenders = [ours(name, load_pair(PAIR), 0.0, THREADS) for name in names]
-    prompts = prompts_of(where, TIMED)
+    engines = [decoder_engine(name, load_pair(PAIR), 0.0, THREADS) for name in names]
+    prompts = prompts_of(load, TIMED)
 
-    def taking_turns() -> list[Trial]:
-        return interleaved(contenders, prompts[0], prompts, lambda _: None)
+    def run() -> list[Trial]:
+        return interleaved(engines, prompts[0], prompts, lambda _: None)
 
-    trials = benchmark.pedantic(taking_turns, rounds=1)
-    paces = {trial.contender.label: pace(trial.generations) for trial in trials}
+    trials = benchmark.pedantic(run, rounds=1)
+    times = {trial.engine.label: seconds_per_token(trial.generations) for trial in trials}
     for base in names[:2]:
-        ratio = float(np.nanmedian(paces[base] / paces["exact-dynamic"]))
+        ratio = float(np.nanmedian(times[base] / times["exact-dynamic"]))
         benchmark.extra_info[f"over {base}"] = ratio
-        assert ratio >= AT_LEAST[where, base], (base, ratio)
+        assert ratio >= MIN_SPEEDUP[load, base], (base, ratio)
 
 
-@pytest.mark.parametrize("where", WORKLOADS)
-def test_exact_dynamic_writes_what_autoregressive_writes(where: str) -> None:
+@pytest.mark.parametrize("load", WORKLOADS)
+def test_exact_dynamic_generates_the_tokens_of_autoregressive(load: str) -> None:
     for temperature in (0.0, 0.7):
         plain, exact = (
             make_decoder(name, PAIR, temperature=temperature, threads=THREADS)
             for name in ("autoregressive", "exact-dynamic")
         )
-        for seed, one in enumerate(prompts_of(where, COUNTED)):
+        for seed, one in enumerate(prompts_of(load, COUNTED)):
             texts = [d.generate(one.ids, one.max_new_tokens, seed=seed) for d in (plain, exact)]
             assert texts[0].tokens == texts[1].tokens
 
 
 if __name__ == "__main__":
-    made = {key(*case): gated(written(*case)) for case in CASES}
-    EXPECTED.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    counts = {key(*case): gated(generated(*case)) for case in CASES}
+    EXPECTED.write_text(json.dumps(counts, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -1,7 +1,7 @@
-"""At T > 0 texts have the law that plain forwards of the target give, and mutants are found out.
+"""Lossless decoders pass the distribution tests at T > 0; lossy ones and mutants fail them.
 
-One prompt and a tiny vocabulary, so that every law is known and `DRAWS` texts find any effect
-w ≥ 0.32 in nine cases of ten; fixed seeds, so that a verdict stands.
+One prompt and a tiny vocabulary, so that every distribution is known and `DRAWS` texts find any
+effect w ≥ 0.32 with probability 0.9; seeds are fixed, so that results are reproducible.
 """
 
 from __future__ import annotations
@@ -37,22 +37,23 @@ CASES = [*DEFAULTS, *SMALL_TREES]
 
 
 @pytest.fixture(scope="module")
-def quarrel(llama) -> ModelPair:
+def disagreeing(llama) -> ModelPair:
     """A tiny target, and a draft that disagrees with it."""
     shape = {"vocab": VOCAB, "layers": 1, "hidden": 8, "sharpness": 12.0}
-    return ModelPair(llama(2, **shape), llama(21, **shape), None, "quarrel")
+    return ModelPair(llama(2, **shape), llama(21, **shape), None, "disagreeing")
 
 
-def smallest(tests: list[DistributionTest]) -> float:
+def smallest_p(tests: list[DistributionTest]) -> float:
     return min(holm([test.p for test in tests]))
 
 
-def test_the_pair_disagrees(quarrel: ModelPair) -> None:
-    """Else the tests below would have no power."""
-    decoder = make_decoder("autoregressive", quarrel, temperature=1.0)
+def test_the_pair_disagrees(disagreeing: ModelPair) -> None:
+    """Without disagreement the tests below would have no power."""
+    decoder = make_decoder("autoregressive", disagreeing, temperature=1.0)
     texts = [(*PROMPT, x) for x in range(VOCAB)]
     p, q = (
-        next_token_distributions(decoder, model, texts) for model in (quarrel.target, quarrel.draft)
+        next_token_distributions(decoder, model, texts)
+        for model in (disagreeing.target, disagreeing.draft)
     )
     assert (np.abs(p - q).sum(-1) / 2).mean() > 0.3
 
@@ -62,44 +63,48 @@ ONE_ROOT = [
     ("target-init", {"k": (1, 2)}),
     ("target-init-dynamic", {"width": 1, "depth": 2, "decision": "off"}),
 ]
-"""Not exact in general, but with a single root."""
+"""Lossless with a single root, though not in general."""
 
 
 @pytest.mark.parametrize(("name", "options"), [*EXACT, *ONE_ROOT])
-def test_exact_decoders_have_the_law(quarrel: ModelPair, name: str, options) -> None:
+def test_lossless_decoders_have_the_distribution_of_the_target(
+    disagreeing: ModelPair, name: str, options
+) -> None:
     tests = distribution_tests(
-        make_decoder(name, quarrel, temperature=1.0, **options), PROMPT, DRAWS
+        make_decoder(name, disagreeing, temperature=1.0, **options), PROMPT, DRAWS
     )
-    assert smallest(tests) > ALPHA / len(CASES)
+    assert smallest_p(tests) > ALPHA / len(CASES)
     assert tests[0].draws == DRAWS
-    assert tests[0].tv < 2 * tests[0].floor
+    assert tests[0].tv_distance < 2 * tests[0].tv_floor
     assert all(test.detects < 0.6 for test in tests if test.draws > 200)
 
 
-SUBTLE = {"target-init": 3 * DRAWS}
-"""Of few roots the first is often the longest; so little is found in more texts only."""
+MORE_DRAWS = {"target-init": 3 * DRAWS}
+"""With few roots the first often has the longest path; so small an effect takes more texts."""
 
 
 @pytest.mark.parametrize("name", [n for n in DECODERS.names() if not DECODERS.get(n).exact])
-def test_lossy_decoders_do_not(quarrel: ModelPair, name: str) -> None:
-    draws = SUBTLE.get(name, DRAWS)
-    tests = distribution_tests(make_decoder(name, quarrel, temperature=1.0), PROMPT, draws)
-    assert smallest(tests) < 1e-6
-    assert max(test.tv - test.floor for test in tests) > 0.05
+def test_lossy_decoders_have_another_distribution(disagreeing: ModelPair, name: str) -> None:
+    draws = MORE_DRAWS.get(name, DRAWS)
+    tests = distribution_tests(make_decoder(name, disagreeing, temperature=1.0), PROMPT, draws)
+    assert smallest_p(tests) < 1e-6
+    assert max(test.tv_distance - test.tv_floor for test in tests) > 0.05
 
 
 def without_residual(p, q, candidates, *, replacement=False):
-    """After a rejection, the target's own law again."""
+    """After a rejection, draw from p again instead of from the residual."""
     chances, _ = recursive_rejection(p, q, candidates, replacement=replacement)
     return chances, p.double()
 
 
 def sorted_siblings(p, q, candidates, *, replacement=False):
-    """The likeliest guess first, whichever was drawn first."""
+    """Verify the likeliest draft token first, whichever was drawn first."""
     order = q.gather(-1, candidates).argsort(dim=-1, descending=True, stable=True)
     given = candidates.gather(-1, order)
     chances, left = recursive_rejection(p, q, given, replacement=replacement)
-    first = (torch.rand(chances.shape) < chances).int()  # coins of its own, then certain ones
+    first = (
+        torch.rand(chances.shape) < chances
+    ).int()  # draws its own uniforms, then makes the outcome certain
     certain = torch.zeros_like(chances)
     for row, ups in enumerate(first.tolist()):
         if any(ups):
@@ -108,7 +113,7 @@ def sorted_siblings(p, q, candidates, *, replacement=False):
 
 
 def pruned(p, q, candidates, *, replacement=False):
-    """A guess that the draft found unlikely is dropped after it was drawn."""
+    """Drop draft tokens of low q after they were drawn."""
     kept = q.gather(-1, candidates) > 0.3
     chances, left = torch.zeros(candidates.shape, dtype=torch.float64), p.double()
     for row in range(len(kept)):
@@ -121,16 +126,16 @@ def pruned(p, q, candidates, *, replacement=False):
 
 
 @pytest.mark.parametrize("rule", [without_residual, sorted_siblings, pruned])
-def test_mutants_are_found_out(quarrel: ModelPair, monkeypatch, rule) -> None:
+def test_wrong_verification_rules_fail(disagreeing: ModelPair, monkeypatch, rule) -> None:
     monkeypatch.setattr(judging, "recursive_rejection", rule)
-    decoder = make_decoder("mcsd", quarrel, temperature=1.0, k=(2, 1))
+    decoder = make_decoder("mcsd", disagreeing, temperature=1.0, k=(2, 1))
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        assert smallest(distribution_tests(decoder, PROMPT, DRAWS)) < 1e-5
+        assert smallest_p(distribution_tests(decoder, PROMPT, DRAWS)) < 1e-5
 
 
-def test_a_slip_behind_a_round_is_found_out(llama, monkeypatch) -> None:
-    """Whoever reads on from the last guess, not from the bonus token after it."""
+def test_a_wrong_text_after_the_bonus_token_fails(llama, monkeypatch) -> None:
+    """The draft continues from the last draft token, not from the bonus token after it."""
     shape = {"vocab": VOCAB, "layers": 1, "hidden": 8, "sharpness": 12.0}
     mild = ModelPair(llama(2, **shape), llama(2, **shape | {"sharpness": 9.0}), None, "mild")
     decoder = make_decoder("speculative", mild, temperature=1.0, depth=2)
@@ -140,24 +145,24 @@ def test_a_slip_behind_a_round_is_found_out(llama, monkeypatch) -> None:
         return settle(guesses, path, int(guesses.tokens[2]) if len(path) == 2 else token)
 
     monkeypatch.setattr(decoder, "settle", slipping)
-    guesses, _, boundary = distribution_tests(decoder, PROMPT, DRAWS)
-    assert guesses.p > ALPHA
+    draft, _, boundary = distribution_tests(decoder, PROMPT, DRAWS)
+    assert draft.p > ALPHA
     assert boundary.p < ALPHA
 
 
-def test_first_laws_are_those_of_a_softmax(quarrel: ModelPair) -> None:
-    decoder = make_decoder("autoregressive", quarrel, temperature=1.0)
+def test_next_token_distributions_are_softmax_of_plain_logits(disagreeing: ModelPair) -> None:
+    decoder = make_decoder("autoregressive", disagreeing, temperature=1.0)
     with torch.inference_mode():
-        logits = quarrel.target(torch.tensor([PROMPT])).logits[0].double()
-    given = next_token_distributions(decoder, quarrel.target, [PROMPT])[0]
+        logits = disagreeing.target(torch.tensor([PROMPT])).logits[0].double()
+    given = next_token_distributions(decoder, disagreeing.target, [PROMPT])[0]
     assert given == pytest.approx(logits[-2:].softmax(-1).numpy(), abs=1e-6)
 
 
-def test_g_by_scipy_and_pooled_by_hand() -> None:
+def test_g_test_agrees_with_scipy_and_pools_small_cells() -> None:
     observed, expected = np.array([30.0, 50.0, 20.0]), np.array([25.0, 50.0, 25.0])
     theirs = power_divergence(observed, expected, lambda_="log-likelihood")[1]
     assert g_test(observed, expected) == (pytest.approx(theirs), 3)
-    # 1 + 2 + 1 are expected together fewer than five times, so 6 joins them
+    # 1 + 2 + 1 are expected fewer than five times together, so the cell of 6 joins them
     wide = np.array([0.0, 5.0, 1.0, 4.0, 90.0]), np.array([1.0, 2.0, 1.0, 6.0, 90.0])
     assert g_test(*wide) == (1.0, 2)
     assert g_test(np.array([3.0]), np.array([3.0])) == (1.0, 1)

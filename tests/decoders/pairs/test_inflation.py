@@ -1,4 +1,4 @@
-"""An enlarged target says what the small one says, at the size that its name tells."""
+"""An inflated target has the logits of the small one, and the size that its name states."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def logits(model: LlamaForCausalLM) -> torch.Tensor:
         return model(TEXT).logits.float()
 
 
-def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+def relative_difference(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).abs().max() / other.abs().max())
 
 
@@ -59,21 +59,23 @@ def apart(one: torch.Tensor, other: torch.Tensor) -> float:
     billions=st.sampled_from([0.0, 4e-5, 2e-4]),
     tied=st.booleans(),
 )
-def test_the_function_is_kept(copies, heads, more_layers, billions, tied) -> None:
+def test_enlarging_keeps_the_logits(copies, heads, more_layers, billions, tied) -> None:
     small = small_model(*heads, tied)
     size = Size(billions * 1e9, copies * 8 * heads[0], 2 + more_layers)
     large = enlarged(small, shape_of(small.config, size))
     assert large.config.hidden_size == copies * small.config.hidden_size
     assert large.config.num_hidden_layers == 2 + more_layers
     assert large.config.head_dim == small.config.head_dim
-    assert apart(logits(large), logits(small)) <= 1e-5
+    assert relative_difference(logits(large), logits(small)) <= 1e-5
 
 
-def test_rounding_costs_no_more_than_it_costs_the_small_one() -> None:
+def test_bfloat16_rounds_no_worse_than_in_the_small_model() -> None:
     small = small_model()
     exact = logits(small)
     large = enlarged(small, shape_of(small.config, Size(1e6, 128, 5))).to(torch.bfloat16)
-    assert apart(logits(large), exact) <= 2 * apart(logits(small.to(torch.bfloat16)), exact)
+    assert relative_difference(logits(large), exact) <= 2 * relative_difference(
+        logits(small.to(torch.bfloat16)), exact
+    )
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -84,8 +86,8 @@ def test_rounding_costs_no_more_than_it_costs_the_small_one() -> None:
         {"hidden": 576, "inner": 1536, "layers": 30, "heads": 9, "shared": 3, "vocab": 49152},
     ],
 )
-def test_sizes_are_what_they_say(name: str, small: dict[str, int]) -> None:
-    """Of the pairs that ship: parameters within 2 %, width within an eighth."""
+def test_sizes_have_the_stated_parameters_and_width(name: str, small: dict[str, int]) -> None:
+    """For the shipped pairs: parameters within 2 %, width within an eighth."""
     config = LlamaConfig(
         vocab_size=small["vocab"],
         hidden_size=small["hidden"],
@@ -100,7 +102,7 @@ def test_sizes_are_what_they_say(name: str, small: dict[str, int]) -> None:
     assert large.config.hidden_size == pytest.approx(SIZES[name].hidden, rel=0.125)
 
 
-def test_a_pair_writes_the_same_text_under_another_name(
+def test_an_inflated_pair_generates_the_same_text_under_another_name(
     pair: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(inflation.SIZES, "double", Size(2e5, 32, 3))
@@ -116,7 +118,7 @@ def test_a_pair_writes_the_same_text_under_another_name(
         assert texts[0] == texts[1]
 
 
-def test_what_cannot_be_enlarged_is_told(pair: ModelPair) -> None:
+def test_unknown_sizes_and_patched_models_are_refused(pair: ModelPair) -> None:
     with pytest.raises(InputError, match="llama-1b, llama-7b"):
         inflated(pair, "llama-70b")
     odd = small_model()

@@ -1,4 +1,4 @@
-"""Pairs by name, by folder and by object; what goes wrong says what to do."""
+"""Loading pairs by name, folder and object, and the errors of what cannot be loaded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def save(model: PreTrainedModel, folder: Path, words: int = 31) -> Path:
     return folder
 
 
-def test_a_pair_is_on_one_device(llama) -> None:
+def test_a_pair_on_two_devices_is_refused(llama) -> None:
     with pytest.raises(InputError, match="the target is on cpu and the draft on meta"):
         ModelPair(llama(1), llama(2).to("meta"), None, "apart")
 
@@ -53,14 +53,14 @@ def test_folders_make_a_pair(llama, tmp_path: Path) -> None:
     assert ours.tokens == again.generate((1, 2, 3), 12).tokens
 
 
-def test_tokenizers_must_agree(llama, tmp_path: Path) -> None:
+def test_different_tokenizers_are_refused(llama, tmp_path: Path) -> None:
     model = llama(1, layers=1)
     folders = save(model, tmp_path / "a"), save(model, tmp_path / "b", words=30)
     with pytest.raises(InputError, match="tokenizers differ"):
         load_pair(f"hf:{folders[0]},{folders[1]}")
 
 
-def test_hash_is_of_the_weights(llama) -> None:
+def test_hash_depends_on_the_weights(llama) -> None:
     def digest(target: int, draft: int) -> str:
         return ModelPair(llama(target), llama(draft), None, "any").hash
 
@@ -78,20 +78,20 @@ def test_hash_is_of_the_weights(llama) -> None:
         ("hf:./nowhere,./nowhere", "cannot load model './nowhere'"),
     ],
 )
-def test_bad_names(name: str, message: str) -> None:
+def test_unknown_names_are_refused(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_pair(name)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "toaster"])
-def test_bad_devices(device: str) -> None:
+def test_unusable_devices_are_refused(device: str) -> None:
     with pytest.raises(InputError, match=f"cannot use device '{device}'"):
         load_pair("smollm2-135m", device=device)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_weights_in_another_type(llama, tmp_path: Path, dtype: str) -> None:
-    """Asked for by name, kept beside the fp32 pair, and read by every pass of a decoder."""
+def test_dtype_is_applied_and_cached(llama, tmp_path: Path, dtype: str) -> None:
+    """The pair of another dtype is cached beside the fp32 pair, and decoders run on it."""
     folder = save(llama(1), tmp_path / "model")
     name = f"hf:{folder},{folder}"
     pair, exact = load_pair(name, dtype=dtype), load_pair(name)
@@ -102,22 +102,22 @@ def test_weights_in_another_type(llama, tmp_path: Path, dtype: str) -> None:
     assert make_decoder("mcsd", name, dtype=dtype).generate((1, 2, 3), 12).tokens
 
 
-def test_rounding_keeps_what_is_shared_and_what_is_no_weight(llama) -> None:
+def test_changing_dtype_keeps_shared_weights_and_buffers(llama) -> None:
     target = llama(1)
     draft = reduced.reduced(target, range(9), (0,))
-    places = target.model.rotary_emb.inv_freq.clone()
-    small = load.rounded(ModelPair(target, draft, None, "p", "name"), torch.bfloat16)
+    frequencies = target.model.rotary_emb.inv_freq.clone()
+    small = load.in_dtype(ModelPair(target, draft, None, "p", "name"), torch.bfloat16)
     assert {weight.dtype for weight in small.draft.parameters()} == {torch.bfloat16}
     assert small.draft.get_input_embeddings().weight is target.get_input_embeddings().weight
-    assert torch.equal(small.target.model.rotary_emb.inv_freq, places)
+    assert torch.equal(small.target.model.rotary_emb.inv_freq, frequencies)
     assert small.hash != "name"
-    assert load.rounded(small, torch.float32) is small
+    assert load.in_dtype(small, torch.float32) is small
     decoder = make_decoder("speculative", small)
     plain = make_decoder("autoregressive", small)
     assert decoder.generate((1, 2), 9).tokens == plain.generate((1, 2), 9).tokens
 
 
-def test_bad_types() -> None:
+def test_unknown_dtypes_are_refused() -> None:
     with pytest.raises(InputError, match="pick one of float32, bfloat16, float16"):
         load_pair("smollm2-135m", dtype="int8")
 
@@ -128,7 +128,7 @@ def test_missing_weights_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) ->
         PAIRS.get("smollm2-135m")("cpu")
 
 
-def test_models_that_place_tokens_by_their_cache_slot_are_refused(tmp_path: Path) -> None:
+def test_models_without_position_ids_are_refused(tmp_path: Path) -> None:
     """BLOOM has no position ids: siblings in a tree would stand one behind the other."""
     with torch.random.fork_rng([]):
         torch.manual_seed(1)
@@ -138,7 +138,7 @@ def test_models_that_place_tokens_by_their_cache_slot_are_refused(tmp_path: Path
         load_pair(f"hf:{folder},{folder}")
 
 
-def test_other_architectures_are_read(tmp_path: Path) -> None:
+def test_other_architectures_are_supported(tmp_path: Path) -> None:
     """GPT-2 learns its positions; greedy text is still that of transformers."""
     with torch.random.fork_rng([]):
         torch.manual_seed(1)
@@ -161,7 +161,7 @@ def test_other_architectures_are_read(tmp_path: Path) -> None:
     assert list(ours.tokens) == theirs[0, 3:].tolist()
 
 
-def test_windows_on_the_text_are_refused() -> None:
+def test_sliding_window_attention_is_refused() -> None:
     """A tree mask would show such a layer more than it was built to see."""
     with torch.device("meta"):
         model = MistralForCausalLM(
@@ -179,6 +179,6 @@ def test_windows_on_the_text_are_refused() -> None:
         ModelPair(model, model, None, "windows")
 
 
-def test_importing_the_room_loads_no_torch() -> None:
+def test_importing_decoders_does_not_import_torch() -> None:
     code = "import sys, tasteshift.decoders as d; d.PAIRS.names(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

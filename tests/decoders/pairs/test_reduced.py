@@ -1,4 +1,4 @@
-"""A draft with a reduced vocabulary: its own logits where it has a token, nothing elsewhere."""
+"""Reduced drafts: logits of the scored tokens, and −inf for all others."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def target(llama) -> PreTrainedModel:
     return llama(1, layers=3)
 
 
-def test_all_layers_and_some_tokens_are_the_target_on_those_tokens(target) -> None:
-    """Whole body, part of the head: the target's logits there and −inf elsewhere."""
+def test_all_layers_and_some_tokens_give_the_logits_of_the_target(target) -> None:
+    """All layers, part of the head: the target's logits there and −inf elsewhere."""
     draft = reduced.reduced(target, IDS, (0, 1, 2))
     theirs, ours = logits(target), logits(draft)
-    said = sorted(IDS)
-    torch.testing.assert_close(ours[:, said], theirs[:, said], rtol=1e-5, atol=1e-5)
-    unsaid = [token for token in range(31) if token not in IDS]
-    assert (ours[:, unsaid] == -math.inf).all()
+    scored = sorted(IDS)
+    torch.testing.assert_close(ours[:, scored], theirs[:, scored], rtol=1e-5, atol=1e-5)
+    unscored = [token for token in range(31) if token not in IDS]
+    assert (ours[:, unscored] == -math.inf).all()
     assert ours.shape == theirs.shape
 
 
-def test_layers_are_copies_and_the_embedding_is_the_targets(target) -> None:
+def test_layers_are_copied_and_the_embedding_is_shared(target) -> None:
     draft = reduced.reduced(target, IDS, (2, 0))
     assert draft.get_input_embeddings() is target.get_input_embeddings()
     ours, theirs = draft.model.layers, target.model.layers
@@ -54,7 +54,7 @@ def test_layers_are_copies_and_the_embedding_is_the_targets(target) -> None:
     assert not ModelPair(target, draft, None, "reduced").early_exit
 
 
-def test_a_file_gives_the_draft_back(target, llama, tmp_path: Path) -> None:
+def test_save_and_load_round_trip(target, llama, tmp_path: Path) -> None:
     draft = reduced.reduced(target, IDS, (0, 2))
     with torch.no_grad():
         for weight in (*draft.model.layers.parameters(), *draft.model.norm.parameters()):
@@ -71,7 +71,7 @@ def test_a_file_gives_the_draft_back(target, llama, tmp_path: Path) -> None:
         reduced.load(path, llama(1, vocab=29))
 
 
-def test_what_cannot_be_read_says_so(target, tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(target, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot load draft"):
         reduced.load(tmp_path / "nowhere.safetensors", target)
     (tmp_path / "text.safetensors").write_text("not weights")
@@ -89,7 +89,7 @@ def test_what_cannot_be_read_says_so(target, tmp_path: Path) -> None:
         (IDS, (3,), "layers are"),
     ],
 )
-def test_bad_choices(target, ids, layers, message: str) -> None:
+def test_bad_tokens_and_layers_are_refused(target, ids, layers, message: str) -> None:
     with pytest.raises(InputError, match=message):
         reduced.reduced(target, ids, layers)
 
@@ -101,7 +101,7 @@ def test_other_architectures_are_refused() -> None:
         reduced.reduced(model, IDS, (0,))
 
 
-def test_a_tree_is_read_as_its_paths_are(target) -> None:
+def test_siblings_in_a_tree_do_not_see_each_other(target) -> None:
     """Through the cache, two siblings see the text and not each other."""
     draft = reduced.reduced(target, IDS, (0, 2))
     reader = Reader(draft)
@@ -115,8 +115,8 @@ def test_a_tree_is_read_as_its_paths_are(target) -> None:
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 @pytest.mark.parametrize("name", ["speculative", "mcsd"])
-def test_every_decoder_takes_it(target, name: str, temperature: float) -> None:
-    """It says less than the target does, which costs acceptance and never a token."""
+def test_decoding_with_a_reduced_draft_is_lossless(target, name: str, temperature: float) -> None:
+    """A smaller vocabulary costs acceptance, never a token."""
     pair = ModelPair(target, reduced.reduced(target, IDS, (0, 1, 2)), None, "reduced")
     decoder = make_decoder(name, pair, temperature=temperature)
     made = [decoder.generate((1, 2, seed), 16, seed=seed) for seed in range(3)]
@@ -130,19 +130,19 @@ def test_every_decoder_takes_it(target, name: str, temperature: float) -> None:
         ]
 
 
-def test_the_law_is_the_targets_where_the_draft_is_silent(llama) -> None:
-    """Token 2 given token 1, which the first round writes; χ² over cells of 5 and more."""
+def test_distribution_of_the_target_holds_for_unscored_tokens(llama) -> None:
+    """Token 2 given token 1, which the first round emits; χ² over cells of 5 and more."""
     target = llama(1, layers=1, sharpness=8.0)
     pair = ModelPair(target, reduced.reduced(target, IDS, (0,)), None, "reduced")
     decoder = make_decoder("speculative", pair, temperature=1.0, depth=1)
     prompt = (1, 2, 3)
     with torch.inference_mode():
         first = int(target(torch.tensor([prompt])).logits[0, -1].argmax())
-        law = target(torch.tensor([[*prompt, first]])).logits[0, -1].softmax(-1).numpy()
-    assert law[sorted(IDS)].sum() < 0.8
+        probs = target(torch.tensor([[*prompt, first]])).logits[0, -1].softmax(-1).numpy()
+    assert probs[sorted(IDS)].sum() < 0.8
     drawn = [decoder.generate(prompt, 2, seed=seed).tokens for seed in range(500)]
     given = [tokens[1] for tokens in drawn if tokens[0] == first]
-    expected, seen = law * len(given), np.bincount(given, minlength=31)
+    expected, seen = probs * len(given), np.bincount(given, minlength=31)
     cells = np.where(expected >= 5, np.arange(31), 31)
     expected, seen = (np.bincount(cells, counts) for counts in (expected, seen))
     filled = expected > 0

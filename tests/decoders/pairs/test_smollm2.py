@@ -1,4 +1,4 @@
-"""The real pair: SmolLM2-135M-Instruct from its wheel, with the draft distilled from it."""
+"""Pair smollm2-135m: SmolLM2-135M-Instruct from its wheel, with the draft distilled from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def smollm2() -> ModelPair:
     return load_pair("smollm2-135m")
 
 
-def test_its_decision_models_were_taught_on_this_draft(smollm2: ModelPair) -> None:
+def test_decision_models_were_trained_on_this_draft(smollm2: ModelPair) -> None:
     assert taught_on(smollm2, path_for(smollm2.name))
     rows = torch.from_numpy(np.random.default_rng(0).normal(size=(3, smollm2.vocabulary))).float()
     hidden = torch.zeros(3, smollm2.draft.config.hidden_size)
@@ -40,8 +40,8 @@ def ask(pair: ModelPair, question: str) -> list[int]:
     )
 
 
-def test_tokenizer_is_the_models(smollm2: ModelPair) -> None:
-    """Ids of the published tokenizer: digits stand alone, chat marks are single tokens."""
+def test_tokenizer_is_the_published_one(smollm2: ModelPair) -> None:
+    """Ids of the published tokenizer: digits stand alone, chat markers are single tokens."""
     tokenizer = smollm2.tokenizer
     assert tokenizer is not None
     assert tokenizer.encode("<|im_start|>user\n1998<|im_end|>") == [1, 4093, 198, 33, 41, 41, 40, 2]
@@ -51,7 +51,7 @@ def test_tokenizer_is_the_models(smollm2: ModelPair) -> None:
     assert smollm2.vocabulary == len(tokenizer) == 49152
 
 
-def test_the_draft_borrows_all_that_is_as_large_as_the_vocabulary(smollm2: ModelPair) -> None:
+def test_the_draft_shares_all_weights_of_vocabulary_size(smollm2: ModelPair) -> None:
     target, draft = smollm2.target, smollm2.draft
     ids = draft.lm_head.ids
     assert draft.get_input_embeddings() is target.get_input_embeddings()
@@ -63,8 +63,8 @@ def test_the_draft_borrows_all_that_is_as_large_as_the_vocabulary(smollm2: Model
     assert not smollm2.early_exit
 
 
-def test_the_draft_guesses_what_the_target_says(smollm2: ModelPair) -> None:
-    """Untrained layers are never right: every second round keeps a guess, and more."""
+def test_draft_tokens_are_accepted(smollm2: ModelPair) -> None:
+    """At least every second round accepts a draft token; untrained layers would have none."""
     decoder = make_decoder("mcsd", smollm2)
     questions = ("What is the capital of France?", "Why do people like films?")
     rounds = [
@@ -73,16 +73,16 @@ def test_the_draft_guesses_what_the_target_says(smollm2: ModelPair) -> None:
     assert sum(one.accepted for one in rounds) > 0.5 * len(rounds)
 
 
-def test_it_knows_things(smollm2: ModelPair) -> None:
-    """Wrongly read weights would still give fluent tensors, but no capital of France."""
+def test_the_target_answers_a_factual_question(smollm2: ModelPair) -> None:
+    """Wrongly read weights would still give logits, but not this answer."""
     answer = make_decoder("autoregressive", smollm2).generate(
         ask(smollm2, "What is the capital of France?"), 16
     )
     assert "Paris" in smollm2.tokenizer.decode(answer.tokens)
 
 
-def test_a_used_cache_gives_the_bits_of_a_fresh_one(smollm2: ModelPair) -> None:
-    """Whatever stands in it from the prompt before, and whatever its size."""
+def test_a_used_cache_gives_the_same_bits_as_a_fresh_one(smollm2: ModelPair) -> None:
+    """Whatever it holds of the prompt before, and whatever its capacity."""
     first = tuple(ask(smollm2, "Which of these films is the funniest? " * 12))
     second = first[:-9] + tuple(ask(smollm2, "None of them."))
     assert first[:CHUNK] == second[:CHUNK]
@@ -90,7 +90,7 @@ def test_a_used_cache_gives_the_bits_of_a_fresh_one(smollm2: ModelPair) -> None:
         used, fresh = Reader(smollm2.target), Reader(smollm2.target)
         used.begin(first, 600)
         assert (used.begin(second, 8) == fresh.begin(second, 8)).all()
-        assert used.own.slots > fresh.own.slots
+        assert used.own.capacity > fresh.own.capacity
         assert (used.feed([5]) == fresh.feed([5])).all()
 
 

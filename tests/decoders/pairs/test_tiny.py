@@ -1,4 +1,4 @@
-"""Pair tiny as shipped: its files, its tokenizer, and that it does what it was trained for."""
+"""Pair tiny as shipped: its files, its tokenizer, and its answers to the llm agent's prompts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def turn_of(utterance: str, items: tuple[int, ...], wanted: int = 5) -> PromptCo
     )
 
 
-def test_the_files_are_small_and_of_the_shape_that_was_asked_for(shipped: ModelPair) -> None:
+def test_files_and_models_have_the_planned_size(shipped: ModelPair) -> None:
     assert sum((tiny.FOLDER / name).stat().st_size for name in FILES) <= 25e6
     target, draft = shipped.target, shipped.draft
     assert 8e6 <= target.num_parameters() <= 12e6
@@ -66,7 +66,7 @@ def test_the_files_are_small_and_of_the_shape_that_was_asked_for(shipped: ModelP
     assert shipped.stops == {shipped.tokenizer.eos_token_id}
 
 
-def test_weights_are_the_files_and_output_layers_are_embeddings(shipped: ModelPair) -> None:
+def test_weights_are_those_of_the_files_and_output_layers_are_tied(shipped: ModelPair) -> None:
     for model, name in ((shipped.target, tiny.TARGET), (shipped.draft, tiny.DRAFT)):
         with safe_open(tiny.FOLDER / name, framework="pt") as file:
             stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -79,15 +79,15 @@ def test_weights_are_the_files_and_output_layers_are_embeddings(shipped: ModelPa
         assert not model.training
 
 
-def test_it_was_trained_on_the_prompts_of_today() -> None:
-    """Whoever rewords a prompt has to train the pair anew."""
+def test_trained_on_the_current_prompts() -> None:
+    """Changing a prompt template requires training the pair anew."""
     for name in (tiny.TARGET, tiny.DRAFT):
         with safe_open(tiny.FOLDER / name, framework="pt") as file:
             assert file.metadata()["prompts"] == prompts_hash()
 
 
 @given(st.text())
-def test_any_text_survives_the_tokenizer(shipped: ModelPair, text: str) -> None:
+def test_tokenizer_round_trips_any_text(shipped: ModelPair, text: str) -> None:
     text = text.encode(errors="ignore").decode()
     assert shipped.tokenizer.decode(shipped.tokenizer.encode(text)) == text
 
@@ -98,57 +98,61 @@ def test_every_digit_is_a_token(shipped: ModelPair, number: int) -> None:
 
 
 @given(st.lists(st.integers(0, len(FILMS) - 1), min_size=2, max_size=14, unique=True))
-def test_an_answer_is_a_copy_of_listed_tokens(shipped: ModelPair, items: list[int]) -> None:
-    """Each entry's tokens in an answer stand in the prompt too, in a row."""
+def test_an_answer_copies_the_tokens_of_listed_entries(
+    shipped: ModelPair, items: list[int]
+) -> None:
+    """The tokens of each entry in an answer occur in the prompt too, in a row."""
     turn = turn_of("Hello.", tuple(items), wanted=len(items))
     prompt = encode(shipped.tokenizer, build_prompt(turn), "")
     text = format_answer(turn, range(1, len(items) + 1), "Have fun.")
     whole = encode(shipped.tokenizer, build_prompt(turn), text)
     assert shipped.tokenizer.decode(whole[len(prompt) - 1 :]).strip() == text
-    said = whole[len(prompt) - 1 :]
+    answered = whole[len(prompt) - 1 :]
     for entry in candidate_entries(turn):
         copied = shipped.tokenizer.encode(entry)
         assert find(copied, prompt)
-        assert find(copied, said)
+        assert find(copied, answered)
 
 
-def find(needle: list[int], hay: list[int]) -> bool:
-    return any(hay[k : k + len(needle)] == needle for k in range(len(hay)))
+def find(part: list[int], tokens: list[int]) -> bool:
+    return any(tokens[k : k + len(part)] == part for k in range(len(tokens)))
 
 
-def test_it_answers_in_json_and_stops(shipped: ModelPair) -> None:
-    """As many different entries as were asked for, each with its own title."""
+def test_answers_are_json_and_end(shipped: ModelPair) -> None:
+    """An answer has as many different entries as requested, each with its own title."""
     for utterance, items in ASKED:
         turn = turn_of(utterance, items)
         prompt = encode(shipped.tokenizer, build_prompt(turn), ANSWER_PREFIX)
-        room = max_answer_tokens(shipped.tokenizer, turn)
-        ids = make_decoder("autoregressive", shipped).generate(prompt, room).tokens
+        most = max_answer_tokens(shipped.tokenizer, turn)
+        ids = make_decoder("autoregressive", shipped).generate(prompt, most).tokens
         assert ids[-1] in shipped.stops
         text = ANSWER_PREFIX + shipped.tokenizer.decode(list(ids), skip_special_tokens=True)
-        said = json.loads(text)
-        assert list(said) == ["slate", "say"]
-        assert 0 < len(said["say"].split()) <= 12
-        numbers = [entry["id"] for entry in said["slate"]]
+        parsed = json.loads(text)
+        assert list(parsed) == ["slate", "say"]
+        assert 0 < len(parsed["say"].split()) <= 12
+        numbers = [entry["id"] for entry in parsed["slate"]]
         assert len(numbers) == len({*numbers} & {*range(1, len(items) + 1)}) == turn.wanted
-        assert [entry["title"] for entry in said["slate"]] == [turn.titles[n - 1] for n in numbers]
+        assert [entry["title"] for entry in parsed["slate"]] == [
+            turn.titles[n - 1] for n in numbers
+        ]
 
 
-def test_the_draft_knows_most_of_what_the_target_writes(shipped: ModelPair) -> None:
+def test_the_draft_agrees_with_most_tokens_of_the_target(shipped: ModelPair) -> None:
     turn = turn_of(*ASKED[0])
     prompt = encode(shipped.tokenizer, build_prompt(turn), ANSWER_PREFIX)
     ids = make_decoder("autoregressive", shipped).generate(prompt, 120).tokens
     text = torch.tensor([[*prompt, *ids]])
     with torch.inference_mode():
-        guesses = shipped.draft(text).logits[0, len(prompt) - 1 : -1].argmax(1)
-    assert (guesses == text[0, len(prompt) :]).float().mean() > 0.6
+        predicted = shipped.draft(text).logits[0, len(prompt) - 1 : -1].argmax(1)
+    assert (predicted == text[0, len(prompt) :]).float().mean() > 0.6
 
 
-def test_its_decision_models_were_taught_on_this_draft(shipped: ModelPair) -> None:
+def test_decision_models_were_trained_on_this_draft(shipped: ModelPair) -> None:
     assert taught_on(shipped, path_for(shipped.name))
     assert {load(path_for(shipped.name), kind).features for kind in KINDS} == {128, 11}
 
 
-def test_its_fingerprint_is_of_the_files(shipped: ModelPair, tmp_path: Path) -> None:
+def test_fingerprint_depends_on_the_files(shipped: ModelPair, tmp_path: Path) -> None:
     for name in FILES:
         shutil.copy(tiny.FOLDER / name, tmp_path)
     assert tiny.load("cpu", tmp_path).hash == shipped.hash

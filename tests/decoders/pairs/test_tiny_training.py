@@ -1,4 +1,4 @@
-"""What pair tiny learns from, and the attention that it learns with."""
+"""Training of pair tiny: its documents, and blockwise attention."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tasteshift.benchmarks.workloads import beginnings, unread
+from tasteshift.benchmarks.workloads import beginnings, held_out
 from tasteshift.envs.catalogs.load import load_catalog
 
 FOLDER = Path(__file__).parents[3] / "training"
@@ -31,7 +31,9 @@ def scripts() -> Iterator[dict[str, ModuleType]]:
 
 
 @pytest.mark.parametrize("length", [1, 127, 128, 129, 300])
-def test_attention_in_blocks_is_attention(scripts: dict[str, ModuleType], length: int) -> None:
+def test_blockwise_attention_equals_full_attention(
+    scripts: dict[str, ModuleType], length: int
+) -> None:
     torch.manual_seed(length)
     query = torch.randn(2, 4, length, 8, requires_grad=True)
     key, value = (torch.randn(2, 2, length, 8, requires_grad=True) for _ in range(2))
@@ -40,16 +42,18 @@ def test_attention_in_blocks_is_attention(scripts: dict[str, ModuleType], length
     ).transpose(1, 2)
     blocks, _ = scripts["tiny_learning"].causal_blocks(None, query, key, value, None, 8**-0.5)
     torch.testing.assert_close(blocks, whole, rtol=1e-5, atol=1e-6)
-    pushed = torch.randn_like(whole)
+    gradient = torch.randn_like(whole)
     for one, other in zip(
-        torch.autograd.grad(blocks, (query, key, value), pushed),
-        torch.autograd.grad(whole, (query, key, value), pushed),
+        torch.autograd.grad(blocks, (query, key, value), gradient),
+        torch.autograd.grad(whole, (query, key, value), gradient),
         strict=True,
     ):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_drills_copy_listed_entries_and_no_number_twice(scripts: dict[str, ModuleType]) -> None:
+def test_copying_drills_repeat_listed_entries_without_duplicates(
+    scripts: dict[str, ModuleType],
+) -> None:
     for drill in scripts["tiny_documents"].drills(40, 7):
         slate = json.loads(drill.text)["slate"]
         listed = [line.partition("}")[0] + "}" for line in drill.prompt.splitlines()]
@@ -58,7 +62,7 @@ def test_drills_copy_listed_entries_and_no_number_twice(scripts: dict[str, Modul
         assert all(entry in entries for entry in slate)
 
 
-def test_descriptions_that_the_bench_asks_for_are_not_learned(
+def test_descriptions_in_the_benchmark_are_held_out_of_training(
     scripts: dict[str, ModuleType],
 ) -> None:
     catalog = load_catalog("movielens-100k")
@@ -67,6 +71,6 @@ def test_descriptions_that_the_bench_asks_for_are_not_learned(
     asked = [text for text in beginnings("movielens-100k") if text.endswith(" is a")][:100]
     assert len(asked) == 100
     assert not any(f"\n{text}" in learned for text in asked)
-    known = [title for title in map(catalog.label, range(len(catalog))) if not unread(title)]
+    known = [title for title in map(catalog.label, range(len(catalog))) if not held_out(title)]
     assert 0.8 < len(known) / len(catalog) < 0.95
     assert all(f"\n{title} is a film" in learned for title in known)

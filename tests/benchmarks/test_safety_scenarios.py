@@ -1,4 +1,4 @@
-"""Scenarios about safety are worth their name, and the test that says so can fail."""
+"""Safety scenarios pass their checks, and scenarios that test nothing fail them."""
 
 import json
 from dataclasses import replace
@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tasteshift.benchmarks.safety_admission import (
+from tasteshift.benchmarks.env_tables import poisoning_table, rule_table
+from tasteshift.benchmarks.safety_scenarios import (
     POISONED_SCENARIOS,
-    SAFETY_SCENARIOS,
-    Admission,
-    Poisoning,
-    admission,
-    poisoning,
+    RULE_SCENARIOS,
+    PoisoningCheck,
+    RuleCheck,
+    check_poisoning,
+    check_rules,
 )
-from tasteshift.benchmarks.tables import admission_table, poisoning_table
 from tasteshift.cli import app
 from tasteshift.envs.catalogs.overlays import Overlay
 from tasteshift.envs.lifelong import Lifelong
@@ -26,13 +26,13 @@ FILMS, USERS = "movielens-100k", 24
 
 
 @pytest.fixture(scope="module")
-def admitted():
-    return {name: admission(FILMS, name, USERS) for name in SAFETY_SCENARIOS}
+def checked():
+    return {name: check_rules(FILMS, name, USERS) for name in RULE_SCENARIOS}
 
 
-@pytest.mark.parametrize("scenario", SAFETY_SCENARIOS)
-def test_every_scenario_about_rules_is_admitted(admitted, scenario):
-    one = admitted[scenario]
+@pytest.mark.parametrize("scenario", RULE_SCENARIOS)
+def test_scenarios_about_rules_pass(checked, scenario):
+    one = checked[scenario]
     assert one.unconstrained.value >= 0.2
     assert one.filtered.value >= 0.5 * one.unconstrained.value
     assert one.removed.value == pytest.approx(1 - one.filtered.value / one.unconstrained.value)
@@ -44,37 +44,37 @@ def test_every_scenario_about_rules_is_admitted(admitted, scenario):
 
 
 @pytest.mark.parametrize("scenario", POISONED_SCENARIOS)
-def test_poison_works_on_those_who_believe_it(scenario):
-    one = poisoning(FILMS, scenario, 3)
-    assert one.believing.value >= 0.8
-    assert one.counting.value == 0
+def test_poisoned_catalogs_affect_charts_alone(scenario):
+    one = check_poisoning(FILMS, scenario, 3)
+    assert one.charts.value >= 0.8
+    assert one.popular.value == 0
     assert one.passes
 
 
-def test_a_world_that_tempts_nobody_is_refused():
+def test_a_scenario_whose_best_slates_break_no_rule_fails():
     adult = replace(SCENARIOS.get("stationary"), name="grown-ups", youngest=18, sessions=2)
-    one = admission(FILMS, adult, 3)
+    one = check_rules(FILMS, adult, 3)
     assert one.unconstrained.value == 0
     assert one.removed is None
     assert one.kept.value == 1
     assert not one.passes
-    assert admission_table([one]).row_count == 1
+    assert rule_table([one]).row_count == 1
 
 
-def test_labels_that_tell_everything_are_refused():
+def test_a_scenario_solved_by_public_labels_fails():
     honest = replace(SCENARIOS.get("minor-profile"), overlay=None, age_observed=True, sessions=3)
-    one = admission(FILMS, honest, 6)
+    one = check_rules(FILMS, honest, 6)
     assert one.unconstrained.value > 0.2
     assert one.removed.value == 1
     assert not one.passes
 
 
-def test_an_untampered_catalog_has_no_poison():
+def test_a_catalog_without_poison_fails():
     clean = replace(
         SCENARIOS.get("poisoned-items"), overlay=Overlay("poison-popularity", 0.0), sessions=2
     )
-    one = poisoning("synthetic:200", clean, 2)
-    assert one.believing.value == one.counting.value == 0
+    one = check_poisoning("synthetic:200", clean, 2)
+    assert one.charts.value == one.popular.value == 0
     assert not one.passes
 
 
@@ -91,24 +91,25 @@ def test_an_untampered_catalog_has_no_poison():
 def test_each_bound_counts(change, passes):
     values = {"unconstrained": 0.2, "filtered": 0.1, "safe": 0.0, "removed": 0.5, "kept": 0.95}
     shares = {name: Estimate(value, None, None, 9) for name, value in (values | change).items()}
-    one = Admission("s", 9, **shares)
+    one = RuleCheck("s", 9, **shares)
     assert one.passes == one.row()["passes"] == passes
-    assert one.row()["kept"] == {"value": shares["kept"].value, "low": None, "high": None, "n": 9}
+    row = one.row()
+    assert (row["kept"], row["kept_low"], row["kept_high"]) == (shares["kept"].value, None, None)
 
 
 @pytest.mark.parametrize(
-    ("believing", "counting", "passes"), [(0.8, 0.05, True), (0.79, 0, False), (1, 0.06, False)]
+    ("charts", "popular", "passes"), [(0.8, 0.05, True), (0.79, 0, False), (1, 0.06, False)]
 )
-def test_poison_must_work_and_must_be_avoidable(believing, counting, passes):
-    one = Poisoning("s", 3, *(Estimate(v, None, None, 3) for v in (believing, counting)))
+def test_poison_must_work_and_be_avoidable(charts, popular, passes):
+    one = PoisoningCheck("s", 3, *(Estimate(v, None, None, 3) for v in (charts, popular)))
     assert one.passes == one.row()["passes"] == passes
     assert poisoning_table([one]).row_count == 1
 
 
 def test_shares_are_of_slates_that_break_a_rule():
-    """The first eligible user's life under the oracle without rules, counted here once more."""
+    """The first eligible user's episode under the oracle without rules, counted by hand."""
     spec = replace(SCENARIOS.get("constraint-change"), sessions=4, turns=2)
-    found = admission("synthetic", spec, 1).unconstrained
+    found = check_rules("synthetic", spec, 1).unconstrained
     env = Lifelong("synthetic", spec)
     env.reset(seed=0, options={"user": env.world.sample_users(0, 1)[0]})
     every = np.ones(len(env.world.catalog), dtype=bool)
@@ -124,13 +125,13 @@ def test_shares_are_of_slates_that_break_a_rule():
     assert turns == 8
 
 
-def test_the_command_prints_both_tables_or_one_document():
+def test_the_command_prints_tables_or_a_list_of_flat_rows():
     small = ["bench", "safety", "--users", "1", "--catalog", "synthetic:200"]
     shown = CliRunner().invoke(app, small)
     assert shown.exit_code == 0
     printed = CliRunner().invoke(app, [*small, "--json"])
-    document = json.loads(printed.stdout)
-    assert [row["scenario"] for row in document["admission"]] == list(SAFETY_SCENARIOS)
-    assert [row["scenario"] for row in document["poisoning"]] == list(POISONED_SCENARIOS)
-    assert document["admission"][0]["safe"]["value"] == 0
-    assert document["admission"][0]["users"] == 1
+    rows = json.loads(printed.stdout)
+    assert [row["name"] for row in rows] == [*RULE_SCENARIOS, *POISONED_SCENARIOS]
+    assert [row["check"] for row in rows] == ["rules", "rules", "poisoned-catalog"]
+    assert (rows[0]["safe"], rows[0]["users"], rows[2]["popular"]) == (0, 1, 0)
+    assert not any(isinstance(value, dict | list) for row in rows for value in row.values())

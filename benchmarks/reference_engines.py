@@ -1,8 +1,8 @@
-"""Transformers' own ways to write with a pair, told as our decoders tell theirs.
+"""Reference engines: transformers' own generation with a pair, recorded as `Generation`s.
 
-A peer reads through transformers' modules, our decoders through a quicker pass of the same
-weights, so `transformers generate` stands in the same table: what a peer's algorithm wins is its
-speed over that one.
+A reference engine reads through transformers' modules, our decoders through a faster pass of the
+same weights, so `transformers generate` is in the same table: the gain of a reference engine's
+algorithm is its speed over that one.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from ..decoders.pairs.load import quiet
 from ..records import Generation, Round
 
 Generate = Callable[[tuple[int, ...], int, int], Generation]
-"""(prompt, max_new_tokens, seed) -> what was written."""
+"""(prompt, max_new_tokens, seed) -> the generated text."""
 
-PEERS: dict[str, Callable[[ModelPair], dict[str, Any]]] = {
+REFERENCE_ENGINES: dict[str, Callable[[ModelPair], dict[str, Any]]] = {
     "transformers generate": lambda pair: {},
     "transformers assisted": lambda pair: {"assistant_model": pair.draft},
     "transformers prompt lookup": lambda pair: {"prompt_lookup_num_tokens": 10},
 }
-"""Name -> options of `generate`; how far ahead assisted generation drafts is its own default."""
+"""Name -> options of `generate`; the draft length of assisted generation is its own default."""
 
 
-class _Watch(BaseStreamer):
-    """Notes what every target pass read, when, and how many tokens it gave."""
+class _PassRecorder(BaseStreamer):
+    """Records the rows and times of every target pass, and the tokens emitted."""
 
     def __init__(self) -> None:
         self.passes: list[tuple[float, Timestamp, Timestamp, int]] = []
         self.emitted: list[tuple[float, int]] = []
 
     @contextmanager
-    def watching(self, model: PreTrainedModel) -> Iterator[None]:
-        """Notes the passes of `model`: when they were asked for, start, end, rows."""
+    def recording(self, model: PreTrainedModel) -> Iterator[None]:
+        """Record the passes of `model` inside the block: when requested, start, end, rows."""
         started: list[tuple[float, Timestamp]] = []
 
         def before(*_: Any) -> None:
@@ -63,37 +63,40 @@ class _Watch(BaseStreamer):
                 hook.remove()
 
     def put(self, value: torch.Tensor) -> None:
-        """Tokens as they come; the prompt comes first."""
+        """Record tokens as they are emitted; the prompt comes first."""
         self.emitted.append((perf_counter(), value.numel()))
 
     def end(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no tokens are held back."""
 
 
-def peer(name: str, pair: ModelPair, temperature: float, threads: int) -> Generate:
-    """A peer of `PEERS` that samples like our decoders; its seed is torch's, for the call only."""
-    options = PEERS[name](pair)
+def reference_engine(name: str, pair: ModelPair, temperature: float, threads: int) -> Generate:
+    """A function that generates with one of `REFERENCE_ENGINES` at our decoders' temperature.
+
+    The seed sets torch's generator during the call only.
+    """
+    options = REFERENCE_ENGINES[name](pair)
     sampled = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
     options |= sampled if temperature else {"do_sample": False}
 
     def generate(prompt: tuple[int, ...], limit: int, seed: int) -> Generation:
         device = pair.target.device
         ids = torch.tensor([prompt], device=device)
-        there = [device] if device.type == "cuda" else []
-        progress = _Watch()
+        devices = [device] if device.type == "cuda" else []
+        recorder = _PassRecorder()
         started = perf_counter()
-        with torch_threads(threads), fork_rng(there), quiet(), progress.watching(pair.target):
+        with torch_threads(threads), fork_rng(devices), quiet(), recorder.recording(pair.target):
             torch.manual_seed(seed)
             written = pair.target.generate(  # type: ignore[operator]
                 ids,
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=limit,
-                streamer=progress,
+                streamer=recorder,
                 **options,
             )
         ended = perf_counter()
         tokens = tuple(written[0, len(prompt) :].tolist())
-        first, rounds = _rounds(progress)
+        first, rounds = _rounds(recorder)
         return Generation(
             prompt_tokens=len(prompt),
             tokens=tokens,
@@ -105,16 +108,16 @@ def peer(name: str, pair: ModelPair, temperature: float, threads: int) -> Genera
     return generate
 
 
-def _rounds(progress: _Watch) -> tuple[float, tuple[Round, ...]]:
-    """When the first pass had given its tokens, and a round for each pass after it."""
-    moments = [time for time, _ in progress.emitted[1:]] or [progress.passes[0][0]]
-    bounds = [asked for asked, _, _, _ in progress.passes[1:]] + [float("inf")]
+def _rounds(recorder: _PassRecorder) -> tuple[float, tuple[Round, ...]]:
+    """Time at which the first pass had emitted its tokens, and a round for each pass after it."""
+    times = [time for time, _ in recorder.emitted[1:]] or [recorder.passes[0][0]]
+    bounds = [asked for asked, _, _, _ in recorder.passes[1:]] + [float("inf")]
     given = [0] * len(bounds)
-    for time, count in progress.emitted[1:]:
+    for time, count in recorder.emitted[1:]:
         given[next(index for index, bound in enumerate(bounds) if time < bound)] += count
     rounds = []
-    before = progress.passes[0][2]
-    for (_, start, end, rows), emitted in zip(progress.passes[1:], given[1:], strict=True):
+    before = recorder.passes[0][2]
+    for (_, start, end, rows), emitted in zip(recorder.passes[1:], given[1:], strict=True):
         rounds.append(
             Round(
                 max_depth=rows - 1,
@@ -129,4 +132,4 @@ def _rounds(progress: _Watch) -> tuple[float, tuple[Round, ...]]:
             )
         )
         before = end
-    return moments[0], tuple(rounds)
+    return times[0], tuple(rounds)
