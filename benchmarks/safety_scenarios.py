@@ -178,8 +178,8 @@ def _ratio(numerator: Floats, denominator: Floats) -> Estimate:
 
 def _flat(estimates: dict[str, Estimate | None]) -> dict[str, float | None]:
     """Each estimate as three columns: value, lower and upper end of its interval."""
-    return {
-        f"{name}{end}": estimate and getattr(estimate, end.removeprefix("_") or "value")
-        for name, estimate in estimates.items()
-        for end in ("", "_low", "_high")
-    }
+    flat: dict[str, float | None] = {}
+    for name, one in estimates.items():
+        ends = (None,) * 3 if one is None else (one.value, one.low, one.high)
+        flat |= zip((name, f"{name}_low", f"{name}_high"), ends, strict=True)
+    return flat

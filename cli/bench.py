@@ -81,7 +81,7 @@ def bench_safety(
             poisoned.append(check_poisoning(catalog, scenario, users))
             update(scenario)
     if as_json:
-        print_json(one.row() for one in (*rules, *poisoned))
+        print_json([*(one.row() for one in rules), *(one.row() for one in poisoned)])
         return
     from ..benchmarks.env_tables import poisoning_table, rule_table
 

@@ -78,8 +78,3 @@ def test_without_sardine_there_is_no_row_of_it_and_no_ratio(measured):
     rows = env_speed.measure_speed()
     assert [row["name"] for row in rows] == [*RATES][:-1]
     assert {row["speedup_sardine"] for row in rows} == {None}
-
-
-def test_rollouts_count_user_steps():
-    assert env_speed.single_rollout("synthetic:60", "stationary")() == 1000
-    assert env_speed.vector_rollout("synthetic:60", env_speed.ALL_DYNAMICS, 3, 1)() == 60

@@ -133,5 +133,5 @@ def test_the_command_prints_tables_or_a_list_of_flat_rows():
     rows = json.loads(printed.stdout)
     assert [row["name"] for row in rows] == [*RULE_SCENARIOS, *POISONED_SCENARIOS]
     assert [row["check"] for row in rows] == ["rules", "rules", "poisoned-catalog"]
-    assert (rows[0]["safe"], rows[0]["users"], rows[2]["popular"]) == (0, 1, 0)
+    assert (rows[0]["safe"], rows[0]["users"], rows[2]["users"]) == (0, 1, 1)
     assert not any(isinstance(value, dict | list) for row in rows for value in row.values())
