@@ -15,8 +15,6 @@ from ..numerics.compiled import compiled
 from ..numerics.grid import on_grid, on_grid_of
 from ..numerics.philox import Purpose, Word, normal_rows, normal_workspace
 
-LN2 = 0.6931471805599453
-
 DAYS_PER_BLOCK = 7
 """Days whose noise is drawn together; affects speed only."""
 
@@ -123,6 +121,6 @@ def _transition(drift: Drift, dimensions: int) -> tuple[float, float]:
 
     Not rounded to the grid, which is too coarse for a half-life of many years.
     """
-    decay = float(elementary.exp(-LN2 / drift.half_life_days))
+    decay = float(elementary.exp(-elementary.LN2 / drift.half_life_days))
     spread = drift.dispersion * float(np.sqrt((1 - decay * decay) / dimensions))
     return decay, spread

@@ -8,7 +8,6 @@ from ...validation import COST, HALF_LIFE, check
 from ..numerics import elementary
 from ..numerics.arrays import Floats, Ints
 from ..numerics.grid import on_grid
-from .drift import LN2
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def recover(params: Satiation, satiation: Floats, days: Ints) -> Floats:
     A topic consumed every Δ days converges to 1 / (1 − γ^Δ) right after, and γ^Δ / (1 − γ^Δ)
     right before it is consumed.
     """
-    left = elementary.exp(-LN2 / params.half_life_days * days)
+    left = elementary.exp(-elementary.LN2 / params.half_life_days * days)
     return on_grid(satiation * left[:, None])
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from .arrays import Floats
 from .compiled import compiled
 
+LN2 = 0.6931471805599453
 LN2_HIGH = 6.93147180369123816490e-01
 LN2_LOW = 1.90821492927058770002e-10
 INVERSE_LN2 = 1.44269504088896338700e00
