@@ -53,7 +53,7 @@ demo: install
 	echo; echo Open a report in your browser: runs/demo/*/report.html
 
 docs: install
-	"$(BIN)/mkdocs" build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 "$(BIN)/mkdocs" build --quiet --strict
 	@echo Open site/index.html in a browser.
 
 test: lint types pytest

@@ -15,7 +15,7 @@ from .records import Action, Brief, Claim, Observation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .agents.protocols import Agent, PrivilegedAgent, Session
+    from .agents.protocols import Agent, BatchAgent, PrivilegedAgent, Session, TextAgent
     from .decoders import make_decoder
     from .decoders.base import Decoder, ModelPair
     from .envs.catalogs.load import Builder, load_catalog
@@ -30,6 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Action",
     "Agent",
+    "BatchAgent",
     "Brief",
     "Claim",
     "Decoder",
@@ -42,6 +43,7 @@ __all__ = [
     "Session",
     "Suite",
     "Task",
+    "TextAgent",
     "__version__",
     "compare",
     "envs",
@@ -57,6 +59,7 @@ __all__ = [
 
 _LAZY = {
     "Agent": "agents.protocols",
+    "BatchAgent": "agents.protocols",
     "Decoder": "decoders.base",
     "ModelPair": "decoders.base",
     "PrivilegedAgent": "agents.protocols",
@@ -66,6 +69,7 @@ _LAZY = {
     "Session": "agents.protocols",
     "Suite": "suites.suite",
     "Task": "suites.suite",
+    "TextAgent": "agents.protocols",
     "compare": "suites.compare",
     "evaluate": "suites.evaluate",
     "load_catalog": "envs.catalogs.load",
