@@ -86,8 +86,8 @@ def _first_return(
     workspace = np.empty((4, 1), np.uint64)
     for row in range(len(day)):
         for days in range(1, most + 1):
-            key, who, when = seed[row], np.uint64(user[row]), np.uint64(day[row] + days)
-            draw = philox.uniforms_of(key, who, when, purpose, np.uint64(0), workspace)[0]
+            address = seed[row], np.uint64(user[row]), np.uint64(day[row] + days)
+            draw = philox.uniforms_of(*address, purpose, np.uint64(0), workspace)[0]
             if draw < hazard[row]:
                 away[row] = days
                 break

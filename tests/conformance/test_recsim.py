@@ -78,15 +78,15 @@ def test_every_step_of_interests_equals_recsims():
     for turn in range(turns):
         # three topics only, so that interests become entrenched
         topics = rng.integers(0, 3, size=users)
-        theirs = np.empty_like(interests)
+        recsim_result = np.empty_like(interests)
         for row, model in enumerate(models):
             model._user_state.user_interests = interests[row].copy()
             watched = recsim_interests.IEvResponse(clicked=True, watch_time=4.0)
             model.update_state([video(topics[row])], [watched])
-            theirs[row] = model._user_state.user_interests
+            recsim_result[row] = model._user_state.user_interests
         before, share = interests, np.eye(TOPICS)[topics]
         interests = interest_evolution.update_interests(params, before, share, draws[turn])
-        assert np.abs(interests - theirs).max() <= ROUNDING
+        assert np.abs(interests - recsim_result).max() <= ROUNDING
         risen += int((interests > before).any(axis=1).sum())
     assert 0.2 * users * turns < risen < 0.8 * users * turns
     assert np.abs(interests[:, :3]).mean() > 0.7
@@ -134,7 +134,7 @@ def test_interests_are_the_utilities_of_recsims_logit_choice():
 
 
 def test_recsim_depends_on_the_global_generator_and_tasteshift_does_not():
-    def theirs(global_seed):
+    def recsim_result(global_seed):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             env = recsim_interests.create_environment(
@@ -149,8 +149,8 @@ def test_recsim_depends_on_the_global_generator_and_tasteshift_does_not():
         turns = np.arange(30)
         return interest_evolution.direction_draws(0, np.zeros(30, dtype=int), turns).tolist()
 
-    assert theirs(1) == theirs(1)
-    assert theirs(1) != theirs(2)
+    assert recsim_result(1) == recsim_result(1)
+    assert recsim_result(1) != recsim_result(2)
     assert ours(1) == ours(2)
 
 
@@ -168,8 +168,8 @@ def test_long_term_satisfaction_has_recsims_constants():
 def test_first_exposure_equals_recsims(seed):
     draw = np.random.RandomState(seed).random_sample(1)
     ours = long_term_satisfaction.begin_exposure(LongTermSatisfaction(), draw)
-    theirs = satisfaction_model(seed)._user_state.net_positive_exposure
-    assert ours[0] == pytest.approx(theirs, abs=ROUNDING)
+    recsim_result = satisfaction_model(seed)._user_state.net_positive_exposure
+    assert ours[0] == pytest.approx(recsim_result, abs=ROUNDING)
 
 
 def test_exposure_and_satisfaction_equal_recsims_over_whole_episodes():
@@ -188,14 +188,14 @@ def test_exposure_and_satisfaction_equal_recsims_over_whole_episodes():
         exposure = long_term_satisfaction.update_exposure(
             params, exposure, kale[turn], consumed, noise[turn]
         )
-        theirs = [m._user_state.net_positive_exposure for m in models]
-        assert exposure == pytest.approx(theirs, abs=2e-6)
+        recsim_result = [m._user_state.net_positive_exposure for m in models]
+        assert exposure == pytest.approx(recsim_result, abs=2e-6)
         scale = long_term_satisfaction.satisfaction(params, exposure)
         assert scale == pytest.approx([m._user_state.satisfaction for m in models], abs=ROUNDING)
 
 
 def test_recsims_satisfaction_depends_on_the_global_generator_and_tasteshifts_does_not():
-    def theirs(global_seed):
+    def recsim_result(global_seed):
         model = satisfaction_model(0)
         np.random.seed(global_seed)
         item = recsim_satisfaction.LTSDocument(0, clickbait_score=0.5)
@@ -206,5 +206,5 @@ def test_recsims_satisfaction_depends_on_the_global_generator_and_tasteshifts_do
         np.random.seed(global_seed)
         return long_term_satisfaction.innovation_noise(0, np.array([0]), np.array([0])).tolist()
 
-    assert theirs(1) != theirs(2)
+    assert recsim_result(1) != recsim_result(2)
     assert ours(1) == ours(2)

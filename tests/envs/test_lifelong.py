@@ -267,10 +267,10 @@ def test_items_before_their_entry_day_leave_their_slot_empty():
     late = np.flatnonzero(env.world.entry_day)[:2]
     env.reset(seed=1)
     present = int(np.flatnonzero(env.world.entry_day == 0)[0])
-    alone = env.ground_truth.expected((present,))
+    first = env.ground_truth.expected((present,))
     assert env.ground_truth.expected((int(late[0]), int(late[1]))) == 0.0
     second = env.ground_truth.expected((int(late[0]), present))
-    assert 0 < second < alone  # the first slot stays empty, so the item is one position lower
+    assert 0 < second < first  # the first slot stays empty, so the item is one position lower
     assert env.ground_truth.breaches((int(late[0]),)) == 0
     observation, *_ = env.step({"slate": np.array([late[0], present, late[1]])})
     assert observation["slate"].tolist() == [-1, present, -1]

@@ -58,9 +58,9 @@ def play_vector(env, shown, seed):
 def assert_equal(batched, single, column):
     for (batch, *rest), (observation, *results) in zip(batched, single, strict=True):
         for name in batch.keys() - {"features"}:
-            mine, value = batch[name][column], observation[name]
-            assert mine == value if name == "utterance" else np.array_equal(mine, value), name
-            assert isinstance(mine, str) or mine.dtype == value.dtype
+            found, value = batch[name][column], observation[name]
+            assert found == value if name == "utterance" else np.array_equal(found, value), name
+            assert isinstance(found, str) or found.dtype == value.dtype
         assert [part[column] for part in rest[:3]] == results[:3]
         if results[3]:
             assert rest[3]["age_group"][column] == results[3]["age_group"]
@@ -100,8 +100,8 @@ def test_order_threads_and_batches_do_not_change_results(
     mixed = play_vector(other, shown[:, index], [seeds[k] for k in index])
     for (a, *first), (b, *second) in zip(plain, mixed, strict=True):
         assert all(np.array_equal(a[name][index], b[name]) for name in a)
-        for mine, theirs in zip(first[:3], second[:3], strict=True):
-            assert np.array_equal(mine[index], theirs)
+        for expected, found in zip(first[:3], second[:3], strict=True):
+            assert np.array_equal(expected[index], found)
 
 
 @pytest.mark.parametrize("scenario", ["gradual-drift", "retention", "constraint-change"])
@@ -134,20 +134,20 @@ def test_make_vec_uses_the_vector_entry_point():
 
 
 def test_results_equal_those_of_sync_vector_env():
-    theirs = gym.make_vec("TasteShift/Lifelong-v0", num_envs=3, vectorization_mode="sync", **SMALL)
-    mine = vector(num_envs=3, text=True)
-    for name, space in theirs.observation_space.items():
-        assert mine.observation_space[name] == space
-    assert mine.action_space == theirs.action_space
-    pairs = [(mine.reset(seed=[4, 2, 9]), theirs.reset(seed=[4, 2, 9]))]
+    sync = gym.make_vec("TasteShift/Lifelong-v0", num_envs=3, vectorization_mode="sync", **SMALL)
+    env = vector(num_envs=3, text=True)
+    for name, space in sync.observation_space.items():
+        assert env.observation_space[name] == space
+    assert env.action_space == sync.action_space
+    pairs = [(env.reset(seed=[4, 2, 9]), sync.reset(seed=[4, 2, 9]))]
     for slate in slates(15, 3):
-        pairs.append((mine.step({"slate": slate}), theirs.step({"slate": slate})))
+        pairs.append((env.step({"slate": slate}), sync.step({"slate": slate})))
     for (observation, *rest), (expected, *results) in pairs:
         assert all(np.array_equal(observation[name], expected[name]) for name in expected)
         for a, b in zip(rest[:-1], results[:-1], strict=True):
             assert np.array_equal(a, b)
         assert set(rest[-1]) <= set(results[-1])
-    theirs.close()
+    sync.close()
 
 
 def test_seeds_may_be_none_and_users_may_be_given():

@@ -74,13 +74,13 @@ def test_the_angle_to_the_anchor_matches_the_dispersion():
 
 def test_noise_depends_on_user_and_day_alone():
     users, days = np.arange(3), np.tile(np.arange(1, 9), (3, 1))
-    together = drift_noise(5, users, days, M, D)
-    apart = [drift_noise(5, users, days[:, k : k + 1], M, D) for k in range(8)]
-    assert (together == np.concatenate(apart, axis=1)).all()
-    assert (together[1:2] == drift_noise(5, users[1:2], days[1:2], M, D)).all()
+    batched = drift_noise(5, users, days, M, D)
+    single = [drift_noise(5, users, days[:, k : k + 1], M, D) for k in range(8)]
+    assert (batched == np.concatenate(single, axis=1)).all()
+    assert (batched[1:2] == drift_noise(5, users[1:2], days[1:2], M, D)).all()
     seeds = np.array([4, 5, 2**63 + 1], dtype=np.uint64)
     mixed = drift_noise(seeds, users, days, M, D)
-    assert (mixed[1] == together[1]).all()
+    assert (mixed[1] == batched[1]).all()
     assert (mixed[2] == drift_noise(2**63 + 1, users, days, M, D)[2]).all()
     assert len(np.unique(mixed)) > 0.999 * mixed.size
 

@@ -170,10 +170,10 @@ def test_states_lie_on_the_grid_and_rows_are_independent():
     picked, interest = np.arange(B) % 3 > 0, np.arange(B) % M
     arguments = (taste, anchor, interest, z, picked, shown_z, shown)
     params = Influence(0.2, 0.01, 0.02)
-    together = influenced(params, *arguments)
-    for state in together:
+    batched = influenced(params, *arguments)
+    for state in batched:
         assert (state / GRID == np.rint(state / GRID)).all()
     for k in range(B):
-        alone = influenced(params, *(part[k : k + 1] for part in arguments))
-        assert (alone[0][0] == together[0][k]).all()
-        assert (alone[1][0] == together[1][k]).all()
+        single = influenced(params, *(part[k : k + 1] for part in arguments))
+        assert (single[0][0] == batched[0][k]).all()
+        assert (single[1][0] == batched[1][k]).all()

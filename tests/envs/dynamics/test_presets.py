@@ -144,19 +144,19 @@ def test_interests_are_the_topics_utility():
 
 def test_draws_of_a_user_do_not_depend_on_other_users():
     user, seed = np.array([4, 9, 2]), np.array([1, 2, 3], dtype=np.uint64)
-    together = interest_evolution.interest_draws(seed, user, 6)
+    batched = interest_evolution.interest_draws(seed, user, 6)
     turns = np.array([0, 5, 11])
     directions = interest_evolution.direction_draws(seed, user, turns)
     noise = long_term_satisfaction.innovation_noise(seed, user, turns)
     first = long_term_satisfaction.exposure_draws(seed, user)
     for row in range(3):
-        alone = (int(seed[row]), user[[row]])
-        assert (interest_evolution.interest_draws(*alone, 6) == together[[row]]).all()
+        single = (int(seed[row]), user[[row]])
+        assert (interest_evolution.interest_draws(*single, 6) == batched[[row]]).all()
         at = turns[[row]]
-        assert interest_evolution.direction_draws(*alone, at) == directions[row]
-        assert long_term_satisfaction.innovation_noise(*alone, at) == noise[row]
-        assert long_term_satisfaction.exposure_draws(*alone) == first[row]
-    assert not np.isin(directions, together).any()
+        assert interest_evolution.direction_draws(*single, at) == directions[row]
+        assert long_term_satisfaction.innovation_noise(*single, at) == noise[row]
+        assert long_term_satisfaction.exposure_draws(*single) == first[row]
+    assert not np.isin(directions, batched).any()
     assert (np.abs(stats.norm.cdf(noise) - first) > 1e-6).all()
 
 
@@ -278,8 +278,8 @@ def test_two_topics_can_bore_together():
 
 def test_bored_topics_lose_utility_and_with_everything_all_topics_do():
     left = np.array([[0, 2, 0], [0, 0, 0]])
-    alone = boredom.boredom_utility(Boredom(cost=4.0), left)
-    assert alone.tolist() == [[0, -4, 0], [0, 0, 0]]
+    one_topic_only = boredom.boredom_utility(Boredom(cost=4.0), left)
+    assert one_topic_only.tolist() == [[0, -4, 0], [0, 0, 0]]
     everything = boredom.boredom_utility(Boredom(cost=4.0, everything=True), left)
     assert everything.tolist() == [[-4, -4, -4], [0, 0, 0]]
 

@@ -30,12 +30,12 @@ def test_periodic_consumption_converges_as_a_geometric_series(gap):
 def test_satiation_halves_in_a_half_life_for_any_split_of_the_days():
     params = Satiation(half_life_days=12, cost=1)
     state = np.array([[1.0, 0.25, 3.0, 0.0, 8.0]])
-    once = recover(params, state, np.array([12]))
+    at_end = recover(params, state, np.array([12]))
     daily = state
     for _ in range(12):
         daily = recover(params, daily, np.array([1]))
-    assert np.abs(once - state / 2).max() <= GRID
-    assert np.abs(daily - once).max() <= 12 * GRID
+    assert np.abs(at_end - state / 2).max() <= GRID
+    assert np.abs(daily - at_end).max() <= 12 * GRID
     assert (recover(params, state, np.array([0])) == state).all()
 
 

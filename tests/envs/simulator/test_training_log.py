@@ -95,8 +95,8 @@ def test_cold_users_keep_their_first_rows_and_the_others_all(world):
 
 
 def pairs_of(log, user):
-    mine = log.user == user
-    return list(zip(log.item[mine].tolist(), log.rating[mine].tolist(), strict=True))
+    rows = log.user == user
+    return list(zip(log.item[rows].tolist(), log.rating[rows].tolist(), strict=True))
 
 
 @pytest.mark.parametrize("name", ["synthetic:300", "synthetic:6000"])
