@@ -1,1 +1,1 @@
-"""Ground truth and what is computed from it: optimal slates, planning, counterfactuals."""
+"""Ground truth and computations on it: optimal slates, planning, counterfactual episodes."""

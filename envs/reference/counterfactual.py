@@ -1,8 +1,8 @@
-"""Twins: the same users under the same luck, but shown something else.
+"""Counterfactual episodes: the same users and random numbers under another policy or item.
 
-Every draw is keyed by what it is for, so two lives that differ in one decision, or in one item,
-share all the randomness that this does not touch. What a policy did to people, and not what
-happened to them anyway, is the difference between twins.
+Every draw is addressed by its purpose, so two episodes that differ in one decision, or in one
+item, share all random numbers that the difference does not affect. Their difference is the effect
+of the policy alone.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from .optimal_slate import allowed
 Policy = Callable[[World, Population], Ints]
 """From users (B) to their slates (B, K): item indices, best first, NOTHING in empty slots.
 
-It may be called with any subset of the users; what it shows one must not depend on the others.
+It may be called with any subset of the users; a user's slate must not depend on the others.
 """
 
-LEAST_POPULARITY = 1e-9
+MIN_POPULARITY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Lives:
-    """B lives side by side, on an axis of L turns: the longest life's.
+class Trajectories:
+    """B simulated episodes, padded to the L turns of the longest one.
 
-    living   (B, L) whether the turn was lived; where not, NOTHING and 0 stand everywhere else
-    session, day  (B, L) when the turn was
-    slates   (B, L, K) what was shown; chosen: (B, L) item or NOTHING; reward: (B, L) in [0, 1]
-    taste    (B, S, M, d) the taste in the last turn of each session, before its slate; NaN for
-             sessions that were not lived
+    active   (B, L) whether the turn took place; elsewhere the other arrays hold NOTHING and 0
+    session, day  (B, L) of the turn
+    slates   (B, L, K) items shown; chosen: (B, L) item or NOTHING; reward: (B, L) in [0, 1]
+    taste    (B, S, M, d) taste in the last turn of each session, before its slate; NaN for
+             sessions that did not take place
     end      the users after their last turn
     """
 
-    living: NDArray[np.bool_]
+    active: NDArray[np.bool_]
     session: Ints
     day: Ints
     slates: Ints
@@ -55,31 +55,31 @@ class Lives:
     end: Population
 
 
-def relive(world: World, seed: ArrayLike, users: Ints, policy: Policy) -> Lives:
-    """The lives of `users` (B) in worlds `seed` (one, or B) under a policy, as the simulator's own.
+def simulate_policy(world: World, seed: ArrayLike, users: Ints, policy: Policy) -> Trajectories:
+    """Episodes of `users` (B) under a policy, with environment seeds `seed` (one, or B).
 
-    The environment lives the same lives, bit for bit, where it is given the same slates; a slate
-    must not hold an item twice.
+    Bit-exact with the environment's episodes for the same slates; a slate must not hold an item
+    twice.
     """
     now = initial_population(world, seed, np.asarray(users, dtype=np.int64))
     shape = (len(now), world.turns)
-    living, reward = np.zeros(shape, dtype=bool), np.zeros(shape)
+    active, reward = np.zeros(shape, dtype=bool), np.zeros(shape)
     session, day, chosen = (np.full(shape, NOTHING, dtype=np.int64) for _ in range(3))
     slates = np.full((*shape, world.slate_size), NOTHING, dtype=np.int64)
     taste = np.full((len(now), world.scenario.sessions, *now.taste.shape[1:]), np.nan)
     turn = 0
-    while len(alive := np.flatnonzero(~now.over)):
-        living[alive, turn] = True
-        session[alive, turn], day[alive, turn] = now.session[alive], now.day[alive]
-        taste[alive, now.session[alive]] = now.taste[alive]
-        slates[alive, turn] = policy(world, take_rows(now, alive))
+    while len(running := np.flatnonzero(~now.over)):
+        active[running, turn] = True
+        session[running, turn], day[running, turn] = now.session[running], now.day[running]
+        taste[running, now.session[running]] = now.taste[running]
+        slates[running, turn] = policy(world, take_rows(now, running))
         response = respond(world, now, slates[:, turn])
-        chosen[alive, turn] = response.chosen[alive]
-        reward[alive, turn] = response.reward[alive]
+        chosen[running, turn] = response.chosen[running]
+        reward[running, turn] = response.reward[running]
         now = advance(world, now, slates[:, turn], response)
         turn += 1
-    return Lives(
-        living[:, :turn],
+    return Trajectories(
+        active[:, :turn],
         session[:, :turn],
         day[:, :turn],
         slates[:, :turn],
@@ -90,7 +90,7 @@ def relive(world: World, seed: ArrayLike, users: Ints, policy: Policy) -> Lives:
     )
 
 
-def edited(
+def edit_item(
     world: World,
     item: int,
     *,
@@ -99,10 +99,10 @@ def edited(
     quality: float | None = None,
     maturity: int | None = None,
 ) -> World:
-    """The world with one item's hidden half changed, and nothing else.
+    """The world with the latents of one item changed.
 
-    z is put on the grid (d), as are appeal and quality. The public catalog, the other items, the
-    calibration, and what users are said to like of topics stay as they were.
+    z (d), appeal and quality are rounded to the grid. The public catalog, the other items, the
+    calibration, and the topic centroids stay.
     """
     hidden, changes = world.hidden, {}
     traits = world.traits.copy()
@@ -121,31 +121,37 @@ def edited(
         column = hidden.maturity.copy()
         column[item] = maturity
         changes["maturity"] = column
-    twin = replace(world, hidden=replace(hidden, **changes), traits=traits)
-    twin.__dict__["centroid_units"] = world.centroid_units
-    return twin
+    counterfactual = replace(world, hidden=replace(hidden, **changes), traits=traits)
+    counterfactual.__dict__["centroid_units"] = world.centroid_units
+    return counterfactual
 
 
 def organic_policy(world: World, now: Population) -> Ints:
-    """Slates (B, K) that nobody recommended: what users come upon by their taste and by fame.
+    """Organic slates (B, K): items that users find without a recommender, by taste and popularity.
 
-    Items that may be shown are drawn without replacement with probability ∝ popularity ·
+    Allowed items are drawn without replacement with probability ∝ popularity ·
     Σ_m w_m e^{β⟨u_m, z⟩}, as the largest sums of logarithm and Gumbel noise (Yellott 1977). The
-    noise is keyed by item and turn, so that twins come upon the same items for as long as their
-    tastes agree; satiation and repeats play no part. Slots stay empty where items are too few.
+    noise is addressed by item and turn, so counterfactual episodes get the same items while their
+    tastes agree. Satiation and repeats have no effect. Slots stay empty where items are too few.
     """
     n, size = len(world.catalog), world.slate_size
-    fame = elementary.log(world.catalog.popularity + LEAST_POPULARITY)
-    nobody, fresh = np.zeros(len(world.catalog.topics)), np.zeros(0, dtype=np.int64)
+    log_share = elementary.log(world.catalog.popularity + MIN_POPULARITY)
+    unmoved, nothing = np.zeros(len(world.catalog.topics)), np.zeros(0, dtype=np.int64)
     slates = np.full((len(now), size), NOTHING, dtype=np.int64)
     time, liking = time_index(world, now), np.empty(n)
     for row in range(len(now)):
         one = take_rows(now, np.array([row]))
         fill_liking(
-            world.beta, world.traits, one.interests[0], one.weights[0], nobody, fresh, liking
+            world.beta,
+            world.traits,
+            one.interests[0],
+            one.weights[0],
+            unmoved,
+            nothing,
+            liking,
         )
         draws = philox.uniform(one.seed, one.user, time[row], Purpose.ORGANIC, np.arange(n))
-        score = np.where(allowed(world, one), fame + liking + philox.gumbel(draws), -np.inf)
+        score = np.where(allowed(world, one), log_share + liking + philox.gumbel(draws), -np.inf)
         order = np.argsort(-score, kind="stable")[:size]
         slates[row, : len(order)] = np.where(score[order] > -np.inf, order, NOTHING)
     return slates

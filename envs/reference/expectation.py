@@ -1,8 +1,8 @@
-"""What can be known of a turn before it is lived: the state's mean, and none of the luck.
+"""Expected next states: the dynamics with every random effect at its mean.
 
-Drift and exposure stand at their expectation, interests that evolve at their mean. Shifts, gifts,
-bans and the days of return are not foreseen. What is true of a user for a whole life is no luck
-and taken as known: the calendar, the other regime of a recurring taste, the readiness to return.
+Drift, exposure and evolving interests are at their mean. Shifts, gifts, avoided topics and days of
+return are left out. What is constant for a user over the episode counts as known: the calendar,
+the other regime of a recurring taste, the base readiness to return.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ..simulator.turn import Response, advance
 from ..simulator.world import World
 
 
-def foresee(world: World, now: Population, slates: Ints, response: Response) -> Population:
-    """One turn later, as far as that can be known: `advance` with every luck at its mean.
+def expected_next(world: World, now: Population, slates: Ints, response: Response) -> Population:
+    """The state one turn later, in expectation: `advance` with every random effect at its mean.
 
-    slates, response  what is imposed: (B, K) slates, the items chosen (B), and their rewards (B)
+    slates, response  given: (B, K) slates, the items chosen (B), and their rewards (B)
 
-    Where users may stay away, what stands after a session's end is not to be used (`goes_on`).
+    Where users may stay away, states after a session's end are invalid, see `is_predictable`.
     """
-    later = advance(foreseeable(world), now, slates, response)
+    later = advance(mean_dynamics(world), now, slates, response)
     scenario = world.scenario
     if scenario.interest_evolution is not None:
         params, zero = scenario.interest_evolution, np.zeros(len(now))
@@ -45,28 +45,30 @@ def foresee(world: World, now: Population, slates: Ints, response: Response) -> 
 
 
 @lru_cache(maxsize=8)
-def foreseeable(world: World) -> World:
-    """The world in which whatever cannot be known ahead stands at its mean, or does not happen."""
+def mean_dynamics(world: World) -> World:
+    """The world with random effects at their mean, and unpredictable events left out."""
     scenario = replace(world.scenario, shift=None, transient=None, constraint=None, retention=None)
     if scenario.drift is not None:
         scenario = replace(scenario, drift=replace(scenario.drift, dispersion=0.0))
     if scenario.long_term_satisfaction is not None:
-        calm = replace(scenario.long_term_satisfaction, innovation=0.0)
-        scenario = replace(scenario, long_term_satisfaction=calm)
+        steady = replace(scenario.long_term_satisfaction, innovation=0.0)
+        scenario = replace(scenario, long_term_satisfaction=steady)
     return replace(world, scenario=scenario)
 
 
-def goes_on(world: World, now: Population, later: Population) -> NDArray[np.bool_]:
-    """(B) where foresight can follow: neither a life's end nor an absence of unknown length."""
+def is_predictable(world: World, now: Population, later: Population) -> NDArray[np.bool_]:
+    """(B) whether `later` can be planned from: no episode end, no absence of unknown length."""
     same = later.session == now.session
-    alive: NDArray[np.bool_] = ~later.over & (same | (world.scenario.retention is None))
-    return alive
+    predictable: NDArray[np.bool_] = ~later.over & (same | (world.scenario.retention is None))
+    return predictable
 
 
-def sessions_beyond(world: World, now: Population, later: Population, response: Response) -> Floats:
-    """(B) sessions to be expected after this one, where it ends and users may stay away; else 0.
+def expected_further_sessions(
+    world: World, now: Population, later: Population, response: Response
+) -> Floats:
+    """(B) expected further sessions at a session's end, if users may stay away; else 0.
 
-    As if the hazard of returning stayed what the session makes it.
+    Assumes that the return hazard stays as it is after this session.
     """
     retention = world.scenario.retention
     ended = (later.session != now.session) | later.over
@@ -80,7 +82,7 @@ def sessions_beyond(world: World, now: Population, later: Population, response: 
 
 
 def expected_sessions(params: Retention, hazard: Floats, days: Ints) -> Floats:
-    """(B) sessions in the last `days` (B) of a life that has just had one, at a hazard (B).
+    """(B) expected sessions in the `days` (B) after a session, at a return hazard (B).
 
     E(D) = Σ_{k=1}^{min(churn_days, D−1)} h (1 − h)^{k−1} (1 + E(D − k)), see `days_away`.
     """

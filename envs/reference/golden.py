@@ -1,8 +1,7 @@
-"""Golden traces: short lives whose every bit is written down, one line per scenario.
+"""Golden traces: recorded digests of short episodes, one per scenario.
 
-`python -m tasteshift.envs.reference.golden` lives them again on this machine and says
-where it differs from `golden.json`; with ``--write`` it records them anew, which goes with another
-SIMULATOR_VERSION.
+`python -m tasteshift.envs.reference.golden` simulates them on this machine and names the scenarios
+that differ from `golden.json`; with ``--write`` it records them, for a new SIMULATOR_VERSION.
 """
 
 from __future__ import annotations
@@ -24,29 +23,30 @@ from ..simulator.turn import advance, respond
 from ..simulator.world import SIMULATOR_VERSION, build_world
 from .optimal_slate import appraise, best_slate
 
-REDRAWABLE = {"regime_target", "recipient", "avoid_from", "avoid_topic"}
-"""Fields that only keep what seed, user and session determine; the rest shows what they do."""
+DERIVED_FIELDS = {"regime_target", "recipient", "avoid_from", "avoid_topic"}
+"""Fields determined by seed, user and session; their effect shows in the others."""
 
 CATALOG, USERS, SLATE_SIZE, TURNS = "synthetic:200", 6, 4, 3
 
 
 def digest(scenario: str) -> str:
-    """SHA-256 over the state, choices and rewards of six users in every turn, and some ceilings.
+    """SHA-256 over the state, choices and rewards of six users in every turn, and some
+    optimal rewards.
 
-    The slates are drawn at random, some slots empty; NumPy's byte order is made little-endian.
+    The slates are drawn at random, some slots empty; Arrays are hashed in little-endian order.
     """
     world = build_world(CATALOG, scenario, SLATE_SIZE, turns=TURNS)
     users = np.array(world.sample_users(7, USERS))
     seeds = np.arange(USERS).astype(np.uint64) + np.uint64(2**40)
     now = initial_population(world, seeds, users)
-    seen = hashlib.sha256(repr((world.beta, world.outside_utility)).encode())
+    hashed = hashlib.sha256(repr((world.beta, world.outside_utility)).encode())
     slots = np.arange(SLATE_SIZE)
     for turn in range(world.turns):
         draw = philox.uniform(0, users[:, None], turn, Purpose.GOLDEN, slots)
         slates = (draw * (len(world.catalog) + 10)).astype(np.int64) - 10
         slates = np.maximum(slates, -1)
         one = take_rows(now, np.array([turn % USERS]))
-        seen.update(
+        hashed.update(
             repr(best_slate(*appraise(world, one), world.outside_utility, SLATE_SIZE)[1]).encode()
         )
         response = respond(world, now, slates)
@@ -54,28 +54,28 @@ def digest(scenario: str) -> str:
         for part in (
             response.chosen,
             response.reward,
-            *(getattr(now, f.name) for f in fields(now) if f.name not in REDRAWABLE),
+            *(getattr(now, f.name) for f in fields(now) if f.name not in DERIVED_FIELDS),
         ):
             little = np.ascontiguousarray(part).astype(part.dtype.newbyteorder("<"), copy=False)
-            seen.update(little.tobytes())
-    return seen.hexdigest()
+            hashed.update(little.tobytes())
+    return hashed.hexdigest()
 
 
 def golden() -> dict[str, str]:
-    """What is written down: scenario -> digest, and the simulator's version."""
+    """The recorded digests: scenario -> digest, and the simulator's version."""
     text = files(__package__).joinpath("golden.json").read_text(encoding="utf-8")
-    found: dict[str, str] = json.loads(text)
-    return found
+    recorded: dict[str, str] = json.loads(text)
+    return recorded
 
 
 def differences(scenarios: Iterable[str]) -> list[str]:
-    """The scenarios whose lives on this machine are not those written down."""
-    known = golden()
-    return [name for name in scenarios if known.get(name) != digest(name)]
+    """The scenarios whose episodes on this machine differ from the recorded ones."""
+    recorded = golden()
+    return [name for name in scenarios if recorded.get(name) != digest(name)]
 
 
 def main(arguments: list[str]) -> int:
-    """Compare or, with ``--write``, record; 1 where something differs."""
+    """Compare or, with ``--write``, record; returns 1 if a scenario differs."""
     names = SCENARIOS.names()
     if arguments == ["--write"]:
         path = files(__package__).joinpath("golden.json")
@@ -85,9 +85,9 @@ def main(arguments: list[str]) -> int:
         return 0
     different = differences(names)
     for name in different:
-        print(f"{name}: lives on this machine are not those of simulator {SIMULATOR_VERSION}")
+        print(f"{name}: episodes on this machine differ from simulator {SIMULATOR_VERSION}")
     if not different:
-        print(f"{len(names)} scenarios live bit for bit as simulator {SIMULATOR_VERSION} does")
+        print(f"{len(names)} scenarios are bit-exact with simulator {SIMULATOR_VERSION}")
     return bool(different)
 
 

@@ -1,4 +1,4 @@
-"""What is really going on in one life: for the recorder and for oracles, never for agents."""
+"""Ground-truth user state, for reference policies and metrics; never given to agents."""
 
 from __future__ import annotations
 
@@ -24,130 +24,133 @@ from .planning import plan
 
 Slate = tuple[int, ...]
 UserState = Population
-"""A population of one, as something to believe in."""
+"""A population of one: a user's state at some moment."""
 
 
 class GroundTruth:
-    """A live view of one user's state; it moves on as the environment does."""
+    """A live view of the user's state in one environment; follows its steps."""
 
     def __init__(self, world: World, now: Callable[[], Population]) -> None:
         self.world = world
         self._now = now
-        self._known: Population | None = None
+        self._appraised_state: Population | None = None
         self._appraised: tuple[Floats, Floats]
         self._best: tuple[Slate, float] | None
 
     def user_state(self) -> UserState:
-        """The user as of this moment, to believe in later; never changed by the environment."""
+        """The present state; later steps of the environment do not change it."""
         return self._now()
 
     def taste(self) -> Floats:
-        """(M, d) the present taste."""
+        """(M, d) the present taste, on the grid."""
         taste: Floats = self._now().taste[0].copy()
         return taste
 
     def interests(self) -> Units:
-        """(M, d) the directions in force, in grid units."""
+        """(M, d) the interests that choices use now, in grid units."""
         interests: Units = self._now().interests[0].copy()
         return interests
 
     def breaches(self, slate: Slate) -> int:
-        """Items of a slate whose true minimum age is above the user's age."""
+        """Number of items whose true minimum age is above the user's age."""
         user = int(self._now().user[0])
-        shown = self.world.hidden.maturity[self._there(slate)]
+        shown = self.world.hidden.maturity[self._entered(slate)]
         return int((shown > self.world.hidden.ages[user]).sum())
 
     def violations(self, slate: Slate) -> int:
-        """Items of a slate that the user has ruled out."""
+        """Number of items with the topic that the user has ruled out."""
         topic = int(avoided_topic(self.world, self._now())[0])
         return int(self.world.catalog.topic[list(slate), topic].sum()) if topic >= 0 else 0
 
     def expected(self, slate: Slate) -> float:
         """E[reward | slate, the user's state]; 0 for an empty slate."""
         utility, reward = self.appraisal()
-        there = self.world.entry_day[list(slate)] <= self._now().day[0]
-        shown = self._there(slate)
-        placed = utility[shown] + position(len(slate))[there]
+        present = self.world.entry_day[list(slate)] <= self._now().day[0]
+        shown = self._entered(slate)
+        placed = utility[shown] + position(len(slate))[present]
         return expected_reward(placed, reward[shown], self.world.outside_utility)
 
     def best(
         self,
-        mind: UserState | None = None,
+        believed: UserState | None = None,
         traits: Units | None = None,
         showable: NDArray[np.bool_] | None = None,
     ) -> tuple[Slate, float]:
         """The best safe slate for the user's state, and its expected reward.
 
-        mind      whose interests and mood are believed instead of those of the moment
-        traits    (n, W) believed instead of what the items are, such as `blind_traits`
-        showable  (n) items to choose from instead of those that are `allowed`; what has not
-                  entered the catalog stays out all the same
+        believed  state whose interests, topic utilities and scale replace the present ones
+        traits    (n, W) item traits in place of the true ones, such as `expected_traits`
+        showable  (n) items to choose from in place of the `allowed` ones; items that have not
+                  entered the catalog are always left out
 
-        The reward is the one to be expected under those beliefs.
+        The reward is the expected one under these beliefs.
         """
-        if mind is None and traits is None:
+        if believed is None and traits is None:
             utility, reward = self.appraisal()
             if showable is not None:
                 return self._optimum(utility, reward, showable)
             if self._best is None:
                 self._best = self._optimum(utility, reward)
             return self._best
-        believed = now = self._now()
-        if mind is not None:
-            believed = replace(
-                now, interests=mind.interests, topic_utility=mind.topic_utility, scale=mind.scale
+        state = self._now()
+        if believed is not None:
+            state = replace(
+                state,
+                interests=believed.interests,
+                topic_utility=believed.topic_utility,
+                scale=believed.scale,
             )
-        return self._optimum(*appraise(self.world, believed, traits), showable)
+        return self._optimum(*appraise(self.world, state, traits), showable)
 
     def expected_traits(self, modalities: frozenset[str]) -> Units:
-        """Traits to believe for those who see items only through `modalities`."""
-        return blind_traits(base_name(self.world.catalog.name), modalities)
+        """Expected item traits given `modalities`, see `expected_traits`."""
+        return expected_traits(base_name(self.world.catalog.name), modalities)
 
     def planned(self, depth: int = 1, rollout: int = 0) -> Slate:
-        """The slate that looks best some turns ahead, see `planning.plan`."""
+        """The first slate of a plan, see `planning.plan`."""
         return plan(self.world, self._now(), depth, rollout)[0]
 
     def organic(self) -> Slate:
-        """A slate that the user might have come upon alone, see `twins.organic_policy`."""
+        """An organic slate, see `counterfactual.organic_policy`."""
         return tuple(int(item) for item in organic_policy(self.world, self._now())[0] if item >= 0)
 
     def allowed(self) -> NDArray[np.bool_]:
-        """(n) items that may be shown now: in the catalog, suitable, and not ruled out."""
+        """(n) items that may be shown now: entered, suitable, and not ruled out."""
         return allowed(self.world, self._now())
 
     def appraisal(self) -> tuple[Floats, Floats]:
         """Utility without position (n) and expected reward (n) of every item, in this state."""
         now = self._now()
-        if self._known is not now:
+        if self._appraised_state is not now:
             self._appraised = appraise(self.world, now)
-            self._known, self._best = now, None
+            self._appraised_state, self._best = now, None
         return self._appraised
 
-    def _there(self, slate: Slate) -> Ints:
+    def _entered(self, slate: Slate) -> Ints:
         """The items of a slate that have entered the catalog."""
         shown = np.array(slate, dtype=np.int64)
-        there: Ints = shown[self.world.entry_day[shown] <= self._now().day[0]]
-        return there
+        entered: Ints = shown[self.world.entry_day[shown] <= self._now().day[0]]
+        return entered
 
     def _optimum(
         self, utility: Floats, reward: Floats, showable: NDArray[np.bool_] | None = None
     ) -> tuple[Slate, float]:
         if showable is None:
-            fit = self.allowed()
+            candidates = self.allowed()
         else:
-            fit = showable & (self.world.entry_day <= self._now().day[0])
-        open_to = np.where(fit, utility, -np.inf)
+            candidates = showable & (self.world.entry_day <= self._now().day[0])
+        candidate_utility = np.where(candidates, utility, -np.inf)
         slate, value = best_slate(
-            open_to, reward, self.world.outside_utility, self.world.slate_size
+            candidate_utility, reward, self.world.outside_utility, self.world.slate_size
         )
         return tuple(int(item) for item in slate), value
 
 
 @lru_cache(maxsize=8)
-def blind_traits(catalog: str, modalities: frozenset[str]) -> Units:
-    """(n, W) traits with z = E[z | modalities], and appeal and quality at their means.
+def expected_traits(catalog: str, modalities: frozenset[str]) -> Units:
+    """(n, W) item traits with z = E[z | modalities], and appeal and quality at their means.
 
-    modalities  any of "text" and "image"; topics, which only the state needs, stay as they are
+    modalities  any of "text" and "image"; topics keep their true values
     """
     data = load_data(catalog)
     z = expected_latents(data, modalities)

@@ -1,4 +1,4 @@
-"""The best slate there is: expected reward under the logit, maximized exactly."""
+"""Optimal slates: exact maximization of expected reward under the multinomial logit."""
 
 from __future__ import annotations
 
@@ -28,50 +28,51 @@ def expected_reward(utility: Floats, reward: Floats, nothing: float) -> float:
 def best_slate(utility: Floats, reward: Floats, nothing: float, size: int) -> tuple[Ints, float]:
     """The slate of at most `size` items with the highest expected reward, and that reward.
 
-    utility  (n) v_j of every allowed item without position; −inf where it must not be shown
-    reward   (n) expected enjoyment; what is worth less than 0 is never shown
+    utility  (n) v_j of every allowed item without position; −inf for items not to show
+    reward   (n) expected enjoyment; items with negative reward are never shown
 
     Dinkelbach (1967) on the ratio N/D: for a given λ, N − λD is largest for the items with the
-    largest positive e^{v_j}(y_j − λ), larger ones at better positions; λ ← N/D until it stands
-    still, which it does after finitely many steps, at the optimum. Of equals the lowest index is
-    shown.
+    largest positive e^{v_j}(y_j − λ), larger ones at better positions. λ ← N/D converges to the
+    optimum in finitely many steps. Ties go to the lowest index.
     """
     order = np.empty(min(size, len(utility)), dtype=np.int64)
     discount = elementary.exp(position(size))
-    count, value = best_order(elementary.exp(utility), reward, exp_of(nothing), discount, order)
+    count, value = fill_best_slate(
+        elementary.exp(utility), reward, exp_of(nothing), discount, order
+    )
     return order[:count], float(value)
 
 
 def appraise(world: World, now: Population, traits: Units | None = None) -> tuple[Floats, Floats]:
     """Utility without position (n) and expected reward (n) of all items for a population of one.
 
-    traits  (n, W) believed instead of what the items are, see `item_traits`
+    traits  (n, W) item traits in rank of the true ones, see `item_traits`
     """
-    believed = world.traits if traits is None else traits
+    traits = world.traits if traits is None else traits
     d = now.interests.shape[2]
-    liking = np.empty(len(believed))
+    liking = np.empty(len(traits))
     fill_liking(
         world.beta,
-        believed,
+        traits,
         now.interests[0],
         now.weights[0],
         now.topic_utility[0],
         now.recent[0],
         liking,
     )
-    appeal, quality = believed[:, d : d + 2].T.astype(np.float64) * GRID
+    appeal, quality = traits[:, d : d + 2].T.astype(np.float64) * GRID
     reward = now.scale[0] * expected_enjoyment(liking, quality)
     return liking + appeal, reward
 
 
 def allowed(world: World, now: Population) -> NDArray[np.bool_]:
-    """(n) what may be shown to a population of one: in the catalog, suitable, not ruled out."""
-    fit: NDArray[np.bool_] = world.hidden.maturity <= world.hidden.ages[int(now.user[0])]
-    fit &= world.entry_day <= int(now.day[0])
+    """(n) items that may be shown to a population of one: entered, suitable, not ruled out."""
+    suitable: NDArray[np.bool_] = world.hidden.maturity <= world.hidden.ages[int(now.user[0])]
+    suitable &= world.entry_day <= int(now.day[0])
     topic = int(avoided_topic(world, now)[0])
     if topic >= 0:
-        fit &= ~world.catalog.topic[:, topic]
-    return fit
+        suitable &= ~world.catalog.topic[:, topic]
+    return suitable
 
 
 @compiled
@@ -85,10 +86,14 @@ def _ratio(mass: Floats, reward: Floats, outside: float) -> float:
 
 
 @compiled
-def best_order(
+def fill_best_slate(
     weight: Floats, reward: Floats, outside: float, discount: Floats, order: Ints
 ) -> tuple[int, float]:
-    """Fill `order` with the best slate; its length and its value. `discount` is by position."""
+    """Write the best slate into `order` (K); returns its length and its expected reward.
+
+    weight   (n) e^{v_j} without position; reward: (n); outside: e^{v_0}
+    discount (K) factor on e^{v_j} by position
+    """
     gains = np.empty(order.size)
     ratio = 0.0
     while True:
@@ -98,15 +103,15 @@ def best_order(
             if gain <= 0.0 or (count == order.size and (count == 0 or gain <= gains[count - 1])):
                 continue
             count = min(count + 1, order.size)
-            place = count - 1
-            while place > 0 and gains[place - 1] < gain:
-                gains[place], order[place] = gains[place - 1], order[place - 1]
-                place -= 1
-            gains[place], order[place] = gain, item
+            rank = count - 1
+            while rank > 0 and gains[rank - 1] < gain:
+                gains[rank], order[rank] = gains[rank - 1], order[rank - 1]
+                rank -= 1
+            gains[rank], order[rank] = gain, item
         above, below = 0.0, outside
-        for place in range(count):
-            mass = weight[order[place]] * discount[place]
-            above += mass * reward[order[place]]
+        for rank in range(count):
+            mass = weight[order[rank]] * discount[rank]
+            above += mass * reward[order[rank]]
             below += mass
         better = above / below
         if better <= ratio * (1.0 + 1e-12):

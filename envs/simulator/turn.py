@@ -49,24 +49,28 @@ def respond(
     """
     slates = in_catalog(world, slates, now.day)
     chosen, reward = np.empty(len(now), dtype=np.int64), np.empty(len(now))
-    fill_responses(
-        ChoiceModel(world.beta, world.outside_utility, world.traits),
-        ChoiceState(
-            now.seed,
-            now.user,
-            time_index(world, now),
-            now.interests,
-            now.weights,
-            now.topic_utility,
-            now.scale,
-            now.recent,
-        ),
-        int(purpose),
-        np.ascontiguousarray(slates),
-        chosen,
-        reward,
-    )
+    model, users = choice_model(world), choice_state(world, now)
+    fill_responses(model, users, int(purpose), np.ascontiguousarray(slates), chosen, reward)
     return Response(chosen, reward)
+
+
+def choice_model(world: World) -> ChoiceModel:
+    """The constants of a world's choice model."""
+    return ChoiceModel(world.beta, world.outside_utility, world.traits)
+
+
+def choice_state(world: World, now: Population) -> ChoiceState:
+    """The part of the users' state that choices depend on."""
+    return ChoiceState(
+        now.seed,
+        now.user,
+        time_index(world, now),
+        now.interests,
+        now.weights,
+        now.topic_utility,
+        now.scale,
+        now.recent,
+    )
 
 
 def time_index(world: World, now: Population) -> Ints:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.lifelong import Lifelong
-from ...envs.reference.retrospective import look_back
+from ...envs.reference.retrospective import review_episode
 from ...envs.simulator.population import Population, topic_liking
 from ...envs.simulator.training_log import known_events
 from ...records import (
@@ -150,7 +150,7 @@ class EpisodeRunner:
         world, end = self.env.world, self.env.ground_truth.user_state()
         size = self.brief.slate_size
         slates = np.array([to_env_action(turn["slate"], size)["slate"] for turn in self._turns])
-        seen = look_back(world, self._states, slates, end)
+        seen = review_episode(world, self._states, slates, end)
         columns = {name: getattr(seen, name).tolist() for name in RETROSPECTIVE}
         steps = tuple(
             Step(**turn, **{name: column[t] for name, column in columns.items()})

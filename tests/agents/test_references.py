@@ -20,8 +20,8 @@ from tasteshift.agents.references import (
 )
 from tasteshift.envs.catalogs.fitting.expected_latents import expected_latents
 from tasteshift.envs.catalogs.load import load_data
-from tasteshift.envs.reference.counterfactual import relive
-from tasteshift.envs.reference.ground_truth import GroundTruth, blind_traits
+from tasteshift.envs.reference.counterfactual import simulate_policy
+from tasteshift.envs.reference.ground_truth import GroundTruth, expected_traits
 from tasteshift.envs.simulator.world import World, build_world
 from tasteshift.records import Observation
 from tasteshift.suites.engine.conversion import to_observation
@@ -159,7 +159,7 @@ def test_the_planning_oracle_uses_its_horizon(
 def test_expected_traits_are_expectations() -> None:
     data = load_data("synthetic:60")
     both = frozenset({"text", "image"})
-    traits = blind_traits("synthetic:60", both)
+    traits = expected_traits("synthetic:60", both)
     d = data.hidden.z.shape[1]
     assert (traits[:, :d] * 2.0**-20 == expected_latents(data, both)).all()
     for column, part in ((d, data.hidden.appeal), (d + 1, data.hidden.quality)):
@@ -175,7 +175,7 @@ def test_value_of_modalities() -> None:
     users = np.array(world.sample_users(0, 60))
 
     def oracle(*modalities: str) -> Callable[[World, Any], Any]:
-        traits = blind_traits("synthetic:1000", frozenset(modalities)) if modalities else None
+        traits = expected_traits("synthetic:1000", frozenset(modalities)) if modalities else None
 
         def policy(world: World, now: Any) -> Any:
             slates = np.full((len(now), world.slate_size), -1)
@@ -192,7 +192,7 @@ def test_value_of_modalities() -> None:
 
     short = replace(world, scenario=replace(world.scenario, sessions=3))
     earned = {
-        name: float(relive(short, 0, users, policy).reward.sum())
+        name: float(simulate_policy(short, 0, users, policy).reward.sum())
         for name, policy in {
             "random": uniform,
             "text": oracle("text"),
@@ -218,5 +218,5 @@ def test_the_organic_agent_follows_the_organic_policy(
 
     env = new_env("stationary", sessions=2, turns=2)
     episode = new_episode(env, make_agent("organic"), user=8, seed=4).play()
-    episodes = relive(env.world, 4, np.array([8]), organic_policy)
+    episodes = simulate_policy(env.world, 4, np.array([8]), organic_policy)
     assert [list(slate) for slate in episode.slates] == episodes.slates[0].tolist()

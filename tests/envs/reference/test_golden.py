@@ -1,4 +1,4 @@
-"""Lives are the same to the last bit, whatever vector unit, compiler or thread lives them."""
+"""Golden traces: bit-exact episodes with any vector unit, BLAS, compiler and thread count."""
 
 import os
 import subprocess
@@ -12,11 +12,11 @@ from tasteshift.envs.simulator.world import SIMULATOR_VERSION
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.names())
-def test_lives_are_those_written_down(scenario):
+def test_episodes_equal_the_recorded_digests(scenario):
     assert digest(scenario) == golden()[scenario]
 
 
-def test_every_scenario_and_the_version_are_written_down():
+def test_every_scenario_and_the_version_are_recorded():
     assert list(golden()) == ["simulator", *SCENARIOS.names()]
     assert golden()["simulator"] == SIMULATOR_VERSION
 
@@ -32,7 +32,7 @@ def test_every_scenario_and_the_version_are_written_down():
     ],
     ids=lambda machine: ",".join(machine),
 )
-def test_neither_vector_units_nor_blas_nor_compiler_leave_a_mark(machine, tmp_path):
+def test_other_vector_units_blas_and_compilers_give_the_same_digests(machine, tmp_path):
     environment = {**os.environ, **machine, "PYTHONWARNINGS": "ignore"}
     if "NUMBA_CPU_NAME" in machine:
         environment["TASTESHIFT_CACHE"] = str(tmp_path)

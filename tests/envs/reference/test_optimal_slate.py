@@ -1,4 +1,4 @@
-"""The best slate against the enumeration of all ordered slates."""
+"""Optimal slates against enumeration of all ordered slates."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -53,13 +53,13 @@ def test_best_slate_equals_enumeration(seed, size, nothing):
     assert np.isfinite(utility[slate]).all()
 
 
-def test_a_slate_may_be_shorter_than_allowed_where_more_items_would_distract():
+def test_the_best_slate_can_be_shorter_than_the_limit():
     slate, value = best_slate(np.array([3.0, 3.0]), np.array([1.0, 0.01]), 0.0, 2)
     assert slate.tolist() == [0]
     assert value == pytest.approx(np.exp(3) / (1 + np.exp(3)))
 
 
-def test_of_equals_the_lowest_index_is_shown_and_of_nothing_nothing():
+def test_ties_go_to_the_lowest_index_and_no_items_give_an_empty_slate():
     slate, _ = best_slate(np.zeros(9), np.full(9, 0.5), 9.0, 3)
     assert slate.tolist() == [0, 1, 2]
     for utility in (np.full(4, -np.inf), np.zeros(0)):
@@ -82,8 +82,8 @@ SCENARIOS = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_best_slate_of_a_life_is_the_best_of_all_slates(scenario):
-    """All subsets of the safe items in all orders, abstention included, through two sessions."""
+def test_the_best_slate_in_every_turn_is_the_best_of_all_slates(scenario):
+    """All subsets of the safe items in all orders, the empty slate included, for three sessions."""
     env = Lifelong("synthetic:7", scenario, slate_size=3, sessions=3, turns=2)
     user = int(env.world.eligible_users()[0])
     env.reset(seed=5, options={"user": user})
@@ -105,7 +105,7 @@ def test_the_best_slate_of_a_life_is_the_best_of_all_slates(scenario):
 
 
 def test_appraisal_by_hand():
-    """The documented formula with the library's functions, in a state that has a past."""
+    """The documented formula with library functions, in a state with a history."""
     world = build_world("synthetic:7", "satiation", 3)
     now = initial_population(world, 2, np.array([4]))
     topics = len(world.catalog.topics)
@@ -131,7 +131,7 @@ def test_appraisal_by_hand():
         assert reward[item] == pytest.approx(mean / weights.sum(), rel=1e-9)
 
 
-def test_what_is_allowed():
+def test_allowed_items():
     world = build_world("synthetic:60", "constraint-change", 3)
     child = int(world.hidden.ages.argmin())
     now = initial_population(world, 2, np.array([child]))

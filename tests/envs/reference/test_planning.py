@@ -1,4 +1,4 @@
-"""Plans against dynamic programming, and against what they must not know."""
+"""Plans against dynamic programming, and independence from unpredictable events."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ import pytest
 from tasteshift.envs.dynamics.retention import Retention, return_hazard
 from tasteshift.envs.dynamics.satiation import Satiation
 from tasteshift.envs.dynamics.trust import update_trust
-from tasteshift.envs.reference.expectation import expected_sessions, foresee, foreseeable, goes_on
+from tasteshift.envs.reference.expectation import (
+    expected_next,
+    expected_sessions,
+    is_predictable,
+    mean_dynamics,
+)
 from tasteshift.envs.reference.ground_truth import GroundTruth
-from tasteshift.envs.reference.planning import Manner, look, plan, proposals
+from tasteshift.envs.reference.planning import SlateCriterion, plan, propose_slates, shortlist
 from tasteshift.envs.simulator.choice import (
     ENJOYMENT_BIAS,
     ENJOYMENT_NOISE,
@@ -30,34 +35,34 @@ from tasteshift.envs.simulator.world import build_world
 
 UNIT = 2.0**-20
 KEYED = {"recurring", "retention"}
-"""A life's other regime, and its readiness to return, are keyed by the seed and yet no luck."""
+"""Scenarios whose regime and readiness to return depend on the seed and count as known."""
 
 
 def satiating(catalog, size, sessions, turns, cost=3.0):
-    """A world in which what was consumed is soon worth little."""
+    """A world with strong satiation."""
     world = build_world(catalog, "satiation", size, sessions, turns)
     params = Satiation(half_life_days=7, cost=cost)
     return replace(world, scenario=replace(world.scenario, satiation=params))
 
 
-def every_slate(world, view, utility, reward, satiation):
-    items = view.items.tolist()
+def every_slate(world, plan_items, utility, reward, satiation):
+    items = plan_items.items.tolist()
     return [
-        (slate, Manner())
+        (slate, SlateCriterion())
         for count in range(world.slate_size + 1)
         for slate in permutations(items, count)
     ]
 
 
 class Recursion:
-    """The optimum of a satiating life by dynamic programming on (turn, satiation, past choices)."""
+    """The optimum under satiation, by dynamic programming on (turn, satiation, past choices)."""
 
     def __init__(self, world, now):
         self.world, hidden = world, world.hidden
         user = int(now.user[0])
         self.items = np.flatnonzero(hidden.maturity <= hidden.ages[user]).tolist()
         directions = now.interests[0] * UNIT
-        self.love = [
+        self.taste_liking = [
             log(
                 sum(
                     w * exp(world.beta * float(u @ z))
@@ -76,7 +81,7 @@ class Recursion:
             round(-self.world.scenario.satiation.cost * satiation[t] / UNIT) * UNIT for t in has
         ]
         liking = (
-            self.love[item]
+            self.taste_liking[item]
             + (sum(felt) / len(felt) if felt else 0.0)
             - REPEAT_COST * (item in past)
         )
@@ -120,7 +125,7 @@ class Recursion:
     ("catalog", "size", "sessions", "turns"),
     [("synthetic:4", 1, 2, 2), ("synthetic:3", 2, 1, 3), ("synthetic:3", 1, 3, 1)],
 )
-def test_a_whole_life_is_planned_as_by_dynamic_programming(catalog, size, sessions, turns):
+def test_a_full_depth_plan_equals_dynamic_programming(catalog, size, sessions, turns):
     world = satiating(catalog, size, sessions, turns)
     adults = np.flatnonzero(world.hidden.ages >= 18)
     for user in adults[:2]:
@@ -132,11 +137,11 @@ def test_a_whole_life_is_planned_as_by_dynamic_programming(catalog, size, sessio
 
 
 def followed(world, now, choose, turns):
-    """Expected reward of a policy over a life, by following every outcome."""
+    """Expected reward of a policy over an episode, by following every outcome."""
     if not turns or now.over[0]:
         return 0.0
     slate = choose(now)
-    policy_only = plan(world, now, 1, propose=lambda *_: [(slate, Manner())])[1]
+    policy_only = plan(world, now, 1, propose=lambda *_: [(slate, SlateCriterion())])[1]
     utility, _ = GroundTruth(world, lambda: now).appraisal()
     mass = [exp(utility[j] - POSITION_COST * k) for k, j in enumerate(slate)] + [
         exp(world.outside_utility)
@@ -150,8 +155,8 @@ def followed(world, now, choose, turns):
     return total
 
 
-def test_planning_pays_where_resting_a_topic_pays():
-    """Never worse than the myopic optimum in expectation, and somewhere better."""
+def test_planning_gains_where_resting_a_topic_gains():
+    """Never worse than the myopic optimum in expectation, and better for some user."""
     world = satiating("synthetic:6", 1, 1, 4, cost=6.0)
     adults = np.flatnonzero(world.hidden.ages >= 18)[:12]
     gains = []
@@ -181,43 +186,43 @@ def test_one_turn_ahead_is_the_myopic_optimum():
             assert value == pytest.approx(best[1], rel=1e-12)
 
 
-def test_proposals_are_distinct_and_hold_the_myopic_optimum_and_nothing():
+def test_proposals_are_distinct_and_include_the_myopic_optimum_and_the_empty_slate():
     world = build_world("synthetic:60", "satiation", 4)
     now = initial_population(world, 3, np.array([5]))
-    view, truth = look(world, now), GroundTruth(world, lambda: now)
+    plan_items, truth = shortlist(world, now), GroundTruth(world, lambda: now)
     utility, reward = truth.appraisal()
-    offers = [
+    slates = [
         slate
-        for slate, _ in proposals(
-            world, view, utility[view.items], reward[view.items], now.satiation[0]
+        for slate, _ in propose_slates(
+            world, plan_items, utility[plan_items.items], reward[plan_items.items], now.satiation[0]
         )
     ]
-    assert len(set(offers)) == len(offers)
-    assert offers[0] == truth.best()[0]
-    assert () in offers
-    assert all(truth.allowed()[list(slate)].all() for slate in offers)
+    assert len(set(slates)) == len(slates)
+    assert slates[0] == truth.best()[0]
+    assert () in slates
+    assert all(truth.allowed()[list(slate)].all() for slate in slates)
 
 
 @pytest.mark.parametrize("scenario", sorted({*SCENARIOS.names()} - KEYED))
-def test_plans_are_alike_whatever_luck_is_to_come(scenario):
-    """Under another seed the same state has another future; the plan may not depend on it."""
+def test_plans_do_not_depend_on_the_seed(scenario):
+    """Another seed gives the same state another future, which the plan must not know."""
     world = build_world("synthetic:60", scenario, 3, 3, 2)
     now = initial_population(world, 3, world.eligible_users()[:1])
     plans = {plan(world, replace(now, seed=now.seed + k), 1, 5) for k in range(3)}
     assert len(plans) == 1
 
 
-def test_drift_is_foreseen_at_its_mean():
+def test_drift_is_at_its_mean():
     world = build_world("synthetic:60", "gradual-drift", 3, 2, 1)
     now = initial_population(world, 3, np.arange(4))
     nothing = np.full((4, 3), -1)
-    later = foresee(world, now, nothing, respond(world, now, nothing))
+    later = expected_next(world, now, nothing, respond(world, now, nothing))
     left = 0.5 ** (world.scenario.gap_days / 30)
     mean = now.anchor + left * (now.taste - now.anchor)
     assert np.abs(later.taste - mean).max() < 16 * UNIT
 
 
-def test_evolving_interests_are_foreseen_at_their_mean():
+def test_evolving_interests_are_at_their_mean():
     world = build_world("synthetic:60", "recsim-interest-evolution", 3)
     count = 4000
     same = initial_population(world, 3, np.full(1, 7))
@@ -229,7 +234,7 @@ def test_evolving_interests_are_foreseen_at_their_mean():
     slates[:, 0] = 11
     choice = Response(np.full(count, 11), np.zeros(count))
     happened = advance(world, many, slates, choice).topic_interest
-    expected = foresee(
+    expected = expected_next(
         world, same, slates[:1], Response(np.array([11]), np.zeros(1))
     ).topic_interest[0]
     error = happened.std(axis=0) / np.sqrt(count)
@@ -237,7 +242,7 @@ def test_evolving_interests_are_foreseen_at_their_mean():
     assert happened.std() > 0
 
 
-def test_a_gift_lasts_as_long_as_its_session_in_a_plan():
+def test_a_gift_lasts_until_the_session_ends():
     world = build_world("synthetic:60", "transient-intent", 3)
     world = replace(
         world,
@@ -252,12 +257,12 @@ def test_a_gift_lasts_as_long_as_its_session_in_a_plan():
     assert 0 < gift.sum() < 40
     slates = np.tile([1, 2, 3], (40, 1))
     response = Response(np.full(40, 1), np.full(40, 0.5))
-    real, foreseen = (f(world, state, slates, response) for f in (advance, foresee))
-    assert (real.interests == foreseen.interests).all()
+    actual, expected = (f(world, state, slates, response) for f in (advance, expected_next))
+    assert (actual.interests == expected.interests).all()
 
 
-def test_expected_sessions_are_those_of_the_geometric_law():
-    """Against its simulation: daily luck until a return, for ever after as many absent days."""
+def test_expected_sessions_follow_the_geometric_distribution():
+    """Against simulation: daily trials until a return, none after churn_days of absence."""
     params = Retention(base=0.1, horizon_days=30, churn_days=5)
     hazards = np.array([0.05, 0.3, 0.9])
     found = expected_sessions(params, hazards, np.full(3, 30))
@@ -273,17 +278,17 @@ def test_expected_sessions_are_those_of_the_geometric_law():
     assert expected_sessions(params, np.array([1.0]), np.array([30])) == pytest.approx(29)
 
 
-def test_the_foreseeable_world_is_made_once():
+def test_mean_dynamics_is_cached():
     world = build_world("synthetic:60", "gradual-drift", 3)
-    assert foreseeable(world) is foreseeable(world)
-    assert foreseeable(world).scenario.drift.half_life_days == world.scenario.drift.half_life_days
+    assert mean_dynamics(world) is mean_dynamics(world)
+    assert mean_dynamics(world).scenario.drift.half_life_days == world.scenario.drift.half_life_days
 
 
-def test_a_session_that_ends_is_worth_the_sessions_to_be_expected():
+def test_a_session_end_has_the_value_of_the_expected_sessions():
     world = build_world("synthetic:60", "retention", 3)
     now = initial_population(world, 3, np.array([5]))
     now = replace(now, turn=np.array([4]), session_reward=np.array([1.5]), patience=np.array([2.0]))
-    slate, value = plan(world, now, 1, 8, propose=lambda *_: [((), Manner())])
+    slate, value = plan(world, now, 1, 8, propose=lambda *_: [((), SlateCriterion())])
     assert slate == ()
     mean = np.array([1.5 / 5])
     trust = update_trust(world.scenario.trust, now.trust, mean, np.array([0]))
@@ -293,23 +298,23 @@ def test_a_session_that_ends_is_worth_the_sessions_to_be_expected():
     usual = GroundTruth(world, lambda: now).best()[1]
     assert value == pytest.approx(sessions * world.scenario.turns * usual, rel=1e-12)
     last = replace(now, session=np.array([world.scenario.sessions - 1]))
-    assert plan(world, last, 1, 8, propose=lambda *_: [((), Manner())])[1] == 0.0
+    assert plan(world, last, 1, 8, propose=lambda *_: [((), SlateCriterion())])[1] == 0.0
 
 
-def test_foresight_ends_with_a_life_and_where_users_may_stay_away():
+def test_plans_end_with_the_episode_and_where_users_may_stay_away():
     nothing = np.full((1, 3), -1)
     refused = Response(np.array([-1]), np.zeros(1))
     for scenario, follows in (("stationary", True), ("retention", False)):
         world = build_world("synthetic:60", scenario, 3)
         now = replace(initial_population(world, 3, np.array([5])), turn=np.array([4]))
-        assert goes_on(world, now, foresee(world, now, nothing, refused))[0] == follows
+        assert is_predictable(world, now, expected_next(world, now, nothing, refused))[0] == follows
         last = replace(now, session=np.array([world.scenario.sessions - 1]))
-        assert not goes_on(world, last, foresee(world, last, nothing, refused))[0]
+        assert not is_predictable(world, last, expected_next(world, last, nothing, refused))[0]
         early = replace(now, turn=np.array([0]))
-        assert goes_on(world, early, foresee(world, early, nothing, refused))[0]
+        assert is_predictable(world, early, expected_next(world, early, nothing, refused))[0]
 
 
-def test_shifts_are_not_foreseen():
+def test_shifts_are_not_anticipated():
     world = build_world("synthetic:60", "abrupt-shift", 3)
     users, nothing = np.arange(20), np.full((20, 3), -1)
     now = initial_population(world, 3, users)
@@ -317,4 +322,4 @@ def test_shifts_are_not_foreseen():
     refused = Response(np.full(20, -1), np.zeros(20))
     turned = (advance(world, now, nothing, refused).anchor != now.anchor).any(axis=(1, 2))
     assert 0 < turned.sum() < 20
-    assert (foresee(world, now, nothing, refused).anchor == now.anchor).all()
+    assert (expected_next(world, now, nothing, refused).anchor == now.anchor).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasteshift.envs.dynamics.transient import Transient, transient_plan
-from tasteshift.envs.reference.counterfactual import edited
+from tasteshift.envs.reference.counterfactual import edit_item
 from tasteshift.envs.simulator.population import initial_population, take_rows
 from tasteshift.envs.simulator.scenarios import SCENARIOS
 from tasteshift.envs.simulator.training_log import simulate_training_log
@@ -132,7 +132,7 @@ def test_only_absence_within_the_horizon_is_churn():
 @pytest.mark.parametrize("item", [0, 7])
 def test_items_never_shown_do_not_matter(item):
     world, users = build_world(CATALOG, "influence", 3, turns=3), np.arange(40)
-    other = edited(world, item, z=-world.hidden.z[item], appeal=1.0)
+    other = edit_item(world, item, z=-world.hidden.z[item], appeal=1.0)
     slates = np.random.default_rng(1).integers(8, 60, size=(world.turns, 40, 3))
     assert trajectories(world, 5, users, slates) == trajectories(other, 5, users, slates)
 
