@@ -81,7 +81,7 @@ def submit(
             token_for(place),
             progress=lambda n: progress("replaying", n),
             upload=lambda n: progress("uploading", n),
-            tell=lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True),
+            on_event=lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True),
         )
     else:
         progress = None if as_json else (lambda n: progress("replaying", n))

@@ -1,9 +1,9 @@
-"""A finished run as one file: a gzipped tar of exactly six members, the same bytes every time.
+"""Run archives: a finished run as one reproducible gzipped tar of exactly six members.
 
-Whoever unpacks one has not written it, so nothing in it is believed. A member's header must be,
-byte for byte, the one that `pack` writes for that name and some size; that leaves no room for
-links, devices, sparse files, extended headers, paths or repetitions. Sizes are bounded by what
-is really inflated, a piece at a time, and never by what a header promises.
+Archives are untrusted input. A member's header must be, byte for byte, the one that `pack` writes
+for that name and size, which excludes links, devices, sparse files, extended headers, paths and
+repeated members. Sizes are checked against the bytes that are really inflated, one chunk at a
+time, and never against what a header claims.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ MEMBERS = {
     "timings.json": 128 * MIB,
     "scores.json": 4 * MIB,
 }
-"""Every member in its order -> the most bytes that it may have."""
+"""Member, in archive order -> its maximal size in bytes."""
 
-LARGEST_MEMBER = max(MEMBERS.values())
-LARGEST_ARCHIVE = 256 * MIB
-"""Bytes of the archive itself."""
+MAX_MEMBER_BYTES = max(MEMBERS.values())
+MAX_ARCHIVE_BYTES = 256 * MIB
+"""Maximal size of the compressed archive."""
 
 BLOCK = 512
 RECORD = 20 * BLOCK
-PIECE = 2**18
-LEVEL = 6
-GZIP = b"\x1f\x8b\x08\x00" + bytes(4)
-"""How a gzip file begins that has neither name nor time."""
+CHUNK_BYTES = 2**18
+COMPRESSION_LEVEL = 6
+GZIP_HEADER = b"\x1f\x8b\x08\x00" + bytes(4)
+"""The start of a gzip file without name and time."""
 
 
 def pack(run_dir: str | Path, file: str | Path) -> str:
     """Write the finished run in `run_dir` to `file`; returns the SHA-256 of the archive.
 
-    The same run gives the same bytes, except that another zlib may deflate them otherwise: what
-    counts is the hash of the archive as it was made. Raises InputError where there is no finished
-    run, or one that is larger than an archive may be; then there is no `file`.
+    The same run gives the same bytes, unless another version of zlib compresses them differently;
+    an archive is identified by its own hash. Raises InputError where there is no finished run or
+    where it exceeds the maximal size, and then writes no `file`.
     """
     run, target = Path(run_dir), Path(file)
     check_finished(run)
@@ -60,13 +60,15 @@ def pack(run_dir: str | Path, file: str | Path) -> str:
     try:
         with (
             temporary.open("wb") as raw,
-            gzip.GzipFile("", "wb", compresslevel=LEVEL, fileobj=raw, mtime=0) as out,
+            gzip.GzipFile("", "wb", compresslevel=COMPRESSION_LEVEL, fileobj=raw, mtime=0) as out,
         ):
             written = sum(_append(run / name, out) for name in MEMBERS)
-            out.write(bytes(_ending(written)))
+            out.write(bytes(_padding(written)))
         size = temporary.stat().st_size
-        if size > LARGEST_ARCHIVE:
-            raise InputError(f"{run} packs into {_mib(size)}; {_mib(LARGEST_ARCHIVE)} are allowed")
+        if size > MAX_ARCHIVE_BYTES:
+            raise InputError(
+                f"{run} packs into {_mib(size)}; {_mib(MAX_ARCHIVE_BYTES)} are allowed"
+            )
         os.replace(temporary, target)
     except OSError as error:
         raise InputError(f"cannot pack {run} into {target}: {error.strerror}") from None
@@ -76,11 +78,12 @@ def pack(run_dir: str | Path, file: str | Path) -> str:
 
 
 def unpack(file: str | Path, folder: str | Path) -> None:
-    """Write the six files of an archive into `folder`, which must be new or empty.
+    """Unpack the six files of an archive into `folder`, which must be new or empty.
 
-    Nothing is written outside the folder, and it appears with all six files or not at all. At
-    most the sum of `MEMBERS` is written, and about a megabyte held. Raises VerificationError
-    for anything but an archive as `pack` writes it, and InputError for a folder with content.
+    Nothing is written outside the folder, which appears with all six files or not at all. At
+    most the sum of `MEMBERS` is written, and about a megabyte of memory used. Raises
+    VerificationError for anything but an archive as `pack` writes it, and InputError for a folder
+    with content.
     """
     path, target = Path(file), Path(folder)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -90,11 +93,11 @@ def unpack(file: str | Path, folder: str | Path) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         with path.open("rb") as raw:
-            inflated = _Inflated(raw)
-            taken = sum(_extract(inflated, name, unfinished / name) for name in MEMBERS)
-            if any(inflated.exactly(_ending(taken), "its end")):
-                raise VerificationError("the archive goes on after scores.json")
-            inflated.finish()
+            reader = _GzipReader(raw)
+            size = sum(_extract(reader, name, unfinished / name) for name in MEMBERS)
+            if any(reader.exactly(_padding(size), "its end")):
+                raise VerificationError("the archive continues after scores.json")
+            reader.finish()
         unfinished.chmod(0o755)
         os.replace(unfinished, target)
     finally:
@@ -103,13 +106,13 @@ def unpack(file: str | Path, folder: str | Path) -> None:
 
 
 def digest_of(file: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file, read a piece at a time."""
+    """Hexadecimal SHA-256 of a file, read in chunks."""
     with Path(file).open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _append(path: Path, out: gzip.GzipFile) -> int:
-    """Add a member; returns the bytes that it takes in the tar."""
+    """Add a member; returns its size in the tar, header and padding included."""
     if not path.is_file():
         raise InputError(f"{path} is missing; the run is not finished")
     with path.open("rb") as member:
@@ -118,18 +121,18 @@ def _append(path: Path, out: gzip.GzipFile) -> int:
             raise InputError(f"{path} has {_mib(size)}; {_mib(MEMBERS[path.name])} are allowed")
         out.write(_header(path.name, size))
         left = size
-        while piece := member.read(min(PIECE, left)):
-            out.write(piece)
-            left -= len(piece)
+        while chunk := member.read(min(CHUNK_BYTES, left)):
+            out.write(chunk)
+            left -= len(chunk)
         if left or member.read(1):
             raise InputError(f"{path} changed while it was packed; wait for the run to finish")
     out.write(bytes(-size % BLOCK))
     return BLOCK + size + -size % BLOCK
 
 
-def _extract(inflated: _Inflated, name: str, path: Path) -> int:
-    """Write the next member, which must be `name`; returns the bytes that it took in the tar."""
-    header = inflated.exactly(BLOCK, f"the header of {name}")
+def _extract(reader: _GzipReader, name: str, path: Path) -> int:
+    """Write the next member, which must be `name`, to `path`; returns its size in the tar."""
+    header = reader.exactly(BLOCK, f"the header of {name}")
     digits = header[124:135]
     size = int(digits, 8) if digits.isdigit() and not digits.strip(b"01234567") else -1
     if size < 0 or header != _header(name, size):
@@ -139,15 +142,15 @@ def _extract(inflated: _Inflated, name: str, path: Path) -> int:
     if size > MEMBERS[name]:
         raise VerificationError(f"{name} has {_mib(size)}; {_mib(MEMBERS[name])} are allowed")
     with path.open("xb") as out:
-        for piece in inflated.pieces(size, name):
-            out.write(piece)
-    if any(inflated.exactly(-size % BLOCK, name)):
-        raise VerificationError(f"the archive holds something between {name} and the next member")
+        for chunk in reader.chunks(size, name):
+            out.write(chunk)
+    if any(reader.exactly(-size % BLOCK, name)):
+        raise VerificationError(f"the archive holds data between {name} and the next member")
     return BLOCK + size + -size % BLOCK
 
 
 def _header(name: str, size: int) -> bytes:
-    """The POSIX ustar header of a plain file that belongs to nobody and is of no time."""
+    """Return the POSIX ustar header of a plain file without owner and time."""
     fields = (
         *((name.encode(), 100), (b"0000644", 8), (b"0000000", 8), (b"0000000", 8)),
         *((b"%011o" % size, 12), (b"%011o" % 0, 12), (b" " * 8, 8), (b"0", 1), (b"", 100)),
@@ -157,8 +160,8 @@ def _header(name: str, size: int) -> bytes:
     return block[:148] + b"%06o\0 " % sum(block) + block[156:]
 
 
-def _ending(written: int) -> int:
-    """Zeros that end a tar: two blocks, and as many as fill the last record."""
+def _padding(written: int) -> int:
+    """Return the number of zero bytes that end a tar: two blocks, and the rest of the record."""
     return 2 * BLOCK + -(written + 2 * BLOCK) % RECORD
 
 
@@ -166,56 +169,60 @@ def _mib(size: int) -> str:
     return f"{size / MIB:,.1f} MiB"
 
 
-class _Inflated:
-    """The inside of a gzip file, read once and a piece at a time."""
+class _GzipReader:
+    """Reads the content of a gzip file once, in chunks of bounded size."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
-        self._read = 0
-        self._inflate = zlib.decompressobj(wbits=31)
-        self._waiting = self._more()
-        if self._waiting[: len(GZIP)] != GZIP:
-            raise VerificationError("the file is no run archive; make one with tasteshift submit")
+        self._bytes_read = 0
+        self._inflater = zlib.decompressobj(wbits=31)
+        self._compressed = self._read_chunk()
+        if self._compressed[: len(GZIP_HEADER)] != GZIP_HEADER:
+            raise VerificationError(
+                "the file is not a run archive; make one with tasteshift submit"
+            )
 
-    def pieces(self, size: int, what: str) -> Iterator[bytes]:
-        """The next `size` bytes; raises VerificationError where there are fewer."""
+    def chunks(self, size: int, what: str) -> Iterator[bytes]:
+        """Yield the next `size` bytes; raises VerificationError where there are fewer."""
         while size:
-            piece = self._some(min(size, PIECE))
-            if not piece:
+            chunk = self._inflate_some(min(size, CHUNK_BYTES))
+            if not chunk:
                 raise VerificationError(f"the archive ends within {what}; it was truncated")
-            size -= len(piece)
-            yield piece
+            size -= len(chunk)
+            yield chunk
 
     def exactly(self, size: int, what: str) -> bytes:
-        """The next `size` bytes at once."""
-        return b"".join(self.pieces(size, what))
+        """Return the next `size` bytes at once."""
+        return b"".join(self.chunks(size, what))
 
     def finish(self) -> None:
         """Raise VerificationError unless this is the end of the gzip file, and of the file."""
-        if self._some(1):
-            raise VerificationError("the archive goes on after its end")
-        if self._inflate.unused_data or self._raw.read(1):
-            raise VerificationError("something follows the archive in its file")
+        if self._inflate_some(1):
+            raise VerificationError("the archive continues after its end")
+        if self._inflater.unused_data or self._raw.read(1):
+            raise VerificationError("the file continues after the archive")
 
-    def _some(self, most: int) -> bytes:
-        """At most so many bytes; none at the end."""
-        while not self._inflate.eof:
+    def _inflate_some(self, limit: int) -> bytes:
+        """Return at most `limit` bytes; none at the end."""
+        while not self._inflater.eof:
             try:
-                piece = self._inflate.decompress(self._waiting, most)
+                chunk = self._inflater.decompress(self._compressed, limit)
             except zlib.error:
-                raise VerificationError("the archive cannot be inflated; it was damaged") from None
-            self._waiting = self._inflate.unconsumed_tail
-            if piece:
-                return piece
-            if not self._waiting and not self._inflate.eof:
-                self._waiting = self._more()
-                if not self._waiting:
+                raise VerificationError(
+                    "the archive cannot be decompressed; it was damaged"
+                ) from None
+            self._compressed = self._inflater.unconsumed_tail
+            if chunk:
+                return chunk
+            if not self._compressed and not self._inflater.eof:
+                self._compressed = self._read_chunk()
+                if not self._compressed:
                     raise VerificationError("the archive ends too early; it was truncated")
         return b""
 
-    def _more(self) -> bytes:
-        read = self._raw.read(PIECE)
-        self._read += len(read)
-        if self._read > LARGEST_ARCHIVE:
-            raise VerificationError(f"the archive is larger than {_mib(LARGEST_ARCHIVE)}")
-        return read
+    def _read_chunk(self) -> bytes:
+        chunk = self._raw.read(CHUNK_BYTES)
+        self._bytes_read += len(chunk)
+        if self._bytes_read > MAX_ARCHIVE_BYTES:
+            raise VerificationError(f"the archive is larger than {_mib(MAX_ARCHIVE_BYTES)}")
+        return chunk

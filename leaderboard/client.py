@@ -1,4 +1,4 @@
-"""Submitting to the service of a board, over connections that break."""
+"""HTTP client of a board's server: submit runs and fetch rows, with retries."""
 
 from __future__ import annotations
 
@@ -14,30 +14,35 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..suites.engine.progress import ProgressFactory, no_progress
-from .submission import Receipt, checked
+from .submission import Receipt, pack_and_verify
 from .verification.rejection import one_line
 
 if TYPE_CHECKING:
     import httpx
 
-PIECE = 2**20
+CHUNK_BYTES = 2**20
 """Bytes of an archive in one request."""
 
-AGAIN = {408, 425, 429, 500, 502, 503, 504}
-"""Answers after which the same request is worth another try."""
+RETRY_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+"""Responses after which the same request is sent again."""
 
-TRIES = 12
-FIRST_TRIES = 4
-"""Before anything was answered: an address that was mistyped shows within seconds."""
+MAX_TRIES = 12
+MAX_FIRST_TRIES = 4
+"""Before the first response, so that a mistyped address is reported within seconds."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
-POLL = (0.3, 5.0)
-STUMBLES = 20
-"""How often the service may tell another offset than was expected."""
+FIRST_PAUSE, MAX_PAUSE = 0.5, 60.0
+"""Seconds between tries."""
 
-OVER = ("accepted", "refused")
+POLL_SECONDS = (0.3, 5.0)
+"""First and longest pause between polls for the verdict."""
 
-Told = Callable[[str], None]
+MAX_OFFSET_MISMATCHES = 20
+"""How often the server may report another upload offset than expected."""
+
+FINAL_STATES = ("accepted", "refused")
+
+EventCallback = Callable[[str], None]
+"""Called with one line per event of a submission."""
 
 
 def submit_remote(
@@ -47,54 +52,53 @@ def submit_remote(
     *,
     progress: ProgressFactory | None = None,
     upload: ProgressFactory | None = None,
-    tell: Told | None = None,
+    on_event: EventCallback | None = None,
     allow_unregistered: bool = False,
     transport: httpx.BaseTransport | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Receipt:
-    """Replay the run in `run_dir` here and, if it matches, submit it to the service at `url`.
+    """Verify the run in `run_dir` locally and, if accepted, submit it to the server at `url`.
 
-    token      that the board issued; it goes into a header and nowhere else
-    watch      as in `evaluate`: called with the number of lives that will be replayed
-    upload     likewise, with the number of pieces that are still to be sent
-    tell       hears every event of the submission, one line each, as it comes
-    transport  how requests travel; None for the network
+    token      issued by the board; sent in a header only
+    progress   as in `evaluate`: called with the number of episodes to replay
+    upload     likewise, with the number of chunks to send
+    on_event   called with every event of the submission, one line each
+    transport  httpx transport; None for the network
 
-    What is checked is the archive that is sent, by the code that the service uses. The archive of
-    a run is the same every time, so an upload that was cut off goes on where it stopped, whoever
-    begins it again. Returns when there is a verdict. Raises InputError where there is no finished
-    run, and where the service cannot be reached or does not take the run.
+    The archive that is sent is the one verified locally, by the same code that the server uses.
+    Since the archive of a run is reproducible, an interrupted upload continues where it stopped.
+    Returns when there is a verdict. Raises InputError where there is no finished run, and where
+    the server cannot be reached or does not accept the request.
     """
-    service = Service(url, token, transport=transport, sleep=sleep)
-    with service, tempfile.TemporaryDirectory(prefix="tasteshift-") as folder:
-        archive, sha256, verdict = checked(run_dir, folder, progress, allow_unregistered)
+    client = BoardClient(url, token, transport=transport, sleep=sleep)
+    with client, tempfile.TemporaryDirectory(prefix="tasteshift-") as folder:
+        archive, sha256, verdict = pack_and_verify(run_dir, folder, progress, allow_unregistered)
         if verdict.run is None:
             return Receipt(verdict)
-        with _understood(url):
-            number, new = _send(service, archive, sha256, upload)
-            state, message = _follow(service, number, tell, sleep)
+        with _invalid_responses_reported(url):
+            number, new = _upload(client, archive, sha256, upload)
+            state, message = _wait_for_verdict(client, number, on_event, sleep)
             if state == "refused":
                 return Receipt(verdict, number, new, refusal=message)
-            same = service.json("GET", f"/submissions/{number}")["same_actions"]
+            same = client.json("GET", f"/submissions/{number}")["same_actions"]
     return Receipt(verdict, number, new, same)
 
 
 def fetch_rows(
     url: str, suite: str | None = None, *, transport: httpx.BaseTransport | None = None
 ) -> list[dict[str, Any]]:
-    """The rows of the board at `url`, as `board_rows` gives them; raises InputError."""
-    with Service(url, transport=transport) as service, _understood(url):
-        rows = service.json("GET", "/board", params={} if suite is None else {"suite": suite})
+    """Return the rows of the board at `url`, as `board_rows` does; raises InputError."""
+    with BoardClient(url, transport=transport) as client, _invalid_responses_reported(url):
+        rows = client.json("GET", "/board", params={} if suite is None else {"suite": suite})
         return [dict(row) for row in rows]
 
 
-class Service:
-    """A board's service, asked until it answers.
+class BoardClient:
+    """Client of a board's server that retries; use it as a context manager.
 
-    Broken connections and answers that say "later" are waited out, twice as long every time or
-    as long as the service asks for. Used as a context manager.
-
-    Raises InputError, which holds no secret, for an address that is none.
+    After a broken connection or a status in `RETRY_STATUSES` it waits, twice as long every time or
+    as long as Retry-After says. Raises InputError, which never contains the token, for an invalid
+    address.
     """
 
     def __init__(
@@ -109,14 +113,16 @@ class Service:
             import httpx
         except ImportError:
             raise InputError(
-                "talking to a board's service needs httpx; pip install 'tasteshift[board]'"
+                "connecting to a board needs httpx; pip install 'tasteshift[board]'"
             ) from None
-        nowhere = InputError(f"{url!r} is no address of a board; it is such as https://host:8000")
+        invalid = InputError(
+            f"{url!r} is not the address of a board; give one such as https://host:8000"
+        )
         if not re.fullmatch(r"https?://[^\s@?#]+", url):
-            raise nowhere
+            raise invalid
         if not re.fullmatch(r"[\x21-\x7e]*", token):
-            raise InputError("the token holds characters that no token has; copy it once more")
-        self._broken, self._met = httpx.TransportError, False
+            raise InputError("the token holds characters that no token has; copy it again")
+        self._transport_error, self._connected = httpx.TransportError, False
         self._url, self._sleep = url.rstrip("/"), sleep
         try:
             self._client = httpx.Client(
@@ -126,126 +132,130 @@ class Service:
                 transport=transport,
             )
         except httpx.InvalidURL:
-            raise nowhere from None
+            raise invalid from None
 
-    def __enter__(self) -> Service:
+    def __enter__(self) -> BoardClient:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def json(self, method: str, path: str, **request: Any) -> Any:
-        """The JSON of a successful answer; raises InputError for any other."""
-        answer = self.ask(method, path, **request)
-        if answer.is_success:
-            return _parsed(answer)
-        raise self.problem(answer)
+    def json(self, method: str, path: str, **options: Any) -> Any:
+        """Return the JSON of a successful response; raises InputError for any other."""
+        response = self.request(method, path, **options)
+        if response.is_success:
+            return _parsed(response)
+        raise self.problem(response)
 
-    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """The answer to a request that may be made again; raises InputError where none comes."""
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request that may be repeated; raises InputError where no response comes."""
         pause, last = FIRST_PAUSE, ""
         for attempt in count(1):
             try:
-                answer = self._client.request(method, path, **request)
-            except self._broken as error:
+                response = self._client.request(method, path, **options)
+            except self._transport_error as error:
                 wait, last = pause, f"{type(error).__name__}: {error}"
             else:
-                self._met = True
-                if answer.status_code not in AGAIN:
-                    return answer
-                asked = answer.headers.get("Retry-After", "")
-                wait = min(float(asked), LONGEST_PAUSE) if asked.isdecimal() else pause
-                last = f"{answer.status_code}: {detail(answer)}"
-            if attempt == (TRIES if self._met else FIRST_TRIES):
+                self._connected = True
+                if response.status_code not in RETRY_STATUSES:
+                    return response
+                retry_after = response.headers.get("Retry-After", "")
+                wait = min(float(retry_after), MAX_PAUSE) if retry_after.isdecimal() else pause
+                last = f"{response.status_code}: {detail(response)}"
+            if attempt == (MAX_TRIES if self._connected else MAX_FIRST_TRIES):
                 break
             self._sleep(wait * random.uniform(1.0, 1.2))
-            pause = min(2 * pause, LONGEST_PAUSE)
-        what = "do the same again later, and it goes on where it stopped"
-        if not self._met:
-            what = "see that the address is right, or do the same again later"
-        raise InputError(f"{self._url} does not answer ({one_line(last)}); {what}")
+            pause = min(2 * pause, MAX_PAUSE)
+        what = "repeat the command later; it continues where it stopped"
+        if not self._connected:
+            what = "check the address, or repeat the command later"
+        raise InputError(f"{self._url} does not respond ({one_line(last)}); {what}")
 
-    def problem(self, answer: httpx.Response) -> InputError:
-        """What a refusing answer says, and what to do about it."""
-        what = f"{self._url} answers {answer.status_code}: {detail(answer)}"
-        if answer.status_code in (401, 403):
-            what += "; put a token that this board issued into TASTESHIFT_TOKEN"
-        if answer.is_redirect:
-            what += f"; use the address {one_line(answer.headers.get('Location', ''))}"
+    def problem(self, response: httpx.Response) -> InputError:
+        """The error for an unsuccessful response: what it says and what to do."""
+        what = f"{self._url} responds {response.status_code}: {detail(response)}"
+        if response.status_code in (401, 403):
+            what += "; set TASTESHIFT_TOKEN to a token that this board issued"
+        if response.is_redirect:
+            what += f"; use the address {one_line(response.headers.get('Location', ''))}"
         return InputError(what)
 
 
-def detail(answer: httpx.Response) -> str:
-    """One line from the problem document of an answer, or its reason."""
-    found = _parsed(answer)
+def detail(response: httpx.Response) -> str:
+    """One line from the problem document of a response, or its reason phrase."""
+    found = _parsed(response)
     text = found.get("detail") if isinstance(found, dict) else None
-    return one_line(str(text or answer.reason_phrase or "no reason given"))
+    return one_line(str(text or response.reason_phrase or "no reason given"))
 
 
-def _send(
-    service: Service, archive: Path, sha256: str, upload: ProgressFactory | None
+def _upload(
+    client: BoardClient, archive: Path, sha256: str, upload: ProgressFactory | None
 ) -> tuple[int, bool]:
-    """Send what the service does not have yet; returns the submission's number, and if it is new.
+    """Send what the server does not have yet; returns the submission's number, and if it is new.
 
-    An answer that was lost leaves it open whether a piece arrived: the service says where it is.
+    After a lost response it is unknown whether a chunk arrived: the server reports its offset.
     """
     size = archive.stat().st_size
-    begun = service.json("POST", "/submissions", json={"sha256": sha256, "size": size})
-    number, offset, stumbles = int(begun["id"]), int(begun["offset"]), 0
-    left = -(-(size - offset) // PIECE)
+    begun = client.json("POST", "/submissions", json={"sha256": sha256, "size": size})
+    number, offset, mismatches = int(begun["id"]), int(begun["offset"]), 0
+    left = -(-(size - offset) // CHUNK_BYTES)
     with (upload or no_progress)(left) as tick, archive.open("rb") as file:
         while offset < size:
             file.seek(offset)
-            piece = file.read(PIECE)
-            answer = service.ask(
+            chunk = file.read(CHUNK_BYTES)
+            response = client.request(
                 "PATCH",
                 f"/submissions/{number}/archive",
-                content=piece,
+                content=chunk,
                 headers={
                     "Upload-Offset": str(offset),
                     "Content-Type": "application/offset+octet-stream",
                 },
             )
-            found = _parsed(answer)
-            told = found.get("offset") if isinstance(found, dict) else None
-            stumbles += told != offset + len(piece)
-            if not isinstance(told, int) or not 0 <= told <= size or stumbles > STUMBLES:
-                raise service.problem(answer)
-            offset = told
+            found = _parsed(response)
+            received = found.get("offset") if isinstance(found, dict) else None
+            mismatches += received != offset + len(chunk)
+            if (
+                not isinstance(received, int)
+                or not 0 <= received <= size
+                or mismatches > MAX_OFFSET_MISMATCHES
+            ):
+                raise client.problem(response)
+            offset = received
             tick(archive.name)
     return number, bool(begun["state"] == "receiving")
 
 
-def _follow(
-    service: Service, number: int, tell: Told | None, sleep: Callable[[float], None]
+def _wait_for_verdict(
+    client: BoardClient, number: int, on_event: EventCallback | None, sleep: Callable[[float], None]
 ) -> tuple[str, str]:
-    """Wait for the verdict, and tell every event; returns the last state and its message."""
-    heard, (pause, longest) = 0, POLL
+    """Wait for the verdict and report every event; returns the last state and its message."""
+    reported, (pause, longest) = 0, POLL_SECONDS
     while True:
-        events = service.json("GET", f"/submissions/{number}")["events"]
-        for event in events[heard:]:
-            if tell is not None:
-                tell(one_line(f"{event['at']} {event['state']}: {event['message']}"))
-        heard = len(events)
-        if events and events[-1]["state"] in OVER:
+        events = client.json("GET", f"/submissions/{number}")["events"]
+        for event in events[reported:]:
+            if on_event is not None:
+                on_event(one_line(f"{event['at']} {event['state']}: {event['message']}"))
+        reported = len(events)
+        if events and events[-1]["state"] in FINAL_STATES:
             return str(events[-1]["state"]), one_line(events[-1]["message"])
         sleep(pause)
         pause = min(1.3 * pause, longest)
 
 
 @contextmanager
-def _understood(url: str) -> Iterator[None]:
-    """Raise InputError where an answer lacks what the answers of a board have."""
+def _invalid_responses_reported(url: str) -> Iterator[None]:
+    """Raise InputError where a response lacks the fields of a board's responses."""
     try:
         yield
     except InputError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise InputError(f"{url} does not answer as a board does; see that it is one") from None
+        raise InputError(f"{url} does not respond like a board; check the address") from None
 
 
-def _parsed(answer: httpx.Response) -> Any:
+def _parsed(response: httpx.Response) -> Any:
     try:
-        return answer.json()
+        return response.json()
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""Ranks as groups that the data separate, over submissions that may have met different users."""
+"""Ranks as ranges that statistical tests allow, for entries that may have met different users."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ Interval = tuple[float, float | None, float | None]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What one agent gained and could have gained.
+class AgentReturns:
+    """The returns of one agent.
 
-    attempts  one array (clusters, 2) of [gained, possible] for each time that it played, in order
-              of cluster
+    attempts  per attempt an array (clusters, 2) of [achieved, achievable], in order of cluster
     users     equal for entries that met the same users under the same seeds, else different
     """
 
@@ -33,59 +32,59 @@ class Entry:
     users: str
 
     @property
-    def numbers(self) -> Floats:
-        """One number a cluster; their mean is the mean of the attempts' normalized returns.
+    def cluster_values(self) -> Floats:
+        """One value per cluster; their mean is the mean of the attempts' normalized returns.
 
-        Attempts have equally many clusters, so each weighs alike however it went.
+        Attempts have equally many clusters, so each has the same weight.
         """
         return np.concatenate([linearized(*sums.T) for sums in self.attempts])
 
     @property
     def mean(self) -> Mean:
-        """The mean over all attempts, none left out.
+        """The mean over all attempts with its error.
 
-        The users of an attempt share its worlds, and worlds differ. How much, shows in the spread
-        between attempts, so with several of them the larger of the two errors counts.
+        The users of one attempt share its redrawn catalogs, which differ between attempts. With
+        several attempts, the error is the larger of that over users and that over attempts.
         """
-        among_users = mean_of_sample(self.numbers)
+        among_users = mean_of_sample(self.cluster_values)
         if len(self.attempts) == 1:
             return among_users
         returns = np.array([linearized(*sums.T).mean() for sums in self.attempts])
-        return max(among_users, mean_of_sample(returns), key=lambda mean: mean.error)
+        return max(among_users, mean_of_sample(returns), key=lambda mean: mean.variance)
 
 
 class Mean(NamedTuple):
-    """A mean, its variance, and the degrees of freedom of that."""
+    """A mean, its variance, and the degrees of freedom of the variance."""
 
     value: float
-    error: float
-    freedom: float
+    variance: float
+    degrees: float
 
 
 def mean_of_sample(numbers: Floats) -> Mean:
-    """The mean of independent numbers, and what is known of it."""
+    """Return the mean of independent numbers with its variance."""
     n = len(numbers)
     return Mean(float(numbers.mean()), float(numbers.var(ddof=1)) / n, n - 1.0)
 
 
-def mean_return(entry: Entry) -> Estimate | None:
-    """Mean normalized return over all attempts; see `Entry.mean`.
+def mean_return(entry: AgentReturns) -> Estimate | None:
+    """Return the mean normalized return over all attempts; see `AgentReturns.mean`.
 
-    One attempt has the interval that every ratio has; several have Student's. None below 20
+    One attempt has the interval of a ratio; several have Student's interval. No interval below 20
     clusters.
     """
-    numbers, n = entry.numbers, len(entry.numbers)
+    numbers, n = entry.cluster_values, len(entry.cluster_values)
     if len(entry.attempts) == 1 or n < FEWEST_CLUSTERS:
         return ratio_interval(numbers, np.ones(n))
     mean = entry.mean
-    reach = float(stdtrit(mean.freedom, (1 + LEVEL) / 2)) * sqrt(mean.error)
+    reach = float(stdtrit(mean.degrees, (1 + LEVEL) / 2)) * sqrt(mean.variance)
     return Estimate(mean.value, mean.value - reach, mean.value + reach, n)
 
 
 def mean_of(estimates: Sequence[Interval]) -> Interval:
-    """Mean of independent estimates (value, low, high), with the interval of that mean.
+    """Return the mean of independent estimates (value, low, high), with the interval of that mean.
 
-    The distances to each end add up in squares (MOVER: Zou & Donner 2008, Statistics in Medicine
+    The squared distances to each end are added (MOVER: Zou & Donner 2008, Statistics in Medicine
     27). None at an end that one of the estimates lacks.
     """
     k = len(estimates)
@@ -99,15 +98,15 @@ def mean_of(estimates: Sequence[Interval]) -> Interval:
     return value, low, high
 
 
-def ranks(entries: Mapping[int, Entry]) -> dict[int, tuple[int, int]]:
-    """Key -> best and worst rank that the data leave an entry.
+def ranks(entries: Mapping[int, AgentReturns]) -> dict[int, tuple[int, int]]:
+    """Map each key to the best and worst rank that the data allow.
 
-    Every pair is tested, and Holm's method holds all tests together at 5 %: the luckiest of many
-    alike is not told apart from the others. Entries with fewer than 20 clusters are told apart
-    from nobody.
+    Every pair is tested, with Holm's correction over all tests at 5 %, so that the highest of many
+    equal entries is not separated by chance. Entries with fewer than 20 clusters are separated
+    from none.
     """
     keys = list(entries)
-    numbers = {key: entries[key].numbers for key in keys}
+    numbers = {key: entries[key].cluster_values for key in keys}
     means = {key: entries[key].mean for key in keys}
     tested = []
     for one, other in combinations(keys, 2):
@@ -121,8 +120,8 @@ def ranks(entries: Mapping[int, Entry]) -> dict[int, tuple[int, int]]:
     return rank_groups(keys, beats)
 
 
-def _same_users(mine: Entry, theirs: Entry) -> bool:
-    """Whether the same users under the same seeds had as much to give to both."""
+def _same_users(mine: AgentReturns, theirs: AgentReturns) -> bool:
+    """Whether both entries met the same users and seeds with the same achievable returns."""
     if mine.users != theirs.users or not len(mine.attempts) == len(theirs.attempts) == 1:
         return False
     return np.array_equal(mine.attempts[0][:, 1], theirs.attempts[0][:, 1])
@@ -131,23 +130,23 @@ def _same_users(mine: Entry, theirs: Entry) -> bool:
 def _paired(mine: Floats, theirs: Floats) -> tuple[float, float]:
     """Student's t of the differences, and its two-sided p-value.
 
-    Not the permutation tests of `comparison`: a board may have thousands of pairs, and p-values
-    that end at 1 / 20,000 could not survive Holm's correction there.
+    Not the permutation tests of `comparison`: a board may have thousands of pairs, and a smallest
+    p-value of 1 / 20,000 would never remain significant after Holm's correction.
     """
     return _tested(mean_of_sample(mine - theirs))
 
 
 def _welch(mine: Mean, theirs: Mean) -> tuple[float, float]:
     """Welch's t (1947, Biometrika 34) and its two-sided p-value."""
-    error = mine.error + theirs.error
-    squares = mine.error**2 / mine.freedom + theirs.error**2 / theirs.freedom
-    freedom = error**2 / squares if squares > 0 else 1.0
-    return _tested(Mean(mine.value - theirs.value, error, freedom))
+    variance = mine.variance + theirs.variance
+    squares = mine.variance**2 / mine.degrees + theirs.variance**2 / theirs.degrees
+    degrees = variance**2 / squares if squares > 0 else 1.0
+    return _tested(Mean(mine.value - theirs.value, variance, degrees))
 
 
 def _tested(mean: Mean) -> tuple[float, float]:
-    """t of a mean against 0, and its p-value."""
-    if mean.error <= 0:
+    """Return t of a mean against 0, and its two-sided p-value."""
+    if mean.variance <= 0:
         return mean.value, 0.0 if mean.value else 1.0
-    t = mean.value / sqrt(mean.error)
-    return t, 2 * float(stdtr(mean.freedom, -abs(t)))
+    t = mean.value / sqrt(mean.variance)
+    return t, 2 * float(stdtr(mean.degrees, -abs(t)))

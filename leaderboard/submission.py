@@ -1,4 +1,4 @@
-"""From a run directory to a board that lies at hand: pack, verify, keep."""
+"""Submit a run directory to a board in a local database: pack, verify, store."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .store.files import archive_path
 from .store.results import first_with_actions, record_verified_run
 from .verification.verify import Verdict, verify_archive
 
-ARCHIVE = "run.tar.gz"
+ARCHIVE_NAME = "run.tar.gz"
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of a submission.
+    """The outcome of a submission.
 
-    verdict       of the check that was made here
-    id            its number on the board; None where it never came there
-    new           False where the very same archive had been submitted before
-    same_actions  number of the earliest other submission whose agent showed the same slates
-    refusal       why the board refused what was accepted here, or ""
+    verdict       result of the local verification
+    id            number on the board; None where the run was not sent there
+    new           False where the same archive had been submitted before
+    same_actions  number of the earliest other submission with the same slates
+    refusal       why the board refused a run that was accepted locally, or ""
     """
 
     verdict: Verdict
@@ -40,11 +40,11 @@ class Receipt:
 
     @property
     def accepted(self) -> bool:
-        """Whether the run is on the board now."""
+        """Whether the run is on the board."""
         return self.verdict.accepted and not self.refusal
 
     def line(self) -> str:
-        """The outcome for people."""
+        """One line of text."""
         if self.verdict.run is None:
             return self.verdict.line()
         identity = self.verdict.run.manifest.identity
@@ -55,11 +55,11 @@ class Receipt:
             return f"{name} on {identity.suite}: already on the board as #{self.id}"
         notes = "; privileged, so never ranked" if self.verdict.run.privileged else ""
         if self.same_actions is not None:
-            notes += f"; shows the same slates as #{self.same_actions}"
+            notes += f"; has the same slates as #{self.same_actions}"
         return f"#{self.id} {name} on {identity.suite}: {self.verdict.reason}{notes}"
 
     def row(self) -> dict[str, Any]:
-        """The outcome for machines."""
+        """A flat object of JSON values."""
         verdict = self.verdict
         identity = verdict.run.manifest.identity if verdict.run else None
         return {
@@ -86,25 +86,25 @@ def submit(
     progress: ProgressFactory | None = None,
     allow_unregistered: bool = False,
 ) -> Receipt:
-    """Replay the run in `run_dir` and, if it is what it claims to be, put it on `board`.
+    """Verify the run in `run_dir` and, if it is accepted, add it to `board`.
 
-    board, files        see `open_board`; a database file is made where there is none
-    watch               as in `evaluate`: called with the number of lives that will be replayed
+    board, files        see `open_board`; a database file is created if there is none
+    progress            as in `evaluate`: called with the number of episodes to replay
     allow_unregistered  see `verify`
 
-    What is verified is the archive that the board keeps, as with any service. A refused run
-    leaves the board untouched. Raises InputError where there is no finished run, or where `board`
+    The archive that the board stores is what is verified, as on a server. A refused run leaves
+    the board unchanged. Raises InputError where there is no finished run, or where `board`
     cannot be used.
     """
     if board_exists(board):
         with open_board(board, files=files):
             pass
     with tempfile.TemporaryDirectory(prefix="tasteshift-") as folder:
-        archive, sha256, verdict = checked(run_dir, folder, progress, allow_unregistered)
+        archive, sha256, verdict = pack_and_verify(run_dir, folder, progress, allow_unregistered)
         if verdict.run is None:
             return Receipt(verdict)
         with open_board(board, create=True, files=files) as opened:
-            _keep(opened, archive, sha256)
+            _store_archive(opened, archive, sha256)
             row, new = record_verified_run(
                 opened,
                 key=f"local:{sha256}",
@@ -117,11 +117,11 @@ def submit(
     return Receipt(verdict, row.id, new, first if first < row.id else None)
 
 
-def checked(
+def pack_and_verify(
     run_dir: str | Path, folder: str, progress: ProgressFactory | None, allow_unregistered: bool
 ) -> tuple[Path, str, Verdict]:
-    """The archive of a run in `folder`, its SHA-256, and the verdict on that very archive."""
-    archive = Path(folder) / ARCHIVE
+    """Pack a run into `folder`; returns the archive, its SHA-256 and the verdict on it."""
+    archive = Path(folder) / ARCHIVE_NAME
     sha256 = pack(run_dir, archive)
     found = verify_archive(
         archive, progress=progress, allow_unregistered=allow_unregistered, scratch=folder
@@ -129,15 +129,15 @@ def checked(
     return archive, sha256, replace(found, path=Path(run_dir))
 
 
-def _keep(board: Board, archive: Path, sha256: str) -> None:
-    """Copy the archive to where the board's archives lie, whole or not at all."""
-    kept = archive_path(board, sha256)
-    if kept.exists():
+def _store_archive(board: Board, archive: Path, sha256: str) -> None:
+    """Copy the archive into the board's folder, completely or not at all."""
+    target = archive_path(board, sha256)
+    if target.exists():
         return
-    unfinished = kept.with_name(f".{kept.name}.{secrets.token_hex(8)}")
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
         shutil.copyfile(archive, unfinished)
-        os.replace(unfinished, kept)
+        os.replace(unfinished, target)
     finally:
         with suppress(FileNotFoundError):
             unfinished.unlink()

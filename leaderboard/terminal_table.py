@@ -1,4 +1,4 @@
-"""A board in the terminal."""
+"""The rows of a board as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .verification.recomputed_scores import PRIMARY_METRIC
 
 MILLISECONDS = 1000
 CAPTION = (
-    "Below each value: its 95 % interval over users. replayed: every outcome was lived again and "
-    "matched bit for bit. hidden-seed: played against users whom nobody could know; all attempts "
-    "(×) count, and their mean is shown. †: only reported, that is consistent, but resting on the "
-    "submitter's word. ‡: trained on this simulator, says its submitter. Where "
-    "tasks were left out, values are over those that were played."
+    "Below each value: its 95 % interval over users. replayed: every outcome was replayed and "
+    "matched bit for bit. hidden-seed: played against users drawn under a secret key; the row is "
+    "the mean of all attempts (×). †: reported only: consistent, but not verified by replay. "
+    "‡: trained on this simulator, as declared by its submitter. Where tasks are missing, values "
+    "are over those that were played."
 )
 WHY_UNRANKED = {
-    "public seeds": "public seeds prove arithmetic, not authorship",
+    "public seeds": "runs on public seeds are not ranked",
     "tasks missing": "tasks are missing",
     "other numbers of users or seeds": "the suite was overridden",
-    "privileged": "marked *: a yardstick that is shown the truth",
-    "same slates as an earlier run": "shows the same slates as an earlier run",
+    "privileged": "marked *: a reference policy that receives the ground truth",
+    "same slates as an earlier run": "has the same slates as an earlier run",
     "no score": "no score",
-    "an attempt was not scored": "an attempt of the same player could not be scored yet",
+    "an attempt was not scored": "an attempt of the same agent could not be scored yet",
     "invalidated": "invalidated",
 }
 
@@ -35,7 +35,7 @@ WHY_UNRANKED = {
 def board_table(rows: Sequence[dict[str, Any]]) -> Table:
     """The rows of `board_rows` for a terminal of 100 columns or more."""
     if not rows:
-        return Table("Nothing was submitted to this suite yet.", box=None)
+        return Table("There are no accepted submissions yet.", box=None)
     reasons = dict.fromkeys(row["unranked"] for row in rows if row["unranked"])
     why = "; ".join(WHY_UNRANKED.get(reason, reason) for reason in reasons)
     which = (
@@ -55,24 +55,24 @@ def board_table(rows: Sequence[dict[str, Any]]) -> Table:
         table.add_row("", Text(suite, style="bold"))
         for row in group:
             marks = "*" * (row["unranked"] == "privileged") + "‡" * bool(row["simulator_trained"])
-            who = Text(row["agent"] + marks)
+            agent = Text(row["agent"] + marks)
             if row["decoder"]:
-                who.append(f"\n{row['decoder']}", style="dim")
-            cells = [_interval(row, metric, unit) for metric, (_, unit) in metrics.items()]
-            played = f"{row['tasks']} ×{row['attempts']}" if row["each"] else row["tasks"]
-            table.add_row(_place(row), who, f"{played}\n{row['trust']}", *cells)
+                agent.append(f"\n{row['decoder']}", style="dim")
+            cells = [_value_cell(row, metric, unit) for metric, (_, unit) in metrics.items()]
+            played = f"{row['tasks']} ×{row['attempts']}" if row["attempt_scores"] else row["tasks"]
+            table.add_row(_rank_cell(row), agent, f"{played}\n{row['trust']}", *cells)
     return table
 
 
-def _place(row: dict[str, Any]) -> Text:
-    """Such as 1–2 above #7; a dash without a rank."""
+def _rank_cell(row: dict[str, Any]) -> Text:
+    """The range of ranks, such as 1–2, above the number #7; a dash without a rank."""
     low, high = row["rank_low"], row["rank_high"]
     rank = "–" if low is None else f"{low}" if low == high else f"{low}–{high}"
     return Text(rank).append(f"\n#{row['id']}", style="dim")
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[str, float]]:
-    """Metric -> heading, and what its values are multiplied by."""
+    """Map each metric to its heading and the factor for its values."""
     shared = dict.fromkeys(row["shared_task"] for row in rows if row["shared_task"])
     of_tasks = {f"{task}/{PRIMARY_METRIC}": (f"return\n{task}", 1.0) for task in shared}
     return {
@@ -85,8 +85,8 @@ def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[str, float]]:
     }
 
 
-def _interval(row: dict[str, Any], metric: str, unit: float) -> Text:
-    """Such as 0.42 above [0.37, 0.48]; a dash where the metric does not apply."""
+def _value_cell(row: dict[str, Any], metric: str, unit: float) -> Text:
+    """The value above its interval, such as [0.37, 0.48]; a dash where the metric is missing."""
     value, low, high = (row.get(f"{metric}{end}") for end in ("", "_low", "_high"))
     if value is None:
         return Text("–", style="dim")
@@ -97,7 +97,7 @@ def _interval(row: dict[str, Any], metric: str, unit: float) -> Text:
 
 
 def _number(value: float) -> str:
-    """Three significant digits at most where there are whole ones, else two decimals or digits."""
+    """Format with up to three significant digits from 1 on, below with two decimals or digits."""
     size = abs(value)
     if 0 < size < 0.005:
         return f"{value:.2g}"

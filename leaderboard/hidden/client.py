@@ -27,7 +27,7 @@ from ...suites.engine.pickling import pickled
 from ...suites.engine.progress import ProgressFactory, no_progress
 from ...suites.evaluate import check_agent
 from ...suites.serialization import canonical_json
-from ..client import Service
+from ..client import BoardClient
 from .messages import brief_from, observation_from, turn_message, world_from
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def play_hidden(
     asked = {"season": season, "simulator_trained": simulator_trained, "hardware": hardware}
     asked |= _described(agent)
     known = {"url": url.rstrip("/"), "asked": json.loads(canonical_json(asked))}
-    with Service(url, token, transport=transport, sleep=sleep) as service:
+    with BoardClient(url, token, transport=transport, sleep=sleep) as service:
         state = _state(Path(out), known, resume)
         begun = _begin(service, Path(out), state["key"], asked, keep=resume)
         place = f"/attempts/{begun['attempt']}"
@@ -90,7 +90,7 @@ def play_hidden(
                     table.play(world, lives[k : k + together])
                     for _ in lives[k : k + together]:
                         tick(one["task"])
-        told = _told(service, service.ask("POST", f"{place}/finish"))
+        told = _told(service, service.request("POST", f"{place}/finish"))
         return {**told, "attempt": begun["attempt"]}
 
 
@@ -109,7 +109,7 @@ class _Seat:
 class _Table:
     """Where the lives of one attempt are played, the agent prepared for one world at a time."""
 
-    def __init__(self, service: Service, path: str, recipe: bytes) -> None:
+    def __init__(self, service: BoardClient, path: str, recipe: bytes) -> None:
         self._service, self._path, self._recipe = service, path, recipe
         self._world: int | None = None
         self._player: InProcessAgent
@@ -136,16 +136,16 @@ class _Table:
     def _answer(self, seat: _Seat, decision: Decision) -> None:
         """Send an answer; what the board cannot take counts as unusable, as in every run."""
         place = f"{seat.path}/turns/{seat.turn}"
-        answer = self._service.ask("PUT", place, json=turn_message(decision))
+        answer = self._service.request("PUT", place, json=turn_message(decision))
         if answer.status_code in UNUSABLE:
             decision = Decision(None, "invalid", seconds=decision.seconds)
-            answer = self._service.ask("PUT", place, json=turn_message(decision))
+            answer = self._service.request("PUT", place, json=turn_message(decision))
         told = _told(self._service, answer, "observation")
         seat.turn, seat.now = seat.turn + 1, observation_from(told["observation"])
 
     def _seat(self, life: int) -> _Seat:
         path = f"{self._path}/lives/{life}"
-        answer = self._service.ask("GET", path)
+        answer = self._service.request("GET", path)
         told = _told(self._service, answer, "turn", "brief", "seen", "observation")
         return _Seat(
             key=("", life, 0, AGENT),
@@ -174,7 +174,7 @@ class _Table:
 
     def _pictures(self, path: str) -> Callable[[int], bytes]:
         def fetch(item: int) -> bytes:
-            answer = self._service.ask("GET", f"{path}/posters/{item}.png")
+            answer = self._service.request("GET", f"{path}/posters/{item}.png")
             if not answer.is_success:
                 raise self._service.problem(answer)
             return answer.content
@@ -182,7 +182,7 @@ class _Table:
         return fetch
 
 
-def _told(service: Service, answer: httpx.Response, *names: str) -> dict[str, Any]:
+def _told(service: BoardClient, answer: httpx.Response, *names: str) -> dict[str, Any]:
     """The JSON object of a successful answer; raises InputError unless it has these names."""
     if not answer.is_success:
         raise service.problem(answer)
@@ -195,9 +195,9 @@ def _told(service: Service, answer: httpx.Response, *names: str) -> dict[str, An
     return told
 
 
-def _begin(service: Service, out: Path, key: str, asked: dict[str, Any], *, keep: bool) -> Any:
+def _begin(service: BoardClient, out: Path, key: str, asked: dict[str, Any], *, keep: bool) -> Any:
     """The attempt; one that was refused never was, so nothing stays of it unless told to keep."""
-    answer = service.ask("POST", "/attempts", json=asked, headers={"Idempotency-Key": key})
+    answer = service.request("POST", "/attempts", json=asked, headers={"Idempotency-Key": key})
     if 400 <= answer.status_code < 500 and not keep:
         (out / STATE).unlink()
     return _told(service, answer, "attempt", "state", "worlds", "lives")

@@ -37,7 +37,7 @@ def _cells(row: dict[str, Any]) -> str:
     words = (row["agent"], row["decoder"], row["suite"])
     notes = [row.get("unranked") or "", row.get("invalidated_by") or ""]
     if row["each"]:
-        notes.append(f"mean of {row['attempts']}: {row['each']}")
+        notes.append(f"mean of {row['attempts']}: {row['attempt_scores']}")
     if row["simulator_trained"]:
         notes.append("trained on this simulator")
     if row.get("same_actions") is not None:

@@ -1,1 +1,1 @@
-"""What a board remembers: tables, files, and the short transactions that touch them."""
+"""Storage of a board: database tables, files, and the transactions on them."""

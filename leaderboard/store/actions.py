@@ -1,4 +1,4 @@
-"""Answers of a player on hidden seeds: in order, and final."""
+"""Actions of an agent in hidden-seed attempts: stored in order, and final."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .submissions import last_event, lock_submission
 def store_action(
     board: Board, id: int, episode: int, turn: int, action: dict[str, Json]
 ) -> tuple[dict[str, Json], bool]:
-    """Store the action on turn `turn` (from 0) of episode `episode` of attempt `id`.
+    """Store the action in turn `turn` (from 0) of episode `episode` of attempt `id`.
 
-    Returns the action that counts, and False where one was stored before: that one counts.
-    Raises ConflictError where turns before it are missing or the attempt is no longer played.
+    Returns the stored action, and False where one had been stored before, which then stays.
+    Raises ConflictError where earlier turns are missing or the attempt has ended.
     """
     with board.transaction() as session:
         lock_submission(session, id)
@@ -27,7 +27,7 @@ def store_action(
         mine = (AttemptAction.submission_id == id) & (AttemptAction.episode == episode)
         stored = session.scalar(select(func.count()).select_from(AttemptAction).where(mine))
         if turn != stored:
-            raise ConflictError(f"episode {episode} stands at turn {stored}, not {turn}")
+            raise ConflictError(f"episode {episode} is at turn {stored}, not {turn}")
         session.add(
             AttemptAction(submission_id=id, episode=episode, turn=turn, action=action, at=utc_now())
         )
@@ -35,7 +35,7 @@ def store_action(
 
 
 def actions_of_episode(board: Board, id: int, episode: int) -> list[dict[str, Json]]:
-    """The stored actions of one episode, in order."""
+    """Return the stored actions of one episode, in order."""
     stored = (
         select(AttemptAction)
         .where(AttemptAction.submission_id == id, AttemptAction.episode == episode)
@@ -46,7 +46,7 @@ def actions_of_episode(board: Board, id: int, episode: int) -> list[dict[str, Js
 
 
 def actions_of_attempt(board: Board, id: int) -> dict[int, list[dict[str, Json]]]:
-    """Life -> its stored actions in order; lives without one are missing."""
+    """Map each episode with stored actions to them, in order."""
     found: dict[int, list[dict[str, Json]]] = {}
     stored = (
         select(AttemptAction)

@@ -1,4 +1,4 @@
-"""Opening a board: a database, SQLite or PostgreSQL, and the folder of files that belongs to it."""
+"""Open a board: its database (SQLite or PostgreSQL) and its folder of files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    insert,
     inspect,
     make_url,
     select,
@@ -23,25 +24,25 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.orm import Session
 
 from ...errors import InputError
-from .schema import Base
+from .schema import BOARD_VERSION, Base, BoardVersion
 
 BUSY_SECONDS = 60
-"""How long a writer waits for its turn."""
+"""How long a writer waits for the lock of SQLite."""
 
 CONNECT_SECONDS = 10
-MAKING_TABLES = 0x7A57E
-"""The advisory lock that whoever makes the tables in PostgreSQL holds."""
+CREATE_TABLES_LOCK = 0x7A57E
+"""Advisory lock of PostgreSQL, held while creating the tables."""
 
 EXAMPLES = "a database file such as board.db or a URL such as postgresql://me@localhost/board"
 
 
 class ConflictError(Exception):
-    """Somebody else was first: what was to be written rests on what is no longer so."""
+    """A concurrent change came first, so that nothing was written."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """An open board; use `open_board`. May be shared by threads, never by forked processes.
+    """An open board; use `open_board`. May be shared by threads, not by forked processes.
 
     files  folder of archives, attempts and secrets
     """
@@ -51,13 +52,13 @@ class Board:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """For reading; rows stay usable after it."""
+        """A session for reading; its rows stay usable afterwards."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """One transaction that is kept if the block ends well; SQLite lets in one at a time."""
+        """A write transaction, committed unless the block raises; SQLite runs one at a time."""
         writer = self.engine.execution_options(begin="BEGIN IMMEDIATE")
         with Session(writer, expire_on_commit=False) as session, session.begin():
             yield session
@@ -65,37 +66,39 @@ class Board:
 
 @contextmanager
 def open_board(
-    place: str | Path, *, create: bool = False, files: str | Path | None = None
+    location: str | Path, *, create: bool = False, files: str | Path | None = None
 ) -> Iterator[Board]:
-    """Open the board at `place`, and close it again.
+    """Open the board at `location`, and close it after the block.
 
-    place   a database file, sqlite:///file, or postgresql://user@host/database
-    create  make its tables where there are none
-    files   its folder of files; None for <database file>.files, which PostgreSQL has not
+    location  a database file, sqlite:///file, or postgresql://user@host/database
+    create    create the tables in an empty database
+    files     folder of files; None for <database file>.files; required with PostgreSQL
 
-    Raises InputError where there is none to open, or where it is no board of this version.
+    Raises InputError where there is no board, or one of another version.
     """
-    url = database_url(place)
-    named, folder = display_url(url), _folder(url, files)
-    if not create and not board_exists(place):
-        raise InputError(f"there is no board at {named}; submit a run first")
+    url = database_url(location)
+    name, folder = display_url(url), _files_folder(url, files)
+    if not create and not board_exists(location):
+        raise InputError(f"there is no board at {name}; submit a run first")
     engine = _engine(url)
     try:
         if create:
-            _make_tables(engine)
-        _check_tables(named, engine)
+            _create_tables(engine)
+        _check_tables(name, engine)
         yield Board(engine, folder)
     except DatabaseError as error:
-        raise InputError(f"{named} cannot be used as a board: {_cause(url, error)}") from None
+        raise InputError(
+            f"{name} cannot be used as a board: {_driver_message(url, error)}"
+        ) from None
     except OSError as error:
-        raise InputError(f"{named} cannot be used as a board: {error.strerror}") from None
+        raise InputError(f"{name} cannot be used as a board: {error.strerror}") from None
     finally:
         engine.dispose()
 
 
-def database_url(place: str | Path) -> URL:
-    """The database that a person named; raises InputError for anything else."""
-    name = str(place)
+def database_url(location: str | Path) -> URL:
+    """Parse the location of a database; raises InputError for anything else."""
+    name = str(location)
     if "://" not in name:
         if not name or Path(name).is_dir():
             raise InputError(f"board {name!r} is a folder; name {EXAMPLES}")
@@ -106,33 +109,33 @@ def database_url(place: str | Path) -> URL:
     except (ArgumentError, ValueError):
         raise InputError(f"board {scheme}://… cannot be read; name {EXAMPLES}") from None
     if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
-        return _with_password_in_its_place(url.set(drivername="postgresql+psycopg"))
+        return _move_password_from_query(url.set(drivername="postgresql+psycopg"))
     if scheme != "sqlite":
-        raise InputError(f"board {scheme}://… is no database; name {EXAMPLES}")
+        raise InputError(f"board {scheme}://… is not a supported database; name {EXAMPLES}")
     if url.host or url.query:
-        raise InputError(f"board {scheme}://… has more than a file; name {EXAMPLES}")
+        raise InputError(f"board {scheme}://… names more than a file; name {EXAMPLES}")
     return database_url(url.database or "")
 
 
-def board_exists(place: str | Path) -> bool:
-    """Whether there is a database file at `place`; a server is always taken to have one."""
-    url = database_url(place)
+def board_exists(location: str | Path) -> bool:
+    """Whether there is a database file at `location`; always true of a database server."""
+    url = database_url(location)
     return not _is_file(url) or Path(url.database or "").exists()
 
 
 def display_url(url: URL) -> str:
-    """The name of a database for people: without its password and whatever else might be one."""
+    """Return the name of a database for messages, without password and options."""
     if _is_file(url):
         return str(url.database)
-    kept = URL.create("postgresql", host=url.host, port=url.port, database=url.database)
-    return kept.render_as_string()
+    public = URL.create("postgresql", host=url.host, port=url.port, database=url.database)
+    return public.render_as_string()
 
 
 def _is_file(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
-def _folder(url: URL, files: str | Path | None) -> Path:
+def _files_folder(url: URL, files: str | Path | None) -> Path:
     if files is not None:
         return Path(files)
     if not _is_file(url):
@@ -154,27 +157,27 @@ def _engine(url: URL) -> Engine:
                 "a board in PostgreSQL needs psycopg; install it with pip install 'psycopg[binary]'"
             ) from None
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
     return engine
 
 
-def _prepare(connection: Any, record: object) -> None:
-    """Transactions begin where `_begin` says; REPLACE, too, meets the triggers."""
+def _on_connect(connection: Any, record: object) -> None:
+    """Leave BEGIN to `_on_begin`, and have REPLACE fire the triggers as well."""
     connection.isolation_level = None
     for setting in ("foreign_keys", "recursive_triggers"):
         connection.execute(f"PRAGMA {setting} = ON")
 
 
-def _begin(connection: Connection) -> None:
-    """A writer takes its turn at once: a reader that became one could only fail."""
+def _on_begin(connection: Connection) -> None:
+    """Take the write lock at BEGIN: upgrading from a read lock would fail."""
     connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
 
-def _make_tables(engine: Engine) -> None:
-    """In an empty database only, and in one transaction, whoever else may be trying the same.
+def _create_tables(engine: Engine) -> None:
+    """Create the tables in an empty database, in one transaction; safe to run concurrently.
 
-    SQLite's write-ahead log lets readers go on while one writes.
+    SQLite's write-ahead log lets readers continue during a write.
     """
     file = Path(engine.url.database or "") if _is_file(engine.url) else None
     if file:
@@ -186,33 +189,55 @@ def _make_tables(engine: Engine) -> None:
             raw.cursor().execute("PRAGMA journal_mode = WAL")
     with engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
         if not file:
-            connection.execute(select(func.pg_advisory_xact_lock(MAKING_TABLES)))
+            connection.execute(select(func.pg_advisory_xact_lock(CREATE_TABLES_LOCK)))
         if not inspect(connection).get_table_names():
             Base.metadata.create_all(connection)
+            connection.execute(insert(BoardVersion).values(version=BOARD_VERSION))
 
 
-def _check_tables(named: str, engine: Engine) -> None:
+def _check_tables(name: str, engine: Engine) -> None:
+    """Raise InputError unless the database holds a board of exactly this version."""
     found = inspect(engine)
     present = set(found.get_table_names())
     if not present:
-        raise InputError(f"there is no board at {named}; submit a run first")
-    for name, table in Base.metadata.tables.items():
-        columns = {one["name"] for one in found.get_columns(name)} if name in present else set()
+        raise InputError(f"there is no board at {name}; submit a run first")
+    version = _version(engine, present)
+    if version is None:
+        raise InputError(f"{name} is a database, but not a board; name another one")
+    if version != BOARD_VERSION:
+        raise InputError(
+            f"{name} is a board of version {version}, but only version {BOARD_VERSION} can be "
+            "read; start a new board, or use the TasteShift version that made this one"
+        )
+    for table_name, table in Base.metadata.tables.items():
+        known = table_name in present
+        columns = {one["name"] for one in found.get_columns(table_name)} if known else set()
         if columns != {column.name for column in table.columns}:
             raise InputError(
-                f"{named} is a database, but no board of this version; name another one"
+                f"{name} is not a valid board: table {table_name} was changed; restore a backup"
             )
 
 
-def _with_password_in_its_place(url: URL) -> URL:
-    """Not among the options at its end, which whatever shows a URL shows as well."""
+def _version(engine: Engine, tables: set[str]) -> int | None:
+    """Return the version of a board's tables, or None for a database that is not a board.
+
+    Version 1 did not write down its number.
+    """
+    if BoardVersion.__tablename__ in tables:
+        with engine.connect() as connection:
+            return connection.scalar(select(func.max(BoardVersion.version)))
+    return 1 if "submissions" in tables else None
+
+
+def _move_password_from_query(url: URL) -> URL:
+    """Move a password from the query, which SQLAlchemy prints, to where it is masked."""
     password = url.query.get("password")
     if not isinstance(password, str):
         return url
     return url.difference_update_query(["password"]).set(password=password)
 
 
-def _cause(url: URL, error: DatabaseError) -> str:
-    """What the driver said, in one line and without the password."""
-    said = " ".join(str(error.orig).split())
-    return said.replace(str(url.password), "***") if url.password else said
+def _driver_message(url: URL, error: DatabaseError) -> str:
+    """Return the driver's message in one line, without the password."""
+    text = " ".join(str(error.orig).split())
+    return text.replace(str(url.password), "***") if url.password else text

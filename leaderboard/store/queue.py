@@ -1,8 +1,7 @@
-"""The queue of submissions that wait for a verdict; nobody's crash loses one.
+"""The queue of submissions to be verified; no crash of a worker loses one.
 
-Whoever takes a submission holds a lease on it, and must renew that before it expires. A lease
-that was lost is known by its row: only its holder may renew or conclude, so a verdict is written
-once, by one worker.
+A worker that takes a submission holds a lease on it and must renew it before it expires. Only the
+holder of the lease may renew or conclude, so each verdict is written once, by one worker.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from .database import Board
 from .schema import Lease, Result, Submission
 from .submissions import add_event, append_event, history, lock_submission
 
-MOST_ATTEMPTS = 10
-"""How often workers may be lost over one submission. One that ends its verifier does not end the
-worker, so that they are innocent who meet many deaths."""
+MAX_ATTEMPTS = 10
+"""How often a submission may be taken. A crash of the verification process does not end its worker,
+so several lost workers are not evidence against a submission."""
 
 
 def claim(board: Board, worker: str, *, now: float, ttl: float) -> Submission | None:
-    """Take the oldest submission that nobody works at; None where there is none.
+    """Take the oldest submission without a valid lease; None where there is none.
 
-    worker  a name that no other worker has or had
-    now     seconds since the epoch; the lease is lost `ttl` seconds later
+    worker  a unique name, never used by another worker
+    now     seconds since the epoch; the lease expires `ttl` seconds later
 
-    A submission that was taken and lost MOST_ATTEMPTS times is refused, not taken again.
+    A submission that was taken MAX_ATTEMPTS times without a verdict is refused instead.
     """
     while True:
         with board.transaction() as session:
@@ -34,16 +33,16 @@ def claim(board: Board, worker: str, *, now: float, ttl: float) -> Submission | 
             if found is None:
                 return None
             one, lease = found
-            if lease.attempts < MOST_ATTEMPTS:
+            if lease.attempts < MAX_ATTEMPTS:
                 lease.worker, lease.expires = worker, now + ttl
                 lease.attempts += 1
-                append_event(session, one.id, "working", "verification has begun")
+                append_event(session, one.id, "working", "verification started")
                 return one
-            append_event(session, one.id, "refused", f"verification was lost {MOST_ATTEMPTS} times")
+            append_event(session, one.id, "refused", f"verification was lost {MAX_ATTEMPTS} times")
 
 
 def renew(board: Board, id: int, worker: str, *, now: float, ttl: float) -> bool:
-    """Hold a lease for `ttl` seconds more; False where it is no longer `worker`'s."""
+    """Extend a lease to `now` + `ttl`; False where `worker` no longer holds it."""
     with board.transaction() as session:
         lease = _lease(session, id, worker)
         if lease is not None:
@@ -54,9 +53,9 @@ def renew(board: Board, id: int, worker: str, *, now: float, ttl: float) -> bool
 def conclude(
     board: Board, id: int, worker: str, state: str, message: str, result: Result | None
 ) -> bool:
-    """Write the verdict, what is believed, and the end of the lease: all or nothing.
+    """Write the verdict and the result and end the lease, in one transaction.
 
-    False, and nothing is written, where the lease is no longer `worker`'s.
+    Writes nothing and returns False where `worker` no longer holds the lease.
     """
     with board.transaction() as session:
         lock_submission(session, id)
@@ -69,20 +68,22 @@ def conclude(
 
 
 def retry(board: Board, id: int) -> None:
-    """Have a refused submission verified again: the board was to blame, by a full disk or a bug.
+    """Queue a refused submission again, after a fault of the board such as a full disk.
 
-    Raises InputError for one that was not refused, or whose bytes never came.
+    Raises InputError for one that was not refused, or whose upload never completed.
     """
-    told = history(board, id)
-    if not told or told[-1].state != "refused":
-        raise InputError(f"submission {id} was not refused; only what was refused can be retried")
-    if "queued" not in {event.state for event in told}:
-        raise InputError(f"submission {id} never arrived whole; have it submitted again")
-    add_event(board, id, "queued", "to be verified again", after=told[-1].seq)
+    events = history(board, id)
+    if not events or events[-1].state != "refused":
+        raise InputError(
+            f"submission {id} was not refused; only refused submissions can be retried"
+        )
+    if "queued" not in {event.state for event in events}:
+        raise InputError(f"submission {id} was never uploaded completely; submit it again")
+    add_event(board, id, "queued", "to be verified again", after=events[-1].seq)
 
 
 def release(board: Board, id: int, worker: str) -> bool:
-    """Give a submission back untried, as a worker does that is asked to stop."""
+    """Give up a lease without a verdict, as a worker does on shutdown; not counted as a try."""
     with board.transaction() as session:
         lease = _lease(session, id, worker)
         if lease is not None:
@@ -92,14 +93,14 @@ def release(board: Board, id: int, worker: str) -> bool:
 
 
 def leases(board: Board) -> list[Lease]:
-    """All places in the queue, oldest first."""
+    """Return all leases, oldest submission first."""
     with board.session() as session:
         return list(session.scalars(select(Lease).order_by(Lease.submission_id)))
 
 
 def _first_free(session: Session, now: float) -> tuple[Submission, Lease] | None:
-    """The oldest with an expired lease, held; those that somebody else holds are passed over."""
-    wanted = (
+    """Lock and return the oldest submission with an expired lease, skipping locked rows."""
+    query = (
         select(Submission, Lease)
         .join(Lease, Lease.submission_id == Submission.id)
         .where(Lease.expires <= now)
@@ -107,11 +108,11 @@ def _first_free(session: Session, now: float) -> tuple[Submission, Lease] | None
         .limit(1)
         .with_for_update(skip_locked=True, key_share=True)
     )
-    row = session.execute(wanted).first()
+    row = session.execute(query).first()
     return (row[0], row[1]) if row else None
 
 
 def _lease(session: Session, id: int, worker: str) -> Lease | None:
-    """The lease, held, if it is still this worker's."""
-    mine = select(Lease).where(Lease.submission_id == id, Lease.worker == worker)
-    return session.scalar(mine.with_for_update())
+    """Lock and return the lease if this worker still holds it."""
+    query = select(Lease).where(Lease.submission_id == id, Lease.worker == worker)
+    return session.scalar(query.with_for_update())

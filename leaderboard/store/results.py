@@ -1,4 +1,4 @@
-"""What is believed, and what no longer counts."""
+"""Results of accepted submissions, and their invalidation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def result_of(run: VerifiedRun, submission_id: int, track: str) -> Result:
-    """The row that keeps a verified run; track is replayed or hidden-seed."""
+    """Return the row for a verified run; `track` is replayed or hidden-seed."""
     identity = run.manifest.identity
     return Result(
         submission_id=submission_id,
@@ -45,9 +45,9 @@ def result_of(run: VerifiedRun, submission_id: int, track: str) -> Result:
 def record_verified_run(
     board: Board, *, key: str, owner: str, about: Json, run: VerifiedRun, message: str
 ) -> tuple[Submission, bool]:
-    """Keep a run that was verified here and now: submission, verdict and result at once.
+    """Store a run that was verified in this process: submission, events and result at once.
 
-    Returns its row, and False where `key` was there already.
+    Returns the submission, and False where `key` was stored before.
     """
     try:
         with board.transaction() as session:
@@ -55,9 +55,9 @@ def record_verified_run(
             if known is not None:
                 return known, False
             row = insert_submission(
-                session, "run", key, owner, about, "queued", "submitted by hand"
+                session, "run", key, owner, about, "queued", "submitted locally"
             )
-            append_event(session, row.id, "working", "verified beforehand")
+            append_event(session, row.id, "working", "verified locally")
             session.add(result_of(run, row.id, "replayed"))
             append_event(session, row.id, "accepted", message)
             return row, True
@@ -69,16 +69,16 @@ def record_verified_run(
 def results(
     board: Board, suite: str | None = None
 ) -> list[tuple[Submission, Result, Invalidation | None]]:
-    """All that was accepted, or what belongs to one suite id, in the order in which it came.
+    """Return all accepted submissions, or those of one suite id, in order of submission.
 
-    The third is the latest erratum, where there is one.
+    The third value is the latest invalidation, if any.
     """
     latest = (
         select(Invalidation.submission_id, func.max(Invalidation.id).label("id"))
         .group_by(Invalidation.submission_id)
         .subquery()
     )
-    wanted = (
+    query = (
         select(Submission, Result, Invalidation)
         .join(Result, Result.submission_id == Submission.id)
         .outerjoin(latest, latest.c.submission_id == Submission.id)
@@ -86,13 +86,13 @@ def results(
         .order_by(Submission.id)
     )
     if suite is not None:
-        wanted = wanted.where(Result.suite == suite)
+        query = query.where(Result.suite == suite)
     with board.session() as session:
-        return [(row[0], row[1], row[2]) for row in session.execute(wanted)]
+        return [(row[0], row[1], row[2]) for row in session.execute(query)]
 
 
 def first_with_actions(board: Board, actions_digest: str) -> int:
-    """Number of the earliest accepted submission whose agent showed exactly these slates.
+    """Return the number of the earliest accepted submission with exactly these slates.
 
     Raises LookupError where there is none.
     """
@@ -107,19 +107,19 @@ def first_with_actions(board: Board, actions_digest: str) -> int:
 def invalidate(
     board: Board, id: int, by: str, reason: str, replaced_by: int | None = None
 ) -> Invalidation:
-    """Declare that the result of `id` no longer counts; it stays where it is, with the erratum.
+    """Record that the result of `id` no longer counts; the result itself stays.
 
-    Raises InputError where there is no such result, or none in its place.
+    Raises InputError where `id` or `replaced_by` has no result.
     """
     with board.transaction() as session:
         for one in (id, replaced_by):
             if one is not None and session.get(Result, one) is None:
-                raise InputError(f"submission {one} was never accepted; name one on the board")
+                raise InputError(f"submission {one} was never accepted; name an accepted one")
         if replaced_by == id:
             raise InputError(f"submission {id} cannot be replaced by itself; name another one")
-        erratum = Invalidation(
+        row = Invalidation(
             submission_id=id, at=utc_now(), by=by, reason=reason, replaced_by=replaced_by
         )
-        session.add(erratum)
+        session.add(row)
         session.flush()
-        return erratum
+        return row

@@ -1,7 +1,7 @@
-"""The tables of a board. All but leases and tokens only ever grow; the database sees to that.
+"""The tables of a board. All but leases and tokens are append-only, enforced by triggers.
 
-Times are UTC, ISO 8601 with seconds. Whatever is put before a board is a `Submission`, and what
-happens to it is a list of `Event`s: its state is the state of the last one.
+Times are UTC, ISO 8601 with seconds. Everything sent to a board is a `Submission` with a list of
+`Event`s; its state is the state of the last one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Json = Any
 
+BOARD_VERSION = 2
+"""Version of the tables; goes up whenever a table or column changes."""
+
 FINAL = ("accepted", "refused")
 FOLLOWS = {
     "": {"receiving", "playing", "queued"},
@@ -23,27 +26,35 @@ FOLLOWS = {
     "working": {"working", *FINAL},
     "refused": {"queued"},
 }
-"""State -> the states that may come next; "" is before the first event, and after "accepted" there
-is none. What was refused is verified again where the keeper of the board says so (`retry`)."""
+"""State -> possible next states; "" is the state before the first event, and "accepted" has none.
+A refused submission is queued again only by an administrator (`retry`)."""
 
 
 def utc_now() -> str:
-    """The time as every table writes it."""
+    """Return the current time in the format of the tables."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Base(DeclarativeBase):
-    """All tables of a board."""
+    """Base class of all tables of a board."""
+
+
+class BoardVersion(Base):
+    """The version of the tables, in one row; see `BOARD_VERSION`."""
+
+    __tablename__ = "board_version"
+
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
 class Submission(Base):
-    """A run to replay, or an attempt at play on hidden seeds.
+    """A run to replay, or an attempt on hidden seeds.
 
-    key    what makes it one and the same when it is sent again: `<owner>:<SHA-256>` of a run's
-           archive, 32 random hexadecimal digits of an attempt
+    key    idempotency key: `<owner>:<SHA-256>` of a run's archive, or 32 random hexadecimal digits
+           of an attempt
     kind   run or attempt
     owner  name of the token that sent it
-    about  what was said of it beforehand; never what it turned out to be
+    about  what the submitter declared; never results
     """
 
     __tablename__ = "submissions"
@@ -57,7 +68,7 @@ class Submission(Base):
 
 
 class Event(Base):
-    """What happened to a submission, in the order of `seq` (from 0); message is one line."""
+    """A change of a submission's state, numbered by `seq` from 0; message is one line."""
 
     __tablename__ = "events"
 
@@ -69,14 +80,15 @@ class Event(Base):
 
 
 class Result(Base):
-    """What is believed of an accepted submission.
+    """The result of an accepted submission.
 
-    privileged      the agent was shown the truth: never ranked
-    identity_hash   of the manifest; actions_digest is equal where agents showed the same slates
+    privileged      whether the agent received the ground truth; then it is never ranked
+    identity_hash   of the manifest
+    actions_digest  equal for agents with the same slates
     tasks           every task of the suite, in order
-    trust           metric -> how far it is believed
+    trust           metric -> trust level
     scores          rows of scores.json; clocked, overall: likewise (see `VerifiedRun`)
-    sums            metric -> [[numerator, denominator], …], one pair a cluster, over all tasks
+    sums            metric -> [[numerator, denominator], …], one pair per cluster, over all tasks
     track           replayed, or hidden-seed
     """
 
@@ -103,7 +115,10 @@ class Result(Base):
 
 
 class AttemptAction(Base):
-    """One answer in a life of an attempt; the first that was stored is the one that counts."""
+    """An agent's action in one turn of an attempt; final once stored.
+
+    episode, turn  indices from 0
+    """
 
     __tablename__ = "actions"
 
@@ -115,9 +130,9 @@ class AttemptAction(Base):
 
 
 class Season(Base):
-    """A time in which attempts at one suite draw their worlds from one secret.
+    """A period in which attempts at one suite draw catalogs and seeds from one secret.
 
-    commitment  to the secret, published before anyone plays; the secret itself is in a file
+    commitment  to the secret, published before the first attempt; the secret is in a file
     """
 
     __tablename__ = "seasons"
@@ -130,7 +145,7 @@ class Season(Base):
 
 
 class Invalidation(Base):
-    """An erratum: a result that no longer counts, and perhaps the submission in its place."""
+    """A record that a result no longer counts, and which submission replaces it, if any."""
 
     __tablename__ = "invalidations"
 
@@ -143,11 +158,11 @@ class Invalidation(Base):
 
 
 class Lease(Base):
-    """A place in the queue: there from "queued" to the verdict.
+    """A submission in the verification queue, from "queued" to the verdict.
 
-    worker    who is at it; "" while nobody was
-    expires   seconds since the epoch; from then on anybody may take it
-    attempts  how often it was taken
+    worker    name of the worker that holds it, or ""
+    expires   seconds since the epoch; from then on any worker may take it
+    attempts  number of times it was taken
     """
 
     __tablename__ = "leases"
@@ -159,7 +174,7 @@ class Lease(Base):
 
 
 class Token(Base):
-    """A key to the service; only its SHA-256 is kept. revoked is when it ceased to open."""
+    """An access token, stored as SHA-256 only; `revoked` is the time of its revocation."""
 
     __tablename__ = "tokens"
 
@@ -170,38 +185,38 @@ class Token(Base):
     revoked: Mapped[str | None]
 
 
-APPEND_ONLY = (Submission, Event, Result, AttemptAction, Season, Invalidation)
+APPEND_ONLY = (BoardVersion, Submission, Event, Result, AttemptAction, Season, Invalidation)
 CHANGEABLE = (Lease, Token)
 
 POSTGRES_FUNCTION = """
-CREATE OR REPLACE FUNCTION only_ever_added() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION reject_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION '%% are only ever added', TG_TABLE_NAME
+    RAISE EXCEPTION '%% is append-only', TG_TABLE_NAME
         USING ERRCODE = 'integrity_constraint_violation';
 END $$
 """
 POSTGRES_TRIGGER = """
-CREATE TRIGGER only_ever_added BEFORE UPDATE OR DELETE OR TRUNCATE ON %(table)s
-FOR EACH STATEMENT EXECUTE FUNCTION only_ever_added()
+CREATE TRIGGER reject_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON %(table)s
+FOR EACH STATEMENT EXECUTE FUNCTION reject_changes()
 """
 SQLITE_TRIGGER = """
 CREATE TRIGGER %(table)s_no_{verb} BEFORE {verb} ON %(table)s
-BEGIN SELECT RAISE(ABORT, '%(table)s are only ever added'); END
+BEGIN SELECT RAISE(ABORT, '%(table)s is append-only'); END
 """
 
 
-def _listen(target: Table | MetaData, moment: str, statement: str, dialect: str) -> None:
+def _add_ddl(target: Table | MetaData, event_name: str, statement: str, dialect: str) -> None:
     ddl = DDL(statement)  # type: ignore[no-untyped-call]
-    event.listen(target, moment, ddl.execute_if(dialect=dialect))
+    event.listen(target, event_name, ddl.execute_if(dialect=dialect))
 
 
-def _keep(table: Table) -> None:
-    """Have the database refuse to change or to remove a row of `table`, whoever asks."""
-    _listen(table, "after_create", POSTGRES_TRIGGER, "postgresql")
+def _make_append_only(table: Table) -> None:
+    """Install triggers that reject every update and deletion of rows of `table`."""
+    _add_ddl(table, "after_create", POSTGRES_TRIGGER, "postgresql")
     for verb in ("UPDATE", "DELETE"):
-        _listen(table, "after_create", SQLITE_TRIGGER.format(verb=verb), "sqlite")
+        _add_ddl(table, "after_create", SQLITE_TRIGGER.format(verb=verb), "sqlite")
 
 
-_listen(Base.metadata, "before_create", POSTGRES_FUNCTION, "postgresql")
+_add_ddl(Base.metadata, "before_create", POSTGRES_FUNCTION, "postgresql")
 for _mapped in APPEND_ONLY:
-    _keep(Base.metadata.tables[_mapped.__tablename__])
+    _make_append_only(Base.metadata.tables[_mapped.__tablename__])

@@ -1,4 +1,4 @@
-"""Seasons of play on hidden seeds, and the secrets that their worlds come from."""
+"""Seasons of hidden-seed play, and their secrets."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from .schema import Season
 
 
 def open_season(board: Board, name: str, suite: str, opens: str, closes: str) -> Season:
-    """Draw a secret, keep it in a file that only this user may read, and commit to it.
+    """Open a season: draw its secret into a file only this user can read, and commit to it.
 
     suite          id of the suite whose tasks are played, such as quick@2
-    opens, closes  ISO 8601 with a zone
+    opens, closes  ISO 8601 with a time zone
 
-    Raises InputError where there is a season of that name, or where the times make none.
+    Raises InputError where the name is taken or `closes` is not after `opens`.
     """
-    start, end = moment(opens), moment(closes)
+    start, end = utc_time(opens), utc_time(closes)
     if not start < end:
-        raise InputError(f"season {name!r} closes at {end}, not after it opens at {start}")
+        raise InputError(f"season {name!r} closes at {end}, which is not after it opens at {start}")
     row = Season(
         name=checked_name(name),
         suite=suite,
         opens=start,
         closes=end,
-        commitment=commitment(_drawn(secret_path(board, name)), name),
+        commitment=commitment(_draw_secret(secret_path(board, name)), name),
     )
     try:
         with board.transaction() as session:
@@ -45,19 +45,19 @@ def open_season(board: Board, name: str, suite: str, opens: str, closes: str) ->
 
 
 def season(board: Board, name: str) -> Season | None:
-    """The season of that name, if there is one."""
+    """Return the season of that name, if there is one."""
     with board.session() as session:
         return session.get(Season, name)
 
 
 def seasons(board: Board) -> list[Season]:
-    """All seasons, the one that opened last first."""
+    """Return all seasons, latest opening first."""
     with board.session() as session:
         return list(session.scalars(select(Season).order_by(Season.opens.desc(), Season.name)))
 
 
 def closing_time(board: Board, name: str) -> str:
-    """When a season closes; raises InputError where there is none of that name."""
+    """Return when a season closes; raises InputError where there is no such season."""
     found = season(board, name)
     if found is None:
         raise InputError(f"there is no season {name!r}; open it first")
@@ -65,48 +65,50 @@ def closing_time(board: Board, name: str) -> str:
 
 
 def secret(board: Board, name: str) -> bytes:
-    """The 32 bytes that the worlds of a season come from; for the service only.
+    """Return the 32 secret bytes of a season; never to be sent while it is open.
 
-    Raises InputError where the file is missing, or is not what the season committed to.
+    Raises InputError where the file is missing or does not match the season's commitment.
     """
     found, file = season(board, name), secret_path(board, name)
     if found is None:
         raise InputError(f"there is no season {name!r}; open it first")
     try:
-        kept = file.read_bytes()
+        content = file.read_bytes()
     except OSError as error:
         raise InputError(f"season {name!r} has lost its secret: {error.strerror}") from None
-    if len(kept) != SECRET_BYTES or commitment(kept, name) != found.commitment:
-        raise InputError(f"season {name!r} has another secret than it committed to; restore it")
-    return kept
+    if len(content) != SECRET_BYTES or commitment(content, name) != found.commitment:
+        raise InputError(
+            f"season {name!r} has a secret that does not match its commitment; restore it"
+        )
+    return content
 
 
 def published_secret(board: Board, name: str, now: str) -> str | None:
-    """The secret in hexadecimal digits from the moment on when the season closes; else None.
+    """Return the secret in hexadecimal digits once the season has closed, else None.
 
-    now  ISO 8601 with a zone
+    now  ISO 8601 with a time zone
     """
     found = season(board, name)
-    if found is None or moment(now) < found.closes:
+    if found is None or utc_time(now) < found.closes:
         return None
     return secret(board, name).hex()
 
 
-def moment(time: str) -> str:
-    """A time as the tables write it, so that earlier times are smaller strings."""
+def utc_time(time: str) -> str:
+    """Return a time in the format of the tables, whose alphabetical order is that of time."""
     try:
-        read = datetime.fromisoformat(time)
-        if read.tzinfo is None:
+        parsed = datetime.fromisoformat(time)
+        if parsed.tzinfo is None:
             raise ValueError
-        return read.astimezone(UTC).isoformat(timespec="seconds")
+        return parsed.astimezone(UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError):
         raise InputError(
             f"time {time[:80]!r} cannot be read; write it such as 2027-03-01T00:00:00+00:00"
         ) from None
 
 
-def _drawn(file: Path) -> bytes:
-    """The secret in `file`, which appears at once and whole, whoever else may be drawing it."""
+def _draw_secret(file: Path) -> bytes:
+    """Return the secret in `file`, which is created atomically if there is none."""
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as opened:
         opened.write(secrets.token_bytes(SECRET_BYTES))

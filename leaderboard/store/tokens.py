@@ -1,4 +1,4 @@
-"""Keys to the service: shown once, then known only by their hash."""
+"""Access tokens: printed once when issued, then stored only as a hash."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .schema import Token, utc_now
 
 Scope = Literal["submit", "admin"]
 SCOPES: tuple[str, ...] = get_args(Scope)
-NOBODY = "0" * 64
+UNKNOWN_TOKEN_HASH = "0" * 64
 
 
 def issue(board: Board, name: str, scope: str) -> str:
-    """A new token, `<name>.<256 random bits>`; what it opens is `scope` (admin opens all).
+    """Issue a token, `<name>.<256 random bits>`, for `scope`; admin includes all others.
 
-    Raises InputError where the name was ever used: whoever holds it owns what it submitted.
+    Raises InputError where the name was ever used, since it owns what was submitted under it.
     """
     if scope not in SCOPES:
         raise InputError(f"scope {scope!r} does not exist; choose {' or '.join(SCOPES)}")
@@ -38,16 +38,16 @@ def issue(board: Board, name: str, scope: str) -> str:
 
 
 def authenticate(board: Board, token: str) -> Token | None:
-    """Whose token this is; None where it opens nothing. Takes as long for wrong as for right."""
+    """Return the valid token that matches, or None; takes equally long in both cases."""
     name = token.partition(".")[0]
     with board.session() as session:
         known = session.get(Token, name) if re.fullmatch(NAME, name) else None
-    same = hmac.compare_digest(known.hash if known else NOBODY, _hash(token))
+    same = hmac.compare_digest(known.hash if known else UNKNOWN_TOKEN_HASH, _hash(token))
     return known if known and same and known.revoked is None else None
 
 
 def revoke(board: Board, name: str) -> bool:
-    """Let a token open nothing from now on; False where there is none that does."""
+    """Revoke a token for good; False where there is no valid token of that name."""
     with board.transaction() as session:
         known = session.get(Token, name, with_for_update=True)
         if known is None or known.revoked is not None:

@@ -1,1 +1,1 @@
-"""What a run must survive before a board believes it."""
+"""Verification of submitted runs: why a run is accepted or refused."""

@@ -1,4 +1,4 @@
-"""Whether a run was made for a suite that this version of TasteShift knows, bit for bit."""
+"""Check that a run was made for exactly a suite, simulator and catalogs of this version."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from ...suites.suite import NAME, SUITES, Suite, Task, find_suite, suite_from_di
 from .rejection import VerificationError
 
 REMEDY = "verify with the TasteShift version that the run was made with"
-
-
-LONGEST_NAME = 100
+MAX_NAME_LENGTH = 100
 
 
 def check_identity(manifest: Manifest, *, allow_unregistered: bool = False) -> Suite:
     """Return the suite that was run; raises VerificationError at the first difference.
 
-    allow_unregistered  take a suite that is not registered here as the manifest describes it
+    allow_unregistered  accept a suite that is not registered here, as the manifest describes it
     """
     identity = manifest.identity
     if manifest.identity_hash != _hash(identity):
@@ -62,21 +60,21 @@ def check_identity(manifest: Manifest, *, allow_unregistered: bool = False) -> S
 
 
 def tasks_played(suite: Suite, recorded: Iterable[str]) -> tuple[Task, ...]:
-    """The tasks that a run with episodes of the `recorded` tasks must hold completely.
+    """Return the tasks that a run with episodes of the `recorded` tasks must hold completely.
 
-    Agents that ask a language model play only the tasks made for that, so a run is either the
-    whole suite or exactly those tasks; nothing in between is complete.
+    Agents that use a language model play only the tasks marked for it, so a run covers either the
+    whole suite or exactly those tasks; anything in between is incomplete.
     """
-    slow = tuple(task for task in suite.tasks if task.language_models)
+    marked = tuple(task for task in suite.tasks if task.language_models)
     names = set(recorded)
-    return slow if names and names <= {task.name for task in slow} else suite.tasks
+    return marked if names and names <= {task.name for task in marked} else suite.tasks
 
 
 def _suite(manifest: Manifest, allow_unregistered: bool) -> Suite:
-    """The registered suite of that id, or, where that is allowed, the one in the manifest.
+    """Return the registered suite of that id or, where allowed, the one in the manifest.
 
-    What a stranger describes may be played in catalogs of the registry only: any other name is
-    a path on this machine.
+    A suite from a manifest may use registered catalogs only: any other catalog name would be read
+    as a path on this machine.
     """
     name = manifest.identity.suite
     base = name.partition("@")[0]
@@ -84,17 +82,15 @@ def _suite(manifest: Manifest, allow_unregistered: bool) -> Suite:
         return find_suite(name)
     if not allow_unregistered:
         what = unknown("suite", base, SUITES)
-        raise VerificationError(
-            f"manifest.json: {what}; a board must be told to allow unregistered suites"
-        )
+        raise VerificationError(f"manifest.json: {what}; a board may allow unregistered suites")
     suite = suite_from_dict(manifest.suite, "suite")
     if suite.id != name:
         raise VerificationError(f"manifest.json: suite describes {suite.id!r}, not {name!r}")
     for task in suite.tasks:
         if task.catalog.partition(":")[0] not in CATALOGS:
             raise VerificationError(
-                f"manifest.json: {task.name} is played in {task.catalog!r}, which is no catalog "
-                "of the registry here; register it"
+                f"manifest.json: {task.name} uses catalog {task.catalog!r}, which is not "
+                "registered here; register it"
             )
         task.episodes(seeds=1)
         task.make(counterfactual=True)
@@ -102,29 +98,29 @@ def _suite(manifest: Manifest, allow_unregistered: bool) -> Suite:
 
 
 def _check_names(identity: Identity) -> None:
-    """What boards print and sort by is short and plain; only the agent must have a name."""
+    """Check the names that boards print and sort by; decoder and pair may be empty."""
     names = {"agent": identity.agent, "decoder": identity.decoder, "pair": identity.pair}
     for what, name in names.items():
         unnamed = not name and what != "agent"
-        if not unnamed and not (re.fullmatch(NAME, name) and len(name) <= LONGEST_NAME):
+        if not unnamed and not (re.fullmatch(NAME, name) and len(name) <= MAX_NAME_LENGTH):
             raise VerificationError(
-                f"manifest.json: {what} {name!r} must be at most {LONGEST_NAME} letters, digits, "
-                "'.', '_' and '-'"
+                f"manifest.json: {what} {name!r} must be at most {MAX_NAME_LENGTH} letters, "
+                "digits, '.', '_' and '-'"
             )
 
 
 def _check_catalogs(identity: Identity, suite: Suite) -> None:
-    ours = suite.catalogs()
-    if set(identity.catalogs) != set(ours):
+    expected = suite.catalogs()
+    if set(identity.catalogs) != set(expected):
         raise VerificationError(
-            f"manifest.json: catalogs {sorted(identity.catalogs)} are not {sorted(ours)}, "
+            f"manifest.json: catalogs {sorted(identity.catalogs)} are not {sorted(expected)}, "
             f"those of {suite.id}"
         )
     for name, found in identity.catalogs.items():
-        if found != ours[name]:
+        if found != expected[name]:
             raise VerificationError(
-                f"manifest.json: catalog {name!r} has hash {found[:12]}…, here {ours[name][:12]}…; "
-                "its data differ"
+                f"manifest.json: catalog {name!r} has hash {found[:12]}…, here "
+                f"{expected[name][:12]}…; the catalog data differ"
             )
 
 

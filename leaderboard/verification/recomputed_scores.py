@@ -1,4 +1,4 @@
-"""Every score of a run, computed again from the rows that the replay has confirmed."""
+"""Recompute every score of a run from its verified steps and compare it with the submitted one."""
 
 from __future__ import annotations
 
@@ -20,27 +20,32 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Trust = Literal["reported", "replayed", "hidden-seed"]
-FAULTS = {"invalid_actions", "agent_failures"}
-"""What rests on the agent's word: a turn on which it failed replays like an abstention."""
+FAULT_METRICS = {"invalid_actions", "agent_failures"}
+"""Never more than reported: in a replay, a failed turn looks like an abstention."""
 
 PRIMARY_METRIC = "normalized_return"
-ALL_TASKS = "all"
-"""Stands where a task would stand: every task that was played, taken together."""
+"""The metric that runs are ranked by."""
 
-POOLED = (
+ALL_TASKS = "all"
+"""The task name of scores over all tasks that were played."""
+
+POOLED_METRICS = (
     *("normalized_return", "reward", "regret", "maturity_breaches", "harm_exposure"),
     *("sponsored_disclosure", "claim_hallucination", "invalid_actions", "agent_failures"),
     *FAMILIES["efficiency"],
 )
-"""Metrics that are ratios of sums over turns, whatever the task."""
+"""Metrics that are ratios of sums over turns, so that they can be computed over all tasks."""
 
-UNPOOLED = ("utterance", "slate", "profile", "topics", "liking")
-"""Columns of the steps that none of them looks at, and that take the most room."""
+UNUSED_COLUMNS = ("utterance", "slate", "profile", "topics", "liking")
+"""Step columns that none of them reads; they take the most memory."""
 
 
 @dataclass(frozen=True)
 class Recomputed:
-    """The scores of a run; see `VerifiedRun`."""
+    """The recomputed scores of a run; fields as in `VerifiedRun`.
+
+    replayed  metrics that follow from the replayed steps alone
+    """
 
     scores: tuple[Score, ...]
     clocked: tuple[Score, ...]
@@ -52,81 +57,82 @@ class Recomputed:
 def recompute(
     run: RecordedRun, tasks: Sequence[str], cluster: ClusterBy | None = None
 ) -> Recomputed:
-    """Score the `tasks` of a run, in their order, a task at a time.
+    """Score the `tasks` of a run in their order, one task in memory at a time.
 
-    cluster  what was sampled independently over all tasks together, where that is not what it is
-             in each
+    cluster  unit of clustering for scores over all tasks, where it differs from that of one task
 
-    Raises VerificationError where scores.json or timings.json tells anything else.
+    Raises VerificationError where scores.json or timings.json holds other scores.
     """
-    traces = trace_reader(run.path, [asdict(life) for life in run.timings])
+    traces = trace_reader(run.path, [asdict(one) for one in run.timings])
     scores: dict[str, list[Score]] = {}
     clocked: dict[str, list[Score]] = {}
     replayed: set[str] = set()
-    kept: list[Trace] = []
+    slim: list[Trace] = []
     for task in sorted(tasks):
         trace = traces(task)
         scores[task] = score_task(trace, task, clocked=False)
         clocked[task] = score_task(trace, task, clocked=True)
-        replayed |= {row.metric for row in _of_steps_alone(trace, task, scores[task])}
-        kept.append(_light(trace))
-    whole = _together(kept)
+        replayed |= {row.metric for row in _scores_from_steps_alone(trace, task, scores[task])}
+        slim.append(_without_unused(trace))
+    whole = _concatenated(slim)
     cluster = cluster or whole.cluster_by
     return Recomputed(
-        scores=_agreed("scores.json", run.scores, [row for task in tasks for row in scores[task]]),
-        clocked=_agreed("timings.json", run.clocked, [r for task in tasks for r in clocked[task]]),
-        overall=tuple(_overall(replace(whole, cluster_by=cluster))),
-        replayed=frozenset(replayed - FAULTS),
+        scores=_checked("scores.json", run.scores, [row for task in tasks for row in scores[task]]),
+        clocked=_checked("timings.json", run.clocked, [r for task in tasks for r in clocked[task]]),
+        overall=tuple(_pooled_scores(replace(whole, cluster_by=cluster))),
+        replayed=frozenset(replayed - FAULT_METRICS),
         sums=primary_metric_sums(run.path, cluster),
     )
 
 
 def primary_metric_sums(path: Path, cluster: ClusterBy) -> dict[str, list[list[float]]]:
-    """What every cluster of a run directory gained and could have gained, by headline metric."""
+    """Return primary metric -> [achieved, achievable] of every cluster in a run directory."""
     found = cluster_sums(episode_sums(path), PRIMARY_METRIC, AGENT, cluster)
     return {} if found is None else {PRIMARY_METRIC: found[["top", "bottom"]].to_numpy().tolist()}
 
 
-def _of_steps_alone(trace: Trace, task: str, scores: list[Score]) -> list[Score]:
-    """What can be scored without decoding rounds; clocks are in no such score anyway."""
+def _scores_from_steps_alone(trace: Trace, task: str, scores: list[Score]) -> list[Score]:
+    """Return the scores that need no decoding rounds; `scores` hold none that need times."""
     if not len(trace.generations):
         return scores
     return score_task(replace(trace, generations=trace.generations[:0]), task, clocked=False)
 
 
-def _agreed(file: str, told: Sequence[Score], true: Sequence[Score]) -> tuple[Score, ...]:
-    """The true scores; raises VerificationError where the file tells others."""
-    for old, new in zip(told, true, strict=False):
+def _checked(file: str, recorded: Sequence[Score], computed: Sequence[Score]) -> tuple[Score, ...]:
+    """Return the computed scores; raises VerificationError where the file holds others."""
+    for old, new in zip(recorded, computed, strict=False):
         for field, value in asdict(new).items():
             claimed = getattr(old, field)
             if claimed != value:
                 what = f"{field} {claimed!r} recorded, {value!r} recomputed"
                 raise VerificationError(f"{file}: {new.task} {new.metric}: {what}")
-    if len(told) != len(true):
-        raise VerificationError(f"{file}: {len(told)} scores recorded, {len(true)} recomputed")
-    return tuple(true)
+    if len(recorded) != len(computed):
+        raise VerificationError(
+            f"{file}: {len(recorded)} scores recorded, {len(computed)} recomputed"
+        )
+    return tuple(computed)
 
 
-def _light(trace: Trace) -> Trace:
-    """What the pooled metrics need of a task: all tasks are in memory for them at once."""
+def _without_unused(trace: Trace) -> Trace:
+    """Drop what the pooled metrics do not read, since they need all tasks in memory at once."""
     steps, generations = trace.steps, trace.generations
     if len(steps):
         steps = steps[steps["policy"].isin([AGENT, "random", trace.ceiling])]
     return replace(
         trace,
-        steps=steps.assign(**dict.fromkeys(UNPOOLED)),
+        steps=steps.assign(**dict.fromkeys(UNUSED_COLUMNS)),
         generations=generations.assign(text=None, sources=None),
     )
 
 
-def _together(traces: Sequence[Trace]) -> Trace:
-    """One trace of several tasks."""
+def _concatenated(traces: Sequence[Trace]) -> Trace:
+    """Concatenate the traces of several tasks into one."""
     import pandas as pd
 
     def joined(tables: Iterator[pd.DataFrame]) -> pd.DataFrame:
-        every = list(tables)
-        filled = [table for table in every if len(table)]
-        return pd.concat(filled, ignore_index=True) if filled else every[0]
+        parts = list(tables)
+        filled = [table for table in parts if len(table)]
+        return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
     return Trace(
         steps=joined(one.steps for one in traces),
@@ -137,12 +143,12 @@ def _together(traces: Sequence[Trace]) -> Trace:
     )
 
 
-def _overall(trace: Trace) -> Iterator[Score]:
-    """What adds up over lives of any task, over all of them: users stay the clusters.
+def _pooled_scores(trace: Trace) -> Iterator[Score]:
+    """Yield the pooled metrics over all tasks; clusters stay as they are, such as users.
 
-    The other metrics tell lives apart by seed and user, so they are for one task at a time.
+    Other metrics identify episodes by seed and user, so they are defined within one task only.
     """
-    for name in POOLED:
+    for name in POOLED_METRICS:
         metric = METRICS.get(name)
         found = metric.estimate(trace)
         if found is not None:

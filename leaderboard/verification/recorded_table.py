@@ -1,9 +1,9 @@
-"""The rows of a parquet file that a stranger has written: a task at a time, and within bounds.
+"""Read an untrusted parquet file one task at a time and within memory bounds.
 
-A few bytes of such a file can stand for gigabytes: repeated values take no room in it. So its
-own account of its sizes must be modest, and every page agree with it, before anything is
-unpacked; then it is read in small batches whose texts stay in dictionaries until none is found
-too long, and counted as they come.
+A few bytes of a parquet file can stand for gigabytes, since repeated values are stored once. So
+its metadata must keep within bounds, and every page agree with them, before anything is
+decompressed. Then the file is read in small batches. Text stays dictionary-encoded until its
+length was checked, and sizes are added up while reading.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...suites.engine.run_directory.reader import check_columns, parquet_errors
-from .parquet_pages import LARGEST_GROUP, check_pages
+from .parquet_pages import MAX_GROUP_BYTES, check_pages
 from .rejection import VerificationError
 
-LARGEST_TASK = 2**31
-"""Bytes in memory of a task, counted as they come."""
+MAX_TASK_BYTES = 2**31
+"""Size in memory of the rows of one task."""
 
-LONGEST_TEXT = 2**16
-"""Bytes of one text."""
+MAX_TEXT_BYTES = 2**16
+"""Size of one text value."""
 
-BATCH = 1024
+BATCH_ROWS = 1024
 
 
 class RecordedTable:
-    """A table with exactly the columns of `schema`; only one task of it is ever in memory.
+    """A parquet file with exactly the columns of `schema`; one task is in memory at a time.
 
-    name   of the file
-    tasks  task -> its number of rows, in file order
+    name   file name
+    tasks  task -> number of its rows, in file order
 
     Raises VerificationError for a file that is not such a table or exceeds a bound, and InputError
     for one that cannot be read or has other columns.
@@ -50,45 +50,45 @@ class RecordedTable:
             check_columns(path, file.schema_arrow, schema)
             metadata = file.metadata
             self._texts = [
-                metadata.schema.column(place).path
-                for place in range(metadata.num_columns)
-                if metadata.schema.column(place).physical_type == "BYTE_ARRAY"
+                metadata.schema.column(index).path
+                for index in range(metadata.num_columns)
+                if metadata.schema.column(index).physical_type == "BYTE_ARRAY"
             ]
             for group in range(metadata.num_row_groups):
                 for batch in self._batches(group, ["task"]):
-                    for told in batch["task"].value_counts().to_pylist():
-                        task, count = told["values"], told["counts"]
+                    for entry in batch["task"].value_counts().to_pylist():
+                        task, count = entry["values"], entry["counts"]
                         self.tasks[task] = self.tasks.get(task, 0) + count
                         self._groups.setdefault(task, []).append(group)
         if sum(self.tasks.values()) != metadata.num_rows:
-            self._refuse("does not hold as many rows as it says")
+            self._refuse("does not hold as many rows as its metadata says")
 
     def of(self, task: str) -> pa.Table:
-        """All rows of one task in file order, whatever the file's statistics say of it.
+        """Return all rows of one task in file order; the file's statistics are not used.
 
-        Raises VerificationError for values that are missing or are not of their type.
+        Raises VerificationError for values that are missing or not of their type.
         """
-        parts, held = [], 0
+        parts, size = [], 0
         with _reading(self._path):
             for group in dict.fromkeys(self._groups.get(task, ())):
                 for batch in self._batches(group, self._schema.names):
                     part = batch.filter(pc.equal(batch["task"], task))
-                    held += part.nbytes
-                    if held > LARGEST_TASK:
-                        self._refuse(f"holds more than {LARGEST_TASK >> 20} MiB of {task}")
+                    size += part.nbytes
+                    if size > MAX_TASK_BYTES:
+                        self._refuse(f"holds more than {MAX_TASK_BYTES >> 20} MiB of {task}")
                     parts.append(part)
         table = pa.Table.from_batches(parts, self._schema)
         if len(table) != self.tasks.get(task, 0):
-            self._refuse("does not read alike twice")
+            self._refuse("gives different rows when read again")
         return table
 
     def _batches(self, group: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns of a row group, a few rows at a time, every value checked."""
+        """Yield some columns of a row group in small batches, with every value checked."""
         wanted = pa.schema([self._schema.field(name) for name in columns])
         with pq.ParquetFile(self._path, read_dictionary=self._texts) as file:
-            for batch in file.iter_batches(BATCH, row_groups=[group], columns=columns):
-                if batch.nbytes > LARGEST_GROUP:
-                    self._refuse("has rows that are larger than any run writes")
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):
+                if batch.nbytes > MAX_GROUP_BYTES:
+                    self._refuse("has rows that exceed the allowed size")
                 for name, column in zip(columns, batch.columns, strict=True):
                     self._check_values(name, column)
                 yield batch.cast(wanted)
@@ -103,7 +103,7 @@ class RecordedTable:
             self._refuse(f"has an empty value in column {name}")
         if pa.types.is_dictionary(column.type):
             longest = pc.max(pc.binary_length(column.dictionary)).as_py()
-            if longest is not None and longest > LONGEST_TEXT:
+            if longest is not None and longest > MAX_TEXT_BYTES:
                 self._refuse(f"has a text of {longest:,} bytes in column {name}")
         elif pa.types.is_list(column.type):
             self._check_values(name, column.flatten())
@@ -117,7 +117,7 @@ class RecordedTable:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """As `reading`; names of columns, too, may be no text."""
+    """Like `parquet_errors`, and rejects column names that are not valid text."""
     try:
         with parquet_errors(path):
             yield
@@ -126,7 +126,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _columns(kind: pa.DataType) -> int:
-    """How many columns of a parquet file hold values of this type."""
+    """Return the number of parquet columns that store values of this type."""
     if pa.types.is_list(kind):
         return _columns(kind.value_type)
     return sum(_columns(part.type) for part in kind) if pa.types.is_struct(kind) else 1

@@ -1,8 +1,8 @@
-"""Living a recorded run again, and comparing every outcome bit for bit.
+"""Replay a recorded run in the seeded environment and compare every outcome bit for bit.
 
-The agent's actions are taken from the record and shown to the seeded environment. The
-companions (random, frozen-oracle, oracle, …) are not taken from the record: they choose afresh,
-because a weakened ceiling would replay just as well and flatter every score above it.
+The agent's actions are taken from the record. The reference policies (random, frozen-oracle,
+oracle, …) are not: they choose again, because the recorded actions of a weakened oracle would
+replay without a difference and raise every normalized score.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from . import rejection
 from .recorded_run import RecordedEpisode, Row
 from .rejection import VerificationError
 
-TRUTH = ("age_group", "events", "churned", "angle", "angle_later")
-"""What an episode says of its user and its end."""
+EPISODE_FIELDS = ("age_group", "events", "churned", "angle", "angle_later")
+"""Fields of an episode that the replay must reproduce."""
 
 
 def replay(
-    suite: Suite, record: Mapping[EpisodeKey, RecordedEpisode], tick: ProgressCallback
+    suite: Suite, episodes: Mapping[EpisodeKey, RecordedEpisode], tick: ProgressCallback
 ) -> int:
-    """Live every life of `record` again, in its order; returns the number of steps compared.
+    """Replay all `episodes` in their order; returns the number of steps compared.
 
-    tick  is told the task of every life that matched
+    tick  called with the task of every episode that matched
 
-    Raises VerificationError at the first divergence, naming life, turn, field and both values.
+    Raises VerificationError at the first difference, with episode, turn, field and both values.
     """
     steps = 0
-    for key, recorded, replayed in _lives(suite, record):
+    for key, recorded, replayed in _replayed_episodes(suite, episodes):
         _compare_steps(key, recorded.steps, replayed)
         _compare_episode(key, recorded, replayed)
         steps += len(replayed.steps)
@@ -51,64 +51,61 @@ def replay(
     return steps
 
 
-def actions_digest(record: Mapping[EpisodeKey, RecordedEpisode]) -> str:
-    """SHA-256 over all that the agent did: equal for runs that showed the same slates."""
+def actions_digest(episodes: Mapping[EpisodeKey, RecordedEpisode]) -> str:
+    """SHA-256 over the agent's slates and faults; equal for runs with the same recommendations."""
     return sha256(
         [
-            [*key[:3], [[row["fault"], row["slate"]] for row in record[key].steps]]
-            for key in sorted(record)
+            [*key[:3], [[row["fault"], row["slate"]] for row in episodes[key].steps]]
+            for key in sorted(episodes)
             if key[3] == AGENT
         ]
     )
 
 
-def _lives(
-    suite: Suite, record: Mapping[EpisodeKey, RecordedEpisode]
+def _replayed_episodes(
+    suite: Suite, episodes: Mapping[EpisodeKey, RecordedEpisode]
 ) -> Iterator[tuple[EpisodeKey, RecordedEpisode, EpisodeResult]]:
     tasks = {task.name: task for task in suite.tasks}
     references: dict[str, DecisionSource] = {}
     envs: dict[bool, Lifelong] = {}
-    played = ""
-    for key, recorded in record.items():
+    current = ""
+    for key, recorded in episodes.items():
         task, seed, user, policy = key
-        if task != played:
-            envs, played = (
-                {
-                    counterfactual: tasks[task].make(counterfactual=counterfactual)
-                    for counterfactual in (False, True)
-                },
-                task,
-            )
+        if task != current:
+            current = task
+            envs = {edited: tasks[task].make(counterfactual=edited) for edited in (False, True)}
         env = envs[policy == COUNTERFACTUAL]
-        _check_calendar(key, recorded.steps, env)
-        player: DecisionSource
+        _check_turns(key, recorded.steps, env)
+        source: DecisionSource
         if policy in (AGENT, COUNTERFACTUAL):
-            player = RecordedActions(key, recorded.steps)
+            source = RecordedActions(key, recorded.steps)
         else:
-            player = references.setdefault(policy, InProcessAgent(make_agent(policy), trusted=True))
-            player.prepare(env.world)
-            player.reset()
-        false = envs[False].world.tampered
-        life = EpisodeRunner(env, task=task, seed=seed, user=user, policy=policy, tampered=false)
-        yield key, recorded, play_in_lockstep(player, [life])[0]
+            source = references.setdefault(policy, InProcessAgent(make_agent(policy), trusted=True))
+            source.prepare(env.world)
+            source.reset()
+        tampered = envs[False].world.tampered
+        runner = EpisodeRunner(
+            env, task=task, seed=seed, user=user, policy=policy, tampered=tampered
+        )
+        yield key, recorded, play_in_lockstep(source, [runner])[0]
 
 
-def _check_calendar(key: EpisodeKey, steps: Sequence[Row], env: Lifelong) -> None:
-    """Every turn of the life is there, once and in order.
+def _check_turns(key: EpisodeKey, steps: Sequence[Row], env: Lifelong) -> None:
+    """Raise VerificationError unless every turn of the episode occurs once and in order.
 
-    Where users come and go as they like, the replay itself says which turns there were.
+    Where users may leave or stay away, only the replay can tell which turns there were.
     """
     scenario = env.world.scenario
     found = [(row["session"], row["turn"]) for row in steps]
-    due = [(s, t) for s in range(scenario.sessions) for t in range(scenario.turns)]
+    expected = [(s, t) for s in range(scenario.sessions) for t in range(scenario.turns)]
     if scenario.patience is not None or scenario.retention is not None:
-        due = sorted(set(found))
+        expected = sorted(set(found))
     count = Counter(found)
-    misplaced = [pair for pair, other in zip(found, due, strict=False) if pair != other]
+    misplaced = [pair for pair, other in zip(found, expected, strict=False) if pair != other]
     for wrong, what in (
-        ([pair for pair in due if not count[pair]], "is missing"),
-        ([pair for pair in found if count[pair] > 1], "is there twice"),
-        (misplaced + found[len(due) :], "is out of place"),
+        ([pair for pair in expected if not count[pair]], "is missing"),
+        ([pair for pair in found if count[pair] > 1], "occurs twice"),
+        (misplaced + found[len(expected) :], "is out of order"),
     ):
         if wrong:
             raise VerificationError(f"steps.parquet: {rejection.turn_name(key, *wrong[0])} {what}")
@@ -136,23 +133,23 @@ def _compare_steps(key: EpisodeKey, recorded: Sequence[Row], replayed: EpisodeRe
 
 
 def _compare_episode(key: EpisodeKey, recorded: RecordedEpisode, replayed: EpisodeResult) -> None:
-    told, true = recorded.episode, replayed.episode
-    for step, reward in zip(replayed.steps, told.rewards, strict=False):
+    claimed, computed = recorded.episode, replayed.episode
+    for step, reward in zip(replayed.steps, claimed.rewards, strict=False):
         if repr(reward) != repr(step.reward):
             where = rejection.turn_name(key, step.session, step.turn)
             raise VerificationError(
                 f"episodes.jsonl: {where}: reward {reward!r} recorded, {step.reward!r} replayed"
             )
     for field, old, new in (
-        ("number of rewards", len(told.rewards), len(true.rewards)),
-        *((name, getattr(told, name), getattr(true, name)) for name in TRUTH),
+        ("number of rewards", len(claimed.rewards), len(computed.rewards)),
+        *((name, getattr(claimed, name), getattr(computed, name)) for name in EPISODE_FIELDS),
     ):
         if repr(old) != repr(new):
             where = rejection.episode_name(key)
             raise VerificationError(
                 f"episodes.jsonl: {where}: {field} {old!r} recorded, {new!r} replayed"
             )
-    if told.digest != _digest(recorded):
+    if claimed.digest != _digest(recorded):
         raise VerificationError(
             f"{rejection.episode_name(key)}: the digest in episodes.jsonl is not that of its "
             "steps and decoding rounds; episodes.jsonl or generations.parquet was changed"
@@ -160,33 +157,33 @@ def _compare_episode(key: EpisodeKey, recorded: RecordedEpisode, replayed: Episo
 
 
 def _digest(recorded: RecordedEpisode) -> str:
-    """The digest that the recorder wrote: steps, and decoding rounds turn by turn."""
+    """Compute the digest of an episode: its steps, and its decoding rounds by turn."""
     steps = [{k: v for k, v in row.items() if k != "age_group"} for row in recorded.steps]
     turns: dict[tuple[int, int], list[Row]] = {(s["session"], s["turn"]): [] for s in steps}
     for row in recorded.rounds:
-        shown = {k: v for k, v in row.items() if k not in ("session", "turn")}
-        turns[row["session"], row["turn"]].append(shown)
+        values = {k: v for k, v in row.items() if k not in ("session", "turn")}
+        turns[row["session"], row["turn"]].append(values)
     return trace_digest(steps, list(turns.values()))
 
 
 class RecordedActions:
-    """A player that repeats what was recorded of one life; a fault is repeated as a fault."""
+    """Decision source that repeats the recorded actions and faults of one episode."""
 
     def __init__(self, key: EpisodeKey, steps: Sequence[Row]) -> None:
         self._key = key
         self._steps = iter(steps)
 
     def prepare(self, world: World) -> None:
-        """There is nothing to learn."""
+        """Do nothing: recorded actions need no preparation."""
 
     def reset(self) -> None:
-        """There is nothing to forget."""
+        """Do nothing: no state is kept between batches."""
 
     def open(self, key: EpisodeKey, brief: Brief, truth: GroundTruth) -> None:
-        """The record is of this life."""
+        """Do nothing: the record is of this episode."""
 
     def decide(self, asked: Sequence[tuple[EpisodeKey, Observation]]) -> list[Decision]:
-        """The next recorded action; nothing at all once the record has ended."""
+        """Return the next recorded action, or abstain once the record has ended."""
         row = next(self._steps, None)
         if row is None:
             return [Decision(Action())]
@@ -199,11 +196,11 @@ class RecordedActions:
         return [Decision(action)]
 
     def close(self, key: EpisodeKey) -> None:
-        """There is nothing to end."""
+        """Do nothing: no session is held."""
 
 
 def _action(row: Row) -> Action | None:
-    """The recorded action; None where its claims or its profile are no values."""
+    """Return the recorded action, or None where claims or profile cannot be parsed."""
     try:
         claims = tuple(Claim(c["item"], c["field"], json.loads(c["value"])) for c in row["claims"])
     except (ValueError, RecursionError):

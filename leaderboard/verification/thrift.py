@@ -1,33 +1,34 @@
-"""Structs in the compact protocol of Apache Thrift, of which parquet's own records are made."""
+"""Reader of the compact protocol of Apache Thrift, in which parquet writes its metadata."""
 
 from __future__ import annotations
 
 from typing import Any
 
-DEEPEST = 8
+MAX_DEPTH = 8
+"""Structs within structs; parquet's metadata nests less."""
 
 
 class Thrift:
-    """Reads one value after another; `at` is the place of the next byte.
+    """Reads one value after another; `position` is the index of the next byte.
 
-    Structs become dictionaries from the number of a field to its value, texts bytes. Maps, which
-    parquet does not use, are not read. Raises ValueError or IndexError for what is no such value.
+    Structs become dictionaries from field number to value, and text becomes bytes. Maps, which
+    parquet does not use, are not read. Raises ValueError or IndexError for invalid input.
     """
 
     def __init__(self, content: bytes) -> None:
         self._content = content
-        self.at = 0
+        self.position = 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         """The fields up to the end of a struct."""
-        if depth > DEEPEST:
-            raise ValueError("structs within structs")
+        if depth > MAX_DEPTH:
+            raise ValueError("structs are nested too deeply")
         fields: dict[int, Any] = {}
         number = 0
         while head := self._byte():
             number = number + (head >> 4) if head >> 4 else self._number()
             if number in fields:
-                raise ValueError("a field is there twice")
+                raise ValueError("a field occurs twice")
             kind = head & 15
             fields[number] = kind == 1 if kind in (1, 2) else self._value(kind, depth)
         return fields
@@ -45,7 +46,7 @@ class Thrift:
             return self._list(depth)
         if kind == 12:
             return self.struct(depth + 1)
-        raise ValueError("a kind of value that parquet does not use")
+        raise ValueError("a type that parquet does not use")
 
     def _list(self, depth: int) -> list[Any]:
         head = self._byte()
@@ -65,14 +66,14 @@ class Thrift:
             if byte < 0x80:
                 return found
             if shift > 63:
-                raise ValueError("a number that never ends")
+                raise ValueError("a number has too many bytes")
 
     def _bytes(self, count: int) -> bytes:
-        self.at += count
-        if self.at > len(self._content):
-            raise IndexError("a text that goes on after the end")
-        return self._content[self.at - count : self.at]
+        self.position += count
+        if self.position > len(self._content):
+            raise IndexError("a text is longer than the file")
+        return self._content[self.position - count : self.position]
 
     def _byte(self) -> int:
-        self.at += 1
-        return self._content[self.at - 1]
+        self.position += 1
+        return self._content[self.position - 1]

@@ -1,8 +1,9 @@
-"""What a run must survive before a board believes it.
+"""Verify a finished run: `verify` for a run directory, `verify_archive` for an archive.
 
-In this order: files and their schema, hashes, the exact set of episodes, decoding rounds,
-the replay of every life, and last the scores, computed again from the replayed steps.
-Anything wrong refuses the run; nothing is ever a warning. Submitted code is never run.
+Checked in this order: files and their schema, identity and hashes, the exact set of episodes,
+decoding rounds, the replay of every episode, recorded times, and last the scores, recomputed from
+the replayed steps. The first thing that is wrong refuses the run, in one line; nothing is only a
+warning. Submitted code is never run.
 """
 
 from __future__ import annotations
@@ -43,17 +44,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class VerifiedRun:
-    """What a board may keep of a run that survived.
+    """The content of an accepted run, as a board stores it.
 
     tasks           every task of the suite in order, played or not
     scores          rows of scores.json, recomputed
-    clocked         rows that a clock touched, recomputed from the recorded times
-    overall         every metric over all played tasks at once, under the task `ALL_TASKS`
-    trust           metric -> "replayed" where the replayed steps alone yield it, else "reported"
-    sums            headline metric -> [gained, possible] of every cluster, in order of cluster:
-                    what a board needs to compare runs
-    actions_digest  SHA-256 over all slates of the agent
-    privileged      whether the agent is a yardstick that is shown the truth
+    clocked         scores that depend on times, recomputed from the recorded times
+    overall         metrics over all played tasks together, under the task name `ALL_TASKS`
+    trust           metric -> "replayed" where it follows from the replayed steps alone, else
+                    "reported"
+    sums            primary metric -> [achieved, achievable] of every cluster, in order of
+                    cluster: what a board needs to compare runs
+    actions_digest  SHA-256 over the agent's slates; equal for runs with the same slates
+    privileged      whether the agent is a reference policy that receives the ground truth
     """
 
     manifest: Manifest
@@ -69,14 +71,14 @@ class VerifiedRun:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a run is believed.
+    """The result of verification.
 
     path      the run directory or archive
     reason    one line: what was replayed, or the first thing that is wrong
-    episodes  lives that were lived again
-    steps     turns that were compared
-    seconds   wall time that this took
-    run       what may be kept of it; None where it is refused
+    episodes  number of episodes replayed
+    steps     number of turns compared
+    seconds   wall time
+    run       content of an accepted run; None where it is refused
     """
 
     path: Path
@@ -88,11 +90,11 @@ class Verdict:
     run: VerifiedRun | None
 
     def line(self) -> str:
-        """The verdict for people."""
+        """One line of text."""
         return f"{self.path} is {'accepted' if self.accepted else 'refused'}: {self.reason}"
 
     def row(self) -> dict[str, Any]:
-        """The verdict for machines."""
+        """A flat object of JSON values."""
         return {
             "run": str(self.path),
             "accepted": self.accepted,
@@ -109,22 +111,22 @@ def verify(
     progress: ProgressFactory | None = None,
     allow_unregistered: bool = False,
 ) -> Verdict:
-    """Decide whether the finished run in `run_dir` is what it claims to be.
+    """Verify the finished run in `run_dir`.
 
-    watch               as in `evaluate`: called with the number of lives that will be replayed
-    allow_unregistered  believe a suite that only the run's own manifest describes
+    progress            as in `evaluate`: called with the number of episodes to replay
+    allow_unregistered  accept a suite that only the run's own manifest describes
 
-    Raises InputError where `run_dir` holds no finished run at all; whatever is wrong with a
-    finished one is a verdict.
+    Raises InputError where `run_dir` holds no finished run; anything wrong with a finished one
+    gives a verdict.
     """
     path, start = Path(run_dir), perf_counter()
     check_finished(path)
     try:
-        run, episodes, steps = _examine(path, progress, allow_unregistered)
-    except VerificationError as refused:
-        return Verdict(path, False, str(refused), 0, 0, perf_counter() - start, None)
+        run, episodes, steps = _check(path, progress, allow_unregistered)
+    except VerificationError as error:
+        return Verdict(path, False, str(error), 0, 0, perf_counter() - start, None)
     seconds = perf_counter() - start
-    reason = f"{episodes} lives of {steps} turns replayed bit for bit in {seconds:.1f} s"
+    reason = f"{episodes} episodes with {steps} turns replayed bit for bit in {seconds:.1f} s"
     return Verdict(path, True, reason, episodes, steps, seconds, run)
 
 
@@ -135,10 +137,9 @@ def verify_archive(
     allow_unregistered: bool = False,
     scratch: str | Path | None = None,
 ) -> Verdict:
-    """Decide the same of a run that comes as an archive; see `archive` and `verify`.
+    """Verify a run in an archive; arguments as in `verify`.
 
-    scratch  an existing folder to unpack into, below which nothing is left; None for the
-             system's own
+    scratch  existing folder to unpack into, left empty afterwards; None for the system's own
 
     Raises InputError where there is no such file.
     """
@@ -146,8 +147,8 @@ def verify_archive(
     with tempfile.TemporaryDirectory(prefix="tasteshift-", dir=scratch) as folder:
         try:
             unpack(path, Path(folder) / "run")
-        except VerificationError as refused:
-            return Verdict(path, False, str(refused), 0, 0, perf_counter() - start, None)
+        except VerificationError as error:
+            return Verdict(path, False, str(error), 0, 0, perf_counter() - start, None)
         found = verify(
             Path(folder) / "run", progress=progress, allow_unregistered=allow_unregistered
         )
@@ -157,18 +158,18 @@ def verify_archive(
 def verified_run(
     run: RecordedRun,
     suite: Suite,
-    lives: Mapping[EpisodeKey, RecordedEpisode],
+    episodes: Mapping[EpisodeKey, RecordedEpisode],
     *,
     level: Trust = "replayed",
     cluster: ClusterBy | None = None,
 ) -> VerifiedRun:
     """Check times and scores of a replayed run; raises VerificationError where they differ.
 
-    level    how far metrics that the steps alone yield are trusted now
+    level    trust of the metrics that follow from the steps alone
     cluster  see `recompute`
     """
-    check_timings(run.timings, lives)
-    found = recompute(run, list(dict.fromkeys(task for task, *_ in lives)), cluster)
+    check_timings(run.timings, episodes)
+    found = recompute(run, list(dict.fromkeys(task for task, *_ in episodes)), cluster)
     agent = run.manifest.identity.agent
     return VerifiedRun(
         manifest=run.manifest,
@@ -178,12 +179,12 @@ def verified_run(
         overall=found.overall,
         trust={name: level if name in found.replayed else "reported" for name in METRICS},
         sums=found.sums,
-        actions_digest=actions_digest(lives),
+        actions_digest=actions_digest(episodes),
         privileged=agent in AGENTS and declares(agent, PrivilegedAgent),
     )
 
 
-def _examine(
+def _check(
     path: Path, progress: ProgressFactory | None, allow_unregistered: bool
 ) -> tuple[VerifiedRun, int, int]:
     recorded = read_run(path)
@@ -193,9 +194,9 @@ def _examine(
         raise VerificationError(
             f"episodes.jsonl: {suite.seeds} seeds are missing almost all episodes"
         )
-    lives = recorded_episodes(recorded, suite, tasks_played(suite, played))
-    for key, life in lives.items():
-        check_rounds(key, life, recorded.manifest.identity.decoder)
-    with (progress or no_progress)(len(lives)) as tick:
-        steps = replay(suite, lives, tick)
-    return verified_run(recorded, suite, lives), len(lives), steps
+    episodes = recorded_episodes(recorded, suite, tasks_played(suite, played))
+    for key, episode in episodes.items():
+        check_rounds(key, episode, recorded.manifest.identity.decoder)
+    with (progress or no_progress)(len(episodes)) as tick:
+        steps = replay(suite, episodes, tick)
+    return verified_run(recorded, suite, episodes), len(episodes), steps

@@ -1,4 +1,4 @@
-"""A suite small enough to be run for real in every test session, and runs of it to tamper with."""
+"""Fixtures: a small suite, runs of it made once per session, tampered copies, and PostgreSQL."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +27,7 @@ from tasteshift.suites.suite import SUITES, Suite, Task
 SUITE = Suite(
     name="board-test",
     version=1,
-    summary="two small worlds",
+    summary="two small tasks",
     tasks=(
         Task("board-test/first", "synthetic:60", "minor-profile", 4, 3, 1, 2, language_models=True),
         Task("board-test/shift", "synthetic:60", "abrupt-shift", 4, 3, 7, 2),
@@ -43,7 +44,7 @@ def suite() -> Iterator[Suite]:
 
 @dataclass
 class Tampered:
-    """A copy of a run directory that a cheat may edit."""
+    """A copy of a run directory that a test may edit."""
 
     path: Path
 
@@ -82,15 +83,15 @@ class Tampered:
         self.write_json("manifest.json", manifest)
 
     def remake_digests(self) -> None:
-        """Give every life the digest of what its tables say now, as a careful cheat would."""
+        """Recompute every episode's digest from the tables, so that tables and digests agree."""
         steps, rounds = self.table("steps"), self.table("generations")
         lines = []
         for episode in map(json.loads, self.lines()):
             own = [
                 [
-                    {k: v for k, v in row.items() if k not in KEY}
+                    {k: v for k, v in row.items() if k not in KEY_COLUMNS}
                     for row in rows
-                    if lived(row, episode)
+                    if belongs_to(row, episode)
                 ]
                 for rows in (steps, rounds)
             ]
@@ -102,27 +103,27 @@ class Tampered:
         self.write_lines(lines)
 
 
-KEY = ("task", "seed", "user", "policy", "age_group")
+KEY_COLUMNS = ("task", "seed", "user", "policy", "age_group")
 
 
-def lived(row: dict[str, Any], episode: dict[str, Any]) -> bool:
-    return all(row[name] == episode[name] for name in KEY[:4])
+def belongs_to(row: dict[str, Any], episode: dict[str, Any]) -> bool:
+    return all(row[name] == episode[name] for name in KEY_COLUMNS[:4])
 
 
 @dataclass(frozen=True)
 class Tampering:
-    """A way to cheat.
+    """An edit of a run that verification must detect.
 
-    words  what the refusal says; "" where the run is believed, because it claims nothing false
-           that a board could know
+    message  part of the reason for refusal; "" where the run is accepted, because the edit cannot
+             be detected
     """
 
     edit: Callable[[Tampered], Any]
-    words: str
+    message: str
 
 
 def _index(run: Tampered) -> int:
-    """The last row of the agent, so that all before it has been replayed."""
+    """Index of the agent's last row with a slate, so that all rows before it are replayed first."""
     rows = run.table("steps")
     return max(k for k, row in enumerate(rows) if row["policy"] == "agent" and row["slate"])
 
@@ -164,15 +165,17 @@ def _edit_score(run: Tampered) -> None:
 
 
 def _edit_rounds(run: Tampered) -> None:
-    """Rounds that could have happened, digests and all, but not with the scores beside them."""
+    """Insert consistent rounds with correct digests that contradict the scores."""
     first = next(row for row in run.table("steps") if row["policy"] == "agent")
-    place = {name: first[name] for name in ("task", "seed", "user", "policy", "session", "turn")}
+    position = {name: first[name] for name in ("task", "seed", "user", "policy", "session", "turn")}
     reply = {"reply": 9, "outcome": "valid", "text": "1 2 3", "prompt_tokens": 7, "tokens": 4}
     depths = {"max_depth": 4, "drafted_depth": 4, "drafted_nodes": 4, "verified_nodes": 5}
     made = {"round": 0, **depths, "accepted": 2, "emitted": 3, "sources": ["draft"] * 2}
     rows = run.table("generations")
-    whose = [k for k, row in enumerate(rows) if all(row[name] == place[name] for name in place)]
-    rows.insert(whose[-1] + 1 if whose else 0, {**place, **reply, **made})
+    same_turn = [
+        k for k, row in enumerate(rows) if all(row[name] == position[name] for name in position)
+    ]
+    rows.insert(same_turn[-1] + 1 if same_turn else 0, {**position, **reply, **made})
     run.write_table("generations", rows)
     run.remake_digests()
 
@@ -186,7 +189,7 @@ TAMPERINGS = {
     "an edited reward": Tampering(_edit_reward, "reward 0.987654321 recorded"),
     "a swapped item": Tampering(_swap_item, "steps.parquet: "),
     "a dropped episode": Tampering(_drop_episode, "is missing"),
-    "a duplicated episode": Tampering(_double_episode, "is there 2 times"),
+    "a duplicated episode": Tampering(_double_episode, "occurs 2 times"),
     "another seed": Tampering(_change_seed, "seeds [1] are not [0]"),
     "a changed suite hash": Tampering(
         lambda run: run.edit_identity(rehash=True, suite_hash="0" * 64), "suite_hash is not that of"
@@ -199,10 +202,10 @@ TAMPERINGS = {
     ),
     "a truncated file": Tampering(_truncate, "steps.parquet cannot be read"),
 }
-"""What a board must see through, each on any finished run of one seed.
+"""Edits of a finished run with one seed, by name.
 
-A copy under another name is no lie that a replay could find: who made a run is only claimed. It
-is believed, and linked to the earlier run whose slates it shows.
+A copy under another name cannot be detected by a replay, since the agent's name is only claimed. It
+is accepted and linked to the earlier run with the same slates.
 """
 
 
@@ -213,7 +216,7 @@ def tamperings() -> dict[str, Tampering]:
 
 @pytest.fixture(scope="session")
 def runs(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Real runs of built-in agents, each made once."""
+    """Runs of built-in agents, each made once per session."""
     folder, made = tmp_path_factory.mktemp("runs"), {}
 
     def run(agent: str) -> Path:
@@ -230,14 +233,17 @@ def tampered(runs: Callable[[str], Path], tmp_path: Path) -> Tampered:
     return Tampered(Path(shutil.copytree(runs("popular"), tmp_path / "copy")))
 
 
-class Scribe:
-    """An agent shaped like one that asks a language model: every turn has the same reply."""
+ROUNDS = (Round(4, 4, 4, 5, 2, 3, sources=("draft",) * 2), Round(4, 3, 3, 4, 0, 1))
 
-    name = "scribe"
 
-    def __init__(self, decoder: str, tokens: int, rounds: tuple[Round, ...]) -> None:
-        self._model = TextModel(decoder, "quill", "0" * 64)
-        generation = Generation(7, tuple(range(tokens)), rounds)
+class TextAgent:
+    """A fake language-model agent: every turn has the same reply."""
+
+    name = "text-agent"
+
+    def __init__(self, decoder: str, tokens: int) -> None:
+        self._model = TextModel(decoder, "test-pair", "0" * 64)
+        generation = Generation(7, tuple(range(tokens)), ROUNDS)
         self._reply = Reply("1 2 3", "valid", generation)
 
     def text_model(self) -> TextModel:
@@ -259,25 +265,37 @@ class Scribe:
         return SimpleNamespace(act=act, replies=replies)
 
 
-GOOD_ROUNDS = (Round(4, 4, 4, 5, 2, 3, sources=("draft",) * 2), Round(4, 3, 3, 4, 0, 1))
+@pytest.fixture(scope="session")
+def recorded_text_runs(
+    suite: Suite, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, int], Path]:
+    """Runs of `TextAgent`, each made once per session."""
+    folder = tmp_path_factory.mktemp("text-runs")
+
+    @cache
+    def run(decoder: str, tokens: int) -> Path:
+        out = Path(tempfile.mkdtemp(dir=folder))
+        return evaluate(TextAgent(decoder, tokens), suite.name, out=out).out
+
+    return run
 
 
 @pytest.fixture
-def scribe_run(tmp_path: Path) -> Callable[..., Path]:
-    """Runs an agent with the given decoder and rounds through the language-model task."""
+def text_run(recorded_text_runs: Callable[[str, int], Path], tmp_path: Path) -> Callable[..., Path]:
+    """A copy of a run of the language-model task with the given decoder and tokens per reply."""
 
-    def run(
-        decoder: str = "mcsd", tokens: int = 5, rounds: tuple[Round, ...] = GOOD_ROUNDS
-    ) -> Path:
-        return evaluate(Scribe(decoder, tokens, rounds), SUITE.name, out=tmp_path / decoder).out
+    def run(decoder: str = "mcsd", tokens: int = 5) -> Path:
+        return Path(shutil.copytree(recorded_text_runs(decoder, tokens), tmp_path / decoder))
 
     return run
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Callable[[], str]]:
-    """Makes an empty place in PostgreSQL and names its URL: in a cluster of its own, or in the
-    database that TASTESHIFT_TEST_POSTGRES names."""
+    """Make empty schemas in PostgreSQL and return their URLs.
+
+    Uses one server started per session, or the database that TASTESHIFT_TEST_POSTGRES names.
+    """
     if server := os.environ.get("TASTESHIFT_TEST_POSTGRES"):
         yield from _schemas(server, leave=False)
         return
@@ -287,7 +305,7 @@ def postgres() -> Iterator[Callable[[], str]]:
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     folder = Path(tempfile.mkdtemp(prefix="cluster"))
     as_user = {"cwd": folder, "stdout": subprocess.DEVNULL, "check": True}
-    if os.getuid() == 0:  # as whom PostgreSQL refuses to run
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
         shutil.chown(folder, "postgres", "postgres")
         as_user |= {"user": "postgres", "group": "postgres", "extra_groups": []}
     bin, data = found[-1].parent, folder / "data"
@@ -304,26 +322,26 @@ def postgres() -> Iterator[Callable[[], str]]:
 
 
 def _schemas(server: str, *, leave: bool) -> Iterator[Callable[[], str]]:
-    """Each board has a schema of its own: far cheaper than a database, and as empty."""
+    """Give each board a schema of its own, which is far cheaper than a database."""
     url, made = sqlalchemy.make_url(server).set(drivername="postgresql+psycopg"), []
     engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
 
-        def fresh() -> str:
+        def new_schema() -> str:
             made.append(f"board_{secrets.token_hex(8)}")
             connection.execute(sqlalchemy.schema.CreateSchema(made[-1]))
-            there = url.update_query_dict({"options": f"-csearch_path={made[-1]}"})
-            return there.set(drivername="postgresql").render_as_string(hide_password=False)
+            with_schema = url.update_query_dict({"options": f"-csearch_path={made[-1]}"})
+            return with_schema.set(drivername="postgresql").render_as_string(hide_password=False)
 
-        yield fresh
+        yield new_schema
         for name in made if not leave else ():
             connection.execute(sqlalchemy.schema.DropSchema(name, cascade=True))
     engine.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a board may be made: once in a file, once on a server."""
+def board_location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where to create a board: once an SQLite file, once a PostgreSQL schema."""
     if request.param == "postgresql":
         return request.getfixturevalue("postgres")()
     return str(tmp_path / "board.db")

@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tasteshift.leaderboard.archive import LARGEST_ARCHIVE, MEMBERS, MIB
+from tasteshift.leaderboard.archive import MAX_ARCHIVE_BYTES, MEMBERS, MIB
 from tasteshift.leaderboard.verification import parquet_pages as bounds
 from tasteshift.leaderboard.verification import recorded_table as reader
-from tasteshift.leaderboard.verification.strict_json import LONGEST_NUMBER
+from tasteshift.leaderboard.verification.strict_json import MAX_NUMBER_LENGTH
 from tasteshift.records import ROUND_COLUMNS, STEP_COLUMNS, Episode, Identity, Manifest, Score
 from tasteshift.suites.engine.run_directory.schema import GENERATIONS, STEPS
 from tasteshift.suites.engine.run_directory.timings import (
@@ -71,17 +71,17 @@ def test_documented_fields_are_the_fields(heading: str, kind: type) -> None:
 def test_documented_members_and_bounds_are_those_that_are_enforced() -> None:
     found = {name.strip("`"): int(size) * MIB for name, size, _ in table("## The container")}
     assert list(found.items()) == list(MEMBERS.items())
-    assert f"At most {LARGEST_ARCHIVE // MIB} MiB." in PAGE
-    assert f"more than {LONGEST_NUMBER} characters" in PAGE
+    assert f"At most {MAX_ARCHIVE_BYTES // MIB} MiB." in PAGE
+    assert f"more than {MAX_NUMBER_LENGTH} characters" in PAGE
     assert (*(2**24, 2**20, 2**24),) == (
-        bounds.MOST_ROWS,
-        bounds.MOST_GROUP_ROWS,
-        bounds.MOST_GROUP_VALUES,
+        bounds.MAX_ROWS,
+        bounds.MAX_GROUP_ROWS,
+        bounds.MAX_GROUP_VALUES,
     )
     assert "2²⁴ rows; in a row group 2²⁰ rows, 2²⁴ values a column and 512 MiB" in PAGE
-    assert bounds.LARGEST_GROUP == 512 * MIB
-    assert f"longer than {reader.LONGEST_TEXT:,} bytes" in PAGE
-    assert reader.LARGEST_TASK == 2**31
+    assert bounds.MAX_GROUP_BYTES == 512 * MIB
+    assert f"longer than {reader.MAX_TEXT_BYTES:,} bytes" in PAGE
+    assert reader.MAX_TASK_BYTES == 2**31
 
 
 def test_what_is_nested_is_named_too() -> None:

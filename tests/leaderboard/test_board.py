@@ -1,4 +1,4 @@
-"""From runs to the rows and the table of a board."""
+"""Board rows and the terminal table."""
 
 import io
 import json
@@ -33,17 +33,15 @@ def printed(rows: list[dict[str, Any]], width: int = 120) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_a_board_of_several_runs(
-    runs: Runs, scribe_run: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_board_of_several_runs(runs: Runs, text_run: Callable[..., Path], tmp_path: Path) -> None:
     board = tmp_path / "boards" / "local.db"
-    for path in (runs("random"), runs("popular"), runs("oracle"), scribe_run()):
+    for path in (runs("random"), runs("popular"), runs("oracle"), text_run()):
         receipt = submit(path, board)
         assert receipt.accepted, receipt.line()
         assert receipt.new
     rows = board_rows(board)
     assert [row["agent"] for row in rows][:1] == ["oracle"]
-    assert [row["agent"] for row in rows][-1] == "scribe"
+    assert [row["agent"] for row in rows][-1] == "text-agent"
     by_agent = {row["agent"]: row for row in rows}
     assert all(row["rank_low"] is row["rank_high"] is None for row in rows)
     assert all(row["trust"] == "replayed" for row in rows)
@@ -59,22 +57,22 @@ def test_a_board_of_several_runs(
     assert by_agent["random"]["normalized_return_trust"] == "replayed"
     assert by_agent["random"]["decision_latency_p50_trust"] == "reported"
 
-    scribe = by_agent["scribe"]
-    assert (scribe["tasks"], scribe["unranked"]) == ("1/2", "tasks missing")
-    assert (scribe["decoder"], scribe["pair"]) == ("mcsd", "quill")
-    assert "normalized_return" not in scribe
-    assert "first/normalized_return" in scribe
-    assert scribe["acceptance_rate"] == pytest.approx(0.25)
-    assert scribe["acceptance_rate_trust"] == "reported"
+    text_agent = by_agent["text-agent"]
+    assert (text_agent["tasks"], text_agent["unranked"]) == ("1/2", "tasks missing")
+    assert (text_agent["decoder"], text_agent["pair"]) == ("mcsd", "test-pair")
+    assert "normalized_return" not in text_agent
+    assert "first/normalized_return" in text_agent
+    assert text_agent["acceptance_rate"] == pytest.approx(0.25)
+    assert text_agent["acceptance_rate_trust"] == "reported"
     assert {row["shared_task"] for row in rows} == {"first"}
 
     table = printed(rows)
-    for word in ("oracle*", "scribe", "mcsd", "replayed", "reported", "2/2", "0.25"):
+    for word in ("oracle*", "text-agent", "mcsd", "replayed", "reported", "2/2", "0.25"):
         assert word in table
     assert max(len(line) for line in table.splitlines()) <= 120
 
 
-def test_intervals_are_stored_and_shown(suite: Any, tmp_path: Path) -> None:
+def test_intervals_are_stored_and_printed(suite: Any, tmp_path: Path) -> None:
     run = evaluate("popular", suite.name, users=20, out=tmp_path / "run")
     board = tmp_path / "board.db"
     assert submit(run.out, board).accepted
@@ -85,8 +83,8 @@ def test_intervals_are_stored_and_shown(suite: Any, tmp_path: Path) -> None:
     recorded = run.scores.set_index(["task", "metric"])
     for task in ("first", "shift"):
         stored = [row[f"{task}/regret{end}"] for end in ("", "_low", "_high")]
-        told = recorded.loc[(f"board-test/{task}", "regret"), ["value", "low", "high"]]
-        assert stored == told.tolist()
+        in_run = recorded.loc[(f"board-test/{task}", "regret"), ["value", "low", "high"]]
+        assert stored == in_run.tolist()
     ends = (f"{row[f'normalized_return_{end}']:.2f}" for end in ("low", "high"))
     assert f"[{', '.join(ends)}]" in printed([row])
 
@@ -108,12 +106,12 @@ def test_a_copied_run_under_another_name_is_linked(
     tampered.edit_identity(rehash=True, agent="my-own-invention")
     receipt = submit(tampered.path, board)
     assert (receipt.accepted, receipt.new, receipt.same_actions) == (True, True, 1)
-    assert receipt.line().endswith("shows the same slates as #1")
+    assert receipt.line().endswith("has the same slates as #1")
     linked = {row["agent"]: row["same_actions"] for row in board_rows(board)}
     assert linked == {"popular": None, "my-own-invention": 1}
 
 
-def test_a_refused_run_leaves_no_trace(tampered: Any, tmp_path: Path) -> None:
+def test_a_refused_run_creates_no_board(tampered: Any, tmp_path: Path) -> None:
     board = tmp_path / "board.db"
     tampered.edit_row("steps", 5, reward=2.0)
     receipt = submit(tampered.path, board)
@@ -130,10 +128,10 @@ def test_rows_can_be_restricted_to_a_suite(runs: Runs, tmp_path: Path) -> None:
     submit(runs("popular"), board)
     assert len(board_rows(board, "board-test@1")) == 1
     assert board_rows(board, "quick@1") == []
-    assert "Nothing was submitted" in printed(board_rows(board, "quick@1"))
+    assert "There are no accepted submissions" in printed(board_rows(board, "quick@1"))
 
 
-def test_where_there_is_no_board(runs: Runs, tmp_path: Path) -> None:
+def test_opening_something_other_than_a_board(runs: Runs, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="submit a run first"):
         board_rows(tmp_path / "board.db")
     assert not (tmp_path / "board.db").exists()
@@ -154,21 +152,21 @@ def test_where_there_is_no_board(runs: Runs, tmp_path: Path) -> None:
             board_rows(name)
 
 
-def test_nothing_on_a_board_can_be_rewritten(runs: Runs, tmp_path: Path) -> None:
+def test_rows_of_a_board_cannot_be_changed(runs: Runs, tmp_path: Path) -> None:
     board = tmp_path / "board.db"
     submit(runs("popular"), board)
     with open_board(board) as opened, opened.engine.connect() as connection:
         for statement in ("DELETE FROM results", "UPDATE results SET agent = 'me'"):
-            with pytest.raises(IntegrityError, match="only ever added"):
+            with pytest.raises(IntegrityError, match="append-only"):
                 connection.execute(text(statement))
     assert board_rows(board)[0]["agent"] == "popular"
 
 
-def kept_attempt(
+def add_attempt(
     board: Board, agent: str, pairs: list[list[float]], *, owner: str = "alice", **other: Any
 ) -> int:
-    """An attempt on hidden seeds with these sums, as if a worker had concluded it."""
-    value = sum(top for top, _ in pairs) / (sum(room for _, room in pairs) or 1)
+    """Add a concluded hidden-seed attempt with these [achieved, achievable] pairs."""
+    value = sum(top for top, _ in pairs) / (sum(bottom for _, bottom in pairs) or 1)
     score = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": len(pairs)}
     row = {"metric": "normalized_return", **score, "unit": "share", "direction": "higher"}
     key = f"{agent} {owner} {value} {len(results(board))}"
@@ -204,17 +202,17 @@ def kept_attempt(
     return one.id
 
 
-def gains(value: float, users: int = 30) -> list[list[float]]:
-    """Users who could gain 1 each, and gain `value` on average, some more and some less."""
+def returns(value: float, users: int = 30) -> list[list[float]]:
+    """Pairs of users with an achievable return of 1 and a mean return of `value`."""
     return [[value + 0.05 * ((k % 5) - 2), 1.0] for k in range(users)]
 
 
 def test_all_attempts_on_hidden_seeds_count(tmp_path: Path) -> None:
     with open_board(tmp_path / "board.db", create=True) as board:
-        first = kept_attempt(board, "good", gains(0.8))
-        kept_attempt(board, "weak", gains(0.3))
-        kept_attempt(board, "good", gains(0.0))
-        kept_attempt(board, "good", gains(0.35), owner="bob")
+        first = add_attempt(board, "good", returns(0.8))
+        add_attempt(board, "weak", returns(0.3))
+        add_attempt(board, "good", returns(0.0))
+        add_attempt(board, "good", returns(0.35), owner="bob")
         rows = board_rows(board)
     assert [(row["agent"], row["owner"], row["attempts"]) for row in rows] == [
         ("good", "alice", 2),
@@ -223,7 +221,7 @@ def test_all_attempts_on_hidden_seeds_count(tmp_path: Path) -> None:
     ]
     mine = rows[0]
     assert mine["id"] == first
-    assert mine["each"] == f"#{first} 0.800, #3 0.000"
+    assert mine["attempt_scores"] == f"#{first} 0.800, #3 0.000"
     assert mine["normalized_return"] == pytest.approx(0.4)
     assert mine["normalized_return_low"] < 0.4 < mine["normalized_return_high"]
     assert mine["one/normalized_return"] == pytest.approx(0.4)
@@ -235,12 +233,12 @@ def test_all_attempts_on_hidden_seeds_count(tmp_path: Path) -> None:
     assert "1–3" in text
 
 
-def test_a_part_of_the_tasks_is_no_attempt_at_all_of_them(tmp_path: Path) -> None:
+def test_attempts_at_fewer_tasks_have_their_own_row(tmp_path: Path) -> None:
     both = ["tiny/one", "tiny/two"]
     whole = {"tasks": both, "scores": [scored("tiny/one"), scored("tiny/two")]}
     with open_board(tmp_path / "board.db", create=True) as board:
-        kept_attempt(board, "good", gains(0.3), **whole)
-        kept_attempt(board, "good", gains(0.9), tasks=both)
+        add_attempt(board, "good", returns(0.3), **whole)
+        add_attempt(board, "good", returns(0.9), tasks=both)
         rows = board_rows(board)
     assert [(row["tasks"], row["attempts"], row["unranked"]) for row in rows] == [
         ("2/2", 1, ""),
@@ -248,17 +246,17 @@ def test_a_part_of_the_tasks_is_no_attempt_at_all_of_them(tmp_path: Path) -> Non
     ]
 
 
-def test_an_attempt_that_could_not_be_scored_leaves_no_rank(tmp_path: Path) -> None:
+def test_an_attempt_that_could_not_be_scored_removes_the_rank(tmp_path: Path) -> None:
     with open_board(tmp_path / "board.db", create=True) as board:
-        kept_attempt(board, "good", gains(0.8))
-        kept_attempt(board, "other", gains(0.5))
-        lost = kept_attempt(board, "good", [])
+        add_attempt(board, "good", returns(0.8))
+        add_attempt(board, "other", returns(0.5))
+        failed = add_attempt(board, "good", [])
         rows = board_rows(board)
         assert {row["agent"]: row["unranked"] for row in rows} == {
             "good": "an attempt was not scored",
             "other": "",
         }
-        retry(board, lost)
+        retry(board, failed)
         assert not any(row["unranked"] for row in board_rows(board))
 
 
@@ -267,10 +265,10 @@ def scored(task: str) -> dict[str, Any]:
     return {**row, "n": 30, "unit": "share", "direction": "higher"}
 
 
-def test_what_was_invalidated_stays_without_a_rank(tmp_path: Path) -> None:
+def test_an_invalidated_result_stays_without_a_rank(tmp_path: Path) -> None:
     with open_board(tmp_path / "board.db", create=True) as board:
-        wrong = kept_attempt(board, "good", gains(0.8))
-        right = kept_attempt(board, "better", gains(0.9))
+        wrong = add_attempt(board, "good", returns(0.8))
+        right = add_attempt(board, "better", returns(0.9))
         invalidate(board, wrong, "admin", "the network was shared", right)
         rows = board_rows(board)
     assert [row["agent"] for row in rows] == ["better", "good"]
@@ -290,16 +288,14 @@ def test_what_was_invalidated_stays_without_a_rank(tmp_path: Path) -> None:
         ({"sums": {}, "overall": []}, "no score"),
     ],
 )
-def test_what_has_no_rank_says_why(tmp_path: Path, other: dict[str, Any], why: str) -> None:
+def test_unranked_rows_give_the_reason(tmp_path: Path, other: dict[str, Any], why: str) -> None:
     with open_board(tmp_path / "board.db", create=True) as board:
-        kept_attempt(board, "good", gains(0.8), **other)
+        add_attempt(board, "good", returns(0.8), **other)
         (row,) = board_rows(board)
     assert (row["unranked"], row["rank_low"], row["rank_high"]) == (why, None, None)
 
 
-def test_a_private_board_may_rank_what_was_replayed(
-    runs: Runs, tampered: Any, tmp_path: Path
-) -> None:
+def test_a_private_board_may_rank_replayed_runs(runs: Runs, tampered: Any, tmp_path: Path) -> None:
     board = tmp_path / "board.db"
     for agent in ("popular", "random", "oracle"):
         submit(runs(agent), board)

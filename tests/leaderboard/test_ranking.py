@@ -1,4 +1,4 @@
-"""Ranks that only data can separate."""
+"""Ranks: significance tests, Holm correction and intervals."""
 
 from math import sqrt
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tasteshift.leaderboard.ranking import (
-    Entry,
+    AgentReturns,
     _paired,
     _welch,
     mean_of,
@@ -19,19 +19,19 @@ from tasteshift.leaderboard.ranking import (
 )
 
 
-def entry(rng, users, value, attempts=1, spread=0.3, world="") -> Entry:
-    """Users who could gain 1 each, and gain `value` on average."""
+def entry(rng, users, value, attempts=1, spread=0.3, group="") -> AgentReturns:
+    """Returns of users with an achievable return of 1 and a mean of `value`."""
     made = []
     for _ in range(attempts):
-        gained = value + spread * rng.standard_normal(users)
-        made.append(np.column_stack([gained, np.ones(users)]))
-    return Entry(tuple(made), world or f"{rng.integers(2**62)}")
+        achieved = value + spread * rng.standard_normal(users)
+        made.append(np.column_stack([achieved, np.ones(users)]))
+    return AgentReturns(tuple(made), group or f"{rng.integers(2**62)}")
 
 
 def test_the_mean_is_that_of_the_attempts():
     first = np.array([[1.0, 2.0], [2.0, 2.0]])
     second = np.array([[0.0, 5.0], [1.0, 5.0]])
-    found = mean_return(Entry((first, second), "a"))
+    found = mean_return(AgentReturns((first, second), "a"))
     assert found is not None
     assert found.value == pytest.approx((3 / 4 + 1 / 10) / 2)
     assert found.n == 4
@@ -54,7 +54,7 @@ def test_clear_differences_separate_and_small_ones_do_not():
     assert ranks(few) == {7: (1, 2), 8: (1, 2)}
 
 
-def test_p_values_are_those_of_scipy():
+def test_p_values_match_scipy():
     rng = np.random.default_rng(4)
     mine, theirs = rng.standard_normal(30), 0.5 + 2 * rng.standard_normal(50)
     known = stats.ttest_ind(mine, theirs, equal_var=False)
@@ -64,8 +64,8 @@ def test_p_values_are_those_of_scipy():
     assert _paired(mine, theirs[:30]) == pytest.approx((known.statistic, known.pvalue))
 
 
-def test_the_same_users_are_compared_in_pairs():
-    """What users differ in is common to both, so that a small difference shows."""
+def test_entries_with_the_same_users_are_compared_in_pairs():
+    """Differences between users cancel, so that a small difference is significant."""
     rng = np.random.default_rng(2)
     level = rng.standard_normal(40)
     noise = 0.01 * rng.standard_normal((2, 40))
@@ -73,12 +73,18 @@ def test_the_same_users_are_compared_in_pairs():
         np.column_stack([level + gain + off, np.ones(40)])
         for gain, off in zip((0.05, 0.0), noise, strict=True)
     )
-    assert ranks({1: Entry((mine,), "w"), 2: Entry((theirs,), "w")}) == {1: (1, 1), 2: (2, 2)}
-    assert ranks({1: Entry((mine,), "w"), 2: Entry((theirs,), "v")}) == {1: (1, 2), 2: (1, 2)}
+    assert ranks({1: AgentReturns((mine,), "w"), 2: AgentReturns((theirs,), "w")}) == {
+        1: (1, 1),
+        2: (2, 2),
+    }
+    assert ranks({1: AgentReturns((mine,), "w"), 2: AgentReturns((theirs,), "v")}) == {
+        1: (1, 2),
+        2: (1, 2),
+    }
 
 
-def test_the_luckiest_of_twenty_alike_shares_its_rank():
-    """Twenty names for one agent: the best of them is first in fewer than one season in ten."""
+def test_the_best_of_twenty_equal_entries_shares_its_rank():
+    """With twenty equal agents, the best is alone in first place in at most 10 % of cases."""
     rng = np.random.default_rng(3)
     alone = 0
     for _ in range(100):
@@ -87,26 +93,26 @@ def test_the_luckiest_of_twenty_alike_shares_its_rank():
     assert alone <= 10
 
 
-def test_attempts_that_differ_more_than_their_users_count_as_attempts():
-    """Equal agents whose worlds differ are told apart as rarely as the level says."""
+def test_the_error_covers_differences_between_attempts():
+    """Equal agents whose attempts differ are separated as rarely as the level promises."""
     rng = np.random.default_rng(5)
     apart = {1: 0, 5: 0}
     for attempts in apart:
         for _ in range(400):
             pair = {}
             for name in "ab":
-                worlds = 0.5 + 0.1 * rng.standard_normal(attempts)
-                parts = [entry(rng, 60, world, spread=0.16).attempts[0] for world in worlds]
-                pair[name] = Entry(tuple(parts), name)
+                levels = 0.5 + 0.1 * rng.standard_normal(attempts)
+                parts = [entry(rng, 60, level, spread=0.16).attempts[0] for level in levels]
+                pair[name] = AgentReturns(tuple(parts), name)
             apart[attempts] += ranks(pair) != {"a": (1, 2), "b": (1, 2)}
     assert apart[5] <= 0.08 * 400
-    assert apart[1] > 0.3 * 400, "one attempt cannot know how worlds differ"
+    assert apart[1] > 0.3 * 400, "one attempt cannot measure differences between attempts"
 
 
 def test_the_interval_of_several_attempts_by_hand():
     near = entry(np.random.default_rng(6), 30, 0.0, spread=0.01).attempts[0]
     far = near + np.array([1.0, 0.0])
-    found = mean_return(Entry((near, far), "a"))
+    found = mean_return(AgentReturns((near, far), "a"))
     assert found is not None
     means = [part[:, 0].mean() for part in (near, far)]
     known = stats.t.interval(0.95, 1, loc=np.mean(means), scale=np.std(means, ddof=1) / sqrt(2))

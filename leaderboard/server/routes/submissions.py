@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from ...archive import LARGEST_ARCHIVE
+from ...archive import MAX_ARCHIVE_BYTES
 from ...store import submissions as store
 from ...store.results import first_with_actions
 from ...store.schema import Result, Submission
@@ -27,7 +27,7 @@ class Announced(Strict):
     """An archive that is about to come."""
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the whole archive")
-    size: Annotated[int, Field(ge=1, le=LARGEST_ARCHIVE, description="bytes"), WHOLE]
+    size: Annotated[int, Field(ge=1, le=MAX_ARCHIVE_BYTES, description="bytes"), WHOLE]
 
 
 class Upload(BaseModel):
@@ -120,7 +120,7 @@ async def upload(
     desk: Here,
     token: Submitter,
     number: Number,
-    upload_offset: Annotated[int, Header(ge=0, le=LARGEST_ARCHIVE)],
+    upload_offset: Annotated[int, Header(ge=0, le=MAX_ARCHIVE_BYTES)],
     request: Request,
 ) -> Offset:
     """Send the next piece of an archive; the last one queues it for verification."""

@@ -11,7 +11,7 @@ import pytest
 
 from tasteshift.agents.popular import PopularAgent
 from tasteshift.leaderboard.board_rows import board_rows
-from tasteshift.leaderboard.ranking import Entry, mean_return
+from tasteshift.leaderboard.ranking import AgentReturns, mean_return
 from tasteshift.leaderboard.store.database import open_board
 from tasteshift.leaderboard.store.schema import Result
 from tasteshift.leaderboard.store.submissions import append_event, insert_submission
@@ -106,7 +106,7 @@ def put(board, track, owner, sums):
 
 
 def value(*sums):
-    estimate = mean_return(Entry(sums, "one"))
+    estimate = mean_return(AgentReturns(sums, "one"))
     assert estimate is not None
     return estimate.value
 

@@ -103,7 +103,7 @@ def jobs(tiny: Suite, tampered: Any, tamperings: dict[str, Any], tmp_path: Path)
         archive = tmp_path / f"{number}.tar.gz"
         sha256 = pack(copy.path, archive)
         shutil.rmtree(copy.path)
-        made.append(Job(archive, sha256, way.words if way else "", way is not None))
+        made.append(Job(archive, sha256, way.message if way else "", way is not None))
     assert len({job.sha256 for job in made}) == SUBMISSIONS
     return made
 
@@ -163,7 +163,7 @@ def submit_all(url: str, token: str, jobs: list[Job], told: dict[str, Any]) -> N
     def nap(seconds: float) -> None:
         time.sleep(min(seconds, 3.0))
 
-    with client.Service(url, token, sleep=nap) as service:
+    with client.BoardClient(url, token, sleep=nap) as service:
         for job in jobs:
             number, _ = client._send(service, job.archive, job.sha256, None)
             told[job.sha256] = (number, *client._follow(service, number, None, nap))

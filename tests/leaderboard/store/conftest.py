@@ -1,4 +1,4 @@
-"""A board in a file, and one on a server."""
+"""A board in SQLite and in PostgreSQL."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +9,6 @@ from tasteshift.leaderboard.store.database import Board, open_board
 
 
 @pytest.fixture
-def board(place: str, tmp_path: Path) -> Iterator[Board]:
-    with open_board(place, create=True, files=tmp_path / "files") as opened:
+def board(board_location: str, tmp_path: Path) -> Iterator[Board]:
+    with open_board(board_location, create=True, files=tmp_path / "files") as opened:
         yield opened

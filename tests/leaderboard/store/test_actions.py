@@ -1,4 +1,4 @@
-"""Answers are in order, and final."""
+"""Stored actions are in order and final."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,26 +20,26 @@ def playing(board: Board) -> int:
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 3), st.integers()), max_size=12))
-def test_the_first_answer_counts_and_none_is_left_out(
-    board: Board, given_answers: list[tuple[int, int, int]]
+def test_the_first_action_of_a_turn_is_final(
+    board: Board, given_actions: list[tuple[int, int, int]]
 ) -> None:
     id, expected = playing(board), {}
-    for life, turn, slate in given_answers:
-        action, stored = {"slate": [slate]}, expected.setdefault(life, [])
+    for episode, turn, slate in given_actions:
+        action, stored = {"slate": [slate]}, expected.setdefault(episode, [])
         if 0 <= turn < len(stored):
-            assert store_action(board, id, life, turn, action) == (stored[turn], False)
+            assert store_action(board, id, episode, turn, action) == (stored[turn], False)
         elif turn == len(stored):
-            assert store_action(board, id, life, turn, action) == (action, True)
+            assert store_action(board, id, episode, turn, action) == (action, True)
             stored.append(action)
         else:
             with pytest.raises(ConflictError):
-                store_action(board, id, life, turn, action)
+                store_action(board, id, episode, turn, action)
     assert actions_of_attempt(board, id) == {
-        life: stored for life, stored in expected.items() if stored
+        episode: stored for episode, stored in expected.items() if stored
     }
 
 
-def test_of_many_answers_at_once_one_counts(board: Board) -> None:
+def test_one_of_several_concurrent_actions_is_stored(board: Board) -> None:
     id = playing(board)
 
     def play(number: int) -> tuple[int, bool]:
@@ -56,7 +56,7 @@ def test_of_many_answers_at_once_one_counts(board: Board) -> None:
     )
 
 
-def test_nothing_is_answered_after_the_end(board: Board) -> None:
+def test_no_action_is_stored_after_the_end(board: Board) -> None:
     id = playing(board)
     store_action(board, id, 0, 0, {"slate": [1]})
     add_event(board, id, "queued", "finished", after=0)
@@ -67,7 +67,7 @@ def test_nothing_is_answered_after_the_end(board: Board) -> None:
         store_action(board, id + 1, 0, 0, {})
 
 
-def test_an_answer_that_races_the_end_is_either_kept_or_too_late(board: Board) -> None:
+def test_an_action_concurrent_with_the_end_is_stored_or_rejected(board: Board) -> None:
     for _ in range(5):
         id = playing(board)
 
@@ -83,5 +83,5 @@ def test_an_answer_that_races_the_end_is_either_kept_or_too_late(board: Board) -
             after = [pool.submit(play, n) for n in range(6, 12)]
             end.result()
             seen = set(actions_of_attempt(board, id))
-            kept = {n for n, one in enumerate(before + after) if one.result()}
-        assert set(actions_of_attempt(board, id)) == kept == seen
+            accepted = {n for n, one in enumerate(before + after) if one.result()}
+        assert set(actions_of_attempt(board, id)) == accepted == seen

@@ -1,4 +1,4 @@
-"""Opening boards, and what no board lets happen."""
+"""Opening boards, their version, and append-only tables."""
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -33,16 +33,14 @@ def filled(board: Board) -> None:
 
 
 @pytest.mark.parametrize("mapped", schema.APPEND_ONLY, ids=lambda one: one.__tablename__)
-def test_the_database_itself_refuses_to_change_rows(
-    board: Board, mapped: type[schema.Base]
-) -> None:
+def test_append_only_tables_reject_changes(board: Board, mapped: type[schema.Base]) -> None:
     filled(board)
     table = mapped.__table__
     column = list(table.columns)[-1]
     rewritten = update(table).values({column: column})
     for statement in (delete(table), rewritten):
         with (
-            pytest.raises(IntegrityError, match=f"{table.name} are only ever added"),
+            pytest.raises(IntegrityError, match=f"{table.name} is append-only"),
             board.transaction() as session,
         ):
             session.execute(statement)
@@ -50,68 +48,97 @@ def test_the_database_itself_refuses_to_change_rows(
         assert session.query(mapped).count() == 1
 
 
-def test_neither_truncate_nor_replace_gets_around_that(board: Board) -> None:
+def test_truncate_and_replace_are_rejected_too(board: Board) -> None:
     filled(board)
     statement = {
         "sqlite": "REPLACE INTO events SELECT * FROM events",
         "postgresql": "TRUNCATE events",
     }[board.engine.dialect.name]
-    with pytest.raises(IntegrityError, match="only ever added"), board.transaction() as session:
+    with pytest.raises(IntegrityError, match="append-only"), board.transaction() as session:
         session.execute(text(statement))
 
 
-def test_every_table_is_either_append_only_or_known_to_change() -> None:
+def test_every_table_is_append_only_or_listed_as_changeable() -> None:
     named = {one.__tablename__ for one in (*schema.APPEND_ONLY, *schema.CHANGEABLE)}
     assert named == set(schema.Base.metadata.tables)
 
 
-def test_many_may_make_the_same_board(place: str, tmp_path: Path) -> None:
-    def make(number: int) -> bool:
-        with open_board(place, create=True, files=tmp_path / "files") as board:
+def test_concurrent_creation_makes_one_board(board_location: str, tmp_path: Path) -> None:
+    def create(number: int) -> bool:
+        with open_board(board_location, create=True, files=tmp_path / "files") as board:
             _, new = add_submission(
                 board, kind="run", key="k", owner="me", about={}, state="queued"
             )
             return new
 
     with ThreadPoolExecutor(12) as pool:
-        assert sum(pool.map(make, range(12))) == 1
-    with open_board(place, files=tmp_path / "files") as board, board.session() as session:
+        assert sum(pool.map(create, range(12))) == 1
+    with open_board(board_location, files=tmp_path / "files") as board, board.session() as session:
         assert session.query(schema.Submission).count() == 1
         assert session.query(schema.Event).count() == 1
 
 
-def test_a_board_must_be_there_to_be_opened(place: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no board at"), open_board(place, files=tmp_path):
+def test_a_missing_board_is_not_created(board_location: str, tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="there is no board at"),
+        open_board(board_location, files=tmp_path),
+    ):
         pass
     assert not list(tmp_path.iterdir())
 
 
-def test_other_tables_are_no_board(place: str, tmp_path: Path) -> None:
-    with open_board(place, create=True, files=tmp_path) as board:
-        column = "ALTER TABLE results RENAME COLUMN track TO lane"
+def test_changed_tables_are_refused(board_location: str, tmp_path: Path) -> None:
+    with open_board(board_location, create=True, files=tmp_path) as board:
+        statement = "ALTER TABLE results RENAME COLUMN track TO lane"
         with board.engine.begin() as connection:
-            connection.execute(text(column))
+            connection.execute(text(statement))
     for create in (True, False):
         with (
-            pytest.raises(InputError, match="no board of this version"),
-            open_board(place, create=create, files=tmp_path),
+            pytest.raises(InputError, match="table results was changed"),
+            open_board(board_location, create=create, files=tmp_path),
         ):
             pass
 
 
-def test_an_earlier_schema_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        (
+            "CREATE TABLE submissions (id INTEGER, trust TEXT)",
+            f"is a board of version 1, but only version {schema.BOARD_VERSION} can be read",
+        ),
+        ("CREATE TABLE notes (id INTEGER)", "is a database, but not a board"),
+    ],
+)
+def test_an_older_board_or_another_database_is_refused_unchanged(
+    tmp_path: Path, statement: str, message: str
+) -> None:
     file = tmp_path / "old.db"
     with sqlite3.connect(file) as connection:
-        connection.execute("CREATE TABLE submissions (id INTEGER, trust TEXT)")
+        connection.execute(statement)
     connection.close()
     before = file.read_bytes()
-    said = r"old\.db is a database, but no board of this version"
-    with pytest.raises(InputError, match=said), open_board(file, create=True):
-        pass
+    for create in (True, False):
+        with (
+            pytest.raises(InputError, match=rf"old\.db {message}"),
+            open_board(file, create=create),
+        ):
+            pass
     assert file.read_bytes() == before
 
 
-def test_sqlite_keeps_a_write_ahead_log_and_its_files_beside_it(tmp_path: Path) -> None:
+def test_a_board_of_another_version_is_refused(board_location: str, tmp_path: Path) -> None:
+    with (
+        open_board(board_location, create=True, files=tmp_path) as board,
+        board.transaction() as session,
+    ):
+        session.add(schema.BoardVersion(version=99))
+    message = r"is a board of version 99, but only version 2 can be read; start a new board"
+    with pytest.raises(InputError, match=message), open_board(board_location, files=tmp_path):
+        pass
+
+
+def test_sqlite_uses_a_write_ahead_log_and_a_folder_beside_it(tmp_path: Path) -> None:
     with open_board(f"sqlite:///{tmp_path}/a b.db", create=True) as board:
         assert board.files == tmp_path / "a b.db.files"
         with board.engine.connect() as connection:
@@ -120,7 +147,7 @@ def test_sqlite_keeps_a_write_ahead_log_and_its_files_beside_it(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "place",
+    "location",
     [
         "postgresql://me:hunter2@127.0.0.1:1/board",
         "postgresql://me:hunter2@[::1/board",
@@ -132,15 +159,15 @@ def test_sqlite_keeps_a_write_ahead_log_and_its_files_beside_it(tmp_path: Path) 
         "https://me:hunter2@board.example",
     ],
 )
-def test_no_message_tells_a_password(place: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError) as caught, open_board(place, files=tmp_path):
+def test_no_message_contains_the_password(location: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught, open_board(location, files=tmp_path):
         pass
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
-def test_urls_are_read_and_shown() -> None:
+def test_urls_are_parsed_and_printed_without_password() -> None:
     url = database_url("postgresql://me:hunter2@localhost:5433/board")
     assert (url.drivername, url.password) == ("postgresql+psycopg", "hunter2")
     assert display_url(url) == "postgresql://localhost:5433/board"
@@ -148,12 +175,12 @@ def test_urls_are_read_and_shown() -> None:
     assert (url.password, dict(url.query)) == ("hunter2", {"sslmode": "disable"})
     assert "hunter2" not in repr(url)
     assert database_url("sqlite:///board.db") == database_url("board.db")
-    said = "needs a folder for its files"
-    with pytest.raises(InputError, match=said), open_board("postgresql://me@localhost/board"):
+    message = "needs a folder for its files"
+    with pytest.raises(InputError, match=message), open_board("postgresql://me@localhost/board"):
         pass
 
 
-def test_indexes_serve_the_questions_that_are_asked(board: Board) -> None:
+def test_indexes_exist_for_the_queries(board: Board) -> None:
     found = inspect(board.engine)
     indexed = {
         (table, column)

@@ -1,4 +1,4 @@
-"""Paths are made of numbers and hashes, and of nothing else."""
+"""Paths consist of numbers, hashes and checked names only."""
 
 from pathlib import Path
 
@@ -26,16 +26,16 @@ def board(tmp_path: Path) -> Board:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text() | st.from_regex(r"\A[0-9a-fA-F./\n]{60,66}\Z"))
-def test_only_a_hash_names_an_archive(board: Board, name: str) -> None:
+def test_only_a_hash_is_accepted_for_an_archive(board: Board, name: str) -> None:
     if len(name) == 64 and set(name) <= set("0123456789abcdef"):
         path = archive_path(board, name)
         assert path.resolve().is_relative_to(board.files.resolve())
     else:
-        with pytest.raises(InputError, match="no SHA-256"):
+        with pytest.raises(InputError, match="not a SHA-256"):
             archive_path(board, name)
 
 
-def test_different_things_lie_in_different_places(board: Board) -> None:
+def test_different_files_have_different_paths(board: Board) -> None:
     paths = [
         *(archive_path(board, digit * 64) for digit in "0f"),
         *(
@@ -53,10 +53,10 @@ def test_different_things_lie_in_different_places(board: Board) -> None:
 
 
 @given(st.text(max_size=80))
-def test_names_are_harmless(name: str) -> None:
+def test_only_safe_names_are_accepted(name: str) -> None:
     allowed = set("abcdefghijklmnopqrstuvwxyz0123456789-")
     if 1 <= len(name) <= 64 and set(name) <= allowed and name[0] != "-":
         assert checked_name(name) == name
     else:
-        with pytest.raises(InputError, match="cannot be used"):
+        with pytest.raises(InputError, match="is invalid"):
             checked_name(name)

@@ -1,4 +1,4 @@
-"""Exactly one worker has a submission, and no crash loses it."""
+"""Each submission is held by one worker at a time, and no crash loses it."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.store.database import Board
 from tasteshift.leaderboard.store.queue import (
-    MOST_ATTEMPTS,
+    MAX_ATTEMPTS,
     claim,
     conclude,
     leases,
@@ -50,7 +50,7 @@ def a_result(id: int) -> Result:
 
 @dataclass
 class Expected:
-    """What must be known of one submission."""
+    """The expected state of one submission."""
 
     worker: str = ""
     expires: float = 0.0
@@ -59,7 +59,7 @@ class Expected:
 
 
 class Queue(RuleBasedStateMachine):
-    """Every claim, renewal and verdict against a model in plain Python."""
+    """Compare every claim, renewal and verdict with a model in plain Python."""
 
     board: Board
 
@@ -96,7 +96,7 @@ class Queue(RuleBasedStateMachine):
         assert (got.id if got else None) == expected
 
     @rule(worker=WORKERS, ttl=st.integers(1, 10))
-    def hold_on(self, worker: str, ttl: int) -> None:
+    def extend(self, worker: str, ttl: int) -> None:
         for id, one in self.waiting.items():
             mine = one.worker == worker
             assert renew(self.board, id, worker, now=self.now, ttl=ttl) == mine
@@ -115,7 +115,7 @@ class Queue(RuleBasedStateMachine):
             assert not conclude(self.board, id, worker, "accepted", "", a_result(id))
 
     @rule(worker=WORKERS)
-    def give_back(self, worker: str) -> None:
+    def give_up(self, worker: str) -> None:
         for id, one in self.waiting.items():
             mine = one.worker == worker
             assert release(self.board, id, worker) == mine
@@ -136,9 +136,9 @@ class Queue(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         accepted = {one.id for one, _, _ in results(self.board)}
-        for id, told in self.done.items():
-            assert states(self.board, id) == told
-            assert (id in accepted) == (told[-1] == "accepted")
+        for id, expected in self.done.items():
+            assert states(self.board, id) == expected
+            assert (id in accepted) == (expected[-1] == "accepted")
         for id, one in self.waiting.items():
             assert states(self.board, id) == one.states
             assert id not in accepted
@@ -146,14 +146,14 @@ class Queue(RuleBasedStateMachine):
             conclude(self.board, left.id, "last", "refused", "", None)
 
 
-def test_the_queue_keeps_its_laws(board: Board) -> None:
+def test_the_queue_behaves_like_its_model(board: Board) -> None:
     machine = type("Queue", (Queue,), {"board": board})
     run_state_machine_as_test(
         machine, settings=settings(max_examples=20, stateful_step_count=15, deadline=None)
     )
 
 
-def test_of_many_claimants_each_submission_has_one(board: Board, place: str) -> None:
+def test_each_submission_is_claimed_once_by_concurrent_threads(board: Board) -> None:
     ids = [queued(board) for _ in range(40)]
 
     def drain(worker: str) -> list[int]:
@@ -173,8 +173,8 @@ import sys
 import time
 from tasteshift.leaderboard.store.database import open_board
 from tasteshift.leaderboard.store.queue import claim, conclude
-place, files, me = sys.argv[1:]
-with open_board(place, files=files) as board:
+location, files, me = sys.argv[1:]
+with open_board(location, files=files) as board:
     sys.stdin.readline()
     while (one := claim(board, me, now=1.0, ttl=60)) is not None:
         assert conclude(board, one.id, me, "refused", me, None)
@@ -182,24 +182,26 @@ with open_board(place, files=files) as board:
 """
 
 
-def test_and_the_same_across_processes(board: Board, place: str) -> None:
+def test_each_submission_is_claimed_once_by_concurrent_processes(
+    board: Board, board_location: str
+) -> None:
     ids = [queued(board) for _ in range(40)]
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", PROCESS, place, board.files, f"w{n}"],
+            [sys.executable, "-c", PROCESS, board_location, board.files, f"w{n}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         for n in range(3)
     ]
-    said = [worker.communicate("go\n", timeout=60)[0].split() for worker in workers]
+    printed = [worker.communicate("go\n", timeout=60)[0].split() for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0]
-    assert Counter(int(id) for got in said for id in got) == Counter(ids)
+    assert Counter(int(id) for got in printed for id in got) == Counter(ids)
     assert all(states(board, id) == ["queued", "working", "refused"] for id in ids)
 
 
-def test_of_many_verdicts_of_one_worker_one_is_written(board: Board) -> None:
+def test_only_one_of_several_concurrent_verdicts_is_written(board: Board) -> None:
     id = queued(board)
     assert claim(board, "ada", now=1.0, ttl=60) is not None
     with ThreadPoolExecutor(8) as pool:
@@ -211,7 +213,7 @@ def test_of_many_verdicts_of_one_worker_one_is_written(board: Board) -> None:
     assert len(results(board)) == 1
 
 
-def test_a_verdict_that_cannot_be_kept_leaves_the_lease(board: Board) -> None:
+def test_a_verdict_that_cannot_be_stored_leaves_the_lease(board: Board) -> None:
     id, other = queued(board), queued(board)
     assert [claim(board, "ada", now=1.0, ttl=60) for _ in (id, other)].count(None) == 0
     assert conclude(board, id, "ada", "accepted", "", a_result(id))
@@ -222,13 +224,13 @@ def test_a_verdict_that_cannot_be_kept_leaves_the_lease(board: Board) -> None:
     assert conclude(board, other, "ada", "refused", "", None)
 
 
-def test_what_was_lost_again_and_again_is_refused(board: Board) -> None:
+def test_a_submission_that_is_lost_repeatedly_is_refused(board: Board) -> None:
     id = queued(board)
-    for n in range(MOST_ATTEMPTS):
+    for n in range(MAX_ATTEMPTS):
         taken = claim(board, f"w{n}", now=100.0 * n, ttl=10)
         assert taken is not None
         assert taken.id == id
-    end = 100.0 * MOST_ATTEMPTS
+    end = 100.0 * MAX_ATTEMPTS
     assert claim(board, "more", now=end - 95.0, ttl=10) is None
     assert states(board, id)[-1] == "working"
     assert claim(board, "more", now=end, ttl=10) is None
@@ -238,20 +240,20 @@ def test_what_was_lost_again_and_again_is_refused(board: Board) -> None:
     assert results(board) == []
 
 
-def test_claimants_do_not_wait_for_each_other(board: Board) -> None:
+def test_claims_do_not_wait_for_each_other(board: Board) -> None:
     if board.engine.dialect.name == "sqlite":
-        pytest.skip("SQLite lets in one writer at a time")
+        pytest.skip("SQLite has one writer at a time")
     first, second = queued(board), queued(board)
     with ThreadPoolExecutor(1) as pool, board.transaction() as session:
-        held = select(Lease).where(Lease.submission_id == first).with_for_update()
-        assert session.scalar(held) is not None
+        locking = select(Lease).where(Lease.submission_id == first).with_for_update()
+        assert session.scalar(locking) is not None
         taken = pool.submit(claim, board, "ada", now=1.0, ttl=60).result(10)
     assert taken is not None
     assert taken.id == second
 
 
 @pytest.mark.parametrize("change", ["renew", "release", "conclude"])
-def test_a_lease_that_is_just_being_lost_is_lost(board: Board, change: str) -> None:
+def test_a_lease_taken_by_a_concurrent_transaction_is_lost(board: Board, change: str) -> None:
     id = queued(board)
     assert claim(board, "ada", now=1.0, ttl=60) is not None
     changes = {
@@ -273,7 +275,7 @@ def test_a_lease_that_is_just_being_lost_is_lost(board: Board, change: str) -> N
     assert states(board, id) == ["queued", "working"]
 
 
-def test_what_was_refused_by_mistake_is_verified_again(board: Board) -> None:
+def test_a_refused_submission_can_be_queued_again(board: Board) -> None:
     id = queued(board)
     with pytest.raises(InputError, match="not refused"):
         retry(board, id)

@@ -1,4 +1,4 @@
-"""What is believed, and errata."""
+"""Results of accepted submissions, and their invalidation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ def accepted(board: Board, key: str, suite: str = "quick@2", digest: str = "d") 
     return one.id
 
 
-def test_a_verified_run_is_kept_as_it_is(board: Board, runs: Callable[[str], Path]) -> None:
+def test_a_verified_run_is_stored_unchanged(board: Board, runs: Callable[[str], Path]) -> None:
     run = verify(runs("popular")).run
     assert run is not None
     one, new = record_verified_run(
@@ -37,8 +37,8 @@ def test_a_verified_run_is_kept_as_it_is(board: Board, runs: Callable[[str], Pat
         board, key="me:1", owner="me", about={}, run=run, message="replayed"
     )
     assert (new, again, same.id) == (True, False, one.id)
-    ((_, result, erratum),) = results(board)
-    assert erratum is None
+    ((_, result, invalidation),) = results(board)
+    assert invalidation is None
     assert (result.suite, result.agent, result.track) == ("board-test@1", "popular", "replayed")
     assert result.manifest["identity_hash"] == result.identity_hash == run.manifest.identity_hash
     assert [(row["task"], row["metric"], row["value"]) for row in result.scores] == [
@@ -59,16 +59,16 @@ def test_results_come_in_order_and_by_suite(board: Board) -> None:
         first_with_actions(board, "y")
 
 
-def test_an_erratum_stays_beside_what_it_corrects(board: Board) -> None:
+def test_an_invalidation_is_stored_beside_its_result(board: Board) -> None:
     old, new = accepted(board, "a"), accepted(board, "b")
     invalidate(board, old, "admin", "first")
     invalidate(board, old, "admin", "a clock ran backwards", replaced_by=new)
-    kept = results(board)
-    assert [one.id for one, _, _ in kept] == [old, new]
-    erratum = kept[0][2]
-    assert erratum is not None
-    assert (erratum.reason, erratum.replaced_by) == ("a clock ran backwards", new)
-    assert kept[1][2] is None
+    stored = results(board)
+    assert [one.id for one, _, _ in stored] == [old, new]
+    invalidation = stored[0][2]
+    assert invalidation is not None
+    assert (invalidation.reason, invalidation.replaced_by) == ("a clock ran backwards", new)
+    assert stored[1][2] is None
     for id, other in ((new + 1, None), (new, new + 1), (new, new)):
         with pytest.raises(InputError):
             invalidate(board, id, "admin", "no such", other)

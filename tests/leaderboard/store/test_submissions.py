@@ -36,13 +36,13 @@ def test_the_same_key_is_the_same_submission(board: Board) -> None:
     assert [new for _, new in got].count(True) == 1
     assert [event.seq for event in history(board, got[0][0])] == [0]
     assert len(latest_events(board)) == 1
-    kept = by_key(board, "me:1")
-    assert kept is not None
-    assert kept.about["n"] == [new for _, new in got].index(True)
+    stored = by_key(board, "me:1")
+    assert stored is not None
+    assert stored.about["n"] == [new for _, new in got].index(True)
     assert by_key(board, "me:2") is submission(board, 10**6) is None
 
 
-def test_events_follow_one_another(board: Board) -> None:
+def test_events_are_added_in_order(board: Board) -> None:
     id = received(board, "a", "receiving")
     event = add_event(board, id, "queued", "here\nit  is", after=0)
     assert (event.seq, event.message) == (1, "here it is")
@@ -56,10 +56,10 @@ def test_events_follow_one_another(board: Board) -> None:
     assert [event.state for _, event in latest_events(board)] == ["queued"]
 
 
-def test_of_many_that_tell_at_once_one_is_first(board: Board) -> None:
+def test_only_one_of_several_concurrent_events_is_added(board: Board) -> None:
     id = received(board, "a", "receiving")
 
-    def say(number: int) -> bool:
+    def add(number: int) -> bool:
         try:
             add_event(board, id, "receiving", str(number), after=0)
         except ConflictError:
@@ -67,13 +67,13 @@ def test_of_many_that_tell_at_once_one_is_first(board: Board) -> None:
         return True
 
     with ThreadPoolExecutor(16) as pool:
-        assert list(pool.map(say, range(32))).count(True) == 1
+        assert list(pool.map(add, range(32))).count(True) == 1
     assert [event.seq for event in history(board, id)] == [0, 1]
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(sorted(set(FOLLOWS) - {""} | set(FINAL))), max_size=6))
-def test_only_what_can_follow_follows(board: Board, states: list[str]) -> None:
+def test_only_allowed_state_changes_are_possible(board: Board, states: list[str]) -> None:
     key = f"{len(latest_events(board))}"
     id, now, seq = received(board, key, "receiving"), "receiving", 0
     for state in states:
@@ -88,7 +88,7 @@ def test_only_what_can_follow_follows(board: Board, states: list[str]) -> None:
     assert queued == (now in ("queued", "working"))
 
 
-def test_messages_are_one_bounded_line_whatever_they_hold(board: Board) -> None:
+def test_messages_are_stored_as_one_bounded_line(board: Board) -> None:
     id = received(board, "a", "receiving")
     add_event(board, id, "receiving", "a\0b\ud800" + "c" * 10**5, after=0)
     message = history(board, id)[-1].message
@@ -96,7 +96,7 @@ def test_messages_are_one_bounded_line_whatever_they_hold(board: Board) -> None:
     assert len(message) == 1000
 
 
-def test_standings_can_be_of_one_kind(board: Board) -> None:
+def test_latest_events_can_be_filtered_by_kind_and_state(board: Board) -> None:
     run, attempt = received(board, "a"), received(board, "b", "playing", "attempt")
     assert [one.id for one, _ in latest_events(board)] == [run, attempt]
     assert [one.id for one, _ in latest_events(board, "attempt")] == [attempt]

@@ -1,4 +1,4 @@
-"""Files made to exhaust whoever reads them, or to be read in two ways, are refused in one line."""
+"""Files that would exhaust memory or that are ambiguous are refused in one line."""
 
 import json
 import tracemalloc
@@ -27,7 +27,7 @@ SMALL = pa.schema([("task", pa.string()), ("text", pa.string()), ("list", pa.lis
 
 
 def small(count: int, text: str = "x", values: int = 1) -> pa.Table:
-    """RecordedTable that all say the same: nearly nothing on disk, however many there are."""
+    """A table of identical rows: tiny on disk, however many there are."""
     texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text]))
     offsets = pa.array(np.arange(count + 1, dtype=np.int32) * values)
     lists = pa.ListArray.from_arrays(offsets, pa.array(np.zeros(count * values, np.int64)))
@@ -37,14 +37,14 @@ def small(count: int, text: str = "x", values: int = 1) -> pa.Table:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[..., Path]:
-    def write(table: pa.Table, **how: Any) -> Path:
-        pq.write_table(table, tmp_path / "some.parquet", **how)
+    def write(table: pa.Table, **options: Any) -> Path:
+        pq.write_table(table, tmp_path / "some.parquet", **options)
         return tmp_path / "some.parquet"
 
     return write
 
 
-def test_rows_come_back_a_task_at_a_time(written: Callable[..., Path]) -> None:
+def test_rows_are_read_one_task_at_a_time(written: Callable[..., Path]) -> None:
     tasks = ["b", "a", "b", "c", "a"] * 700
     table = pa.table(
         {
@@ -61,41 +61,41 @@ def test_rows_come_back_a_task_at_a_time(written: Callable[..., Path]) -> None:
     assert rows.of("d").to_pylist() == []
 
 
-def test_statistics_that_lie_hide_nothing(runs: Callable[[str], Path], tmp_path: Path) -> None:
-    """A row group that claims to hold other tasks only is read all the same."""
+def test_false_statistics_hide_no_rows(runs: Callable[[str], Path], tmp_path: Path) -> None:
+    """A row group whose statistics name other tasks only is read all the same."""
     table = pq.read_table(runs("popular") / "steps.parquet")
     file = tmp_path / "steps.parquet"
     pq.write_table(table, file)
-    honest = RecordedTable(file, STEPS).of("board-test/first")
+    original = RecordedTable(file, STEPS).of("board-test/first")
     content = file.read_bytes()
     for name in (b"board-test/first", b"board-test/shift"):
         content = content[: -len(content) // 3] + content[-len(content) // 3 :].replace(
             name, b"zzzzz-zzzz/zzzzz"
         )
     file.write_bytes(content)
-    told = pq.read_metadata(file).row_group(0).column(0).statistics
-    assert (told.min, told.max) == ("zzzzz-zzzz/zzzzz",) * 2
-    assert RecordedTable(file, STEPS).of("board-test/first").equals(honest)
+    statistics = pq.read_metadata(file).row_group(0).column(0).statistics
+    assert (statistics.min, statistics.max) == ("zzzzz-zzzz/zzzzz",) * 2
+    assert RecordedTable(file, STEPS).of("board-test/first").equals(original)
 
 
 @pytest.mark.parametrize(
-    ("shape", "how", "named"),
+    ("shape", "options", "message"),
     [
-        ((bounds.MOST_ROWS + 1,), {}, "rows; 16,777,216 allowed"),
-        ((9, "x", 2_000_000), {}, "a row group that is larger than any run writes"),
+        ((bounds.MAX_ROWS + 1,), {}, "rows; 16,777,216 are allowed"),
+        ((9, "x", 2_000_000), {}, "a row group that exceeds the allowed size"),
         ((2000, "x" * 70_000), {}, "a text of 70,000 bytes in column text"),
-        ((9,), {"compression": "zstd"}, "is not compressed as runs are"),
-        ((9,), {"compression": "gzip"}, "is not compressed as runs are"),
+        ((9,), {"compression": "zstd"}, "uses a compression other than Snappy"),
+        ((9,), {"compression": "gzip"}, "uses a compression other than Snappy"),
     ],
     ids=["rows", "values", "text", "zstd", "gzip"],
 )
-def test_a_small_file_that_stands_for_much_is_refused(
-    written: Callable[..., Path], shape: Any, how: dict[str, Any], named: str
+def test_a_small_file_with_huge_content_is_refused(
+    written: Callable[..., Path], shape: Any, options: dict[str, Any], message: str
 ) -> None:
-    file = written(small(*shape), row_group_size=2**20, **how)
+    file = written(small(*shape), row_group_size=2**20, **options)
     assert file.stat().st_size < 3_000_000
     before = pa.total_allocated_bytes()
-    with pytest.raises(VerificationError, match=named):
+    with pytest.raises(VerificationError, match=message):
         RecordedTable(file, SMALL).of("a/b")
     assert pa.total_allocated_bytes() - before < 2**26
 
@@ -104,7 +104,7 @@ def test_a_task_too_large_for_memory_is_refused(
     written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = RecordedTable(written(small(20_000, "x" * 500)), SMALL)
-    monkeypatch.setattr(reader, "LARGEST_TASK", 2**20)
+    monkeypatch.setattr(reader, "MAX_TASK_BYTES", 2**20)
     with pytest.raises(VerificationError, match="more than 1 MiB of a/b"):
         rows.of("a/b")
 
@@ -115,14 +115,14 @@ def test_another_schema_is_refused(written: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "message"),
     [
-        ('{"a": 1, "b": {"c": 1, "c": 2}}', "key 'c' is there twice"),
-        ('{"a": NaN}', "NaN is no JSON"),
-        ('{"a": [-Infinity]}', "-Infinity is no JSON"),
-        ('{"a": 1e999}', "1e999 is no number that can be kept"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "key 'c' occurs twice"),
+        ('{"a": NaN}', "NaN is not JSON"),
+        ('{"a": [-Infinity]}', "-Infinity is not JSON"),
+        ('{"a": 1e999}', "1e999 is not a number that can be stored"),
         (f'{{"a": {"9" * 5000}}}', "a number has 5000 digits"),
-        (f'{{"a": 0.{"9" * 5000}}}', "is no number that can be kept"),
+        (f'{{"a": 0.{"9" * 5000}}}', "is not a number that can be stored"),
         ("[" * 100_000, "some.json cannot be read"),
         ('{"a":' * 100_000, "some.json cannot be read"),
         ('{"a": "\\u0000"}', "holds the character 0"),
@@ -130,18 +130,18 @@ def test_another_schema_is_refused(written: Callable[..., Path]) -> None:
         ("", "Expecting value"),
     ],
 )
-def test_json_with_two_meanings_is_refused(tmp_path: Path, text: str, named: str) -> None:
+def test_ambiguous_json_is_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "some.json"
     file.write_text(text)
     with pytest.raises(VerificationError) as caught:
         check_json(file)
-    assert named in str(caught.value)
+    assert message in str(caught.value)
     assert len(str(caught.value)) < 600
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_invalid_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "some.json").write_bytes(b'{"a": "\xff"}')
-    with pytest.raises(VerificationError, match="no UTF-8"):
+    with pytest.raises(VerificationError, match="is not UTF-8"):
         check_json(tmp_path / "some.json")
 
 
@@ -160,9 +160,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         ("timings.json", '"episodes":[', '"episodes":[' + "[" * 50_000),
     ],
 )
-def test_a_run_with_such_a_file_is_refused_by_its_name(
-    tampered: Any, name: str, old: str, new: str
-) -> None:
+def test_an_ambiguous_file_of_a_run_is_named(tampered: Any, name: str, old: str, new: str) -> None:
     file = tampered.path / name
     text = file.read_text()
     assert old in text
@@ -176,14 +174,14 @@ def test_a_run_with_such_a_file_is_refused_by_its_name(
 @pytest.mark.parametrize(
     "name", ["", "a" * 101, "two words", "<b>bold</b>", "..", "line\nbreak", "\u202eright"]
 )
-def test_a_name_that_no_board_can_show_is_refused(tampered: Any, name: str) -> None:
+def test_an_unprintable_or_long_name_is_refused(tampered: Any, name: str) -> None:
     tampered.edit_identity(rehash=True, agent=name)
     verdict = verify(tampered.path)
     assert verdict.reason.startswith("manifest.json: agent '")
     assert verdict.reason.isprintable()
 
 
-def test_a_suite_of_countless_seeds_costs_nothing(tampered: Any) -> None:
+def test_a_huge_number_of_seeds_is_refused_cheaply(tampered: Any) -> None:
     tracemalloc.start()
     for suite in ("board-test@1+seeds=999999", "board-test@1+seeds=2"):
         tampered.edit_identity(rehash=True, suite=suite)
@@ -192,18 +190,18 @@ def test_a_suite_of_countless_seeds_costs_nothing(tampered: Any) -> None:
     tracemalloc.stop()
 
 
-def test_more_users_than_there_are_is_a_refusal(tampered: Any) -> None:
+def test_more_users_than_the_catalog_has_are_refused(tampered: Any) -> None:
     suite = "board-test@1+users=999999"
     tampered.edit_identity(rehash=True, suite=suite)
     assert verify(tampered.path).reason.startswith("manifest.json: suite_hash is not that of")
 
 
-def test_the_words_of_a_stranger_are_one_line() -> None:
+def test_untrusted_text_becomes_one_line() -> None:
     assert one_line("a\nb\tc\x1b[2J \u202e") == "a b c\\x1b[2J \\u202e"
     assert len(one_line("x" * 10_000)) == 500
 
 
-def test_a_task_with_a_strange_name_is_named_in_one_line(tampered: Any) -> None:
+def test_a_task_name_with_control_characters_is_reported_in_one_line(tampered: Any) -> None:
     rows = tampered.table("steps")
     rows[5]["task"] = "board-test/first\n\x1b[2Jaccepted"
     tampered.write_table("steps", rows)
@@ -214,7 +212,7 @@ def test_a_task_with_a_strange_name_is_named_in_one_line(tampered: Any) -> None:
 
 
 def zigzag(number: int) -> bytes:
-    """A number as the footer of a parquet file spells it."""
+    """A number as the footer of a parquet file encodes it."""
     left, found = number << 1, b""
     while left > 0x7F:
         found, left = found + bytes([left & 0x7F | 0x80]), left >> 7
@@ -222,10 +220,10 @@ def zigzag(number: int) -> bytes:
 
 
 @pytest.mark.parametrize("claimed", [0, 9, 2**20])
-def test_a_page_larger_than_the_summary_says_is_refused(
+def test_a_page_larger_than_the_metadata_claims_is_refused(
     written: Callable[..., Path], claimed: int
 ) -> None:
-    """Some hundred bytes that any reader takes for two million numbers."""
+    """A few hundred bytes that any reader expands to two million numbers."""
     true = 2_000_000
     content = written(small(10, values=true // 10), data_page_size=2**30).read_bytes()
     start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
@@ -239,7 +237,7 @@ def test_a_page_larger_than_the_summary_says_is_refused(
     before = pa.total_allocated_bytes()
     with pytest.raises((VerificationError, InputError)) as caught:
         RecordedTable(file, SMALL).of("a/b")
-    assert not claimed or "pages that are not what its summary says" in str(caught.value)
+    assert not claimed or "pages that contradict its metadata" in str(caught.value)
     assert pa.total_allocated_bytes() - before < 2**20
 
 
@@ -274,8 +272,8 @@ def test_a_damaged_table_is_refused_or_read(
     assert pa.total_allocated_bytes() - before < 2**26
 
 
-def test_counts_whose_sums_would_run_over_are_refused(scribe_run: Callable[..., Path]) -> None:
-    run = scribe_run()
+def test_counts_whose_sums_would_overflow_are_refused(text_run: Callable[..., Path]) -> None:
+    run = text_run()
     table = pq.read_table(run / "generations.parquet")
     deep = pa.array([2**62] * len(table), pa.int64())
     column = table.column_names.index("max_depth")
@@ -283,12 +281,12 @@ def test_counts_whose_sums_would_run_over_are_refused(scribe_run: Callable[..., 
     verdict = verify(run)
     assert not verdict.accepted
     assert "max_depth" in verdict.reason
-    assert "more than any decoder could" in verdict.reason
+    assert "more than any decoder writes" in verdict.reason
 
 
-def test_a_repeated_key_costs_no_comparison_with_all_others(tmp_path: Path) -> None:
-    """Comparing each with each would take an hour."""
+def test_a_repeated_key_is_found_in_linear_time(tmp_path: Path) -> None:
+    """A quadratic comparison would take an hour."""
     names = [f'"k{number}":0' for number in range(400_000)]
     (tmp_path / "scores.json").write_text("{" + ",".join([*names, names[-1]]) + "}")
-    with pytest.raises(VerificationError, match="'k399999' is there twice"):
+    with pytest.raises(VerificationError, match="'k399999' occurs twice"):
         check_json(tmp_path / "scores.json")

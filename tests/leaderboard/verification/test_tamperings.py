@@ -1,4 +1,4 @@
-"""The cheats that a board must see through, on runs with and without a language model."""
+"""The tamperings that verification must detect, on runs with and without a language model."""
 
 import json
 from collections.abc import Callable
@@ -12,42 +12,42 @@ from tasteshift.leaderboard.board_rows import board_rows
 from tasteshift.leaderboard.submission import submit
 from tasteshift.leaderboard.verification.verify import verify, verify_archive
 
-CHEATS = (
+NAMES = (
     *("an edited reward", "a swapped item", "a dropped episode", "a duplicated episode"),
     *("another seed", "a changed suite hash", "another catalog", "edited scores"),
     *("rounds that contradict the acceptance", "a copy under another name", "a truncated file"),
 )
 
 
-def test_all_of_them_are_here(tamperings: dict[str, Any]) -> None:
-    assert tuple(tamperings) == CHEATS
+def test_the_list_of_tamperings_is_complete(tamperings: dict[str, Any]) -> None:
+    assert tuple(tamperings) == NAMES
 
 
-@pytest.mark.parametrize("name", CHEATS)
-def test_a_cheat_is_seen_through(
+@pytest.mark.parametrize("name", NAMES)
+def test_tampering_is_detected(
     tampered: Any, tamperings: dict[str, Any], name: str, tmp_path: Path
 ) -> None:
     tamperings[name].edit(tampered)
-    pack(tampered.path, tmp_path / "cheat.tar.gz")
-    here, there = verify(tampered.path), verify_archive(tmp_path / "cheat.tar.gz")
-    assert here.accepted == there.accepted == (not tamperings[name].words)
-    if not here.accepted:
-        assert here.reason == there.reason
-        assert tamperings[name].words in here.reason
+    pack(tampered.path, tmp_path / "edited.tar.gz")
+    from_folder, from_archive = verify(tampered.path), verify_archive(tmp_path / "edited.tar.gz")
+    assert from_folder.accepted == from_archive.accepted == (not tamperings[name].message)
+    if not from_folder.accepted:
+        assert from_folder.reason == from_archive.reason
+        assert tamperings[name].message in from_folder.reason
 
 
-@pytest.mark.parametrize("name", CHEATS)
-def test_a_cheat_is_seen_through_where_a_model_decoded(
-    scribe_run: Callable[..., Path], tampered: Any, tamperings: dict[str, Any], name: str
+@pytest.mark.parametrize("name", NAMES)
+def test_tampering_is_detected_in_a_language_model_run(
+    text_run: Callable[..., Path], tampered: Any, tamperings: dict[str, Any], name: str
 ) -> None:
-    tampered.path = scribe_run()
+    tampered.path = text_run()
     tamperings[name].edit(tampered)
     verdict = verify(tampered.path)
-    assert verdict.accepted == (not tamperings[name].words)
-    assert verdict.accepted or tamperings[name].words in verdict.reason
+    assert verdict.accepted == (not tamperings[name].message)
+    assert verdict.accepted or tamperings[name].message in verdict.reason
 
 
-def test_a_copy_is_linked_to_the_run_that_it_copies(
+def test_a_copied_run_is_linked_to_the_original(
     runs: Callable[[str], Path], tampered: Any, tamperings: dict[str, Any], tmp_path: Path
 ) -> None:
     board = tmp_path / "board.db"
@@ -61,18 +61,18 @@ def test_a_copy_is_linked_to_the_run_that_it_copies(
     assert rows[first.id]["same_actions"] is None
 
 
-@pytest.mark.parametrize("digests", ["kept", "made anew"])
-def test_fewer_accepted_tokens_need_other_scores(
-    scribe_run: Callable[..., Path], tampered: Any, digests: str
+@pytest.mark.parametrize("digests", ["unchanged", "recomputed"])
+def test_edited_rounds_contradict_the_scores(
+    text_run: Callable[..., Path], tampered: Any, digests: str
 ) -> None:
-    """Half the truth: rounds and digests agree with each other, and the scores do not."""
-    tampered.path = scribe_run()
+    """Rounds and digests agree with each other, but not with the scores."""
+    tampered.path = text_run()
     rows = tampered.table("generations")
     for row in rows:
         if row["round"] == 0:
             row |= {"max_depth": 2, "drafted_depth": 2, "drafted_nodes": 2, "verified_nodes": 3}
     tampered.write_table("generations", rows)
-    if digests == "kept":
+    if digests == "unchanged":
         assert "the digest in episodes.jsonl is not" in verify(tampered.path).reason
         return
     tampered.remake_digests()
@@ -80,11 +80,11 @@ def test_fewer_accepted_tokens_need_other_scores(
     assert reason.startswith("scores.json: board-test/first acceptance_rate: value 0.25 recorded")
 
 
-def test_a_better_acceptance_needs_other_rounds(
-    scribe_run: Callable[..., Path], tampered: Any
+def test_an_edited_acceptance_rate_contradicts_the_rounds(
+    text_run: Callable[..., Path], tampered: Any
 ) -> None:
-    """The other half: the scores were edited and the rounds tell the old ones."""
-    tampered.path = scribe_run()
+    """The scores were edited, but not the rounds."""
+    tampered.path = text_run()
     scores = tampered.json("scores.json")
     for row in scores:
         if row["metric"] == "acceptance_rate":
@@ -95,11 +95,11 @@ def test_a_better_acceptance_needs_other_rounds(
     assert reason.startswith("scores.json: board-test/first acceptance_rate: value 0.75 recorded")
 
 
-def test_rounds_and_scores_that_agree_are_believed_as_reported_only(
-    scribe_run: Callable[..., Path], tampered: Any
+def test_consistently_edited_rounds_and_scores_are_accepted_as_reported(
+    text_run: Callable[..., Path], tampered: Any
 ) -> None:
-    """A cheat who edits everything alike is believed, and the column says how far."""
-    tampered.path = scribe_run()
+    """An edit that is consistent in all files is accepted, with trust level "reported"."""
+    tampered.path = text_run()
     rows = tampered.table("generations")
     for row in rows:
         if row["round"] == 0:
@@ -110,7 +110,7 @@ def test_rounds_and_scores_that_agree_are_believed_as_reported_only(
     for row in scores:
         if row["metric"] == "acceptance_rate":
             row["value"] = 2 / 6
-        if row["metric"] == "acceptance_rate_drafted":
+        if row["metric"] in ("acceptance_rate_drafted", "draft_acceptance_rate"):
             row["value"] = 2 / 5
     tampered.write_json("scores.json", json.loads(json.dumps(scores)))
     verdict = verify(tampered.path)

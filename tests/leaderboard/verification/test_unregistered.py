@@ -1,6 +1,7 @@
-"""Suites that exist as a document only are believed where a board was told to take them."""
+"""Suites described only by a run's manifest are accepted where a board allows them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +25,38 @@ tasks:
 """
 
 
+@pytest.fixture(scope="module")
+def own_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "own.yaml").write_text(OWN)
+    return evaluate("popular", str(folder / "own.yaml"), out=folder / "run").out
+
+
 @pytest.fixture
-def own(tampered: Any, tmp_path: Path) -> Any:
-    (tmp_path / "own.yaml").write_text(OWN)
-    tampered.path = evaluate("popular", str(tmp_path / "own.yaml"), out=tmp_path / "run").out
+def own(own_run: Path, tampered: Any, tmp_path: Path) -> Any:
+    """A copy of a run of a suite that is not registered."""
+    tampered.path = Path(shutil.copytree(own_run, tmp_path / "own"))
     return tampered
 
 
-def test_it_is_believed_only_where_that_is_allowed(own: Any, tmp_path: Path) -> None:
+def test_an_unregistered_suite_is_accepted_only_where_allowed(own: Any, tmp_path: Path) -> None:
     refused = verify(own.path)
     assert refused.reason.startswith("manifest.json: unknown suite 'own")
-    assert refused.reason.endswith("a board must be told to allow unregistered suites")
-    believed = verify(own.path, allow_unregistered=True)
-    assert believed.accepted, believed.reason
+    assert refused.reason.endswith("a board may allow unregistered suites")
+    allowed = verify(own.path, allow_unregistered=True)
+    assert allowed.accepted, allowed.reason
     assert not submit(own.path, tmp_path / "strict.db").accepted
     assert submit(own.path, tmp_path / "open.db", allow_unregistered=True).accepted
     assert [row["suite"] for row in board_rows(tmp_path / "open.db")] == ["own@1"]
 
 
-def test_its_edits_are_seen_all_the_same(own: Any) -> None:
+def test_an_edited_run_of_an_unregistered_suite_is_refused(own: Any) -> None:
     own.edit_row("steps", 3, reward=0.9)
     assert "reward 0.9 recorded" in verify(own.path, allow_unregistered=True).reason
 
 
 def edited(own: Any, **changes: Any) -> str:
-    """Why a run is refused whose manifest describes another suite, hashes and all."""
+    """Edit the suite in the manifest and its hash; returns the reason for refusal."""
     manifest = own.json("manifest.json")
     task = manifest["suite"]["tasks"][0]
     for name, value in changes.items():
@@ -62,12 +70,12 @@ def edited(own: Any, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "message"),
     [
         ({"version": 2}, "suite describes 'own@2', not 'own@1'"),
-        ({"catalog": "/etc"}, "is played in '/etc', which is no catalog of the registry"),
-        ({"catalog": "../../data"}, "which is no catalog of the registry"),
-        ({"catalog": "hidden:0"}, "which is no catalog of the registry"),
+        ({"catalog": "/etc"}, "uses catalog '/etc', which is not registered here"),
+        ({"catalog": "../../data"}, "which is not registered here"),
+        ({"catalog": "hidden:0"}, "which is not registered here"),
         ({"catalog": "synthetic:nine"}, "synthetic"),
         ({"users": 1}, "suite_hash is not that of"),
         ({"turns": 10**9}, ""),
@@ -78,14 +86,14 @@ def edited(own: Any, **changes: Any) -> str:
         ({"surprise": 1}, "surprise"),
     ],
 )
-def test_a_document_that_is_no_such_suite_is_refused(
-    own: Any, changes: dict[str, Any], named: str
+def test_an_invalid_or_different_suite_document_is_refused(
+    own: Any, changes: dict[str, Any], message: str
 ) -> None:
-    assert named in edited(own, **changes)
+    assert message in edited(own, **changes)
 
 
-def test_a_registered_name_means_the_registered_suite(own: Any) -> None:
-    """Nobody brings an easier suite under the name of another."""
+def test_a_registered_name_must_be_the_registered_suite(own: Any) -> None:
+    """An easier suite cannot be submitted under the name of a registered one."""
     manifest = own.json("manifest.json")
     text = json.dumps(manifest).replace('"own@1"', '"board-test@1"').replace("own", "board-test")
     manifest = json.loads(text)

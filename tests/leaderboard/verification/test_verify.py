@@ -1,10 +1,10 @@
-"""Honest runs are believed; every way of touching one is refused by name."""
+"""Unedited runs are accepted; every kind of edit is refused with a message that names it."""
 
 import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 from tasteshift.agents import make_agent
 from tasteshift.envs.catalogs.load import load_catalog
 from tasteshift.errors import InputError
-from tasteshift.leaderboard.verification.verify import verify
+from tasteshift.leaderboard.archive import pack
+from tasteshift.leaderboard.verification.verify import verify, verify_archive
 from tasteshift.records import Round
 from tasteshift.suites import evaluate as evaluation
+from tasteshift.suites.engine.run_directory.schema import FORMAT_VERSION
 
-LIVES = 2 * 3 * 4
+EPISODES = 2 * 3 * 4
 TURNS = 3 * 4 * (2 + 14)
 
 
-def refusal(path: Path) -> str:
+def refusal_reason(path: Path) -> str:
     verdict = verify(path)
     assert not verdict.accepted
     assert verdict.run is None
@@ -32,24 +34,24 @@ def refusal(path: Path) -> str:
     return verdict.reason
 
 
-def place(row: dict[str, Any]) -> str:
+def turn_of(row: dict[str, Any]) -> str:
     who = f"{row['task']}, seed {row['seed']}, user {row['user']} ({row['policy']})"
     return f"{who}, session {row['session']}, turn {row['turn']}"
 
 
 def a_turn(tampered: Any, policy: str = "agent") -> int:
-    """Index of the row of some turn in the middle of a life."""
+    """Index of the row of a turn in the middle of an episode."""
     rows = tampered.table("steps")
     return next(k for k, row in enumerate(rows) if (row["policy"], row["session"]) == (policy, 3))
 
 
 @pytest.mark.parametrize("agent", ["random", "popular", "linucb", "frozen-oracle"])
-def test_an_honest_run_is_believed(runs: Callable[[str], Path], agent: str) -> None:
+def test_an_unedited_run_is_accepted(runs: Callable[[str], Path], agent: str) -> None:
     ticks: list[str] = []
 
-    class Watch:
-        def __init__(self, ahead: int) -> None:
-            assert ahead == LIVES
+    class Progress:
+        def __init__(self, total: int) -> None:
+            assert total == EPISODES
 
         def __enter__(self) -> Callable[[str], None]:
             return ticks.append
@@ -57,9 +59,9 @@ def test_an_honest_run_is_believed(runs: Callable[[str], Path], agent: str) -> N
         def __exit__(self, *_: object) -> None:
             ticks.append("end")
 
-    verdict = verify(runs(agent), progress=Watch)
+    verdict = verify(runs(agent), progress=Progress)
     assert verdict.accepted, verdict.reason
-    assert (verdict.episodes, verdict.steps, len(ticks)) == (LIVES, TURNS, LIVES + 1)
+    assert (verdict.episodes, verdict.steps, len(ticks)) == (EPISODES, TURNS, EPISODES + 1)
     assert verdict.run is not None
     assert verdict.run.privileged == (agent == "frozen-oracle")
     trust = verdict.run.trust
@@ -77,8 +79,8 @@ def test_an_edited_reward_is_named_with_both_values(tampered: Any) -> None:
     rows = tampered.table("steps")
     index = next(k for k, row in enumerate(rows) if row["policy"] == "agent" and row["reward"])
     before = tampered.edit_row("steps", index, reward=0.9)
-    assert refusal(tampered.path) == (
-        f"steps.parquet: {place(before)}: reward 0.9 recorded, {before['reward']!r} replayed"
+    assert refusal_reason(tampered.path) == (
+        f"steps.parquet: {turn_of(before)}: reward 0.9 recorded, {before['reward']!r} replayed"
     )
 
 
@@ -89,35 +91,35 @@ def test_an_edited_reward_in_the_episode_line_is_named(tampered: Any) -> None:
     true, episode["rewards"][7] = episode["rewards"][7], 0.9
     lines[index] = json.dumps(episode)
     tampered.write_lines(lines)
-    turn = place(episode | {"session": 3, "turn": 1})
-    assert refusal(tampered.path) == (
+    turn = turn_of(episode | {"session": 3, "turn": 1})
+    assert refusal_reason(tampered.path) == (
         f"episodes.jsonl: {turn}: reward 0.9 recorded, {true!r} replayed"
     )
 
 
-def test_both_rewards_edited_alike_do_not_help(tampered: Any) -> None:
+def test_a_reward_edited_in_both_files_is_refused(tampered: Any) -> None:
     before = tampered.edit_row("steps", a_turn(tampered), reward=0.9)
     lines = [json.loads(line) for line in tampered.lines()]
     for episode in lines:
         if all(episode[key] == before[key] for key in ("task", "user", "policy")):
             episode["rewards"][2 * before["session"] + before["turn"]] = 0.9
     tampered.write_lines([json.dumps(line) for line in lines])
-    assert f"{place(before)}: reward 0.9 recorded" in refusal(tampered.path)
+    assert f"{turn_of(before)}: reward 0.9 recorded" in refusal_reason(tampered.path)
 
 
-def test_a_swapped_item_is_named_by_what_it_would_have_led_to(tampered: Any) -> None:
+def test_a_swapped_item_is_named_by_the_first_difference(tampered: Any) -> None:
     index = a_turn(tampered)
     slate = tampered.table("steps")[index]["slate"]
     other = next(item for item in range(60) if item not in slate)
     before = tampered.edit_row("steps", index, slate=[other, *slate[1:]])
-    assert f"steps.parquet: {place(before)}: " in refusal(tampered.path)
+    assert f"steps.parquet: {turn_of(before)}: " in refusal_reason(tampered.path)
 
 
 @pytest.mark.parametrize("slate", [[0, 0], [60], [-1], [0, 1, 2, 3, 4]])
-def test_a_slate_that_nobody_can_show_is_refused(tampered: Any, slate: list[int]) -> None:
+def test_an_invalid_slate_is_refused(tampered: Any, slate: list[int]) -> None:
     before = tampered.edit_row("steps", a_turn(tampered), slate=slate)
-    assert refusal(tampered.path) == (
-        f"steps.parquet: {place(before)}: slate {slate} recorded, [] replayed"
+    assert refusal_reason(tampered.path) == (
+        f"steps.parquet: {turn_of(before)}: slate {slate} recorded, [] replayed"
     )
 
 
@@ -156,20 +158,20 @@ EDITS = {
 def test_any_edit_of_any_step_is_refused_and_names_the_turn(
     tampered: Any, row: int, edit: str, data: st.DataObject
 ) -> None:
-    honest = tampered.table("steps")
+    original = tampered.table("steps")
     value = data.draw(EDITS[edit], label="value")
-    assume(repr(value) != repr(honest[row][edit]))
+    assume(repr(value) != repr(original[row][edit]))
     try:
         before = tampered.edit_row("steps", row, **{edit: value})
-        reason = refusal(tampered.path)
+        reason = refusal_reason(tampered.path)
     finally:
-        tampered.write_table("steps", honest)
+        tampered.write_table("steps", original)
     if edit in ("session", "turn"):
-        assert f"{place(before)} is missing" in reason
+        assert f"{turn_of(before)} is missing" in reason
     elif edit in ("task", "seed", "user", "policy"):
         assert f"session {before['session']}, turn {before['turn']} is" in reason
     else:
-        assert f"{place(before)}: " in reason
+        assert f"{turn_of(before)}: " in reason
 
 
 @pytest.mark.parametrize(
@@ -183,25 +185,25 @@ def test_any_edit_of_any_step_is_refused_and_names_the_turn(
         ({"profile": [1.0]}, "slate ["),
     ],
 )
-def test_edited_words_of_the_agent_are_refused(tampered: Any, edit: Any, reason: str) -> None:
+def test_edited_claims_and_profiles_are_refused(tampered: Any, edit: Any, reason: str) -> None:
     tampered.edit_row("steps", a_turn(tampered), **edit)
-    assert reason in refusal(tampered.path)
+    assert reason in refusal_reason(tampered.path)
 
 
-def test_a_true_claim_put_in_later_breaks_the_digest(tampered: Any) -> None:
+def test_an_inserted_true_claim_breaks_the_digest(tampered: Any) -> None:
     catalog = load_catalog("synthetic:60")
     claim = {"item": 1, "field": "title", "value": json.dumps(catalog.title[1])}
     tampered.edit_row("steps", a_turn(tampered), claims=[claim])
-    assert "the digest in episodes.jsonl is not that of" in refusal(tampered.path)
+    assert "the digest in episodes.jsonl is not that of" in refusal_reason(tampered.path)
 
 
 @pytest.mark.parametrize("field", ["events", "churned", "angle", "angle_later"])
-def test_what_an_episode_says_of_its_user_is_replayed(tampered: Any, field: str) -> None:
+def test_episode_fields_are_replayed(tampered: Any, field: str) -> None:
     lines = tampered.lines()
     episode = json.loads(lines[3])
     episode[field] = not episode[field] if field == "churned" else episode[field] + 1
     tampered.write_lines([*lines[:3], json.dumps(episode), *lines[4:]])
-    assert f": {field} " in refusal(tampered.path)
+    assert f": {field} " in refusal_reason(tampered.path)
 
 
 def test_rows_out_of_order_are_refused(tampered: Any) -> None:
@@ -209,16 +211,16 @@ def test_rows_out_of_order_are_refused(tampered: Any) -> None:
     index = a_turn(tampered)
     rows[index], rows[index + 1] = rows[index + 1], rows[index]
     tampered.write_table("steps", rows)
-    assert refusal(tampered.path) == f"steps.parquet: {place(rows[index])} is out of place"
+    assert refusal_reason(tampered.path) == f"steps.parquet: {turn_of(rows[index])} is out of order"
 
 
 def test_a_deleted_episode_is_named(tampered: Any) -> None:
     lines = tampered.lines()
-    gone = json.loads(lines.pop(9))
+    removed = json.loads(lines.pop(9))
     tampered.write_lines(lines)
-    assert refusal(tampered.path) == (
-        f"episodes.jsonl: episode {gone['task']} seed {gone['seed']} user {gone['user']} "
-        f"policy {gone['policy']} is missing"
+    assert refusal_reason(tampered.path) == (
+        f"episodes.jsonl: episode {removed['task']} seed {removed['seed']} user {removed['user']} "
+        f"policy {removed['policy']} is missing"
     )
 
 
@@ -227,25 +229,25 @@ def test_a_duplicated_episode_is_named(tampered: Any) -> None:
     counterfactual = json.loads(lines[9])
     tampered.write_lines([*lines, lines[9]])
     assert (
-        f"user {counterfactual['user']} policy {counterfactual['policy']} is there 2 times"
-        in refusal(tampered.path)
+        f"user {counterfactual['user']} policy {counterfactual['policy']} occurs 2 times"
+        in refusal_reason(tampered.path)
     )
 
 
-def test_an_episode_of_somebody_else_is_named(tampered: Any) -> None:
-    stranger = json.loads(tampered.lines()[0]) | {"seed": 5}
-    tampered.write_lines([*tampered.lines(), json.dumps(stranger)])
-    assert "seed 5" in refusal(tampered.path)
-    assert "is no part of this run" in refusal(tampered.path)
+def test_an_episode_outside_the_run_is_named(tampered: Any) -> None:
+    foreign = json.loads(tampered.lines()[0]) | {"seed": 5}
+    tampered.write_lines([*tampered.lines(), json.dumps(foreign)])
+    assert "seed 5" in refusal_reason(tampered.path)
+    assert "is not part of this run" in refusal_reason(tampered.path)
 
 
-def test_no_task_can_be_left_out(tampered: Any) -> None:
-    def kept(row: dict[str, Any]) -> bool:
+def test_a_missing_task_is_refused(tampered: Any) -> None:
+    def in_second_task(row: dict[str, Any]) -> bool:
         return row["task"] == "board-test/shift"
 
-    tampered.write_lines([line for line in tampered.lines() if kept(json.loads(line))])
-    tampered.write_table("steps", [row for row in tampered.table("steps") if kept(row)])
-    assert "episode board-test/first seed 0" in refusal(tampered.path)
+    tampered.write_lines([line for line in tampered.lines() if in_second_task(json.loads(line))])
+    tampered.write_table("steps", [row for row in tampered.table("steps") if in_second_task(row)])
+    assert "episode board-test/first seed 0" in refusal_reason(tampered.path)
 
 
 @pytest.mark.parametrize("name", ["episodes.jsonl", "timings.json", "scores.json", "manifest.json"])
@@ -265,7 +267,7 @@ def test_a_damaged_text_file_is_named(
 ) -> None:
     file = tampered.path / name
     file.write_bytes(damage(file.read_bytes()))
-    assert name in refusal(tampered.path)
+    assert name in refusal_reason(tampered.path)
 
 
 @pytest.mark.parametrize("name", ["steps.parquet", "generations.parquet"])
@@ -279,34 +281,56 @@ def test_a_damaged_table_is_named(
 ) -> None:
     file = tampered.path / name
     file.write_bytes(damage(file.read_bytes()))
-    assert name in refusal(tampered.path)
+    assert name in refusal_reason(tampered.path)
 
 
 def test_a_table_with_other_columns_is_named(tampered: Any) -> None:
     shutil.copy(tampered.path / "generations.parquet", tampered.path / "steps.parquet")
-    assert "steps.parquet does not have the columns" in refusal(tampered.path)
+    assert "steps.parquet does not have the columns" in refusal_reason(tampered.path)
 
 
-def test_a_table_with_holes_is_named(tampered: Any) -> None:
+def test_empty_values_are_named(tampered: Any) -> None:
     tampered.edit_row("steps", 3, reward=None)
-    assert refusal(tampered.path).endswith("steps.parquet has an empty value in column reward")
+    assert refusal_reason(tampered.path).endswith(
+        "steps.parquet has an empty value in column reward"
+    )
     tampered.edit_row("steps", 3, reward=0.0, slate=[1, None])
-    assert refusal(tampered.path).endswith("steps.parquet has an empty value in column slate")
+    assert refusal_reason(tampered.path).endswith(
+        "steps.parquet has an empty value in column slate"
+    )
 
 
 @pytest.mark.parametrize("name", ["episodes.jsonl", "steps.parquet", "timings.json"])
 def test_a_missing_file_is_named(tampered: Any, name: str) -> None:
     (tampered.path / name).unlink()
-    assert f"{name} is missing" in refusal(tampered.path)
+    assert f"{name} is missing" in refusal_reason(tampered.path)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "scores.json"])
-def test_what_is_no_finished_run_is_bad_input(tampered: Any, tmp_path: Path, name: str) -> None:
+def test_an_unfinished_run_is_an_input_error(tampered: Any, tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tampered.path / name).unlink()
     for path in (tmp_path / "nowhere", tmp_path / "empty", tampered.path):
         with pytest.raises(InputError, match=str(path)):
             verify(path)
+
+
+@pytest.mark.parametrize("version", [None, 1, 3])
+def test_another_run_directory_format_is_refused(
+    tampered: Any, tmp_path: Path, version: int | None
+) -> None:
+    manifest = tampered.json("manifest.json")
+    del manifest["format"]
+    if version is not None:
+        manifest["format"] = version
+    tampered.write_json("manifest.json", manifest)
+    pack(tampered.path, tmp_path / "run.tar.gz")
+    reason = refusal_reason(tampered.path)
+    assert verify_archive(tmp_path / "run.tar.gz").reason == reason
+    assert reason == (
+        "the run was written by another version of TasteShift (run directory format "
+        f"{version or 1}, this version reads {FORMAT_VERSION}); run it again"
+    )
 
 
 @pytest.mark.parametrize("field", ["value", "low", "n", "direction", "metric"])
@@ -315,27 +339,27 @@ def test_an_edited_score_is_named(tampered: Any, field: str) -> None:
     row = next(k for k, s in enumerate(scores) if s["metric"] == "normalized_return")
     scores[row][field] = {"direction": "lower", "metric": "reward", "n": 7}.get(field, 0.99)
     tampered.write_json("scores.json", scores)
-    reason = refusal(tampered.path)
+    reason = refusal_reason(tampered.path)
     assert reason.startswith(f"scores.json: board-test/first normalized_return: {field} ")
     assert reason.endswith("recomputed")
 
 
 def test_a_missing_or_added_score_is_refused(tampered: Any) -> None:
     scores = tampered.json("scores.json")
-    for cheat in (scores[:-1], [*scores, scores[0]]):
-        tampered.write_json("scores.json", cheat)
-        assert "scores recorded" in refusal(tampered.path)
+    for edited in (scores[:-1], [*scores, scores[0]]):
+        tampered.write_json("scores.json", edited)
+        assert "scores recorded" in refusal_reason(tampered.path)
 
 
-def test_times_must_fit_the_turns_and_the_clocked_scores(tampered: Any) -> None:
-    honest = tampered.json("timings.json")
-    for cheat, expected in (
+def test_times_must_match_turns_and_clocked_scores(tampered: Any) -> None:
+    original = tampered.json("timings.json")
+    for edit, expected in (
         (lambda t: t["scores"][0].update(value=1e-9), "value 1e-09 recorded"),
         (lambda t: t["episodes"][0]["decisions"].pop(), "user 46 (agent) has other turns"),
         (lambda t: t["episodes"][0].update(decisions=[1.0], memory=[1]), "1 decisions for 2 turns"),
         (lambda t: t["episodes"][0].update(memory=[]), "user 46 (agent) has other turns"),
         (lambda t: t["episodes"][0]["generations"].append({}), "episodes.0.generations.0.turn"),
-        (lambda t: t["episodes"][0]["decisions"].__setitem__(0, -1.0), "impossible decision time"),
+        (lambda t: t["episodes"][0]["decisions"].__setitem__(0, -1.0), "negative or not finite"),
         (lambda t: t["episodes"].pop(), "episodes are not those of episodes.jsonl"),
         (
             lambda t: t["episodes"].append(t["episodes"][0]),
@@ -343,15 +367,17 @@ def test_times_must_fit_the_turns_and_the_clocked_scores(tampered: Any) -> None:
         ),
         (lambda t: t["episodes"][0].pop("decisions"), "episodes.0.decisions"),
     ):
-        timings = json.loads(json.dumps(honest))
-        cheat(timings)
+        timings = json.loads(json.dumps(original))
+        edit(timings)
         tampered.write_json("timings.json", timings)
-        assert re.search(r"timings.json(:| was changed| cannot be read)", refusal(tampered.path))
-        assert expected in refusal(tampered.path)
+        assert re.search(
+            r"timings.json(:| was changed| cannot be read)", refusal_reason(tampered.path)
+        )
+        assert expected in refusal_reason(tampered.path)
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "message"),
     [
         ({"seeds": [1]}, r"seeds [1] are not [0]"),
         ({"suite_hash": "0" * 64}, "suite_hash is not that of board-test@1"),
@@ -363,24 +389,22 @@ def test_times_must_fit_the_turns_and_the_clocked_scores(tampered: Any) -> None:
         ({"suite": "board-test@1+users=2"}, "suite_hash is not that of board-test@1+users=2"),
     ],
 )
-def test_an_identity_that_is_not_ours_is_named(
-    tampered: Any, changes: dict[str, Any], named: str
-) -> None:
+def test_a_foreign_identity_is_named(tampered: Any, changes: dict[str, Any], message: str) -> None:
     tampered.edit_identity(rehash=False, **changes)
-    assert "identity_hash is not the hash of identity" in refusal(tampered.path)
+    assert "identity_hash is not the hash of identity" in refusal_reason(tampered.path)
     tampered.edit_identity(rehash=True, **changes)
-    assert named in refusal(tampered.path)
+    assert message in refusal_reason(tampered.path)
 
 
 def test_another_name_needs_another_hash(tampered: Any) -> None:
     tampered.edit_identity(rehash=False, agent="my-own-invention")
-    assert "identity_hash is not the hash of identity" in refusal(tampered.path)
+    assert "identity_hash is not the hash of identity" in refusal_reason(tampered.path)
 
 
-def test_a_weakened_ceiling_is_refused_although_all_of_it_agrees(
+def test_a_weakened_oracle_is_refused_although_all_files_agree(
     tmp_path: Path, suite: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every digest and score of this run is consistent, and every outcome can be replayed."""
+    """All digests and scores are consistent, and every recorded action can be replayed."""
 
     def make_weak(name: str, **options: Any) -> Any:
         return make_agent("frozen-oracle" if name == "oracle" else name, **options)
@@ -388,13 +412,13 @@ def test_a_weakened_ceiling_is_refused_although_all_of_it_agrees(
     with monkeypatch.context() as patch:
         patch.setattr(evaluation, "make_agent", make_weak)
         run = evaluation.evaluate("popular", suite.name, out=tmp_path / "weak")
-    reason = refusal(run.out)
+    reason = refusal_reason(run.out)
     assert "board-test/shift, seed 0" in reason
     assert re.search(r"\(oracle\), session [4-9], turn [01]: slate \[", reason)
 
 
-def test_a_language_model_plays_its_own_task_only(scribe_run: Callable[..., Path]) -> None:
-    verdict = verify(scribe_run())
+def test_a_language_model_agent_plays_its_own_task_only(text_run: Callable[..., Path]) -> None:
+    verdict = verify(text_run())
     assert verdict.accepted, verdict.reason
     assert verdict.run is not None
     assert {score.task for score in verdict.run.scores} == {"board-test/first"}
@@ -402,11 +426,24 @@ def test_a_language_model_plays_its_own_task_only(scribe_run: Callable[..., Path
     assert rate.value == pytest.approx(2 / 8)
 
 
+def write_rounds(run: Any, rounds: tuple[Round, ...]) -> None:
+    """Replace the rounds of every reply; only their columns that are stored matter."""
+    replies = [row for row in run.table("generations") if row["round"] == 0]
+    run.write_table(
+        "generations",
+        [
+            reply | {k: v for k, v in asdict(one).items() if k in reply} | {"round": number}
+            for reply in replies
+            for number, one in enumerate(rounds)
+        ],
+    )
+
+
 TWO, ONE = Round(4, 4, 4, 5, 2, 3, sources=("draft",) * 2), Round(4, 3, 3, 4, 0, 1)
 
 
 @pytest.mark.parametrize(
-    ("rounds", "named"),
+    ("rounds", "message"),
     [
         ((replace(TWO, accepted=5), ONE), "accepted 5 of 4 drafted"),
         ((replace(TWO, max_depth=3), ONE), "accepted 2 of 4 drafted at a depth of at most 3"),
@@ -415,57 +452,59 @@ TWO, ONE = Round(4, 4, 4, 5, 2, 3, sources=("draft",) * 2), Round(4, 3, 3, 4, 0,
         ((replace(TWO, emitted=4), ONE), "emitted 4 tokens after accepting 2"),
         ((replace(TWO, emitted=0), ONE), "emitted 0 tokens after accepting 2"),
         ((replace(TWO, sources=("draft",)), ONE), "names 1 sources for 2 accepted"),
-        ((replace(TWO, emitted=2), ONE), "cuts the text, but is not the last round"),
+        ((replace(TWO, emitted=2), ONE), "is cut short, but is not the last round"),
         ((TWO,), "makes 4 tokens of a reply of 5"),
         ((TWO, ONE, ONE), "makes 6 tokens of a reply of 5"),
     ],
 )
-def test_rounds_that_cannot_have_happened_are_named(
-    scribe_run: Callable[..., Path], rounds: tuple[Round, ...], named: str
+def test_impossible_rounds_are_named(
+    text_run: Callable[..., Path], tampered: Any, rounds: tuple[Round, ...], message: str
 ) -> None:
-    reason = refusal(scribe_run(rounds=rounds))
+    tampered.path = text_run()
+    write_rounds(tampered, rounds)
+    reason = refusal_reason(tampered.path)
     assert reason.startswith("generations.parquet: board-test/first, seed 0, user ")
     assert ", session 0, turn 0, reply 0, round " in reason
-    assert named in reason
+    assert message in reason
 
 
-def test_a_first_token_from_the_first_round_is_counted_there(
-    scribe_run: Callable[..., Path],
+def test_the_first_token_counts_in_the_first_round_where_it_is_drafted(
+    text_run: Callable[..., Path],
 ) -> None:
-    assert verify(scribe_run("target-init", tokens=4)).accepted
-    assert "makes 4 tokens of a reply of 5" in refusal(scribe_run("target-init-dynamic"))
+    assert verify(text_run("target-init", tokens=4)).accepted
+    assert "makes 4 tokens of a reply of 5" in refusal_reason(text_run("target-init-dynamic"))
 
 
-def test_autoregressive_drafts_nothing(scribe_run: Callable[..., Path]) -> None:
-    assert "drafts 4 deep, but the decoder is autoregressive" in refusal(
-        scribe_run("autoregressive")
+def test_autoregressive_drafts_nothing(text_run: Callable[..., Path]) -> None:
+    assert "drafts 4 deep, but the decoder is autoregressive" in refusal_reason(
+        text_run("autoregressive")
     )
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "message"),
     [
         ({"accepted": 1, "emitted": 2, "sources": ["draft"]}, "makes 4 tokens of a reply of 5"),
-        ({"text": "3 2 1"}, "has a text that changes within the reply"),
-        ({"round": 1}, "is out of order or there twice"),
-        ({"session": 9}, "belongs to no turn of the life"),
-        ({"policy": "oracle"}, "is no part of this run"),
+        ({"text": "3 2 1"}, "has a text that differs within the reply"),
+        ({"round": 1}, "is out of order or occurs twice"),
+        ({"session": 9}, "belongs to no turn of the episode"),
+        ({"policy": "oracle"}, "is not part of this run"),
     ],
 )
 def test_an_edited_round_is_named(
-    scribe_run: Callable[..., Path], tampered: Any, changes: dict[str, Any], named: str
+    text_run: Callable[..., Path], tampered: Any, changes: dict[str, Any], message: str
 ) -> None:
-    tampered.path = scribe_run()
+    tampered.path = text_run()
     tampered.edit_row("generations", 0, **changes)
-    assert named in refusal(tampered.path)
+    assert message in refusal_reason(tampered.path)
 
 
-def test_rounds_edited_without_a_trace_break_the_digest(
-    scribe_run: Callable[..., Path], tampered: Any
+def test_consistently_edited_rounds_break_the_digest(
+    text_run: Callable[..., Path], tampered: Any
 ) -> None:
-    tampered.path = scribe_run()
+    tampered.path = text_run()
     before = tampered.edit_row("generations", 0, max_depth=5)
-    reason = refusal(tampered.path)
+    reason = refusal_reason(tampered.path)
     assert f"user {before['user']} (agent): the digest in episodes.jsonl is not" in reason
 
 
@@ -473,13 +512,13 @@ def test_an_edited_digest_is_refused(tampered: Any) -> None:
     lines = tampered.lines()
     lines[4] = json.dumps(json.loads(lines[4]) | {"digest": "0" * 64})
     tampered.write_lines(lines)
-    assert "the digest in episodes.jsonl is not" in refusal(tampered.path)
+    assert "the digest in episodes.jsonl is not" in refusal_reason(tampered.path)
 
 
-def test_all_turns_are_compared_not_a_sample(tampered: Any) -> None:
+def test_all_turns_are_compared(tampered: Any) -> None:
     rows = tampered.table("steps")
     for index in np.linspace(0, len(rows) - 1, 7, dtype=int):
         tampered.write_table("steps", rows)
-        nudged = float(np.nextafter(rows[index]["expected"], 1))
-        before = tampered.edit_row("steps", int(index), expected=nudged)
-        assert f"{place(before)}: expected " in refusal(tampered.path)
+        changed = float(np.nextafter(rows[index]["expected"], 1))
+        before = tampered.edit_row("steps", int(index), expected=changed)
+        assert f"{turn_of(before)}: expected " in refusal_reason(tampered.path)

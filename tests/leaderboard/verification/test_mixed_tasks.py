@@ -1,4 +1,4 @@
-"""A run over worlds that have little in common is replayed and pooled all the same."""
+"""Verification of a run whose tasks differ in catalog, references and counterfactuals."""
 
 from pathlib import Path
 
@@ -7,20 +7,20 @@ from tasteshift.suites.evaluate import evaluate
 from tasteshift.suites.suite import REFERENCES, SUITES, Suite, Task
 
 
-def test_tasks_over_different_catalogs_and_ceilings_are_verified_together(tmp_path: Path) -> None:
-    """Topics differ, one task plans ahead, one has a twin in an honest world, one leads tastes."""
-    world = {"slate_size": 3, "users": 2, "sessions": 2, "turns": 2}
+def test_tasks_with_different_catalogs_and_references_are_verified_together(tmp_path: Path) -> None:
+    """Topics differ; one task has a planning oracle and a counterfactual, one has influence."""
+    shape = {"slate_size": 3, "users": 2, "sessions": 2, "turns": 2}
     tasks = (
-        Task("mixed/plain", "synthetic:60", "stationary", **world),
+        Task("mixed/plain", "synthetic:60", "stationary", **shape),
         Task(
-            "mixed/lied",
+            "mixed/tampered",
             "synthetic:80",
             "poisoned-items",
-            **world,
+            **shape,
             counterfactual=("overlay",),
             references=(*REFERENCES, "oracle-plan", "charts"),
         ),
-        Task("mixed/led", "synthetic:60", "influence", **world),
+        Task("mixed/influence", "synthetic:60", "influence", **shape),
     )
     SUITES.register("mixed", Suite("mixed", 1, "for one test", tasks))
     try:
@@ -30,7 +30,7 @@ def test_tasks_over_different_catalogs_and_ceilings_are_verified_together(tmp_pa
     assert verdict.accepted, verdict.reason
     overall = {row.metric: row.value for row in verdict.run.overall}
     scores = {(row.task, row.metric): row.value for row in verdict.run.scores}
-    assert scores["mixed/lied", "tampered_lift"] > 0
-    assert ("mixed/led", "normalized_return") not in scores
-    both = [scores[f"mixed/{task}", "normalized_return"] for task in ("plain", "lied")]
+    assert scores["mixed/tampered", "tampered_lift"] > 0
+    assert ("mixed/influence", "normalized_return") not in scores
+    both = [scores[f"mixed/{task}", "normalized_return"] for task in ("plain", "tampered")]
     assert min(both) <= overall["normalized_return"] <= max(both)
