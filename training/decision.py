@@ -190,7 +190,9 @@ def main() -> None:
     prompts = [
         prompt
         for sort in asked.prompts
-        for prompt in prompts_of(sort, pair.tokenizer, asked.seed, apart=True)[: asked.count]
+        for prompt in prompts_of(sort, pair.tokenizer, asked.seed, exclude_benchmark=True)[
+            : asked.count
+        ]
         if len(prompt) < pair.context
     ]
     held = prompts[::HELD_OUT]

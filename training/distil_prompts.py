@@ -1,4 +1,4 @@
-"""What a target is asked while its texts are collected: free requests, and recommendations."""
+"""Prompts for distillation: free chat requests, and the llm agent's prompts."""
 
 from __future__ import annotations
 
@@ -216,14 +216,16 @@ SYSTEMS = (
 )
 
 
-def prompts_of(kind: str, tokenizer: Any, seed: int, apart: bool = False) -> list[list[int]]:
+def prompts_of(
+    kind: str, tokenizer: Any, seed: int, exclude_benchmark: bool = False
+) -> list[list[int]]:
     """Token ids of many different prompts: ``general`` or ``recommender``.
 
-    apart  only users whom the bench does not play
+    exclude_benchmark  leave out the users of the benchmark
     """
     if kind == "general":
         return general(tokenizer, seed)
-    return recommender(tokenizer, seed, apart=apart)
+    return recommender(tokenizer, seed, exclude_benchmark=exclude_benchmark)
 
 
 def general(tokenizer: Any, seed: int, count: int = 12_000) -> list[list[int]]:
@@ -239,8 +241,8 @@ def general(tokenizer: Any, seed: int, count: int = 12_000) -> list[list[int]]:
     return list(found.values())
 
 
-class Listener:
-    """A decoder that says nothing and remembers what it was asked."""
+class PromptRecorder:
+    """A decoder that generates nothing and records its prompts."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.pair = self
@@ -248,33 +250,35 @@ class Listener:
         self.asked: list[tuple[int, ...]] = []
 
     def generate(self, prompt: list[int], limit: int, seed: int | None = None) -> Generation:
-        """Nothing, so that the agent shows what it retrieved."""
+        """Generate nothing, so that the agent shows what it retrieved."""
         self.asked.append(tuple(prompt))
         return Generation(len(prompt), (), (), 0.0, 0.0)
 
 
 def recommender(
-    tokenizer: Any, seed: int, worlds: int = 3, users: int = 25, apart: bool = False
+    tokenizer: Any, seed: int, seeds: int = 3, users: int = 25, exclude_benchmark: bool = False
 ) -> list[list[int]]:
-    """What the `llm` agent asks first in every turn, in worlds whose seeds no suite uses.
+    """First prompts of the `llm` agent in every turn, on environment seeds that no suite uses.
 
-    apart  leave out the users of the bench, who are those whom world seed 0 draws first
+    exclude_benchmark  leave out the users of the benchmark, those whom environment seed 0 draws first
     """
     found: dict[tuple[int, ...], None] = {}
-    for world in range(seed, seed + worlds):
+    for env_seed in range(seed, seed + seeds):
         for catalog in ("movielens-100k", "synthetic"):
             env = Lifelong(catalog, "stationary", sessions=4, turns=3)
-            listener = Listener(tokenizer)
-            agent = LlmAgent(decoder=listener)
-            agent.prepare(public_data(env.world, seed=world))
-            bench = env.world.sample_users(0, USERS) if apart else ()
-            for user in [user for user in env.world.eligible_users() if user not in bench][:users]:
-                values, _ = env.reset(seed=world, options={"user": user})
-                session, over = agent.start(env.brief(world + user)), False
+            recorder = PromptRecorder(tokenizer)
+            agent = LlmAgent(decoder=recorder)
+            agent.prepare(public_data(env.world, seed=env_seed))
+            excluded = env.world.sample_users(0, USERS) if exclude_benchmark else ()
+            for user in [user for user in env.world.eligible_users() if user not in excluded][
+                :users
+            ]:
+                values, _ = env.reset(seed=env_seed, options={"user": user})
+                session, over = agent.start(env.brief(env_seed + user)), False
                 while not over:
-                    listener.asked.clear()
+                    recorder.asked.clear()
                     action = session.act(to_observation(values))
-                    found[listener.asked[0]] = None
+                    found[recorder.asked[0]] = None
                     values, _, _, over, _ = env.step(
                         to_env_action(action.slate, env.world.slate_size)
                     )

@@ -1,4 +1,4 @@
-"""A target's own texts: batched generation that remembers what the target thought of each token."""
+"""Batched generation by a target that records its distribution at each token."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tasteshift.decoders.execution.forward import ForwardInput, forward_of
 from tasteshift.decoders.execution.kv_cache import KVCache
 
 TOP = 64
-"""Most likely tokens whose log-probabilities are kept at every place."""
+"""Number of likeliest tokens whose log-probabilities are kept at every position."""
 
-HEATS = (1.0, 0.7, 0.7, 0.0)
+TEMPERATURES = (1.0, 0.7, 0.7, 0.0)
 """Temperatures of the texts that continue one prompt."""
 
 CHUNK = 256
@@ -30,8 +30,8 @@ class Text:
     """One continuation.
 
     prompt  token ids read
-    tokens  (n,) int64 token ids written
-    ids     (n, TOP) int32 the target's most likely tokens before each of them, falling
+    tokens  (n,) int64 generated token ids
+    ids     (n, TOP) int32 the target's most likely tokens before each of them, in descending order
     logp    (n, TOP) float16 their log-probabilities at temperature 1
     """
 
@@ -41,7 +41,7 @@ class Text:
     logp: Tensor
 
 
-def write(
+def generate_texts(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     stops: frozenset[int],
@@ -51,36 +51,38 @@ def write(
     seed: int,
     batch: int = 96,
 ) -> None:
-    """Continue prompts once per temperature of HEATS, batch by batch, until the time is up.
+    """Continue prompts at each of `TEMPERATURES`, batch by batch, until the time is up.
 
-    Every batch becomes a file in `folder` that follows from the seed and its number; files that
-    are there already are not written again.
+    Every batch is a file in `folder`, determined by the seed and its number; existing files are
+    skipped.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    started, written = monotonic(), 0
-    for number, group in enumerate(alike(prompts, batch // len(HEATS), random.Random(seed))):
+    started, count = monotonic(), 0
+    for number, group in enumerate(
+        similar_lengths(prompts, batch // len(TEMPERATURES), random.Random(seed))
+    ):
         path = folder / f"{number:04}.safetensors"
         if path.exists():
             continue
         if (passed := monotonic() - started) > 60 * minutes:
             break
         with torch.inference_mode():
-            chance = torch.Generator().manual_seed(seed + number)
-            texts = together(model, group, stops, limit, chance)
-        keep(texts, path)
-        written += sum(len(text.tokens) for text in texts)
+            generator = torch.Generator().manual_seed(seed + number)
+            texts = generate_batch(model, group, stops, limit, generator)
+        save_texts(texts, path)
+        count += sum(len(text.tokens) for text in texts)
         passed = monotonic() - started
         print(
-            f"{path}: {written} tokens, {written / passed:.0f} a second, "
+            f"{path}: {count} tokens, {count / passed:.0f} per second, "
             f"{max(0.0, minutes - passed / 60):.1f} min left",
             flush=True,
         )
 
 
-def alike(
+def similar_lengths(
     prompts: Sequence[Sequence[int]], size: int, order: random.Random
 ) -> Iterator[list[tuple[int, ...]]]:
-    """Groups of `size` prompts of like lengths, in random order."""
+    """Groups of `size` prompts of similar length, in random order."""
     for start in range(0, len(prompts), 16 * size):
         block = sorted(map(tuple, prompts[start : start + 16 * size]), key=len)
         groups = [block[first : first + size] for first in range(0, len(block), size)]
@@ -88,21 +90,21 @@ def alike(
         yield from groups
 
 
-def together(
+def generate_batch(
     model: PreTrainedModel,
     prompts: Sequence[tuple[int, ...]],
     stops: frozenset[int],
     limit: int,
-    chance: torch.Generator,
+    generator: torch.Generator,
 ) -> list[Text]:
-    """Texts of at most `limit` tokens for each prompt at each temperature, side by side.
+    """Texts of at most `limit` tokens for each prompt at each temperature, in one batch.
 
-    Prompts are padded on the left; texts that have ended are dropped from the batch now and then.
+    Prompts are padded on the left; finished texts are dropped from the batch from time to time.
     """
     width = max(map(len, prompts))
     ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     real = torch.arange(width) >= torch.tensor([[width - len(prompt)] for prompt in prompts])
-    places = (real.cumsum(-1) - 1).clamp(min=0)
+    prompt_positions = (real.cumsum(-1) - 1).clamp(min=0)
     cache = KVCache(model, len(prompts))
     cache.reserve(width + limit)
 
@@ -124,50 +126,61 @@ def together(
         end = min(start + CHUNK, width)
         row, column = torch.arange(start, end)[:, None], torch.arange(end)
         mask = (real[:, None, :end] & (column <= row)) | (column == row)
-        logits = read(ids[:, start:end], mask, places[:, start:end])
-    rows = torch.arange(len(prompts)).repeat_interleave(len(HEATS))
+        logits = read(ids[:, start:end], mask, prompt_positions[:, start:end])
+    rows = torch.arange(len(prompts)).repeat_interleave(len(TEMPERATURES))
     pick(rows)
-    logits, real, place = logits[rows], real[rows], places[rows, -1]
-    heat = torch.tensor(HEATS).repeat(len(prompts))
-    said: list[list[tuple[int, Tensor, Tensor]]] = [[] for _ in heat]
-    alive = torch.arange(len(heat))
+    logits, real, position = logits[rows], real[rows], prompt_positions[rows, -1]
+    temperature = torch.tensor(TEMPERATURES).repeat(len(prompts))
+    recorded: list[list[tuple[int, Tensor, Tensor]]] = [[] for _ in temperature]
+    alive = torch.arange(len(temperature))
     for step in range(limit):
         best = logits.topk(TOP)
         logp = (best.values - logits.logsumexp(-1, keepdim=True)).half()
-        token = torch.where(heat > 0, drawn(logits, heat, chance), best.indices[:, 0])
+        token = torch.where(
+            temperature > 0, drawn(logits, temperature, generator), best.indices[:, 0]
+        )
         for row, text in enumerate(alive.tolist()):
-            said[text].append((int(token[row]), best.indices[row].int(), logp[row]))
+            recorded[text].append((int(token[row]), best.indices[row].int(), logp[row]))
         ended = torch.tensor([int(one) in stops for one in token])
         if ended.all() or step == limit - 1:
             break
         if ended.float().mean() > 0.15:
             on = (~ended).nonzero().squeeze(-1)
             pick(on)
-            token, real, place, heat, alive = token[on], real[on], place[on], heat[on], alive[on]
-        place = place + 1
+            token, real, position, temperature, alive = (
+                token[on],
+                real[on],
+                position[on],
+                temperature[on],
+                alive[on],
+            )
+        position = position + 1
         real = torch.cat([real, torch.ones(len(real), 1, dtype=torch.bool)], dim=1)
-        logits = read(token[:, None], real[:, None], place[:, None])
-    return [text_of(prompts[int(row)], told, stops) for row, told in zip(rows, said, strict=True)]
+        logits = read(token[:, None], real[:, None], position[:, None])
+    return [
+        text_of(prompts[int(row)], records, stops)
+        for row, records in zip(rows, recorded, strict=True)
+    ]
 
 
-def drawn(logits: Tensor, heat: Tensor, chance: torch.Generator) -> Tensor:
-    """(rows,) one token from each row's law at its temperature, by inversion."""
-    mass = (logits / heat.clamp(min=0.01)[:, None]).softmax(-1).cumsum(-1)
-    edge = torch.rand(len(mass), 1, generator=chance) * mass[:, -1:]
+def drawn(logits: Tensor, temperature: Tensor, generator: torch.Generator) -> Tensor:
+    """(rows,) one token from each row's distribution at its temperature, by inversion."""
+    mass = (logits / temperature.clamp(min=0.01)[:, None]).softmax(-1).cumsum(-1)
+    edge = torch.rand(len(mass), 1, generator=generator) * mass[:, -1:]
     return torch.searchsorted(mass, edge).squeeze(-1).clamp(max=mass.shape[1] - 1)
 
 
 def text_of(
-    prompt: tuple[int, ...], told: list[tuple[int, Tensor, Tensor]], stops: frozenset[int]
+    prompt: tuple[int, ...], records: list[tuple[int, Tensor, Tensor]], stops: frozenset[int]
 ) -> Text:
-    """A text up to its first stop, which belongs to it."""
-    tokens = [token for token, _, _ in told]
-    end = next((place + 1 for place, token in enumerate(tokens) if token in stops), len(tokens))
-    ids, logp = (torch.stack([one[part] for one in told[:end]]) for part in (1, 2))
+    """A text up to and including its first stop token."""
+    tokens = [token for token, _, _ in records]
+    end = next((index + 1 for index, token in enumerate(tokens) if token in stops), len(tokens))
+    ids, logp = (torch.stack([one[part] for one in records[:end]]) for part in (1, 2))
     return Text(prompt, torch.tensor(tokens[:end]), ids, logp)
 
 
-def keep(texts: Sequence[Text], path: Path) -> None:
+def save_texts(texts: Sequence[Text], path: Path) -> None:
     """Write a file of texts."""
     part = path.with_suffix(".part")
     save_file(
@@ -184,7 +197,7 @@ def keep(texts: Sequence[Text], path: Path) -> None:
     part.rename(path)
 
 
-def recall(path: Path) -> list[Text]:
+def load_texts(path: Path) -> list[Text]:
     """The texts of one file."""
     held = load_file(path)
     before, sizes = held["prompts"].tolist(), held["lengths"].tolist()

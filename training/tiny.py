@@ -1,14 +1,14 @@
-"""Train pair `tiny`: a recommender's language model and its draft, from nothing.
+"""Train pair `tiny`: a small recommender language model and its draft, from random weights.
 
-    python training/tiny.py record     # lives -> turns.jsonl, held-out.jsonl
+    python training/tiny.py record     # episodes -> turns.jsonl, held-out.jsonl
     python training/tiny.py tokenizer  # byte-level BPE over the documents
-    python training/tiny.py target     # the model whose text is wanted
-    python training/tiny.py sketch     # a draft, from the documents alone: may be left out
-    python training/tiny.py draft      # two layers, distilled from it
+    python training/tiny.py target     # the target model
+    python training/tiny.py sketch     # optional: pretrain the draft on the documents alone
+    python training/tiny.py draft      # two layers, distilled from the target
 
-Each step reads what the one before wrote into --folder; `target` and `draft` write weights into
+Each step reads the output of the one before from --folder; `target` and `draft` write weights into
 --out every few minutes, so that the best so far can always be used. The defaults are the full
-setting, for a CUDA device; the model card has the one that the shipped pair was trained with.
+setting, for a CUDA device; the model card has the setting that the shipped pair was trained with.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import torch
 from safetensors.torch import save_file
 from tiny_documents import Document, answers, descriptions, dialogues, drills, load_catalog, turns
 from tiny_episodes import FILMS, STORIES, record
-from tiny_learning import (
+from tiny_training import (
     FOLLOWED,
     TITLE_OPENS,
     Budget,
@@ -50,23 +50,23 @@ SHAPES = {
     "target": {"hidden": 256, "inner": 384, "layers": 16, "heads": 4, "shared": 2},
     "draft": {"hidden": 128, "inner": 384, "layers": 2, "heads": 4, "shared": 2},
 }
-"""Deep and narrow: what a pass costs is mostly its layers. Two are the fewest that can copy."""
+"""Deep and narrow: layers make most of the cost of a pass. Two are the fewest that can copy."""
 
 PIECES = (r'\{"slate":\[', r'\{"id":', r'[0-9]{1,2},"title":"', r'"\}', r'\],"say":"')
-"""JSON around titles: always tokens of its own, so that an entry is cut alike everywhere.
+"""JSON around titles: always separate tokens, so that an entry is tokenized alike everywhere.
 
-The number of an entry is one token with what follows it, so that whoever has written it finds
-the title behind the same token in the listing. With the number as a token of its own, 900 steps
-did not teach the target to look titles up.
+The number of an entry is one token with what follows it, so that attention finds the title behind
+the same token in the listing. With the number as a token of its own, the target had not learned to
+look titles up after 900 steps.
 """
 WORDS = (r" ?\p{L}+", r"\p{N}", r' ?[^\s\p{L}\p{N}"{}\[\]]+', r'["{}\[\]]', r"\s+(?!\S)", r"\s+")
 
-GENTLE = ((0.15, 4), (0.3, 8))
-"""Until that share of the budget lists are at most so long, and there are drills in copying."""
+WARMUP_STAGES = ((0.15, 4), (0.3, 8))
+"""(share of the budget, longest list): until that share, lists are at most so long."""
 DRILLS = 700
-"""For every 500 turns."""
-LOOKED_AT = 24
-"""Held-out documents of each sort that are scored while learning."""
+"""Copying drills for every 500 turns."""
+SCORED = 24
+"""Number of held-out documents of each kind that are scored during training."""
 
 
 def train_tokenizer(folder: Path, out: Path) -> None:
@@ -80,7 +80,7 @@ def train_tokenizer(folder: Path, out: Path) -> None:
     )
     tokenizer.decoder = decoders.ByteLevel()
     rows = turns(folder / "turns.jsonl")
-    sample = [*answers(rows[::8], 0), *dialogues(rows[: len(rows) // 4], 0), *things(0)]
+    sample = [*answers(rows[::8], 0), *dialogues(rows[: len(rows) // 4], 0), *item_descriptions(0)]
     tokenizer.train_from_iterator(
         (document.prompt + document.text for document in sample),
         trainers.BpeTrainer(
@@ -93,18 +93,18 @@ def train_tokenizer(folder: Path, out: Path) -> None:
     size = tokenizer.get_vocab_size()
     single = [*FOLLOWED, *(f"{number}{TITLE_OPENS}" for number in range(1, 17))]
     if size != ENTRIES or any(len(tokenizer.encode(piece).ids) != 1 for piece in single):
-        raise SystemExit(f"{size} entries are too few; record more lives")
+        raise SystemExit(f"{size} entries are too few; record more episodes")
     tokenizer.save(str(out / tiny.TOKENIZER))
 
 
-def things(seed: int) -> Iterator[Document]:
+def item_descriptions(seed: int) -> Iterator[Document]:
     """Descriptions of films and of stories."""
     yield from descriptions(load_catalog(FILMS), "film", seed)
     yield from descriptions(load_catalog(STORIES), "story", seed)
 
 
-def fresh(role: str, seed: int) -> LlamaForCausalLM:
-    """An untrained model; its residual branches begin small."""
+def untrained(role: str, seed: int) -> LlamaForCausalLM:
+    """A model with random weights; its residual branches start small."""
     shape = SHAPES[role]
     config = LlamaConfig(
         vocab_size=ENTRIES,
@@ -130,7 +130,7 @@ def fresh(role: str, seed: int) -> LlamaForCausalLM:
 
 
 def save(model: LlamaForCausalLM, path: Path) -> None:
-    """Weights in bfloat16, the shared embedding once; metadata: its shape, the prompts' hash."""
+    """Write weights in bfloat16, the tied embedding once; metadata: config and prompts' hash."""
     weights = {
         name: weight.detach().to("cpu", torch.bfloat16).contiguous()
         for name, weight in model.state_dict().items()
@@ -145,8 +145,8 @@ def save(model: LlamaForCausalLM, path: Path) -> None:
     part.replace(path)
 
 
-class Library:
-    """The documents of a folder, encoded: for training, an endless stream; and what is held out."""
+class Corpus:
+    """The encoded documents of a folder: a stream for training, and the held-out ones."""
 
     def __init__(self, folder: Path, out: Path, seed: int) -> None:
         self.tokenizer = Tokenizer.from_file(str(out / tiny.TOKENIZER))
@@ -154,65 +154,78 @@ class Library:
         held = turns(folder / "held-out.jsonl")
         self.held_answers = self.encoded(answers(held, seed))
         self.held_prose = self.encoded(dialogues(held, seed))
-        self.things = list(things(seed))
+        self.descriptions = list(item_descriptions(seed))
         self.rng = np.random.default_rng(seed)
 
     def encoded(self, documents: Iterable[Document]) -> list[Encoded]:
-        """Documents as ids, those that do not fit the context left out."""
-        made = [encode(self.tokenizer, document) for document in documents]
-        return [one for one in made if len(one.ids) <= CONTEXT]
+        """Documents as ids, without those that exceed the context."""
+        encoded = [encode(self.tokenizer, document) for document in documents]
+        return [one for one in encoded if len(one.ids) <= CONTEXT]
 
     def stream(self, tokens: int, longest: int | None) -> Iterator[list[Encoded]]:
-        """Batches of 500 turns drawn anew, of drills, and of prose."""
+        """Batches of 500 newly drawn turns, of drills, and of prose."""
         seed = int(self.rng.integers(2**32))
         some = self.rng.permutation(len(self.rows))[:500]
         documents = [*answers([self.rows[k] for k in some], seed, longest)]
         documents += drills(DRILLS, seed)
         first = int(self.rng.integers(len(self.rows)))
         documents += dialogues(self.rows[first : first + 300], seed)
-        documents += [self.things[k] for k in self.rng.permutation(len(self.things))[:60]]
+        documents += [
+            self.descriptions[k] for k in self.rng.permutation(len(self.descriptions))[:60]
+        ]
         yield from batches(self.encoded(documents), tokens, seed)
 
 
-def train_target(asked: argparse.Namespace) -> None:
-    """Learn to write the teacher's answers and the prose."""
-    train(asked, tiny.TARGET, begun(asked, "target"), teacher=None, gentle=not asked.begin)
+def train_target(options: argparse.Namespace) -> None:
+    """Train the target on the teacher's answers and the prose."""
+    train(
+        options,
+        tiny.TARGET,
+        starting_model(options, "target"),
+        teacher=None,
+        staged=not options.begin,
+    )
 
 
-def train_sketch(asked: argparse.Namespace) -> None:
-    """Learn a draft from the documents alone, which `draft` may begin with."""
-    train(asked, tiny.DRAFT, begun(asked, "draft"), teacher=None, gentle=False)
+def train_sketch(options: argparse.Namespace) -> None:
+    """Pretrain a draft on the documents alone; `draft` may start from it."""
+    train(options, tiny.DRAFT, starting_model(options, "draft"), teacher=None, staged=False)
 
 
-def train_draft(asked: argparse.Namespace) -> None:
-    """Learn the target's laws on the same documents."""
-    target = tiny.read_model(asked.out / tiny.TARGET, asked.device)
-    train(asked, tiny.DRAFT, begun(asked, "draft"), teacher=target, gentle=False)
+def train_draft(options: argparse.Namespace) -> None:
+    """Distil the target's distributions on the same documents."""
+    target = tiny.read_model(options.out / tiny.TARGET, options.device)
+    train(options, tiny.DRAFT, starting_model(options, "draft"), teacher=target, staged=False)
 
 
-def begun(asked: argparse.Namespace, role: str) -> LlamaForCausalLM:
-    """The model to go on with, or a fresh one."""
-    return tiny.read_model(asked.begin, asked.device) if asked.begin else fresh(role, asked.seed)
+def starting_model(options: argparse.Namespace, role: str) -> LlamaForCausalLM:
+    """The model of --begin, or one with random weights."""
+    return (
+        tiny.read_model(options.begin, options.device)
+        if options.begin
+        else untrained(role, options.seed)
+    )
 
 
 def train(
-    asked: argparse.Namespace,
+    options: argparse.Namespace,
     name: str,
     model: LlamaForCausalLM,
     teacher: LlamaForCausalLM | None,
-    gentle: bool,
+    staged: bool,
 ) -> None:
-    """Learn from the documents, or from a teacher's laws on them, and save every few minutes.
+    """Train on the documents, or on a teacher's distributions on them; save every few minutes.
 
-    gentle  begin with short lists
+    teacher  None to train on the documents
+    staged   start with short lists
     """
-    torch.nn.Module.to(model, asked.device)
-    if asked.device == "cpu":
-        for learner in (model, teacher):
-            if learner is not None:
-                learner.set_attn_implementation("causal_blocks")
-    library = Library(asked.folder, asked.out, asked.seed)
-    held = library.held_answers[:LOOKED_AT] + library.held_prose[:LOOKED_AT]
+    torch.nn.Module.to(model, options.device)
+    if options.device == "cpu":
+        for one in (model, teacher):
+            if one is not None:
+                one.set_attn_implementation("causal_blocks")
+    corpus = Corpus(options.folder, options.out, options.seed)
+    held = corpus.held_answers[:SCORED] + corpus.held_prose[:SCORED]
 
     def loss_of(batch: Sequence[Encoded]) -> torch.Tensor:
         return (
@@ -220,19 +233,19 @@ def train(
         )
 
     def stream(spent: float) -> Iterator[list[Encoded]]:
-        stages = GENTLE if gentle else ()
+        stages = WARMUP_STAGES if staged else ()
         longest = next((longest for until, longest in stages if spent < until), None)
-        return library.stream(asked.tokens, longest)
+        return corpus.stream(options.tokens, longest)
 
-    def watch(step: int, spent: float, loss: float) -> None:
-        save(model, asked.out / name)
+    def report(step: int, spent: float, loss: float) -> None:
+        save(model, options.out / name)
         line = {"step": step, "spent": round(spent, 3), "loss": round(loss, 4)}
         line |= scores(model, held, teacher)
         print(json.dumps(line), flush=True)
-        with (asked.folder / f"{asked.command}.jsonl").open("a", encoding="utf-8") as file:
+        with (options.folder / f"{options.command}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    learn(model, loss_of, stream, asked.rate, Budget(asked.steps, asked.minutes), watch)
+    learn(model, loss_of, stream, options.rate, Budget(options.steps, options.minutes), report)
 
 
 def main() -> None:
@@ -241,8 +254,8 @@ def main() -> None:
     parser.add_argument("command", choices=("record", "tokenizer", "target", "sketch", "draft"))
     parser.add_argument("--folder", type=Path, default=Path("tiny"), help="for episodes and curves")
     parser.add_argument("--out", type=Path, default=tiny.FOLDER, help="for weights and tokenizer")
-    parser.add_argument("--begin", type=Path, help="weights to go on with, instead of fresh ones")
-    parser.add_argument("--lives", type=int, default=90, help="per share of a scenario")
+    parser.add_argument("--begin", type=Path, help="weights to start from, instead of random ones")
+    parser.add_argument("--episodes", type=int, default=90, help="per share of a scenario")
     parser.add_argument("--steps", type=int, default=40_000)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--tokens", type=int, default=16_384, help="of a batch, padding included")
@@ -250,21 +263,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    asked.folder.mkdir(parents=True, exist_ok=True)
-    match asked.command:
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    match options.command:
         case "record":
-            record(asked.folder / "turns.jsonl", asked.lives, held_out=False)
-            record(asked.folder / "held-out.jsonl", max(1, asked.lives // 45), held_out=True)
+            record(options.folder / "turns.jsonl", options.episodes, held_out=False)
+            record(options.folder / "held-out.jsonl", max(1, options.episodes // 45), held_out=True)
         case "tokenizer":
-            train_tokenizer(asked.folder, asked.out)
+            train_tokenizer(options.folder, options.out)
         case "target":
-            train_target(asked)
+            train_target(options)
         case "sketch":
-            train_sketch(asked)
+            train_sketch(options)
         case "draft":
-            train_draft(asked)
+            train_draft(options)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measure pair `tiny` for its model card: python training/tiny_card.py --folder tiny
 
-Everything is taken on held-out lives: other world seeds and other users than were trained on.
-Prints the sections of the card that hold figures, the quick ones first.
+All figures are of held-out episodes: environment seeds and users that were not trained on.
+Prints the sections of the card that hold figures, the fast ones first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from tiny_documents import answers, asked, dialogues, turns
 from tiny_episodes import FILMS, HELD_USERS
-from tiny_learning import PROSE, Encoded, encode, scores
+from tiny_training import PROSE, Encoded, encode, scores
 from tokenizers import Tokenizer
 
 from tasteshift.agents import make_agent
@@ -38,10 +38,10 @@ from tasteshift.suites.engine.stepping import play_episode
 
 
 def greedy_answers(pair: ModelPair, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Greedy answers to the usual prompts: are they valid, and how good is what they pick?
+    """Greedy answers to the usual prompts: whether they are valid, and how good the picks are.
 
-    Picks are scored by the user's true expected enjoyment (0 for what must not be shown), beside
-    the first ones of the list, the teacher's, and all that were listed.
+    Picks are scored by the user's expected enjoyment (0 for items that must not be shown), beside
+    the first ones of the list, the teacher's, and all listed.
     """
     decoder = make_decoder("autoregressive", pair, threads=1)
     found: dict[str, list[float]] = {}
@@ -51,17 +51,19 @@ def greedy_answers(pair: ModelPair, rows: Sequence[dict[str, Any]]) -> dict[str,
         prompt = encode_prompt(pair.tokenizer, build_prompt(turn), ANSWER_PREFIX)
         ids = decoder.generate(prompt, max_answer_tokens(pair.tokenizer, turn)).tokens
         text = ANSWER_PREFIX + pair.tokenizer.decode(list(ids), skip_special_tokens=True)
-        said = parse_answer(text, turn.titles, turn.wanted)
+        answer = parse_answer(text, turn.titles, turn.wanted)
         best = 1 + np.argsort(-worth, kind="stable")[: turn.wanted]
         joy = np.maximum(worth, 0.0)
         one = {
-            "valid": said.valid,
-            "with a sentence": bool(said.say),
+            "valid": answer.valid,
+            "with a sentence": bool(answer.say),
             "ended": ids[-1] in pair.stops,
-            "share of the teacher's picks": len({*said.numbers} & {*best.tolist()}) / turn.wanted,
+            "share of the teacher's picks": len({*answer.numbers} & {*best.tolist()}) / turn.wanted,
             "the same by chance": turn.wanted / len(turn.titles),
-            "first is the teacher's first": said.numbers[:1] == (int(best[0]),),
-            "enjoyment, target": joy[[n - 1 for n in said.numbers]].mean() if said.numbers else 0,
+            "first is the teacher's first": answer.numbers[:1] == (int(best[0]),),
+            "enjoyment, target": joy[[n - 1 for n in answer.numbers]].mean()
+            if answer.numbers
+            else 0,
             "enjoyment, first listed": joy[: turn.wanted].mean(),
             "enjoyment, teacher": joy[best - 1].mean(),
             "enjoyment, all listed": joy.mean(),
@@ -77,10 +79,10 @@ def greedy_answers(pair: ModelPair, rows: Sequence[dict[str, Any]]) -> dict[str,
 
 @torch.no_grad()
 def agreement(pair: ModelPair, prompt: Sequence[int], ids: Sequence[int]) -> np.ndarray:
-    """(tokens) whether the draft's best guess was the very token that the target wrote."""
+    """(tokens,) whether the draft's likeliest token is the one that the target generated."""
     text = torch.tensor([[*prompt, *ids]])
-    guesses = pair.draft(text, use_cache=False).logits[0, len(prompt) - 1 : -1].argmax(1)
-    return (guesses == text[0, len(prompt) :]).numpy()
+    predicted = pair.draft(text, use_cache=False).logits[0, len(prompt) - 1 : -1].argmax(1)
+    return (predicted == text[0, len(prompt) :]).numpy()
 
 
 def pass_costs(pair: ModelPair, passes: int = 300) -> dict[str, float]:
@@ -101,17 +103,17 @@ def pass_costs(pair: ModelPair, passes: int = 300) -> dict[str, float]:
 
 
 class Retrieved(LlmAgent):
-    """The same agent without its model: it shows the first ones of the list."""
+    """The same agent without its model: it shows the first items of the list."""
 
     def start(self, brief: Any) -> Any:
-        """A session that never asks."""
+        """A session that never asks the model."""
         session = super().start(brief)
         session._choose = lambda turn: tuple(range(1, turn.wanted + 1))
         return session
 
 
-def lives(pair: ModelPair, users: int) -> dict[str, Any]:
-    """Mean expected reward a turn on task lifelong/first-session: paired over users, seed 0."""
+def episodes(pair: ModelPair, users: int) -> dict[str, Any]:
+    """Mean expected reward per turn on task lifelong/first-session: paired over users, seed 0."""
     env = Lifelong(FILMS, "stationary", 5, 1, 2)
     public = public_data(env.world)
     agents = {
@@ -124,11 +126,11 @@ def lives(pair: ModelPair, users: int) -> dict[str, Any]:
     for name, agent in agents.items():
         agent.prepare(public)
         for user in env.world.sample_users(0, users):
-            life = play_episode(
+            episode = play_episode(
                 env, agent, task="lifelong/first-session", seed=0, user=user, policy=name
             )
-            earned[name].append(float(np.mean([step.expected for step in life.steps])))
-            outcomes += [reply.outcome for turn in life.replies for reply in turn]
+            earned[name].append(float(np.mean([step.expected for step in episode.steps])))
+            outcomes += [reply.outcome for turn in episode.replies for reply in turn]
     tiny_, others = np.array(earned["tiny"]), ("retrieval", "popular")
     gaps = {name: interval(tiny_ - np.array(earned[name])) for name in others}
     return {
@@ -147,7 +149,7 @@ def interval(gaps: np.ndarray) -> list[float]:
 
 
 def curve(path: Path) -> str:
-    """Held-out scores while a model learned, as a table of at most a dozen rows."""
+    """Held-out scores during training, as a table of at most a dozen rows."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     shown = [rows[k] for k in sorted({*np.linspace(0, len(rows) - 1, 12).round().astype(int)})]
     columns = ("step", "spent", "loss", *(f"{kind} top-1" for kind in ("title", "answer", "prose")))
@@ -186,14 +188,14 @@ def kinds_table(found: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def main() -> None:
-    """Measure, and print as it goes."""
+    """Measure the parts and print each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("tiny"))
     parser.add_argument("--weights", type=Path, default=tiny.FOLDER)
     parser.add_argument("--answers", type=int, default=100)
     parser.add_argument("--users", type=int, default=HELD_USERS)
     parser.add_argument(
-        "parts", nargs="*", default=["curves", "costs", "texts", "answers", "lives"]
+        "parts", nargs="*", default=["curves", "costs", "texts", "answers", "episodes"]
     )
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -220,7 +222,7 @@ def main() -> None:
 
     parts: dict[str, tuple[str, Callable[[], str]]] = {
         "curves": (
-            "Held-out scores of the target while it learned",
+            "Held-out scores of the target during training",
             lambda: curve(given.folder / "target.jsonl"),
         ),
         "costs": (
@@ -229,9 +231,9 @@ def main() -> None:
         ),
         "texts": ("Next-token scores, teacher-forced", texts),
         "answers": ("Greedy answers", lambda: listed(greedy_answers(pair, some))),
-        "lives": (
-            "Task lifelong/first-session, mean expected reward a turn, seed 0, paired over users",
-            lambda: listed(lives(pair, given.users)),
+        "episodes": (
+            "Task lifelong/first-session, mean expected reward per turn, seed 0, paired over users",
+            lambda: listed(episodes(pair, given.users)),
         ),
     }
     for name in given.parts:

@@ -1,4 +1,4 @@
-"""Documents for pair `tiny`: recorded turns as prompts with answers, and some prose.
+"""Training documents of pair `tiny`: recorded turns as prompts with answers, and some prose.
 
 An answer document is the `llm` agent's prompt, word for word, and the teacher's JSON. Prose is
 of two kinds, each a paragraph of plain lines that ends with the end-of-text token:
@@ -9,7 +9,7 @@ of two kinds, each a paragraph of plain lines that ends with the end-of-text tok
     Recommender: How about Heat (1995), Fargo (1996) or Casino (1995)? Here is some crime for you.
     User: I loved Fargo (1996). More like that, please.
 
-so that the pair also goes on with free text about its catalogs.
+so that the pair can also continue free text about its catalogs.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ USUAL_LIST, USUAL_SLATE = 12, 5
 
 @dataclass(frozen=True)
 class Document:
-    """A text to learn, or a prompt and what is to be written after it.
+    """A text to learn, or a prompt and the text to generate after it.
 
     prompt  "" for prose
     text    without the end-of-text token
-    drill   only the copying in it is worth learning, and that no number comes twice
+    drill   learn only to copy titles and to repeat no number
     """
 
     prompt: str
@@ -55,7 +55,7 @@ class Document:
 
 
 def turns(path: Path) -> list[dict[str, Any]]:
-    """The recorded turns of a file, in the order in which they were lived."""
+    """The recorded turns of a file, in order."""
     with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
@@ -68,7 +68,7 @@ def answers(
     Lists, orders and numbers vary: three in five lists have the usual length, the others 4 to
     16; a quarter is shuffled; seven in ten slates are of the usual size, the others 3 to 10.
 
-    longest  of the lists, for a gentle start: 2 to so many candidates, of which half are wanted
+    longest  use lists of 2 to so many candidates, of which half are wanted, for the first stage
     """
     for number, row in enumerate(rows):
         rng = np.random.default_rng((seed, number))
@@ -82,9 +82,9 @@ def answers(
 def drills(count: int, seed: int) -> Iterator[Document]:
     """Answers that copy up to ten titles of a list, in any order.
 
-    What is real can be known by heart, so two drills in three have made-up titles, which can only
-    be looked up, and of the numbers only that none is there twice can be learned. In most lists
-    many titles begin alike: made up of few words, or next to each other in the alphabet.
+    Real titles can be memorized, so two drills in three have made-up titles, which can only be
+    copied; of the numbers only that none is repeated can be learned. In most lists many titles
+    start alike: they are made of few words, or are neighbors in alphabetical order.
     """
     films = load_catalog(FILMS)
     words = sorted({word for title in films.title for word in title.split()})
@@ -119,7 +119,7 @@ def invented(words: Sequence[str], size: int, rng: np.random.Generator) -> list[
 
 
 def neighbors(titles: Sequence[str], size: int, rng: np.random.Generator) -> list[str]:
-    """Distinct ones of these sorted titles, four in a row at a time, in any order."""
+    """Distinct titles of a sorted list, drawn four neighbors at a time, in random order."""
     found: dict[str, None] = {}
     while len(found) < size:
         first = int(rng.integers(len(titles) - 4))
@@ -130,7 +130,7 @@ def neighbors(titles: Sequence[str], size: int, rng: np.random.Generator) -> lis
 def asked(
     row: dict[str, Any], rng: np.random.Generator, longest: int | None = None
 ) -> tuple[PromptContext, np.ndarray]:
-    """A prompt's contents for a recorded turn, and what each of its candidates is worth."""
+    """The prompt context of a recorded turn, and the expected enjoyment of each candidate."""
     catalog = load_catalog(row["catalog"])
     count = USUAL_LIST if rng.random() < 0.6 else int(rng.integers(4, 17))
     wanted = USUAL_SLATE if rng.random() < 0.7 else int(rng.integers(3, 11))
@@ -153,7 +153,7 @@ def asked(
 
 
 def saying(turn: PromptContext, best: int, wished: Sequence[str], rng: np.random.Generator) -> str:
-    """A sentence that names a topic of the best candidate, one that was asked for if it can."""
+    """A sentence that names a topic of the best candidate, a requested one where there is one."""
     topics = turn.topics[best]
     topic = next((name for name in topics if name in wished), (*topics, "something new")[0])
     return SAYINGS[int(rng.integers(len(SAYINGS)))].format(topic=topic.lower())
@@ -166,13 +166,13 @@ def wishes(row: dict[str, Any]) -> list[str]:
 
 
 def dialogues(rows: Sequence[dict[str, Any]], seed: int) -> Iterator[Document]:
-    """One session after the other, as lines of a user and a recommender."""
+    """One dialogue per session, as lines of a user and a recommender."""
 
     def session(row: dict[str, Any]) -> tuple[int, int]:
         return row["seed"], row["session"]
 
-    for (life, number), group in groupby(rows, key=session):
-        rng = np.random.default_rng((seed, life, number))
+    for (episode, number), group in groupby(rows, key=session):
+        rng = np.random.default_rng((seed, episode, number))
         lines = []
         for row in group:
             catalog = load_catalog(row["catalog"])
@@ -187,7 +187,7 @@ def dialogues(rows: Sequence[dict[str, Any]], seed: int) -> Iterator[Document]:
 def descriptions(catalog: Catalog, kind: str, seed: int) -> Iterator[Document]:
     """Every item once, a few to a paragraph: title, topics and description.
 
-    Left out are those whose descriptions the bench asks for.
+    Items whose descriptions the benchmark asks for are left out.
 
     kind  what an item is called, such as film
     """
@@ -205,5 +205,5 @@ def described(catalog: Catalog, item: int, kind: str) -> str:
 
 
 def listed(names: Sequence[str], word: str) -> str:
-    """Names as people list them: a, b and c."""
+    """Names joined as in prose: a, b and c."""
     return f" {word} ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

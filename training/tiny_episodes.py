@@ -1,9 +1,9 @@
-"""Episodes for pair `tiny`: what a recommender saw in every turn, and what was best.
+"""Recorded episodes for pair `tiny`: each turn's observation, and the best items.
 
-The lives are lived in worlds whose seeds no suite uses (suites count theirs from 0), and the
-users whom seed 0 draws first in a scenario are kept for held-out lives. The shortlist is
-the `llm` agent's own; the teacher is privileged: it orders that shortlist by how much the user
-would really enjoy each item in the state of the moment.
+Environment seeds are ones that no suite uses (suites count from 0), and the users whom seed 0
+draws first in a scenario are kept for held-out episodes. The shortlist is the `llm` agent's own;
+the teacher is privileged: it orders that shortlist by the user's expected enjoyment of each item in
+the present user state.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tasteshift.suites.engine.conversion import to_env_action, to_observation
 
 FILMS, STORIES = "movielens-100k", "synthetic"
 PLAYED = (
-    # catalog, scenario, sessions, turns, share of the lives
+    # catalog, scenario, sessions, turns, share of the episodes
     (FILMS, "stationary", 1, 3, 8),
     (FILMS, "stationary", 4, 4, 2),
     (FILMS, "minor-profile", 1, 3, 2),
@@ -44,16 +44,16 @@ PLAYED = (
 )
 SLATE, LISTED, MEMORY = 5, 16, 60
 SEED, HELD_SEED = 1_000_000, 2_000_000
-"""World seeds of training lives count from the first, those of held-out lives from the second."""
+"""Environment seeds of training and of held-out episodes count from these."""
 HELD_USERS = 120
-"""Users whom world seed 0 draws first in a scenario: none of its training lives is theirs.
+"""Users whom environment seed 0 draws first in a scenario: none of its training episodes is theirs.
 
-Scenarios for few (minors, cold users) draw others, who may live elsewhere in training.
+Scenarios with few eligible users (minors, cold users) may draw others, who occur in training.
 """
 
 
-def record(path: Path, lives: int, held_out: bool) -> int:
-    """Write one JSON line for every turn of so many lives per share; returns how many lines."""
+def record(path: Path, episodes: int, held_out: bool) -> int:
+    """Write one JSON line per turn of so many episodes per share; returns the number of lines."""
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for number, (catalog, scenario, sessions, turns, share) in enumerate(PLAYED):
@@ -63,24 +63,24 @@ def record(path: Path, lives: int, held_out: bool) -> int:
             eligible = env.world.eligible_users()
             held = env.world.sample_users(0, min(HELD_USERS, len(eligible) // 4))
             users = np.array(held) if held_out else np.setdiff1d(eligible, held)
-            for k in range(lives * share):
+            for k in range(episodes * share):
                 seed = (HELD_SEED if held_out else SEED) + 10_000 * number + k
                 rng = np.random.default_rng(seed)
                 user = int(rng.choice(users))
-                for turn in live(env, retrieval, seed, user, rng):
+                for turn in run_episode(env, retrieval, seed, user, rng):
                     row = {"catalog": catalog, "scenario": scenario, "seed": seed, **turn}
                     file.write(json.dumps(row) + "\n")
                     count += 1
     return count
 
 
-def live(
+def run_episode(
     env: Lifelong, retrieval: Retrieval, seed: int, user: int, rng: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
-    """The turns of one life, with what every listed item is worth to the user.
+    """The turns of one episode, with the user's expected enjoyment of every listed item.
 
-    What is shown is the teacher's choice in half of the turns, else the retrieval's, and now and
-    then anything on the list, so that the likes and dislikes of a prompt are of every kind.
+    Slates are the teacher's in half of the turns, else the retrieval's, and sometimes random ones
+    of the list, so that prompts contain all kinds of likes and dislikes.
     """
     log = public_data(env.world).log
     values, _ = env.reset(seed=seed, options={"user": user})
@@ -113,10 +113,10 @@ def live(
         over = left or ended
 
 
-def worth(truth: GroundTruth, listed: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How much the user is expected to enjoy each item if they choose it, in [0, 1].
+def worth(ground_truth: GroundTruth, listed: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Expected enjoyment of each item if the user chooses it, in [0, 1].
 
-    −1 for what must not be shown: above the user's age, or ruled out.
+    −1 for items that must not be shown: above the user's age, or ruled out.
     """
-    _, reward = truth.appraisal()
-    return np.where(truth.allowed()[listed], reward[listed], -1.0)
+    _, reward = ground_truth.appraisal()
+    return np.where(ground_truth.allowed()[listed], reward[listed], -1.0)

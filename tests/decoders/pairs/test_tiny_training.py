@@ -17,7 +17,7 @@ from tasteshift.benchmarks.workloads import beginnings, held_out
 from tasteshift.envs.catalogs.load import load_catalog
 
 FOLDER = Path(__file__).parents[3] / "training"
-SCRIPTS = ("tiny_documents", "tiny_episodes", "tiny_learning")
+SCRIPTS = ("tiny_documents", "tiny_episodes", "tiny_training")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_blockwise_attention_equals_full_attention(
     whole = functional.scaled_dot_product_attention(
         query, key, value, is_causal=True, enable_gqa=True
     ).transpose(1, 2)
-    blocks, _ = scripts["tiny_learning"].causal_blocks(None, query, key, value, None, 8**-0.5)
+    blocks, _ = scripts["tiny_training"].causal_blocks(None, query, key, value, None, 8**-0.5)
     torch.testing.assert_close(blocks, whole, rtol=1e-5, atol=1e-6)
     gradient = torch.randn_like(whole)
     for one, other in zip(

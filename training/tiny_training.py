@@ -1,4 +1,4 @@
-"""Learning for pair `tiny`: batches without waste, a loop that keeps to a clock, and scores."""
+"""Training loop of pair `tiny`: batches with little padding, a time budget, and scores."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from transformers import AttentionInterface, LlamaForCausalLM
 from tasteshift.decoders.pairs.tiny import END
 
 PROSE, PROMPT, FRAME, NUMBER, TITLE, SAY = range(6)
-MUTE = -1
-"""What a token is: prose; of a prompt; JSON frame; an id; of a title; of `say`; or ignored."""
+IGNORED = -1
+"""Kinds of tokens: prose; prompt; JSON frame; an id; a title; the `say` sentence; or ignored."""
 KINDS = ("prose", "prompt", "frame", "number", "title", "say")
 FOLLOWED = {'{"id":': NUMBER, '],"say":"': SAY, '"}': FRAME}
-"""Single tokens of the frame, and the kind that follows each."""
+"""Frame token -> the kind of the tokens that follow it."""
 TITLE_OPENS = ',"title":"'
-"""Ends the token of a number; a title follows."""
+"""End of the token of a number, which a title follows."""
 NUMBER_WEIGHT, FIRST_WEIGHT = 12.0, 3.0
-"""Of numbers and of the first tokens of titles, which alone are hard."""
+"""Loss weights of numbers and of the first tokens of titles, which alone are hard."""
 PROMPT_WEIGHT = 0.3
-NOTHING = -100
+NO_TARGET = -100
 
 
 BLOCK = 128
-"""Rows of attention at a time."""
+"""Rows of attention computed at a time."""
 
 
 def causal_blocks(
@@ -44,21 +44,21 @@ def causal_blocks(
     scaling: float,
     **ignored: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention, a block of rows after the other, for learning on a CPU.
+    """Causal attention, one block of rows after the other, for training on a CPU.
 
     On one core, with bfloat16, torch's own took half of a step of the target; this takes a third
     of its time. Shapes as in `transformers.AttentionInterface`.
     """
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    seen = []
+    outputs = []
     for begin in range(0, query.shape[2], BLOCK):
         end = min(begin + BLOCK, query.shape[2])
         scores = (query[:, :, begin:end] * scaling) @ key[:, :, :end].transpose(-1, -2)
         later = torch.full((end - begin, end - begin), float("-inf"), dtype=scores.dtype)
         scores[..., begin:] += later.triu(1)
-        seen.append(scores.softmax(-1) @ value[:, :, :end])
-    return torch.cat(seen, dim=2).transpose(1, 2), None
+        outputs.append(scores.softmax(-1) @ value[:, :, :end])
+    return torch.cat(outputs, dim=2).transpose(1, 2), None
 
 
 AttentionInterface.register("causal_blocks", causal_blocks)
@@ -66,34 +66,34 @@ AttentionInterface.register("causal_blocks", causal_blocks)
 
 @dataclass(frozen=True)
 class Encoded:
-    """A document as ids, the last one the end of text, and what kind each is (both: length)."""
+    """A document as ids, the last one the end of text, and the kind of each, both (length,)."""
 
     ids: np.ndarray
     kinds: np.ndarray
 
 
 def encode(tokenizer: Tokenizer, document: Document) -> Encoded:
-    """Ids and kinds of a document, as the pair reads it: one text, one end."""
+    """Ids and kinds of a document, followed by the end-of-text token."""
     ids = [*tokenizer.encode(document.prompt + document.text).ids, tokenizer.token_to_id(END)]
     kinds = np.full(len(ids), PROSE)
     if document.prompt:
         begin = len(tokenizer.encode(document.prompt + document.text[0]).ids) - 1
         kinds[:begin] = PROMPT
         kind = FRAME
-        for place in range(begin, len(ids)):
-            token = tokenizer.id_to_token(ids[place])
-            kinds[place] = FRAME if token in FOLLOWED else kind
+        for position in range(begin, len(ids)):
+            token = tokenizer.id_to_token(ids[position])
+            kinds[position] = FRAME if token in FOLLOWED else kind
             kind = TITLE if token.endswith(TITLE_OPENS) else FOLLOWED.get(token, kind)
         kinds[-2:] = FRAME
         if document.drill:
-            kinds[(kinds == PROMPT) | (kinds == SAY)] = MUTE
+            kinds[(kinds == PROMPT) | (kinds == SAY)] = IGNORED
     return Encoded(np.array(ids, dtype=np.int64), kinds)
 
 
 def batches(documents: Sequence[Encoded], tokens: int, seed: int) -> Iterator[list[Encoded]]:
-    """Every document once, in batches of at most `tokens` with padding, of about one length.
+    """Every document once, in batches of at most `tokens` with padding, of similar length.
 
-    Texts never share a row, so that none can be looked up in another.
+    Texts never share a row, so that none can be copied from another.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(documents))
@@ -109,9 +109,9 @@ def batches(documents: Sequence[Encoded], tokens: int, seed: int) -> Iterator[li
 
 
 def padded(batch: Sequence[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
-    """(rows, longest) ids; the ids to predict, NOTHING behind the end; and their weights."""
+    """(rows, longest) ids; the ids to predict, NO_TARGET after the end; and their weights."""
     longest = max(len(one.ids) for one in batch)
-    ids, wanted = np.zeros((len(batch), longest), int), np.full((len(batch), longest), NOTHING)
+    ids, wanted = np.zeros((len(batch), longest), int), np.full((len(batch), longest), NO_TARGET)
     weight = np.zeros((len(batch), longest), np.float32)
     for row, one in enumerate(batch):
         size = len(one.ids)
@@ -122,21 +122,21 @@ def padded(batch: Sequence[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def weights(kinds: np.ndarray) -> np.ndarray:
-    """(length) how much each token counts in the loss."""
+    """(length,) weight of each token in the loss."""
     first = (kinds == TITLE) & (np.roll(kinds, 1) != TITLE)
     return np.select(
-        [kinds == PROMPT, kinds == MUTE, kinds == NUMBER, first],
+        [kinds == PROMPT, kinds == IGNORED, kinds == NUMBER, first],
         [PROMPT_WEIGHT, 0.0, NUMBER_WEIGHT, FIRST_WEIGHT],
         1.0,
     )
 
 
-def logits_at(model: LlamaForCausalLM, ids: Tensor, places: Tensor) -> Tensor:
-    """(chosen, vocabulary) what a model says of the next token at chosen places of (rows, longest).
+def logits_at(model: LlamaForCausalLM, ids: Tensor, chosen: Tensor) -> Tensor:
+    """(n, vocabulary) logits of the next token at n chosen positions of ids (rows, longest).
 
-    The head is a fifth of the work, and most places of a drill have no weight.
+    The head is a fifth of the work, and most positions of a drill have no weight.
     """
-    return model.lm_head(model.model(ids, use_cache=False).last_hidden_state[places]).float()
+    return model.lm_head(model.model(ids, use_cache=False).last_hidden_state[chosen]).float()
 
 
 def prediction_loss(model: LlamaForCausalLM, batch: Sequence[Encoded]) -> Tensor:
@@ -150,25 +150,25 @@ def prediction_loss(model: LlamaForCausalLM, batch: Sequence[Encoded]) -> Tensor
 def distillation_loss(
     draft: LlamaForCausalLM, target: LlamaForCausalLM, batch: Sequence[Encoded]
 ) -> Tensor:
-    """Mean KL(target || draft) over the next tokens; prompts count as they do above."""
+    """Mean weighted KL(target || draft) of the next tokens."""
     ids, _, weight = (part.to(draft.device) for part in padded(batch))
     counts = weight > 0
     with torch.no_grad():
-        law = functional.log_softmax(logits_at(target, ids, counts), dim=-1)
-    guess = functional.log_softmax(logits_at(draft, ids, counts), dim=-1)
-    apart = functional.kl_div(guess, law, reduction="none", log_target=True).sum(dim=-1)
-    return (apart * weight[counts]).sum() / weight.sum()
+        p = functional.log_softmax(logits_at(target, ids, counts), dim=-1)
+    q = functional.log_softmax(logits_at(draft, ids, counts), dim=-1)
+    divergence = functional.kl_div(q, p, reduction="none", log_target=True).sum(dim=-1)
+    return (divergence * weight[counts]).sum() / weight.sum()
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When learning ends: after so many steps or so many minutes, whichever comes first."""
+    """End of training: after so many steps or so many minutes, whichever comes first."""
 
     steps: int
     minutes: float
 
     def spent(self, step: int, since: float) -> float:
-        """The share that is gone, from 0; 1 or more when it is over."""
+        """Share of the budget that is spent, from 0; 1 or more when it is used up."""
         return max(step / self.steps, (time.monotonic() - since) / 60 / self.minutes)
 
 
@@ -178,16 +178,16 @@ def learn(
     stream: Callable[[float], Iterator[list[Encoded]]],
     rate: float,
     budget: Budget,
-    watch: Callable[[int, float, float], None],
+    report: Callable[[int, float, float], None],
     every: float = 3.0,
 ) -> int:
     """Train until the budget is spent; returns the number of steps.
 
-    Muon (Jordan 2024) moves the matrices inside the layers and AdamW all else. The rate climbs
+    Muon (Jordan 2024) updates the matrices inside the layers and AdamW all else. The rate rises
     over the first hundredth of the budget and falls along a cosine to a hundredth.
 
-    stream  share of the budget spent -> batches; asked again when they run out
-    watch   called with step, share spent and mean loss since the last call, every `every` minutes
+    stream  share of the budget spent -> batches; called again when they run out
+    report  called with step, share spent and mean loss since the last call, every `every` minutes
     """
     inside = [w for name, w in model.named_parameters() if w.ndim == 2 and "layers" in name]
     others = [w for name, w in model.named_parameters() if w.ndim != 2 or "layers" not in name]
@@ -195,7 +195,7 @@ def learn(
         torch.optim.Muon(inside, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
-    since = looked = time.monotonic()
+    since = reported = time.monotonic()
     step, losses = 0, []
     model.train()
     while (spent := budget.spent(step, since)) < 1:
@@ -216,11 +216,11 @@ def learn(
                 optimizer.zero_grad()
             losses.append(float(loss.detach()))
             step += 1
-            if time.monotonic() - looked > 60 * every:
-                watch(step, spent, float(np.mean(losses)))
-                looked, losses = time.monotonic(), []
+            if time.monotonic() - reported > 60 * every:
+                report(step, spent, float(np.mean(losses)))
+                reported, losses = time.monotonic(), []
                 model.train()
-    watch(step, 1.0, float(np.mean(losses)) if losses else float("nan"))
+    report(step, 1.0, float(np.mean(losses)) if losses else float("nan"))
     return step
 
 
@@ -230,7 +230,7 @@ def scores(
     documents: Sequence[Encoded],
     teacher: LlamaForCausalLM | None = None,
 ) -> dict[str, float]:
-    """Loss and top-1 accuracy of the next token by its kind, and in answers altogether.
+    """Loss and top-1 accuracy of the next token by its kind, and over answers as a whole.
 
     teacher  where given, accuracy is agreement with this model's top-1 instead of with the text
     """
@@ -241,9 +241,11 @@ def scores(
         ids = torch.tensor(one.ids, device=model.device)[None]
         logits = model(ids, use_cache=False).logits[0, :-1].float()
         right = ids[0, 1:]
-        truth = right if teacher is None else teacher(ids, use_cache=False).logits[0, :-1].argmax(1)
+        expected = (
+            right if teacher is None else teacher(ids, use_cache=False).logits[0, :-1].argmax(1)
+        )
         loss = functional.cross_entropy(logits, right, reduction="none")
-        found.append((loss.cpu(), (logits.argmax(1) == truth).cpu()))
+        found.append((loss.cpu(), (logits.argmax(1) == expected).cpu()))
     loss, hit = (torch.cat(part).numpy() for part in zip(*found, strict=True))
     parts = {name: kinds == kind for kind, name in enumerate(KINDS)} | {"answer": kinds >= FRAME}
     return {

@@ -1,4 +1,4 @@
-"""What a draft learns from: the target's laws along its own texts, and how far it is from them."""
+"""Training examples of a draft: the target's distributions along its own texts, and losses."""
 
 from __future__ import annotations
 
@@ -12,83 +12,83 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 LONG = 200
-"""Prompts of so many tokens are read once for all their texts."""
+"""Prompts of at least so many tokens are read once for all their texts."""
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A prompt and its continuations as one row: each sees the prompt and itself.
+class Example:
+    """A prompt and its continuations as one row; each attends to the prompt and itself.
 
-    tokens, places, owner  (n,) ids, positions, and 0 for the prompt or the continuation's number
-    asked                  (m,) rows whose next token the target has judged
-    columns, logp          (m, TOP) the draft's column of each likely token, −1 where it has
-                           none; log-probabilities
+    tokens, positions, owner  (n,) ids, positions, and 0 for the prompt or the continuation's number
+    scored                    (m,) rows for which the target's distribution is known
+    columns, logp             (m, TOP) the draft's column of each likely token, −1 where it has
+                              none; log-probabilities
     """
 
     tokens: Tensor
-    places: Tensor
+    positions: Tensor
     owner: Tensor
-    asked: Tensor
+    scored: Tensor
     columns: Tensor
     logp: Tensor
 
 
-def lessons_of(groups: Sequence[Sequence[Text]], column: Tensor) -> list[Lesson]:
-    """One lesson per prompt; one per text where repeating the prompt costs less than a mask."""
+def examples_of(groups: Sequence[Sequence[Text]], column: Tensor) -> list[Example]:
+    """One example per prompt; one per text where repeating the prompt costs less than a mask."""
     found = []
     for group in groups:
-        apart = len(group[0].prompt) < LONG
+        separate = len(group[0].prompt) < LONG
         found += [
-            lesson(part, column) for part in ([[text] for text in group] if apart else [group])
+            example(part, column) for part in ([[text] for text in group] if separate else [group])
         ]
     return found
 
 
-def lesson(texts: Sequence[Text], column: Tensor) -> Lesson:
-    """The texts of one prompt; the last token of each is not read, for nothing follows it."""
+def example(texts: Sequence[Text], column: Tensor) -> Example:
+    """The texts of one prompt; the last token of each is not read, since nothing follows it."""
     prompt = torch.tensor(texts[0].prompt)
     n = len(prompt)
-    tokens, places, owner = [prompt], [torch.arange(n)], [torch.zeros(n, dtype=torch.long)]
-    asked = []
+    tokens, positions, owner = [prompt], [torch.arange(n)], [torch.zeros(n, dtype=torch.long)]
+    scored = []
     start = n
     for number, text in enumerate(texts, start=1):
         more = len(text.tokens) - 1
         tokens.append(text.tokens[:-1].long())
-        places.append(torch.arange(n, n + more))
+        positions.append(torch.arange(n, n + more))
         owner.append(torch.full((more,), number))
-        asked.append(torch.cat([torch.tensor([n - 1]), torch.arange(start, start + more)]))
+        scored.append(torch.cat([torch.tensor([n - 1]), torch.arange(start, start + more)]))
         start += more
     ids = torch.cat([text.ids for text in texts]).long()
-    return Lesson(
+    return Example(
         torch.cat(tokens),
-        torch.cat(places),
+        torch.cat(positions),
         torch.cat(owner),
-        torch.cat(asked),
+        torch.cat(scored),
         column[ids],
         torch.cat([text.logp for text in texts]).float(),
     )
 
 
-def scores(draft: PreTrainedModel, lessons: Sequence[Lesson]) -> Tensor:
-    """(all m, tokens) logits of the draft's own tokens wherever the target was asked."""
-    width = max(len(one.tokens) for one in lessons)
+def scores(draft: PreTrainedModel, examples: Sequence[Example]) -> Tensor:
+    """(all m, tokens) logits of the draft's own tokens at all scored rows."""
+    width = max(len(one.tokens) for one in examples)
 
     def padded(rows: Sequence[Tensor], filler: int) -> Tensor:
         return torch.stack(
             [nn.functional.pad(row, (0, width - len(row)), value=filler) for row in rows]
         )
 
-    tokens = padded([one.tokens for one in lessons], 0)
-    places = padded([one.places for one in lessons], 0)
+    tokens = padded([one.tokens for one in examples], 0)
+    positions = padded([one.positions for one in examples], 0)
     sees = None
-    if any(int(one.owner[-1]) > 1 for one in lessons):
-        owner = padded([one.owner for one in lessons], -1)
+    if any(int(one.owner[-1]) > 1 for one in examples):
+        owner = padded([one.owner for one in examples], -1)
         alone = (owner[:, None, :] == owner[:, :, None]) | (owner[:, None, :] == 0)
         sees = (alone & torch.ones(width, width, dtype=torch.bool).tril())[:, None]
     hidden = draft.base_model(
-        input_ids=tokens, attention_mask=sees, position_ids=places, use_cache=False
+        input_ids=tokens, attention_mask=sees, position_ids=positions, use_cache=False
     ).last_hidden_state
-    rows = torch.cat([hidden[row, one.asked] for row, one in enumerate(lessons)])
+    rows = torch.cat([hidden[row, one.scored] for row, one in enumerate(examples)])
     return draft.lm_head.scores(rows)
 
 
@@ -96,7 +96,7 @@ def distance(logits: Tensor, columns: Tensor, logp: Tensor) -> tuple[Tensor, Ten
     """Kullback-Leibler divergence and total variation from the target, means over rows.
 
     Over the target's likely tokens that the draft has, and all others that it has as one more
-    cell; the target's law without what the draft cannot say, renormalised.
+    cell; the target's distribution without tokens that the draft does not score, renormalized.
     """
     has = columns >= 0
     rest = (1 - logp.exp().sum(-1)).clamp(min=1e-6)
@@ -112,21 +112,21 @@ def distance(logits: Tensor, columns: Tensor, logp: Tensor) -> tuple[Tensor, Ten
 
 
 @torch.inference_mode()
-def agreement(draft: PreTrainedModel, lessons: Sequence[Lesson], size: int) -> dict[str, float]:
+def agreement(draft: PreTrainedModel, examples: Sequence[Example], size: int) -> dict[str, float]:
     """Held-out means per token.
 
-    sayable               the target's mass on tokens that the draft has
-    top1                  share of places with the same likeliest token
+    coverage              the target's mass on tokens that the draft scores
+    top1                  share of positions with the same likeliest token
     overlap, overlap_0.7  Σ min(p, q) at temperatures 1 and 0.7
     kl                    as in `distance`
 
     Sums are over the target's TOP tokens; the first two and `overlap` are lower bounds by that.
     """
-    total = {"sayable": 0.0, "top1": 0.0, "overlap": 0.0, "overlap_0.7": 0.0, "kl": 0.0}
+    total = {"coverage": 0.0, "top1": 0.0, "overlap": 0.0, "overlap_0.7": 0.0, "kl": 0.0}
     count = 0
-    size = max(1, size // int(lessons[0].owner.max()))
-    for start in range(0, len(lessons), size):
-        part = lessons[start : start + size]
+    size = max(1, size // int(examples[0].owner.max()))
+    for start in range(0, len(examples), size):
+        part = examples[start : start + size]
         columns = torch.cat([one.columns for one in part])
         logp = torch.cat([one.logp for one in part])
         with torch.autocast("cpu", torch.bfloat16):
@@ -134,24 +134,24 @@ def agreement(draft: PreTrainedModel, lessons: Sequence[Lesson], size: int) -> d
         logits = logits.float()
         rows = len(columns)
         count += rows
-        total["sayable"] += float(logp.exp()[columns >= 0].sum())
+        total["coverage"] += float(logp.exp()[columns >= 0].sum())
         total["top1"] += float((logits.argmax(-1) == columns[:, 0]).sum())
         total["kl"] += rows * float(distance(logits, columns, logp)[0])
-        for name, heat in (("overlap", 1.0), ("overlap_0.7", 0.7)):
-            p = (logp / heat).exp()
-            p = p if heat == 1 else p / p.sum(-1, keepdim=True)
-            q = (logits / heat).softmax(-1).gather(-1, columns.clamp(min=0))
+        for name, temperature in (("overlap", 1.0), ("overlap_0.7", 0.7)):
+            p = (logp / temperature).exp()
+            p = p if temperature == 1 else p / p.sum(-1, keepdim=True)
+            q = (logits / temperature).softmax(-1).gather(-1, columns.clamp(min=0))
             total[name] += float(torch.minimum(p, torch.where(columns >= 0, q, 0.0)).sum())
     return {name: value / count for name, value in total.items()}
 
 
 def batches(
-    kinds: Sequence[Sequence[Lesson]], size: int, order: random.Random
-) -> list[list[Lesson]]:
-    """Every lesson once, in batches of about `size` texts of one kind, in random order."""
+    kinds: Sequence[Sequence[Example]], size: int, order: random.Random
+) -> list[list[Example]]:
+    """Every example once, in batches of about `size` texts of one kind, in random order."""
     found = []
-    for lessons in kinds:
-        mixed = order.sample(lessons, len(lessons))
+    for examples in kinds:
+        mixed = order.sample(examples, len(examples))
         count = max(1, size // int(mixed[0].owner.max()))
         found += [mixed[start : start + count] for start in range(0, len(mixed), count)]
     order.shuffle(found)
