@@ -29,7 +29,7 @@ from ..base import ModelPair
 Kind = Literal["soft", "hard"]
 KINDS: tuple[Kind, ...] = ("soft", "hard")
 
-FOLDER = Path(__file__).parent / "weights"
+FOLDER = Path(__file__).parents[1] / "weights"
 
 TOP = 10
 """Probabilities that the hard model reads."""
