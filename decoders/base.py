@@ -150,8 +150,8 @@ class Decoder(ABC):
     The text depends on the pair, the configuration, the prompt and the seed, and on nothing
     that the decoder did before. The first token comes from the prefill and belongs to no round
     (the target-initialized decoders alone find it in their first); every round after it is one
-    target pass, so that Σ `Round.emitted` = tokens − 1 and `Generation.mean_acceptance_length` counts
-    what each pass after the prefill gained, before the text was cut at a stop. Use one decoder per
+    target pass, so that Σ `Round.emitted` = tokens − 1 and `Generation.mean_acceptance_length`
+    counts what each pass after the prefill gained, before the text was cut at a stop. Use one decoder per
     thread; several may share a pair.
 
     name   in the registry
