@@ -1,12 +1,12 @@
-"""Text decoders: how a pair of language models turns a prompt into tokens.
+"""Text decoders: continue a prompt with a pair of language models, a target and a draft.
 
 A decoder knows nothing of recommenders. It takes token ids and returns a `Generation`: the new
-tokens and, round by round, what was drafted, what was verified and how long it took.
+tokens and, round by round, what was drafted, what was accepted and how long it took.
 
     decoder = make_decoder("mcsd", pair="smollm2-135m", temperature=0.7, seed=1)
     generation = decoder.generate(prompt_ids, max_new_tokens=64)
 
-Everything here is lazy: torch is imported when the first decoder or pair is made.
+Imports are lazy: torch is imported when the first decoder or pair is made.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DECODERS.register(
 DECODERS.register("exact-dynamic", "tasteshift.decoders.exact_dynamic:ExactDynamic")
 
 PAIR = "tiny"
-"""What is read with unless another pair is named."""
+"""The default pair."""
 
 __all__ = ["DECODERS", "PAIRS", "load_pair", "make_decoder"]
 
@@ -41,13 +41,13 @@ __all__ = ["DECODERS", "PAIRS", "load_pair", "make_decoder"]
 def load_pair(
     pair: str | ModelPair = PAIR, *, device: str = "cpu", dtype: str = "float32"
 ) -> ModelPair:
-    """The model pair behind a name, loaded once per process and device.
+    """Load the model pair of a name, once per process and device.
 
     pair    a name in `PAIRS`; ``"hf:TARGET,DRAFT"`` with two folders or hub names of
             transformers; or a ModelPair, which is returned as it is, on the device it is on
     device  where to put the weights, as torch spells it: cpu, cuda, cuda:1
-    dtype   of weights, keys and values: float32, bfloat16 or float16. Laws are worked out in
-            float32 in any case.
+    dtype   of weights, keys and values: float32, bfloat16 or float16. Probabilities are computed
+            in float32 in any case.
 
     Raises InputError where the name, the device, the type or the models cannot be used.
     """
@@ -70,13 +70,13 @@ def make_decoder(
     threads: int | None = None,
     **options: Any,
 ) -> Decoder:
-    """A decoder ready to `generate`.
+    """Make a decoder that is ready to `generate`.
 
     name         a name in `DECODERS`
     pair         as in `load_pair`
     temperature  ≥ 0; below 1e-4 the decoder is greedy
-    top_k        only so many of the likeliest tokens are drawn from; 0 for all
-    top_p        of those, only the likeliest that hold this share of the mass together
+    top_k        number of most likely tokens to draw from; 0 for all
+    top_p        of those, only the most likely that hold this share of the mass together
     seed         key of all its randomness (64 bits); a call may bring its own
     device       as in `load_pair`
     dtype        likewise
@@ -112,9 +112,9 @@ _COMMON = ("temperature", "top_k", "top_p", "seed", "threads")
 
 
 def _yield_cores() -> None:
-    """Ask OpenMP's threads to sleep, not to spin, while they wait; before torch starts them.
+    """Make OpenMP's threads sleep, not spin, while they wait; call before torch starts them.
 
-    On two cores shared with other work a 64-token pass of SmolLM2 was seen 5 to 50 times
-    slower with spinning threads; on quiet ones it makes no difference worth naming.
+    On two cores shared with other work, a 64-token pass of SmolLM2 was 5 to 50 times slower with
+    spinning threads; on quiet ones it makes no noticeable difference.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

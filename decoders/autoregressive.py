@@ -1,41 +1,35 @@
-"""One target pass per token: what every other decoder is measured against."""
+"""Autoregressive decoding: one target pass per token, the baseline of every other decoder."""
 
 from __future__ import annotations
 
-from ..records import Round
-from .base import Decoder, GeneratedText
-from .execution.clock import now, seconds
-from .sampling.noise import Stream
+from torch import Tensor
+
+from .generated_text import GeneratedText
+from .rounds import RoundDecoder, Verified
+from .sampling.draft_tree import DraftTree
 
 
-class Autoregressive(Decoder):
-    """Sample each token from the target's law and read it back; the draft is not used."""
+class Autoregressive(RoundDecoder[GeneratedText, DraftTree]):
+    """Sample each token from the target's distribution; the draft model is not used.
+
+    Token t is argmax p_t / E_t, with the exponentials E_t keyed by the seed, the prompt and t.
+    """
 
     name = "autoregressive"
     exact = True
+    max_depth = 0
+    most_nodes = 1
 
-    def decode(self, prompt: tuple[int, ...], text: GeneratedText, stream: Stream) -> None:
-        """Token t is argmax p_t / E_t, with E_t keyed by the seed, the prompt and t."""
-        logits = self.target.begin(prompt, room=text.limit)
-        token = self.choose(logits, stream, 0)
-        text.write([token])
-        while not text.done:
-            passed, started = self.target.seconds, now(self.device)
-            logits = self.target.feed([token])[0]
-            self.target.commit([0])
-            read = now(self.device)
-            token = self.choose(logits, stream, len(text.tokens))
-            text.write([token])
-            text.rounds.append(
-                Round(
-                    max_depth=0,
-                    drafted_depth=0,
-                    drafted_nodes=0,
-                    verified_nodes=1,
-                    accepted=0,
-                    emitted=1,
-                    verify_seconds=seconds(started, read),
-                    decide_seconds=seconds(read, now(self.device)),
-                    pass_seconds=self.target.seconds - passed,
-                )
-            )
+    def draft(self, text: GeneratedText) -> DraftTree:
+        """Draft nothing: the target reads the last token alone."""
+        return DraftTree.single(text.last)
+
+    def verify(self, tree: DraftTree, target_logits: Tensor, text: GeneratedText) -> Verified:
+        """Sample the next token from p."""
+        return Verified([], self.target_token(target_logits[0], text))
+
+    def begin_draft(self, text: GeneratedText) -> None:
+        """Leave the draft model alone."""
+
+    def commit(self, tree: DraftTree, verified: Verified, text: GeneratedText) -> None:
+        """Leave the draft model alone."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,16 +12,16 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError
-from ..records import Generation, Round
+from ..records import Generation
 from .execution.reader import Reader, context_of
 from .execution.requests import sampling_device
+from .generated_text import GeneratedText
 from .options import whole
-from .sampling.distribution import Sampling, best, draw, sampled
-from .sampling.noise import Noise, Stream
+from .sampling.distribution import Sampling
+from .sampling.noise import Stream
 
 
 @dataclass(frozen=True)
@@ -117,46 +116,25 @@ class ModelPair:
         return digest.hexdigest()
 
 
-MOST_THREADS = 1024
-"""Of torch; with very many more, OpenMP ends the process."""
-
-
-class GeneratedText:
-    """The text of one call as it grows: it stops at an end-of-text token or at the limit."""
-
-    def __init__(self, limit: int, stops: frozenset[int]) -> None:
-        self.limit = limit
-        self.stops = stops
-        self.tokens: list[int] = []
-        self.rounds: list[Round] = []
-        self.done = limit == 0
-        self.first_token_at = math.nan
-
-    def write(self, tokens: Sequence[int]) -> int:
-        """Append what still belongs to the text; returns how many tokens that was."""
-        before = len(self.tokens)
-        if not before:
-            self.first_token_at = perf_counter()
-        for token in tokens:
-            if not self.done:
-                self.tokens.append(token)
-                self.done = token in self.stops or len(self.tokens) == self.limit
-        return len(self.tokens) - before
+MAX_THREADS = 1024
+"""Largest number of torch's threads; with very many more, OpenMP ends the process."""
 
 
 class Decoder(ABC):
-    """One decoding algorithm over one pair, for one text at a time.
+    """A decoding algorithm over a model pair, for one text at a time.
 
-    The text depends on the pair, the configuration, the prompt and the seed, and on nothing
-    that the decoder did before. The first token comes from the prefill and belongs to no round
-    (the target-initialized decoders alone find it in their first); every round after it is one
-    target pass, so that Σ `Round.emitted` = tokens − 1 and `Generation.mean_acceptance_length`
-    counts what each pass after the prefill gained, before the text was cut at a stop. Use one decoder per
+    The text depends on the pair, the configuration, the prompt and the seed, and on nothing that
+    the decoder did before. The first token comes from the prefill and belongs to no round (the
+    target-initialized decoders alone draw it in their first); every round after it is one target
+    pass, so that Σ `Round.emitted` = tokens − 1, and `Generation.mean_acceptance_length` counts
+    what each pass after the prefill gained, before the text was cut at a stop. Use one decoder per
     thread; several may share a pair.
 
-    name   in the registry
-    exact  whether the output has the target's own law (and, when greedy, its very tokens)
-    place  where laws are worked out and guesses judged
+    name       in the registry
+    exact      whether decoding is lossless: the output has the target's own distribution (and,
+               when greedy, its very tokens)
+    max_depth  depth of the deepest path that a round can draft; 0 where none is drafted
+    device     of probabilities and verification
 
     temperature, top_k, top_p, seed, threads: as in `make_decoder`. Raises InputError where one is
     unusable.
@@ -164,6 +142,7 @@ class Decoder(ABC):
 
     name: ClassVar[str]
     exact: ClassVar[bool]
+    max_depth: int
 
     def __init__(
         self,
@@ -175,17 +154,17 @@ class Decoder(ABC):
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
-        if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
-            raise InputError(f"threads is {threads!r}; give a whole number, 1 to {MOST_THREADS}")
+        if threads is not None and not (type(threads) is int and 1 <= threads <= MAX_THREADS):
+            raise InputError(f"threads is {threads!r}; give a whole number, 1 to {MAX_THREADS}")
         self.pair = pair
         self.sampling = Sampling(temperature, top_k, top_p)
         self.seed = Stream(seed).seed
         self.threads = threads
-        self.target = Reader(pair.target)
+        self.target_model = Reader(pair.target)
         self.device = sampling_device(pair.target.device)
 
     def config(self) -> dict[str, Any]:
-        """What decides the output besides the pair and the prompt, as JSON values."""
+        """All settings that the output depends on besides pair and prompt, as JSON values."""
         return {
             "decoder": self.name,
             **asdict(self.sampling),
@@ -209,11 +188,11 @@ class Decoder(ABC):
         started = perf_counter()
         prompt = self._check(prompt_ids, max_new_tokens)
         limit = min(int(max_new_tokens), self.pair.context - len(prompt))
-        text = GeneratedText(limit, self.pair.stops)
         stream = Stream(self.seed if seed is None else seed, prompt, self.device)
+        text = self.new_text(prompt, limit, stream)
         if not text.done:
             with torch.inference_mode(), torch_threads(self.threads):
-                self.decode(prompt, text, stream)
+                self.decode(text)
         ended = perf_counter()
         return Generation(
             prompt_tokens=len(prompt),
@@ -224,23 +203,17 @@ class Decoder(ABC):
         )
 
     def forget(self) -> None:
-        """Read the next prompt from its start; what is written does not depend on it."""
+        """Drop the key/value caches of earlier prompts; the next text does not depend on them."""
         for part in vars(self).values():
             if isinstance(part, Reader):
                 part.forget()
 
-    def choose(self, logits: Tensor, stream: Stream, position: int) -> int:
-        """The target's own token at `position`: argmax p / E with the noise that belongs there."""
-        if self.sampling.greedy:
-            return int(best(logits))
-        return int(sampled(logits, stream.at(position).key, sampling=self.sampling)[1])
-
-    def pick(self, laws: Tensor, noise: Noise) -> Tensor:
-        """A token of each law (…, vocabulary): drawn, or the likeliest when greedy; (…,)."""
-        return best(laws) if self.sampling.greedy else draw(laws, noise)
+    @abstractmethod
+    def new_text(self, prompt: tuple[int, ...], limit: int, stream: Stream) -> GeneratedText:
+        """The empty text of a call, with all that is kept from round to round."""
 
     @abstractmethod
-    def decode(self, prompt: tuple[int, ...], text: GeneratedText, stream: Stream) -> None:
+    def decode(self, text: GeneratedText) -> None:
         """Write tokens and rounds into `text` until it is done (it is not done on entry)."""
 
     def _check(self, prompt_ids: Sequence[int], max_new_tokens: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Multi-candidate speculative decoding: a static tree of guesses, one target pass for all.
+"""Multi-candidate speculative decoding (MCSD): a static draft tree, verified in one target pass.
 
 Yang et al. 2024, "Multi-Candidate Speculative Decoding", arXiv 2401.06706.
 """
@@ -10,22 +10,23 @@ from typing import Any
 
 from torch import Tensor
 
-from .base import GeneratedText, ModelPair
-from .rounds import Guesses, TreeDecoder
+from .base import ModelPair
+from .generated_text import GeneratedText
+from .rounds import RoundDecoder, Verified
 from .sampling.distribution import best
-from .sampling.draft_tree import foreseen, rooted
-from .sampling.noise import VERIFICATION, Stream
-from .sampling.trees import make_tree
+from .sampling.draft_tree import StaticDraftTree, on_demand
+from .sampling.noise import VERIFICATION
+from .sampling.static_tree import make_tree
 from .sampling.verification import NONE
 
 
-class Mcsd(TreeDecoder):
-    """Draft k_1 tokens, k_2 after each, …; keep the longest path that rejection sampling lets.
+class Mcsd(RoundDecoder[GeneratedText, StaticDraftTree]):
+    """Draft k_1 tokens, k_2 after each of them, …; accept a path by recursive rejection sampling.
 
     k            children per node at each depth
     replacement  draw siblings independently, instead of all different
 
-    The draft samples as the decoder does. When greedy, siblings are its k most likely tokens
+    The draft model samples as the decoder does. When greedy, siblings are its k most likely tokens
     (with replacement: k times the most likely), as in the authors' code.
     """
 
@@ -41,63 +42,56 @@ class Mcsd(TreeDecoder):
         **common: Any,
     ) -> None:
         super().__init__(pair, **common)
-        self.tree = make_tree(k)
-        self.max_depth, self.most_nodes = len(self.tree.widths), len(self.tree)
+        self.shape = make_tree(k)
+        self.max_depth, self.most_nodes = len(self.shape.widths), len(self.shape)
         self.replacement = bool(replacement)
 
     def config(self) -> dict[str, Any]:
         """As in Decoder, with the tree and the way siblings are drawn."""
-        return super().config() | {"k": list(self.tree.widths), "replacement": self.replacement}
+        return super().config() | {"k": list(self.shape.widths), "replacement": self.replacement}
 
-    def propose(self, unread: list[int], text: GeneratedText, stream: Stream) -> Guesses:
-        """Let the draft read the `unread` end of the text, then draw the tree level by level."""
-        tree = self.tree
-        noise = None if self.sampling.greedy else stream.at(len(text.tokens))
-        drafted = self.drafted = rooted(tree, unread[-1], self.device)
-        logits = self.draft.feed(unread, logits=1)
-        self.draft.commit(range(len(unread)))
-        for depth in range(self.max_depth):
-            level = drafted.draw(logits, noise, self.sampling, self.replacement)
-            if depth + 1 < self.max_depth:
-                sees = tree.sees[level, 1 : level.stop]
-                logits = self.draft.feed(drafted.tokens[level], tree.depths[level] - 1, sees)
-        return Guesses(
-            tokens=drafted.tokens,
-            depths=tree.depths,
-            sees=tree.sees,
-            sources=("", *["draft"] * (len(tree) - 1)),
-            drawn=drafted.drawn,
-            read=list(range(1, tree.levels[-1].start)),
-        )
+    def draft(self, text: GeneratedText) -> StaticDraftTree:
+        """Draw k_d children x_1, x_2, … ~ q of every node at depth d = 0, 1, …"""
+        noise = None if self.sampling.greedy else text.noise()
+        draft_logits = self.read_unread(text)
+        tree = StaticDraftTree.rooted(self.shape, text.last, like=draft_logits)
+        level = tree.draw(draft_logits, noise, self.sampling, self.replacement)
+        for _ in range(self.max_depth - 1):
+            draft_logits = self.read_nodes(tree, level)
+            level = tree.draw(draft_logits, noise, self.sampling, self.replacement)
+        return tree
 
-    def walk(
-        self, guesses: Guesses, logits: Tensor, text: GeneratedText, stream: Stream
-    ) -> tuple[list[int], int]:
-        """Go down from the root for as long as a child is accepted.
+    def verify(self, tree: StaticDraftTree, target_logits: Tensor, text: GeneratedText) -> Verified:
+        """Go down from the root for as long as a child is accepted, then resample.
 
-        The token after the path is drawn from the residual where every child was rejected, and
-        from the target's own law below the last depth; when greedy it is the target's token,
-        and a child is accepted that holds it.
+        Children x of a node are tested in drawing order: x is accepted with probability
+        min(1, p(x)/q(x)), a rejection leaves p ← norm(max(p − q, 0)) to the next
+        (`recursive_rejection`, algorithm 2). The token after the path is drawn from what p is
+        then, which is the target's own p below the last depth. When greedy it is the target's
+        token, and the child that holds it is accepted.
         """
-        uniforms = times = None
+        uniforms = exponentials = None
         if not self.sampling.greedy:
-            noise = stream.at(len(text.tokens), VERIFICATION)
-            uniforms = noise.uniforms(len(self.tree), max(self.tree.widths))
-            times = noise.exponentials(logits.shape[-1])
+            noise = text.noise(VERIFICATION)
+            uniforms = tree.uniforms(noise)
+            exponentials = noise.exponentials(target_logits.shape[-1])
 
-        def ask(nodes: range) -> tuple[Tensor, Tensor]:
-            some = logits[nodes.start : nodes.stop]
-            stands, left = self.drafted.judged(
-                nodes, self.sampling, some, uniforms, replacement=self.replacement
+        def test_and_resample(nodes: range) -> tuple[Tensor, Tensor]:
+            accepted, rest = tree.test_children(
+                nodes,
+                target_logits[nodes.start : nodes.stop],
+                self.sampling,
+                uniforms,
+                self.replacement,
             )
-            return stands, best(left if times is None else left / times)
+            return accepted, best(rest if exponentials is None else rest / exponentials)
 
-        told = foreseen(ask, range(len(self.tree)), self.device)
+        result = on_demand(test_and_resample, range(len(self.shape)), target_logits)
         path: list[int] = []
         node = 0
         while True:
-            accepted, token = told(node)
+            accepted, token = result(node)
             if accepted == NONE:
-                return path, token
-            node = self.tree.children(node)[accepted]
+                return Verified(path, token)
+            node = self.shape.children(node)[accepted]
             path.append(node)

@@ -1,117 +1,147 @@
-"""One round of any decoder that guesses ahead: draft, read all guesses in one pass, walk, keep."""
+"""The loop that all decoders share: draft, one target pass over the draft tree, verify, commit."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..records import Round
-from .base import Decoder, GeneratedText, ModelPair
+from .base import Decoder, ModelPair
 from .execution.clock import now, seconds
 from .execution.reader import Reader
-from .sampling.draft_tree import Drawn
+from .generated_text import GeneratedText
+from .sampling.distribution import best
+from .sampling.draft_tree import DraftTree, StaticDraftTree
 from .sampling.noise import Stream
 
 
-@dataclass
-class Guesses(Drawn):
-    """A drafted tree: node 0 is the text's last token, which the target has not read yet.
+class Verified(NamedTuple):
+    """What the target makes of a draft tree.
 
-    depths   (nodes,) how many nodes lie above it
-    sees     (nodes, nodes) [i, j]: whether j is i or an ancestor of i
-    sources  where each node's token came from; "" for node 0
-    read     nodes that the draft has read as guesses, in the order in which it did
-    unread   tokens at the text's end that the draft has not read, node 0's included
+    path     nodes that the text takes over, each the parent of the next
+    token    the target's own token after them; None where the next round draws it
+    pending  see `GeneratedText`
     """
 
-    depths: NDArray[np.int64]
-    sees: NDArray[np.bool_]
-    sources: tuple[str, ...]
-    read: list[int] = field(default_factory=list)
-    unread: list[int] = field(default_factory=list)
+    path: list[int]
+    token: int | None
+    pending: Tensor | None = None
 
 
-class TreeDecoder(Decoder):
-    """Rounds of `propose`, one target pass and `walk`: what differs is how to guess and to judge.
+Text = TypeVar("Text", bound=GeneratedText)
+Tree = TypeVar("Tree", bound=DraftTree)
 
-    max_depth   depth of the deepest path that a round can draft
-    most_nodes  size of the largest tree, node 0 included
-    draft       the draft model's place in the text
+
+class RoundDecoder(Decoder, Generic[Text, Tree]):
+    """A decoder in rounds; subclasses define `draft`, `verify` and, if needed, `commit`.
+
+    most_nodes   size of the largest tree that a round can submit
+    draft_model  the draft model's reading position in the text
     """
 
-    max_depth: int
     most_nodes: int
 
     def __init__(self, pair: ModelPair, **common: Any) -> None:
         super().__init__(pair, **common)
-        self.draft = Reader(pair.draft)
+        self.draft_model = Reader(pair.draft)
+
+    def new_text(self, prompt: tuple[int, ...], limit: int, stream: Stream) -> GeneratedText:
+        """The empty text of a call, with all that is kept from round to round."""
+        return GeneratedText(prompt, limit, self.pair.stops, stream)
 
     @abstractmethod
-    def propose(self, unread: list[int], text: GeneratedText, stream: Stream) -> Guesses:
-        """Guess what follows; `unread` is the end of the text that the draft has not read."""
+    def draft(self, text: Text) -> Tree:
+        """Propose a tree of draft tokens that may follow the text."""
 
     @abstractmethod
-    def walk(
-        self, guesses: Guesses, logits: Tensor, text: GeneratedText, stream: Stream
-    ) -> tuple[list[int], int]:
-        """Judge the guesses by the target's logits (nodes, vocabulary).
+    def verify(self, tree: Tree, target_logits: Tensor, text: Text) -> Verified:
+        """Choose the draft tokens to keep, and the target's token after them.
 
-        Returns the nodes that stand, from below node 0 downward, and the token after them.
+        target_logits  (submitted nodes, vocabulary)
         """
 
-    def decode(self, prompt: tuple[int, ...], text: GeneratedText, stream: Stream) -> None:
-        """Read the prompt, write its first token, then go round after round."""
-        logits = self.target.begin(prompt, text.limit + self.most_nodes)
-        unread = [self.choose(logits, stream, 0)]
-        text.write(unread)
+    def commit(self, tree: Tree, verified: Verified, text: Text) -> None:
+        """Keep in the draft model's cache what it has read of the accepted path."""
+        path, token, text.pending = verified
+        self.draft_model.commit([n - tree.read.start for n in (0, *path) if n in tree.read])
+        tokens, _ = tree.on_host
+        text.unread = [tokens[node] for node in path if node not in tree.read]
+        if token is not None:
+            text.unread.append(token)
+
+    def start(self, text: Text, target_logits: Tensor) -> None:
+        """Write the first token, drawn from the target's logits after the prompt, (vocabulary,)."""
+        text.unread = [self.target_token(target_logits, text)]
+        text.write(text.unread)
         if not text.done:
-            self.begin_draft(prompt, text.limit + self.most_nodes)
+            self.begin_draft(text)
+
+    def decode(self, text: GeneratedText) -> None:
+        """Read the prompt, then decode round by round until the text is done."""
+        text = cast(Text, text)
+        self.start(text, self.target_model.begin(text.prompt, text.limit + self.most_nodes))
         while not text.done:
-            passed = self.target.seconds + self.draft.seconds
+            passed = self.target_model.seconds + self.draft_model.seconds
             started = now(self.device)
-            guesses = self.propose(unread, text, stream)
-            drafted = now(self.device)
-            logits = self.target.feed(guesses.tokens, guesses.depths, guesses.sees)
-            verified = now(self.device)
-            path, token = self.walk(guesses, logits, text, stream)
-            self.target.commit([0, *path])
-            unread = self.settle(guesses, path, token)
-            tokens, drawn = guesses.told
-            emitted = text.write([*(tokens[node] for node in path), token])
+            tree = self.draft(text)
+            drafted_at = now(self.device)
+            nodes = tree.submitted
+            first = nodes.start
+            target_logits = self.target_model.feed(
+                tree.tokens[nodes], tree.depths[nodes] - first, tree.mask[nodes, nodes]
+            )
+            verified_at = now(self.device)
+            verified = self.verify(tree, target_logits, text)
+            path, token, _ = verified
+            self.target_model.commit([node - first for node in (0, *path) if node >= first])
+            self.commit(tree, verified, text)
+            tokens, drafted = tree.on_host
+            written = [tokens[node] for node in path]
+            emitted = text.write(written if token is None else [*written, token])
             text.rounds.append(
                 Round(
                     max_depth=self.max_depth,
-                    drafted_depth=int(guesses.depths[drawn].max()),
-                    drafted_nodes=sum(drawn) - 1,
-                    verified_nodes=len(guesses.tokens),
-                    accepted=len(path),
+                    drafted_depth=int(tree.depths[drafted].max()) - first,
+                    drafted_nodes=sum(drafted[tree.roots.stop :]),
+                    verified_nodes=nodes.stop - first,
+                    accepted=len(path) - first,
                     emitted=emitted,
-                    draft_seconds=seconds(started, drafted),
-                    verify_seconds=seconds(drafted, verified),
-                    decide_seconds=seconds(verified, now(self.device)),
-                    pass_seconds=self.target.seconds + self.draft.seconds - passed,
-                    sources=tuple(guesses.sources[node] for node in path),
+                    draft_seconds=seconds(started, drafted_at),
+                    verify_seconds=seconds(drafted_at, verified_at),
+                    decide_seconds=seconds(verified_at, now(self.device)),
+                    pass_seconds=self.target_model.seconds + self.draft_model.seconds - passed,
+                    sources=tuple(tree.sources[node] for node in path[first:]),
                 )
             )
 
-    def begin_draft(self, prompt: tuple[int, ...], room: int) -> None:
-        """Let the draft read the prompt, or take over the keys of a target that it is part of."""
-        if self.pair.early_exit:
-            self.draft.begin_as(self.target, room)
-        else:
-            self.draft.begin(prompt, room)
+    def target_token(self, logits: Tensor, text: Text) -> int:
+        """The target's own next token, argmax p / E, from its logits (vocabulary,)."""
+        if self.sampling.greedy:
+            return int(best(logits))
+        return int(self.sampling.sample(logits, text.noise())[1])
 
-    def settle(self, guesses: Guesses, path: list[int], token: int) -> list[int]:
-        """Keep what the draft has read of the path; returns the tokens that it has not."""
-        row = {node: index for index, node in enumerate(guesses.read)}
-        kept = 0
-        while kept < len(path) and path[kept] in row:
-            kept += 1
-        self.draft.commit([row[node] for node in path[:kept]])
-        tokens = guesses.told[0]
-        return [*guesses.unread, *(tokens[node] for node in path[kept:]), token]
+    def begin_draft(self, text: Text) -> None:
+        """Let the draft model read the prompt, or share the keys of the target it is part of."""
+        room = text.limit + self.most_nodes
+        if self.pair.early_exit:
+            self.draft_model.begin_as(self.target_model, room)
+        else:
+            self.draft_model.begin(text.prompt, room)
+
+    def read_unread(self, text: Text) -> Tensor:
+        """Let the draft model read to the text's end; returns its logits there, (1, vocabulary)."""
+        logits = self.draft_model.feed(text.unread, logits=1)
+        self.draft_model.commit(range(len(text.unread)))
+        return logits
+
+    def read_nodes(self, tree: StaticDraftTree, nodes: slice) -> Tensor:
+        """Let the draft model read more nodes of the tree; returns (nodes, vocabulary) logits."""
+        first = tree.read.start if tree.read else nodes.start
+        tree.read = range(first, nodes.stop)
+        return self.draft_model.feed(
+            tree.tokens[nodes],
+            tree.depths[nodes] - int(tree.depths[first]),
+            tree.mask[nodes, first : nodes.stop],
+        )

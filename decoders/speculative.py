@@ -1,4 +1,4 @@
-"""Speculative decoding with one chain of guesses.
+"""Speculative decoding with a chain of γ draft tokens.
 
 Leviathan et al. 2023, "Fast Inference from Transformers via Speculative Decoding",
 arXiv 2211.17192, algorithm 1; Chen et al. 2023, arXiv 2302.01318, algorithm 2.
@@ -12,19 +12,23 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .base import GeneratedText, ModelPair
+from .base import ModelPair
+from .generated_text import GeneratedText
 from .options import whole
-from .rounds import Guesses, TreeDecoder
-from .sampling.distribution import best, sampled
-from .sampling.noise import VERIFICATION, Noise, Stream
-from .sampling.trees import MOST_NODES, make_tree
+from .rounds import RoundDecoder, Verified
+from .sampling.draft_tree import StaticDraftTree
+from .sampling.noise import VERIFICATION
+from .sampling.static_tree import MAX_NODES, make_tree
 from .sampling.verification import acceptance, residual
 
 
-class Speculative(TreeDecoder):
-    """Let the draft write `depth` tokens; keep them up to the first that the target rejects.
+class Speculative(RoundDecoder[GeneratedText, StaticDraftTree]):
+    """Draft `depth` tokens; accept them up to the first that the target rejects.
 
-    depth  γ, tokens drafted in a round
+    depth  γ, draft tokens per round
+
+    When greedy, p and q lie on one token each, so a draft token is accepted where it is the
+    target's own.
     """
 
     name = "speculative"
@@ -36,57 +40,42 @@ class Speculative(TreeDecoder):
             self.max_depth = whole(depth)
         except TypeError:
             raise InputError(f"depth is {depth!r}; give a whole number ≥ 1") from None
-        if not 1 <= self.max_depth < MOST_NODES:
-            raise InputError(f"depth is {depth}; give a whole number, 1 to {MOST_NODES - 1}")
-        self.chain = make_tree((1,) * self.max_depth)
-        self.most_nodes = len(self.chain)
+        if not 1 <= self.max_depth < MAX_NODES:
+            raise InputError(f"depth is {depth}; give a whole number, 1 to {MAX_NODES - 1}")
+        self.shape = make_tree((1,) * self.max_depth)
+        self.most_nodes = len(self.shape)
 
     def config(self) -> dict[str, Any]:
-        """As in Decoder, with the chain's depth."""
+        """As in Decoder, with γ."""
         return super().config() | {"depth": self.max_depth}
 
-    def propose(self, unread: list[int], text: GeneratedText, stream: Stream) -> Guesses:
-        """x_i ~ q_i(· | text, x_1 … x_{i−1}); when greedy, q_i's most likely token."""
-        noise = stream.at(len(text.tokens))
-        logits = self.draft.feed(unread, logits=1)
-        self.draft.commit(range(len(unread)))
-        tokens, self.q = [torch.full((1,), unread[-1], device=self.device)], []
-        for depth in range(self.max_depth):
-            law, token = self.guessed(logits, noise)
-            self.q.append(law)
-            tokens.append(token)
-            if depth + 1 < self.max_depth:
-                logits = self.draft.feed(tokens[-1])
-        chain = torch.cat(tokens)
-        return Guesses(
-            tokens=chain,
-            depths=self.chain.depths,
-            sees=self.chain.sees,
-            sources=("", *["draft"] * self.max_depth),
-            drawn=torch.ones_like(chain, dtype=torch.bool),
-            read=list(range(1, self.max_depth)),
-        )
+    def draft(self, text: GeneratedText) -> StaticDraftTree:
+        """Sample x_i ~ q_i(· | text, x_1 … x_{i−1}) for i = 1 … γ."""
+        noise = text.noise()
+        draft_tokens: list[Tensor] = []
+        draft_probs: list[Tensor] = []
+        draft_logits = self.read_unread(text)
+        for _ in range(self.max_depth):
+            if draft_tokens:
+                draft_logits = self.draft_model.feed(draft_tokens[-1])
+            q, x = self.sampling.sample(draft_logits, noise)
+            draft_probs.append(q)
+            draft_tokens.append(x)
+        return StaticDraftTree.chain(self.shape, text.last, draft_tokens, draft_probs)
 
-    def guessed(self, logits: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """The draft's law and a token of it, (1, vocabulary) and (1,)."""
-        if self.sampling.greedy:
-            return self.sampling.probs(logits), best(logits)
-        start = noise.take(logits.numel())
-        return sampled(logits, noise.key, sampling=self.sampling, start=start)
+    def verify(self, tree: StaticDraftTree, target_logits: Tensor, text: GeneratedText) -> Verified:
+        """Accept x_i with probability min(1, p_i(x_i) / q_i(x_i)), up to the first rejection.
 
-    def walk(
-        self, guesses: Guesses, logits: Tensor, text: GeneratedText, stream: Stream
-    ) -> tuple[list[int], int]:
-        """Accept x_i with min(1, p/q); a rejection writes a token of norm(max(p − q, 0)).
-
-        When greedy, p and q lie on one token each: x_i stands where it is the target's.
+        The token after them is drawn from norm(max(p − q, 0)) at the rejected position, or from p
+        where all γ were accepted.
         """
-        noise = stream.at(len(text.tokens), VERIFICATION)
-        p, q = self.sampling.probs(logits), torch.cat(self.q)
-        chances = acceptance(p[:-1], q, guesses.tokens[1:])
-        stands = [*(noise.uniforms(self.max_depth) < chances).tolist(), False]
-        accepted = stands.index(False)
-        left = p[accepted]
-        if accepted < self.max_depth:
-            left = residual(left, q[accepted])
-        return list(range(1, accepted + 1)), int(self.pick(left, noise))
+        gamma = self.max_depth
+        noise = text.noise(VERIFICATION)
+        p = self.sampling.probs(target_logits)
+        q = torch.cat(tree.probs)
+        accept_prob = acceptance(p[:gamma], q, tree.tokens[1:])
+        accepted = (noise.uniforms(gamma) < accept_prob).tolist()
+        n = [*accepted, False].index(False)
+        rest = residual(p[n], q[n]) if n < gamma else p[n]
+        token = int(self.sampling.draw(rest, noise))
+        return Verified(list(range(1, n + 1)), token)

@@ -6,40 +6,39 @@ form, with the tree of Yang et al. 2024, arXiv 2401.06706, below each root.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from ..errors import InputError
-from ..records import Round
-from .base import Decoder, GeneratedText, ModelPair
-from .execution.clock import now, seconds
-from .execution.reader import Reader
-from .sampling.draft_tree import foreseen, rooted
-from .sampling.noise import VERIFICATION, Noise, Stream
-from .sampling.trees import make_tree
+from .base import ModelPair
+from .generated_text import GeneratedText
+from .rounds import RoundDecoder, Verified
+from .sampling.draft_tree import StaticDraftTree, on_demand
+from .sampling.noise import VERIFICATION
+from .sampling.static_tree import make_tree
 from .sampling.verification import NONE
 
 
-class TargetInit(Decoder):
-    """Draw roots from the target's law, draft a tree below each, keep the longest path.
+class TargetInit(RoundDecoder[GeneratedText, StaticDraftTree]):
+    """Draw w roots from the target's distribution, draft a tree below each, keep the longest path.
 
     k  w roots, then children per node at each depth below them
 
-    The law of what follows the text is left pending at the end of a round: the target's own
-    below the last depth drafted, else what the rejected guesses leave of it. The next roots are
-    drawn from it, all different; when greedy, they are its w most likely tokens. The root below
-    which most was accepted wins, the first of several; where nothing was accepted that is the
-    first root.
+    The distribution of the token after the text is left pending at the end of a round: the
+    target's own p below the last depth drafted, else the residual after the rejected draft tokens.
+    The next roots are drawn from it, all different; when greedy, they are its w most likely tokens.
+    The root below which most was accepted wins, the first of several; where nothing was accepted
+    that is the first root.
 
-    Not exact: a root is chosen for what was drawn below it, so for w > 1 not even the greedy
-    text is the target's. One root is exact, because siblings are tested one after another, as in
+    Not lossless: a root is chosen for what was drawn below it, so for w > 1 not even the greedy
+    text is the target's. One root is lossless, because siblings are tested one after another, as in
     mcsd. (At T > 0 the authors' code tests each sibling alone and keeps the longest of all paths:
-    more is accepted, and even one root is not exact.)
+    more is accepted, and even one root is not lossless.)
 
-    A round writes its root and what was accepted below it. Roots are not accepted guesses, and
-    the first round writes the first token.
+    A round writes its root and what was accepted below it. Roots do not count as accepted draft
+    tokens, and the first round writes the first token.
     """
 
     name = "target-init"
@@ -49,129 +48,75 @@ class TargetInit(Decoder):
         self, pair: ModelPair, *, k: Sequence[int] = (2, 4, 4, 1, 1), **common: Any
     ) -> None:
         super().__init__(pair, **common)
-        self.tree = make_tree(k)  # node 0 is the text's last token, which the target has read
-        self.max_depth, self.most_nodes = len(self.tree.widths) - 1, len(self.tree) - 1
+        self.shape = make_tree(k)  # node 0 is the text's last token, which the target has read
+        self.max_depth, self.most_nodes = len(self.shape.widths) - 1, len(self.shape) - 1
         if not self.max_depth:
-            raise InputError(f"k is {self.tree.widths}; give the roots and at least one depth")
-        self.draft = Reader(pair.draft)
+            raise InputError(f"k is {self.shape.widths}; give the roots and at least one depth")
 
     def config(self) -> dict[str, Any]:
         """As in Decoder, with the roots and the tree below each."""
-        return super().config() | {"k": list(self.tree.widths)}
+        return super().config() | {"k": list(self.shape.widths)}
 
-    def decode(self, prompt: tuple[int, ...], text: GeneratedText, stream: Stream) -> None:
-        """Read the prompt, then go round after round; every token is written by a round."""
-        room = text.limit + len(self.tree)
-        logits = self.target.begin(prompt, room)
-        if self.pair.early_exit:
-            self.draft.begin_as(self.target, room)
-        else:
-            self.draft.begin(prompt, room)
-        pending = logits if self.sampling.greedy else self.sampling.probs(logits)
-        unread = False
-        while not text.done:
-            passed = self.target.seconds + self.draft.seconds
-            started = now(self.device)
-            last = text.tokens[-1] if text.tokens else prompt[-1]
-            noise = None if self.sampling.greedy else stream.at(len(text.tokens))
-            size = self.grow(pending, last, unread, noise)
-            drafted = now(self.device)
-            below = slice(1, size)
-            logits = self.target.feed(
-                self.drafted.tokens[below],
-                self.tree.depths[below] - 1,
-                self.tree.sees[below, below],
-            )
-            verified = now(self.device)
-            path, pending = self.judge(logits, stream.at(len(text.tokens), VERIFICATION))
-            self.target.commit([node - 1 for node in path])
-            unread = self.settle(path, unread)
-            tokens, drawn = self.drafted.told
-            emitted = text.write([tokens[node] for node in path])
-            text.rounds.append(
-                Round(
-                    max_depth=self.max_depth,
-                    drafted_depth=int(self.tree.depths[drawn].max()) - 1,
-                    drafted_nodes=sum(drawn[self.tree.levels[1].stop :]),
-                    verified_nodes=size - 1,
-                    accepted=len(path) - 1,
-                    emitted=emitted,
-                    draft_seconds=seconds(started, drafted),
-                    verify_seconds=seconds(drafted, verified),
-                    decide_seconds=seconds(verified, now(self.device)),
-                    pass_seconds=self.target.seconds + self.draft.seconds - passed,
-                    sources=("draft",) * (len(path) - 1),
-                )
-            )
+    def start(self, text: GeneratedText, target_logits: Tensor) -> None:
+        """Leave the first token to the first round: its roots are drawn from `target_logits`."""
+        greedy = self.sampling.greedy
+        text.pending = target_logits if greedy else self.sampling.probs(target_logits)
+        self.begin_draft(text)
 
-    def grow(self, pending: Tensor, last: int, unread: bool, noise: Noise | None) -> int:
-        """Draw the roots, let the draft read them, draw the next level, and so on.
+    def draft(self, text: GeneratedText) -> StaticDraftTree:
+        """Draw w roots ~ p, let the draft model read them, draw the next level ~ q, and so on.
 
-        pending  (vocabulary,) the law of the roots, or the scores to be greedy on
-        last     the text's last token
-        unread   whether the draft has yet to read it; it does so with the roots
-
-        Returns the size of the tree, node 0 included; its mask is a corner of the whole one.
+        The draft model reads the text's last token with the roots, if it has not read it yet.
         """
-        tree = self.tree
-        drafted = self.drafted = rooted(tree, last, self.device)
-        first = start = 0 if unread else 1
-        level = drafted.draw(pending[None], noise)
-        more = True
-        while more:
-            rows = slice(start, level.stop)
-            logits = self.draft.feed(
-                drafted.tokens[rows], tree.depths[rows] - first, tree.sees[rows, first : level.stop]
-            )[level.start - level.stop :]
-            start = level.stop
-            more = self.goes_on(level, logits)
-            level = drafted.draw(logits, noise, self.sampling)
-            more = more and level.stop < len(tree)
-        self.read = range(first, start)
-        return int(level.stop)
+        assert text.pending is not None
+        noise = None if self.sampling.greedy else text.noise()
+        roots = self.shape.levels[1]
+        tree = StaticDraftTree.rooted(self.shape, text.last, text.pending, roots)
+        level = tree.draw(text.pending[None], noise)
+        unread = slice(0 if text.unread else level.start, level.stop)
+        while True:
+            draft_logits = self.read_nodes(tree, unread)[level.start - level.stop :]
+            proceed = self.drafts_on(tree, level, draft_logits)
+            level = unread = tree.draw(draft_logits, noise, self.sampling)
+            if not proceed or tree.size == len(self.shape):
+                return tree
 
-    def goes_on(self, level: slice, logits: Tensor) -> bool:
-        """Whether the level after the next is worth drafting, once the draft has read `level`.
+    def drafts_on(self, tree: StaticDraftTree, level: slice, draft_logits: Tensor) -> bool:
+        """Whether to draft beyond the next level, given what the draft model says at this one.
 
-        logits  (nodes of the level, vocabulary) what the draft says of their children
+        level         nodes that it has read last
+        draft_logits  (nodes of the level, vocabulary)
         """
         return True
 
-    def judge(self, logits: Tensor, noise: Noise) -> tuple[list[int], Tensor]:
-        """The longest path that the target accepts, its root included, and the law after it.
+    def verify(self, tree: StaticDraftTree, target_logits: Tensor, text: GeneratedText) -> Verified:
+        """Go down from every root for as long as a child is accepted; keep the longest path.
 
-        logits  (nodes, vocabulary) the target's, of nodes 1, 2, …
+        Children are tested as in mcsd. What p is after the last test on that path is pending.
         """
-        shape = len(self.tree), max(self.tree.widths)
-        uniforms = None if self.sampling.greedy else noise.uniforms(*shape)
-        laws: dict[int, Tensor] = {}
+        uniforms = None if self.sampling.greedy else tree.uniforms(text.noise(VERIFICATION))
+        rest: dict[int, Tensor] = {}
 
-        def ask(nodes: range) -> tuple[Tensor]:
-            some = logits[nodes.start - 1 : nodes.stop - 1]
-            stands, left = self.drafted.judged(nodes, self.sampling, some, uniforms)
-            laws.update(zip(nodes, left, strict=True))
-            return (stands,)
+        def test(nodes: range) -> tuple[Tensor]:
+            rows = slice(nodes.start - 1, nodes.stop - 1)  # the target does not read node 0 again
+            accepted, left = tree.test_children(nodes, target_logits[rows], self.sampling, uniforms)
+            rest.update(zip(nodes, left, strict=True))
+            return (accepted,)
 
-        def along(node: int) -> range:
-            """Of chains nearly every node is walked to, of trees one below each root."""
-            level = self.tree.levels[int(self.tree.depths[node])]
-            return level if len(level) == len(self.tree.levels[1]) else range(node, node + 1)
+        def group(node: int) -> range:
+            """Of chains nearly every node is reached, of trees one below each root."""
+            level = self.shape.levels[int(self.shape.depths[node])]
+            return level if len(level) == len(tree.roots) else range(node, node + 1)
 
-        told = foreseen(ask, range(1, 1 + len(logits)), self.device, along)
-        drawn = self.drafted.told[1]
-        paths = [self.walk(root, told) for root in self.tree.levels[1] if drawn[root]]
-        path = max(paths, key=len)
-        return path, laws[path[-1]]
+        nodes = range(tree.submitted.start, tree.submitted.stop)
+        result = on_demand(test, nodes, target_logits, group)
 
-    def walk(self, root: int, told: Callable[[int], list[int]]) -> list[int]:
-        """Go down from a root for as long as a child is accepted."""
-        path = [root]
-        while (accepted := told(path[-1])[0]) != NONE:
-            path.append(self.tree.children(path[-1])[accepted])
-        return path
+        def accepted_below(root: int) -> list[int]:
+            path = [root]
+            while (accepted := result(path[-1])[0]) != NONE:
+                path.append(self.shape.children(path[-1])[accepted])
+            return path
 
-    def settle(self, path: list[int], unread: bool) -> bool:
-        """Keep in the draft's cache what it has read of the path; is the last token missing?"""
-        kept = [0, *path] if unread else path
-        self.draft.commit([node - self.read.start for node in kept if node in self.read])
-        return path[-1] not in self.read
+        _, drafted = tree.on_host
+        path = max((accepted_below(root) for root in tree.roots if drafted[root]), key=len)
+        return Verified(path, None, pending=rest[path[-1]])

@@ -1,1 +1,1 @@
-"""What `exact-dynamic` guesses with: sources, their chances, the tree, what it costs."""
+"""Draft-token sources, calibration, planning and cost profiles of `exact-dynamic`."""

@@ -1,9 +1,9 @@
-"""Decision models: whether a draft model's next guess is likely to be accepted.
+"""Decision models: the probability that a draft model's next token is accepted.
 
-Lu et al. 2024, arXiv 2409.10644, give two small networks over what the draft knows at a node:
-``soft`` reads its last hidden state and was taught min(1, p(x)/q(x)) of the token x drawn there;
-``hard`` reads the entropy and the ten largest probabilities of its law and was taught whether
-the target took its best token. ``training/decision.py`` teaches both for a pair.
+Lu et al. 2024, arXiv 2409.10644, give two small networks over what the draft model computes at a
+node: ``soft`` reads its last hidden state and was trained on min(1, p(x)/q(x)) of the token x drawn
+there; ``hard`` reads the entropy and the ten largest probabilities of q and was trained on whether
+the target's token was the draft's best. ``training/decision.py`` trains both for a pair.
 """
 
 from __future__ import annotations
@@ -29,15 +29,18 @@ from ..base import ModelPair
 Kind = Literal["soft", "hard"]
 KINDS: tuple[Kind, ...] = ("soft", "hard")
 
+OFF = "off"
+"""The option that stands for no decision model."""
+
 FOLDER = Path(__file__).parents[1] / "weights"
 
 TOP = 10
-"""Probabilities that the hard model reads."""
+"""Number of probabilities that the hard model reads."""
 
 
 @dataclass(frozen=True, eq=False)
 class DecisionModel:
-    """A perceptron with one output, its logit, and what it reads.
+    """A perceptron whose one output is the logit of an acceptance probability.
 
     kind     ``soft`` or ``hard``
     network  (rows, features) -> (rows, 1), in eval mode
@@ -47,16 +50,16 @@ class DecisionModel:
     network: nn.Sequential
 
     def __call__(self, logits: Tensor, hidden: Tensor | None) -> Tensor:
-        """Chances in 0 … 1, (rows,), that the tokens drawn at these rows are accepted.
+        """Probabilities in 0 … 1, (rows,), that the tokens drawn at these rows are accepted.
 
-        logits  (rows, vocabulary) of the draft
+        logits  (rows, vocabulary) of the draft model
         hidden  (rows, hidden size) its last hidden states; only ``soft`` reads them
         """
-        read = hidden if self.kind == "soft" else distribution_features(logits)
-        assert read is not None
+        features = hidden if self.kind == "soft" else distribution_features(logits)
+        assert features is not None
         with torch.inference_mode():
-            chances: Tensor = self.network(read).sigmoid().squeeze(-1)
-        return chances
+            accept_prob: Tensor = self.network(features).sigmoid().squeeze(-1)
+        return accept_prob
 
     def on(self, device: torch.device) -> DecisionModel:
         """The model, or a copy of it, on a device."""
@@ -66,7 +69,7 @@ class DecisionModel:
 
     @property
     def features(self) -> int:
-        """How many numbers a row has."""
+        """Number of input features per row."""
         return sizes_of(self.network.state_dict())[0]
 
     @cached_property
@@ -82,22 +85,22 @@ class DecisionModel:
 def distribution_features(logits: Tensor) -> Tensor:
     """Entropy in nats and the `TOP` largest probabilities at temperature 1: (rows, 11).
 
-    A vocabulary of fewer tokens is filled up with zeros.
+    A smaller vocabulary is padded with zeros.
     """
-    law = logits.softmax(-1)
-    entropy = -law.xlogy(law).sum(-1, keepdim=True)
-    likeliest = law.topk(min(TOP, law.shape[-1]), dim=-1).values
-    missing = TOP - likeliest.shape[-1]
-    return torch.cat((entropy, functional.pad(likeliest, (0, missing))), dim=-1)
+    probs = logits.softmax(-1)
+    entropy = -probs.xlogy(probs).sum(-1, keepdim=True)
+    largest = probs.topk(min(TOP, probs.shape[-1]), dim=-1).values
+    missing = TOP - largest.shape[-1]
+    return torch.cat((entropy, functional.pad(largest, (0, missing))), dim=-1)
 
 
 def layer_sizes(kind: Kind, hidden: int) -> tuple[int, ...]:
-    """Widths of the layers, as the authors have them for a draft 768 wide: 512, 256; and 44."""
+    """Layer widths, in the authors' proportions (for a draft 768 wide: 512, 256; and 44)."""
     return (hidden, 2 * hidden // 3, hidden // 3, 1) if kind == "soft" else (1 + TOP, 44, 1)
 
 
 def perceptron(sizes: Sequence[int]) -> nn.Sequential:
-    """Linear layers with ReLU between them; the last gives the logit of a chance."""
+    """Linear layers with ReLU between them and one output."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU()]
@@ -105,20 +108,20 @@ def perceptron(sizes: Sequence[int]) -> nn.Sequential:
 
 
 def sizes_of(weights: dict[str, torch.Tensor]) -> tuple[int, ...]:
-    """Widths of the layers that these weights are of."""
+    """Layer widths of a network with these weights."""
     shapes = [weight.shape for weight in weights.values() if weight.ndim == 2]
     return (*(int(shape[1]) for shape in shapes), 1)
 
 
 def path_for(pair: str, folder: Path = FOLDER) -> Path:
-    """Where the decision models of a pair of this name lie, if the package has them."""
+    """Path of the decision models of a pair of this name, if the package ships them."""
     return folder / f"{pair}-decision.safetensors"
 
 
-def mark_of(pair: ModelPair) -> str:
-    """SHA-256, hexadecimal, of the draft's vectors, its norms: tells one training from another.
+def draft_fingerprint(pair: ModelPair) -> str:
+    """SHA-256, hexadecimal, of the draft's norm weights: tells one training from another.
 
-    Taken in bfloat16, so that a draft which was stored so has one mark in every precision.
+    Taken in bfloat16, so that a draft stored in that type has one fingerprint in every precision.
     """
     digest = hashlib.sha256()
     for name, weight in sorted(pair.draft.state_dict().items()):
@@ -129,7 +132,7 @@ def mark_of(pair: ModelPair) -> str:
 
 
 def save(models: Sequence[DecisionModel], path: Path, pair: ModelPair) -> None:
-    """Write one model of each kind into one file, marked with the pair that they were taught on."""
+    """Write one model of each kind into one file, with the fingerprint of their draft model."""
     save_file(
         {
             f"{model.kind}.{name}": weight.contiguous()
@@ -137,15 +140,15 @@ def save(models: Sequence[DecisionModel], path: Path, pair: ModelPair) -> None:
             for name, weight in model.network.state_dict().items()
         },
         path,
-        metadata={"pair": mark_of(pair)},
+        metadata={"pair": draft_fingerprint(pair)},
     )
 
 
-def taught_on(pair: ModelPair, path: Path) -> bool:
-    """Whether a file of decision models is there and was taught on this very pair."""
+def trained_on(pair: ModelPair, path: Path) -> bool:
+    """Whether there is a file of decision models that were trained on this very pair."""
     try:
         with safe_open(path, "pt") as file:
-            return (file.metadata() or {}).get("pair") == mark_of(pair)
+            return (file.metadata() or {}).get("pair") == draft_fingerprint(pair)
     except (OSError, SafetensorError):
         return False
 
@@ -170,3 +173,31 @@ def load(path: Path, kind: Kind) -> DecisionModel:
         ) from None
     network.train(False)
     return DecisionModel(kind, network)
+
+
+def chosen_model(pair: ModelPair, decision: str | DecisionModel | None) -> DecisionModel | None:
+    """The model that an option `decision` names; None for no model. Raises InputError."""
+    if decision == OFF:
+        return None
+    if isinstance(decision, DecisionModel):
+        model = decision
+    elif decision is None or decision in KINDS:
+        path = path_for(pair.name)
+        fits = trained_on(pair, path)
+        if decision is None and not fits:
+            return None
+        model = load(path, "hard" if decision == "hard" else "soft")
+        if not fits:
+            raise InputError(
+                f"the decision models of {pair.name!r} were trained on other weights; "
+                "train new ones with training/decision.py"
+            )
+    else:
+        raise InputError(f"decision is {decision!r}; give {', '.join(KINDS)}, {OFF} or a model")
+    hidden = pair.draft.config.get_text_config().hidden_size
+    if model.kind == "soft" and model.features != hidden:
+        raise InputError(
+            f"the decision model reads {model.features} numbers and the draft of {pair.name!r} "
+            f"has {hidden}; train one with training/decision.py"
+        )
+    return model

@@ -1,8 +1,8 @@
-"""The target's own second thoughts: what it would have written after a token it has scored.
+"""Token recycling: reuse what the target predicted after tokens that it has scored before.
 
-Every target pass scores the tokens after each row, and all but one of them are thrown away. Kept
-by the token (and by the two tokens) that they would follow, they guess the same place the next
-time it comes, at no model's cost (token recycling: Luo et al. 2024, arXiv 2408.08696).
+Every target pass scores the tokens after each row, and all but one of these predictions are thrown
+away. Kept by the token (and by the two tokens) that they would follow, they are candidates where
+the same context comes again, at no model's cost (Luo et al. 2024, arXiv 2408.08696).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEPT = 8
 """Successors kept of each context."""
 
 
-class Recycled:
+class RecycledTokens:
     """The target's best successors of every token, and of every two tokens, that it has read.
 
     kept  successors per context
@@ -32,33 +32,31 @@ class Recycled:
         self._after: dict[int | tuple[int, int], Scores] = {}
 
     def best(self, logits: Tensor) -> Tensor:
-        """Scores and ids of what the target likes best, (2, rows, kept), where the logits are.
+        """Scores and ids of the target's best successors, (2, rows, kept), on its device.
 
         logits  the target's: (rows, vocabulary)
         """
         scores, ids = logits.topk(min(self.kept, logits.shape[-1]), dim=-1)
         return torch.stack((scores.double(), ids.double()))
 
-    def learn(self, befores: Sequence[int], tokens: Sequence[int], best: Tensor) -> None:
-        """Keep what the target says comes after each token.
+    def learn(self, previous: Sequence[int], tokens: Sequence[int], best: Tensor) -> None:
+        """Keep what the target predicts after each token; a later row replaces an earlier one.
 
-        befores  the token before each, (rows,)
-        tokens   the tokens read, (rows,)
-        best     what follows each, see `best`
-
-        A later row replaces an earlier one of the same context.
+        previous  the token before each, (rows,)
+        tokens    the tokens read, (rows,)
+        best      their successors, see `best`
         """
         scores, ids = best.numpy(force=True)
         ids = ids.astype(np.int64)
-        for row, (before, token) in enumerate(zip(befores, tokens, strict=True)):
+        for row, (before, token) in enumerate(zip(previous, tokens, strict=True)):
             self._after[token] = self._after[before, token] = (ids[row], scores[row])
 
-    def after(self, before: int, token: int) -> tuple[bool, Scores] | None:
-        """The successors of `token` after `before`, or else of `token` after anything.
+    def after(self, previous: int, token: int) -> tuple[bool, Scores] | None:
+        """The successors of `token` after `previous`, or else of `token` after anything.
 
         Returns whether both tokens matched, and the successors; None where it was never read.
         """
-        found = self._after.get((before, token))
+        found = self._after.get((previous, token))
         both = found is not None
         if found is None:
             found = self._after.get(token)

@@ -88,7 +88,7 @@ def distribution_tests(
     The p-values are not adjusted for their number.
     """
     text = tuple(prompt)
-    length = min(int(getattr(decoder, "max_depth", 4)), 6) + 4
+    length = min(int(getattr(decoder, "max_depth", 0) or 4), 6) + 4
     pilot = decoder.generate(text, length, seed=0)
     start = len(pilot.tokens) - sum(r.emitted for r in pilot.rounds)
     first = next_token_distributions(decoder, decoder.pair.target, [text])[0, -1]

@@ -24,7 +24,7 @@ from ...errors import InputError
 from ..base import ModelPair
 from ..execution.forward import forget
 from ..execution.reader import Reader
-from ..sampling.trees import make_tree
+from ..sampling.static_tree import make_tree
 from . import PAIRS, reduced
 
 HUB = "hf:"
@@ -145,13 +145,13 @@ def reads_trees(model: PreTrainedModel) -> bool:
         try:
             reader = Reader(model)
             reader.begin(prompt, room=len(tree))
-            logits = reader.feed(tokens, tree.depths, tree.sees)
+            logits = reader.feed(tokens, tree.depths, tree.mask)
         except (torch.OutOfMemoryError, torch.AcceleratorError):
             raise
         except Exception:  # an unknown argument may raise anything in a foreign architecture
             return False
         for node in range(len(tree)):
-            path = [*prompt, *tokens[tree.sees[node]].tolist()]
+            path = [*prompt, *tokens[tree.mask[node]].tolist()]
             ids = torch.tensor([path], device=model.device)
             plain = model(ids).logits[0, -1].float().cpu()
             scored = plain.isfinite()  # a reduced draft does not score some tokens

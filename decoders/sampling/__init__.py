@@ -1,1 +1,1 @@
-"""Sampling: noise, probabilities, draft trees and the verification rules."""
+"""Sampling: noise, probabilities, draft trees and verification rules."""

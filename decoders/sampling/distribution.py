@@ -1,4 +1,4 @@
-"""From logits to laws to tokens, where the logits are."""
+"""From logits to probabilities to tokens, on the device of the logits."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ..options import is_number
 from .noise import Noise
 
 GREEDY_BELOW = 1e-4
-"""Temperatures below this are zero: all mass on the most likely token."""
+"""Temperatures below this count as zero: all mass on the most likely token."""
 
-WARMEST = float(np.finfo(np.float32).max)
-"""No temperature that fp32 cannot hold."""
+MAX_TEMPERATURE = float(np.finfo(np.float32).max)
+"""Largest temperature that fp32 can hold."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How logits become a law, the same for the target and for whoever guesses it.
+    """How logits become probabilities, alike for the target and for drafts.
 
     temperature  ≥ 0; below `GREEDY_BELOW` all mass is on the largest logit
-    top_k        only so many of the likeliest tokens keep their mass; 0 keeps all
-    top_p        of those, only the likeliest that together hold this share; 1 keeps all
+    top_k        number of most likely tokens that keep their mass; 0 keeps all
+    top_p        of those, the most likely that together hold this share are kept; 1 keeps all
 
     Among equal logits the lowest ids come first. Raises InputError for an unusable value.
     """
@@ -37,7 +37,7 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (is_number(self.temperature) and 0 <= self.temperature < WARMEST):
+        if not (is_number(self.temperature) and 0 <= self.temperature < MAX_TEMPERATURE):
             raise InputError(f"temperature is {self.temperature!r}; give a finite number ≥ 0")
         if not (type(self.top_k) is int and self.top_k >= 0):
             raise InputError(f"top_k is {self.top_k!r}; give a whole number ≥ 0 (0: all tokens)")
@@ -50,7 +50,7 @@ class Sampling:
         return self.temperature < GREEDY_BELOW
 
     def probs(self, logits: Tensor) -> Tensor:
-        """Laws over the last axis, in fp32 after subtracting the maximum."""
+        """Probabilities over the last axis, in fp32 after subtracting the maximum."""
         if self.greedy:
             return torch.zeros_like(logits).scatter_(-1, best(logits)[..., None], 1.0)
         mass = logits - logits.amax(-1, keepdim=True)
@@ -60,6 +60,17 @@ class Sampling:
             mass *= self._kept(mass)
             mass /= mass.sum(-1, keepdim=True)
         return mass
+
+    def draw(self, probs: Tensor, noise: Noise) -> Tensor:
+        """A token from each distribution (…, vocabulary), when greedy the most likely: (…,)."""
+        return best(probs) if self.greedy else draw(probs, noise)
+
+    def sample(self, logits: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Probabilities (…, vocabulary) and a token from each (…,)."""
+        if self.greedy:
+            return self.probs(logits), best(logits)
+        start = noise.take(logits.numel())
+        return sampled(logits, noise.key, sampling=self, start=start)
 
     def _kept(self, mass: Tensor) -> Tensor:
         ranked, order = mass.sort(dim=-1, descending=True, stable=True)
@@ -81,29 +92,31 @@ def best(scores: Tensor) -> Tensor:
     return scores.argmax(-1)
 
 
-def race(table: Tensor, noise: Noise) -> Tensor:
-    """Scores whose order is a draw without replacement from each law in `table` (…, vocabulary).
+def race(probs: Tensor, noise: Noise) -> Tensor:
+    """Scores p / E, whose order is a draw without replacement from each distribution in `probs`.
 
-    Token i arrives at time E_i / p_i with E_i exponential; the score is its speed p_i / E_i.
-    The first arrival has law p, the next is drawn from what is left, and so on: the Gumbel-max
-    trick, since log(p / E) = log p + Gumbel. A score of 0 never arrives. The times are float64:
-    in fp32 a time rounds to 0 once in some 10^7 draws, which is often among 49,152 tokens.
+    In an exponential race token i arrives at time E_i / p_i, with E_i exponential; its score is
+    the inverse, p_i / E_i. The first arrival is distributed as p, the next as what is left, and so
+    on: the Gumbel-max trick, since log(p / E) = log p + Gumbel. A score of 0 never arrives. E is
+    float64: in fp32 it rounds to 0 once in some 10^7 draws, which is often among 49,152 tokens.
+
+    probs  (…, vocabulary); the scores have its shape
     """
-    return table / noise.exponentials(*table.shape)
+    return probs / noise.exponentials(*probs.shape)
 
 
-def draw(table: Tensor, noise: Noise) -> Tensor:
-    """A token from each law (…, vocabulary): (…,)."""
-    return best(race(table, noise))
+def draw(probs: Tensor, noise: Noise) -> Tensor:
+    """A token from each distribution (…, vocabulary): (…,)."""
+    return best(race(probs, noise))
 
 
 @cuda_graphed
 def sampled(
     logits: Tensor, key: Tensor, *, sampling: Sampling, start: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Laws (…, vocabulary) and a token drawn from each (…,), by the noise of `key` from `start`."""
-    law = sampling.probs(logits)
-    return law, draw(law, Noise(key, start))
+    """Probabilities (…, vocabulary) and a token from each (…,), by the noise of `key`."""
+    probs = sampling.probs(logits)
+    return probs, draw(probs, Noise(key, start))
 
 
 def candidates(
@@ -111,13 +124,13 @@ def candidates(
 ) -> tuple[Tensor, Tensor]:
     """`width` candidates from each row of `table`, in drawing order.
 
-    table        (rows, vocabulary): laws; or, where noise is None, scores to be greedy on, −inf
-                 for what cannot be drawn
+    table        (rows, vocabulary): probabilities; or, where noise is None, scores of which the
+                 best are taken, −inf for tokens that cannot be drawn
     noise        None takes the best scores instead of drawing
     replacement  draw independently (greedy: the best score, `width` times)
 
-    Returns token ids (rows, width) and which of them were drawn: where a law gives fewer than
-    `width` tokens any mass, the rest of its row was not.
+    Returns token ids (rows, width) and which of them were drawn: where a distribution gives fewer
+    than `width` tokens any mass, the rest of its row is padding.
     """
     if replacement:
         picks = [best(table if noise is None else race(table, noise)) for _ in range(width)]
@@ -133,9 +146,9 @@ def candidates(
 
 
 def _lowest_first(values: Tensor, ids: Tensor, first: Tensor) -> Tensor:
-    """The best candidates, equal ones by id, with the row's first best before all others.
+    """Order candidates by score, equal ones by id, with the row's first best before all others.
 
-    `topk` may leave it out where more tokens than it takes are equally good.
+    `topk` may leave that one out where more tokens tie than it takes.
     """
     ids, order = ids.sort(dim=-1)
     ids = ids.gather(-1, values.gather(-1, order).argsort(dim=-1, descending=True, stable=True))

@@ -1,9 +1,9 @@
-"""Noise for one text: a function of the seed, the prompt and the place, the same on every device.
+"""Random numbers of one text: a function of seed, prompt and position, equal on every device.
 
 The n-th number of a stream is a mixing of key + n·γ, so any number can be had without those before
 it, by integer operations that a CPU and a GPU agree on bit for bit (SplitMix64: Steele, Lea & Flood
-2014, "Fast splittable pseudorandom number generators", OOPSLA). Only the logarithm that makes an
-exponential time of it may differ in its last bit. Keys come from SHA-256.
+2014, "Fast splittable pseudorandom number generators", OOPSLA). Only the logarithm that turns a
+uniform into an exponential may differ in its last bit. Keys come from SHA-256.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from ..execution.cuda_graphs import cuda_graphed
 from ..options import whole
 
 VERIFICATION = 1
-"""Lane of the noise that decides on guesses; tokens, guessed or not, are drawn in lane 0."""
+"""Lane of the noise that accepts or rejects draft tokens; all tokens are drawn in lane 0."""
 
 GAMMA, FIRST, SECOND = (
     number - (1 << 64) for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
-"""SplitMix64's own, as int64, which wraps around as 64 bits without a sign do."""
+"""SplitMix64's constants as int64, which wraps around as unsigned 64-bit integers do."""
 
 BLOCK = 1 << 15
-"""Times that a CPU makes at once, so few that they stay in its cache between operations."""
+"""Exponentials that a CPU computes at once, few enough to stay in its cache between operations."""
 
 FRACTION = 52
-"""Bits of a uniform number: with half a step added it is never 0 and never 1."""
+"""Bits of a uniform number; half a step is added, so that it is never 0 and never 1."""
 
 
 class Stream:
-    """The noise of one text, without state: places may be asked for in any order.
+    """The noise of one text, without state: positions may be asked for in any order.
 
     seed    0 ≤ seed < 2**64; raises InputError for another
-    prompt  texts of other prompts draw independently
-    device  where the numbers are wanted
+    prompt  texts after different prompts draw independently
+    device  of the numbers
     """
 
     def __init__(
@@ -55,29 +55,29 @@ class Stream:
         self._digest = hashlib.sha256(text).digest()
         self.device = torch.device(device)
 
-    def at(self, place: int, lane: int = 0) -> Noise:
-        """The noise that belongs to the new token at `place` (≥ 0) and what follows it.
+    def at(self, position: int, lane: int = 0) -> Noise:
+        """The noise of the new token at `position` (≥ 0) and of what follows it in its round.
 
-        lane  independent noises for one place: 0 for tokens, others for coins
+        lane  independent noise for the same position: 0 draws tokens, others verify them
         """
-        return Noise(torch.full((), self._key(place, lane), device=self.device))
+        return Noise(torch.full((), self._key(position, lane), device=self.device))
 
-    def exponentials(self, places: Sequence[int], count: int) -> Tensor:
-        """The first `count` arrivals of each place, (places, count) float64: as `at` has them."""
-        keys = torch.tensor([self._key(place, 0) for place in places])
+    def exponentials(self, positions: Sequence[int], count: int) -> Tensor:
+        """The first `count` exponentials of each position, (positions, count) float64, as `at`."""
+        keys = torch.tensor([self._key(position, 0) for position in positions])
         keys = keys.to(self.device, non_blocking=True)
         return _numbers(keys, kind=_exponential, count=count)[0]
 
-    def _key(self, place: int, lane: int) -> int:
-        digest = hashlib.sha256(self._digest + f"{place} {lane}".encode()).digest()
+    def _key(self, position: int, lane: int) -> int:
+        digest = hashlib.sha256(self._digest + f"{position} {lane}".encode()).digest()
         return int.from_bytes(digest[:8], "little", signed=True)
 
 
 class Noise:
-    """Numbers of one place in their order; each call takes up where the last one ended.
+    """Random numbers of one position in order; each call continues where the last one ended.
 
-    key    () int64, on the device where the numbers are wanted
-    taken  how many there were before
+    key    () int64, on the device of the numbers
+    taken  how many were taken before
     """
 
     def __init__(self, key: Tensor, taken: int = 0) -> None:
@@ -85,7 +85,7 @@ class Noise:
         self.taken = taken
 
     def take(self, count: int) -> int:
-        """Leave so many numbers to somebody else; returns where they begin."""
+        """Reserve the next `count` numbers; returns the index of the first."""
         start = self.taken
         self.taken += count
         return start
@@ -95,7 +95,7 @@ class Noise:
         return self._next(_uniform, shape)
 
     def exponentials(self, *shape: int) -> Tensor:
-        """Exponential times of rate 1, all above 0, float64."""
+        """Exponential numbers of rate 1, all above 0, float64."""
         return self._next(_exponential, shape)
 
     def _next(self, kind: Kind, shape: tuple[int, ...]) -> Tensor:
@@ -104,7 +104,7 @@ class Noise:
 
 
 Kind = Callable[[Tensor, int, int], Tensor]
-"""Keys, how many numbers of each, and how many to leave out before them."""
+"""(keys, count, start) -> numbers `start` … `start + count − 1` of each key."""
 
 
 @cuda_graphed
@@ -114,27 +114,27 @@ def _numbers(keys: Tensor, *, kind: Kind, count: int, start: int = 0) -> tuple[T
 
 def bits(keys: Tensor, count: int, start: int = 0) -> Tensor:
     """Numbers `start`, `start` + 1, … of SplitMix64 seeded with each key: (…, count) int64."""
-    places = torch.arange(start + 1, start + count + 1, device=keys.device)
-    z = places.mul_(GAMMA) + keys[..., None]
+    indices = torch.arange(start + 1, start + count + 1, device=keys.device)
+    z = indices.mul_(GAMMA) + keys[..., None]
     z = z.bitwise_xor_(_shifted(z, 30)).mul_(FIRST)
     z = z.bitwise_xor_(_shifted(z, 27)).mul_(SECOND)
     return z.bitwise_xor_(_shifted(z, 31))
 
 
-def _shifted(z: Tensor, places: int) -> Tensor:
-    """To the right, filled up with zeros."""
-    return (z >> places).bitwise_and_((1 << (64 - places)) - 1)
+def _shifted(z: Tensor, count: int) -> Tensor:
+    """Logical shift to the right by `count` bits."""
+    return (z >> count).bitwise_and_((1 << (64 - count)) - 1)
 
 
 def _exponential(keys: Tensor, count: int, start: int = 0) -> Tensor:
     block = max(1, BLOCK // keys.numel()) if keys.device.type == "cpu" else count
     if count <= block:
         return _uniform(keys, count, start).log_().neg_()
-    made = keys.new_empty((*keys.shape, count), dtype=torch.float64)
+    numbers = keys.new_empty((*keys.shape, count), dtype=torch.float64)
     for first in range(0, count, block):
-        some = min(block, count - first)
-        made[..., first : first + some] = _exponential(keys, some, start + first)
-    return made
+        size = min(block, count - first)
+        numbers[..., first : first + size] = _exponential(keys, size, start + first)
+    return numbers
 
 
 def _uniform(keys: Tensor, count: int, start: int = 0) -> Tensor:

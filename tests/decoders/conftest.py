@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.drafting import measuring
+from tasteshift.decoders.drafting import cost_measurement
 
 Llama = Callable[..., LlamaForCausalLM]
 
@@ -18,7 +18,7 @@ Llama = Callable[..., LlamaForCausalLM]
 def nothing_kept(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what is measured in tests out of the user's folder."""
     kept = tmp_path_factory.getbasetemp()
-    monkeypatch.setattr(measuring, "folder", lambda: kept)
+    monkeypatch.setattr(cost_measurement, "folder", lambda: kept)
 
 
 @pytest.fixture(autouse=True)

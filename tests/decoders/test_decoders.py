@@ -288,9 +288,9 @@ def test_threads_are_set_for_the_call_and_given_back(pair: ModelPair) -> None:
     seen: list[int] = []
 
     class Watching(DECODERS.get("autoregressive")):  # type: ignore[misc]
-        def decode(self, prompt, text, stream):
+        def decode(self, text):
             seen.append(torch.get_num_threads())
-            super().decode(prompt, text, stream)
+            super().decode(text)
 
     assert torch.get_num_threads() == 1
     Watching(pair, threads=2).generate(PROMPTS[2], 2)

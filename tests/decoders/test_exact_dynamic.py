@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from tasteshift.decoders.autoregressive import Autoregressive
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.drafting.profile import Profile
-from tasteshift.decoders.drafting.profiles import default_profile
+from tasteshift.decoders.drafting.cost_profile import CostProfile
+from tasteshift.decoders.drafting.stored_profiles import default_profile
 from tasteshift.decoders.exact_dynamic import SOURCES, ExactDynamic
 from tasteshift.errors import InputError
 
-FREE = Profile(rows=(1, 64), target=(1.0, 1.2), draft=(0.01, 0.02))
+FREE = CostProfile(rows=(1, 64), target=(1.0, 1.2), draft=(0.01, 0.02))
 """Guesses cost next to nothing: every round drafts all it can."""
-DEAR = Profile(rows=(1, 64), target=(1.0, 5000.0), draft=(50.0, 60.0))
+DEAR = CostProfile(rows=(1, 64), target=(1.0, 5000.0), draft=(50.0, 60.0))
 """No guess can ever pay."""
-STEPS = Profile(
+STEPS = CostProfile(
     rows=(1, 2, 8, 9, 16), target=(1.0, 1.6, 1.6, 2.0, 2.0), draft=(0.1, 0.1, 0.1, 1, 1)
 )
 
@@ -144,7 +144,7 @@ def test_a_perfect_draft_that_costs_nothing_is_followed(twins) -> None:
 
 def test_where_nothing_can_pay_every_round_is_a_plain_step(pairs, monkeypatch) -> None:
     ours = ExactDynamic(pairs[0], profile=DEAR)
-    monkeypatch.setattr(ours.draft, "begin", None)
+    monkeypatch.setattr(ours.draft_model, "begin", None)
     generation = ours.generate([1, 2, 3] * 5, 20)
     assert [round_.verified_nodes for round_ in generation.rounds] == [1] * 19
     assert not any(round_.draft_seconds > 1.0 for round_ in generation.rounds)
@@ -194,17 +194,17 @@ def test_options_that_mean_nothing_are_refused(pair, option, value, says) -> Non
 
 
 def test_the_noise_is_autoregressives_own(pair) -> None:
-    from tasteshift.decoders.drafting.text_state import Knowledge
+    from tasteshift.decoders.drafting.candidate_sources import CandidateSources
     from tasteshift.decoders.sampling.distribution import Sampling, draw
     from tasteshift.decoders.sampling.noise import Stream
 
     sampling, stream = Sampling(temperature=0.7), Stream(5, (1, 2))
-    knows = Knowledge(sampling, stream, 31, SOURCES, 4, 0.7)
+    candidates = CandidateSources(sampling, stream, 31, SOURCES, 4, 0.7)
     rng = np.random.default_rng(0)
-    places = (0, 3, 3, 1)
-    logits = torch.from_numpy(rng.normal(size=(len(places), 31))).float()
+    positions = (0, 3, 3, 1)
+    logits = torch.from_numpy(rng.normal(size=(len(positions), 31))).float()
     drawn = [
-        int(draw(sampling.probs(row), stream.at(place)))
-        for row, place in zip(logits, places, strict=True)
+        int(draw(sampling.probs(row), stream.at(position)))
+        for row, position in zip(logits, positions, strict=True)
     ]
-    assert knows.decide(logits, places).tolist() == drawn
+    assert candidates.target_tokens(logits, positions).tolist() == drawn

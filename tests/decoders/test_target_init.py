@@ -14,7 +14,8 @@ from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.drafting.decision_model import DecisionModel, perceptron
 from tasteshift.decoders.fidelity.distribution_tests import g_test
 from tasteshift.decoders.pairs.smollm2 import early_exit
-from tasteshift.decoders.sampling.trees import make_tree
+from tasteshift.decoders.rounds import Verified
+from tasteshift.decoders.sampling.static_tree import make_tree
 from tasteshift.decoders.sampling.verification import residual
 from tasteshift.decoders.target_init import TargetInit
 from tasteshift.decoders.target_init_dynamic import TargetInitDynamic
@@ -116,22 +117,23 @@ def test_one_root_is_greedily_exact_and_more_are_not(close: ModelPair, pair: Mod
 class DrawsAgain(TargetInit):
     """Mutant, as in the authors' code: below a root nothing of which stands, p itself."""
 
-    def judge(self, logits, noise):
+    def verify(self, tree, target_logits, text):
         """Forget the residual where nothing was accepted."""
-        path, left = super().judge(logits, noise)
-        return path, left if len(path) > 1 else self.sampling.probs(logits[path[0] - 1])
+        path, token, pending = super().verify(tree, target_logits, text)
+        p = self.sampling.probs(target_logits[path[0] - 1])
+        return Verified(path, token, pending if len(path) > 1 else p)
 
 
 class OneLawEarly(TargetInit):
     """Mutant, as in the authors' dynamic code: the residual with the draft's law of one earlier."""
 
-    def judge(self, logits, noise):
-        """Subtract the wrong law after a rejection."""
-        path, left = super().judge(logits, noise)
+    def verify(self, tree, target_logits, text):
+        """Subtract the wrong q after a rejection."""
+        path, token, pending = super().verify(tree, target_logits, text)
         if len(path) == 1 or len(path) > self.max_depth:
-            return path, left
-        p, q = self.sampling.probs(logits[path[-1] - 1]), self.drafted.tables[len(path) - 1][0]
-        return path, residual(p, q)
+            return Verified(path, token, pending)
+        p, q = self.sampling.probs(target_logits[path[-1] - 1]), tree.probs[len(path) - 1][0]
+        return Verified(path, token, residual(p, q))
 
 
 @pytest.mark.parametrize(
@@ -236,18 +238,18 @@ class StopsAt(TargetInitDynamic):
     def __init__(self, pair: ModelPair, stop: int, **options) -> None:
         super().__init__(pair, decision="off", **options)
         self.stop, self.shown = stop, []
-        feed = self.target.feed
+        feed = self.target_model.feed
 
-        def noting(tokens, depths=None, sees=None, logits=0):
-            if sees is not None:
-                self.shown.append((np.array(depths), sees))
-            return feed(tokens, depths, sees, logits)
+        def noting(tokens, depths=None, mask=None, logits=0):
+            if mask is not None:
+                self.shown.append((np.array(depths), mask))
+            return feed(tokens, depths, mask, logits)
 
-        self.target.feed = noting  # type: ignore[method-assign]
+        self.target_model.feed = noting  # type: ignore[method-assign]
 
-    def goes_on(self, level: slice, logits: object) -> bool:
+    def drafts_on(self, tree: object, level: slice, draft_logits: object) -> bool:
         """Until the level before the last one wanted has been read."""
-        return level.stop < self.tree.levels[self.stop].stop
+        return level.stop < self.shape.levels[self.stop].stop
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
@@ -256,8 +258,8 @@ def test_sliced_mask_is_the_one_built_for_that_depth(close: ModelPair, depth: in
     rounds = decoder.generate(PROMPTS[1], 5).rounds
     tree = make_tree((3, *[1] * depth))
     assert len(decoder.shown) == len(rounds)
-    for depths, sees in decoder.shown:
-        assert sees.tolist() == tree.sees[1:, 1:].tolist()
+    for depths, mask in decoder.shown:
+        assert mask.tolist() == tree.mask[1:, 1:].tolist()
         assert depths.tolist() == (tree.depths[1:] - 1).tolist()
 
 

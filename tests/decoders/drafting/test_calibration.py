@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.drafting.calibration import SURE, Calibration
+from tasteshift.decoders.drafting.calibration import MAX_RATE, Calibration
 
 PRIOR = {"copy short": 0.3, "copy long": 0.8, "draft": 0.9}
 
@@ -28,7 +28,7 @@ def test_a_rate_is_the_mean_of_a_prior_that_its_family_has_corrected(seen, stren
         correction = (strength + sum(hit for _, hit in kin)) / (strength + sum(p for p, _ in kin))
         hits = [hit for found, hit in seen if found == kind]
         expected = (rate * correction * strength + sum(hits)) / (strength + len(hits))
-        assert calibration.rate(kind) == pytest.approx(min(SURE, expected))
+        assert calibration.rate(kind) == pytest.approx(min(MAX_RATE, expected))
 
 
 def test_a_family_that_fails_takes_its_unseen_members_along() -> None:

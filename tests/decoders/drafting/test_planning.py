@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.drafting.planning import best_chain, best_size
+from tasteshift.decoders.drafting.planning import ChainCosts, best_chain, best_size
 
 
 @st.composite
@@ -53,16 +53,19 @@ def test_a_chain_is_weighed_at_its_best_length(accepts, open_, price, seconds, l
     for passes in range(1, longest + 1):
         tokens = 1.5 + sum(open_ * accepts**step for step in range(1, passes + 1))
         by_hand.append(tokens / (seconds[2 + passes] + 0.25 + 2 * price + (passes - 1) * price))
-    found = best_chain(1.5, 1, open_, accepts, 2 * price, price, seconds, 0.25, longest)
+    costs = ChainCosts(2 * price, price, seconds, 0.25, accepts, longest)
+    found = best_chain(1.5, 1, open_, costs)
     assert found == pytest.approx(max(by_hand))
 
 
 def test_a_chain_that_pays_only_when_long_is_seen() -> None:
     steep_then_flat = [0.0, 10.0, 18.0, 18.0, 18.0, 18.0]
-    one = best_chain(1.0, 0, 1.0, 0.7, 0.5, 0.5, steep_then_flat, 0.0, 1)
-    many = best_chain(1.0, 0, 1.0, 0.7, 0.5, 0.5, steep_then_flat, 0.0, 4)
+    one, many = (
+        best_chain(1.0, 0, 1.0, ChainCosts(0.5, 0.5, steep_then_flat, 0.0, 0.7, passes))
+        for passes in (1, 4)
+    )
     assert one < 1.0 / 10.0 < many
 
 
 def test_no_room_for_a_chain_promises_nothing() -> None:
-    assert best_chain(1.0, 1, 1.0, 0.9, 0.1, 0.1, [0.0, 1.0, 2.0], 0.0, 4) == 0.0
+    assert best_chain(1.0, 1, 1.0, ChainCosts(0.1, 0.1, [0.0, 1.0, 2.0], 0.0, 0.9, 4)) == 0.0

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.drafting.recycling import Recycled
+from tasteshift.decoders.drafting.recycling import RecycledTokens
 
 
 @given(
@@ -17,7 +17,7 @@ from tasteshift.decoders.drafting.recycling import Recycled
 )
 def test_the_last_word_on_each_context_is_kept(contexts, kept, seed) -> None:
     logits = np.random.default_rng(seed).normal(size=(len(contexts), 9)).astype(np.float32)
-    recycled = Recycled(kept)
+    recycled = RecycledTokens(kept)
     befores, tokens = zip(*contexts, strict=True)
     recycled.learn(befores, tokens, recycled.best(torch.from_numpy(logits)))
     for before in range(4):
@@ -37,4 +37,4 @@ def test_the_last_word_on_each_context_is_kept(contexts, kept, seed) -> None:
 
 
 def test_a_new_text_starts_with_nothing() -> None:
-    assert Recycled().after(1, 2) is None
+    assert RecycledTokens().after(1, 2) is None

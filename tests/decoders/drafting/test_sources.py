@@ -15,10 +15,10 @@ from tasteshift.decoders.drafting.sources import (
     certainty,
     copied,
     family,
-    lucky,
     margin,
     prior,
     ranked,
+    win_prob,
 )
 
 
@@ -30,8 +30,8 @@ def test_the_odds_given_the_noise_average_to_the_odds(rate) -> None:
     odds = np.exp(-middle * (1.0 - rate) / rate)
     assert np.sum(np.exp(-middle) * odds) * (edges[1] - edges[0]) == pytest.approx(rate, abs=1e-3)
     times = np.array([0.3, 1.7])
-    assert lucky(rate, 1, times) == pytest.approx(math.exp(-1.7 * (1 - rate) / rate))
-    assert lucky(rate, 1, None) == rate
+    assert win_prob(rate, 1, times) == pytest.approx(math.exp(-1.7 * (1 - rate) / rate))
+    assert win_prob(rate, 1, None) == rate
 
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 5), st.booleans())
@@ -43,8 +43,8 @@ def test_copies_promise_each_token_once_and_no_more_than_all(text, width, noisy)
     tokens = [guess.token for guess in guesses]
     assert len(tokens) == len(set(tokens)) <= width
     assert set(tokens) <= set(text)
-    assert all(guess.chance > 0 and len(guess.kinds) == 1 for guess in guesses)
-    assert sum(guess.chance for guess in guesses) <= 1.0 + 1e-9
+    assert all(guess.prob > 0 and len(guess.kinds) == 1 for guess in guesses)
+    assert sum(guess.prob for guess in guesses) <= 1.0 + 1e-9
 
 
 def test_longer_contexts_speak_first_and_the_noise_picks_among_branches() -> None:
@@ -64,7 +64,7 @@ def test_a_ranking_is_judged_by_its_gaps() -> None:
         guess.kinds[0] for guess in ranked("draft", [(4, 5.0), (2, 3.5), (9, -9.0)], CALIBRATION)
     ]
     assert kinds == [("draft", 0, margin(1.5)), ("draft", 1, margin(1.5)), ("draft", 1, margin(14))]
-    alone = ranked("recycled", [(4, 1.0)], CALIBRATION, trust=1)
+    alone = ranked("recycled", [(4, 1.0)], CALIBRATION, grade=1)
     assert alone[0].kinds == [("recycled", 2, margin(math.inf))]
     assert ranked("draft", [], CALIBRATION) == []
 

@@ -53,17 +53,17 @@ def test_drafting_waits_for_nothing(
 ) -> None:
     decoder = make_decoder(name, there, temperature=temperature)
     written = decoder.generate(PROMPTS[0], 30)  # captures the passes
-    propose, rounds = decoder.propose, []
+    draft, rounds = decoder.draft, []
 
-    def proposing(*args):
+    def drafting(*args):
         rounds.append(1)
         try:
             torch.cuda.set_sync_debug_mode("error")
-            return propose(*args)
+            return draft(*args)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(decoder, "propose", proposing)
+    monkeypatch.setattr(decoder, "draft", drafting)
     assert decoder.generate(PROMPTS[0], 30).tokens == written.tokens
     assert len(rounds) > 3
 
@@ -76,7 +76,6 @@ def test_memory_does_not_grow(there: ModelPair, name: str) -> None:
     for seed in range(1000):
         decoder.generate(PROMPTS[seed % 5], 20, seed)
         if seed in (200, 999):
-            vars(decoder).pop("_knows", None)
             gc.collect()
             torch.cuda.empty_cache()
             held.append((torch.cuda.memory_allocated(), torch.cuda.memory_reserved()))

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from tasteshift.decoders import DECODERS, exact_dynamic, make_decoder
-from tasteshift.decoders.base import Decoder, GeneratedText, ModelPair
+from tasteshift.decoders import DECODERS, make_decoder
+from tasteshift.decoders.base import Decoder, ModelPair
 from tasteshift.decoders.drafting.decision_model import (
     KINDS,
     DecisionModel,
     layer_sizes,
     perceptron,
 )
-from tasteshift.decoders.sampling.noise import VERIFICATION, Stream
+from tasteshift.decoders.sampling.noise import Stream
 from tasteshift.decoders.sampling.verification import NONE
 
 THERE = torch.device("meta")
@@ -72,16 +72,16 @@ def test_the_stand_in_mixes_with_nothing_and_tells_nothing() -> None:
 def moved(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> Decoder:
     """Let its models answer from there, whatever they are asked."""
 
-    def feed(tokens, depths=None, sees=None, logits=0):
+    def feed(tokens, depths=None, mask=None, logits=0):
         if isinstance(tokens, torch.Tensor) and decoder.name != "exact-dynamic":
             assert tokens.device == THERE
-        decoder.draft.hidden = torch.empty(len(tokens), HIDDEN, device=THERE)
+        decoder.draft_model.hidden = torch.empty(len(tokens), HIDDEN, device=THERE)
         return torch.empty(logits or len(tokens), VOCABULARY, device=THERE)
 
     decoder.device = THERE
-    for reader in (decoder.target, decoder.draft):
+    for reader in (decoder.target_model, decoder.draft_model):
         monkeypatch.setattr(reader, "feed", feed)
-        monkeypatch.setattr(reader, "commit", lambda guesses: None)
+        monkeypatch.setattr(reader, "commit", lambda rows: None)
     if getattr(decoder, "decision", None):
         decoder.decision = decoder.decision.on(THERE)
     return decoder
@@ -100,44 +100,31 @@ def test_a_round(
 ) -> None:
     """Drafting waits for nothing but decision models; judging waits once, a few numbers follow."""
     decoder = moved(made(pair, name, options, sampling), monkeypatch)
-    stream, text = Stream(3, (1, 2), THERE), GeneratedText(40, frozenset())
+    text = decoder.new_text((1, 2, 5, 1, 2), 40, Stream(3, (1, 2), THERE))
     text.write([5])
-    if name.startswith("target-init"):
-        noise = None if decoder.sampling.greedy else stream.at(1)
-        size = decoder.grow(torch.empty(VOCABULARY, device=THERE), 5, False, noise)
+    rooted = name.startswith("target-init")
+    if rooted:
+        text.pending = torch.empty(VOCABULARY, device=THERE)
+    else:
+        text.unread = [5]
+    if name == "exact-dynamic":
+        text.draft_begun = True
+    tree = decoder.draft(text)
+    if name != "exact-dynamic":
         asked = 0 if options.get("decision", "off") == "off" else decoder.max_depth
         assert looked == ["__bool__"] * asked
-        looked.clear()
-        logits = torch.empty(size - 1, VOCABULARY, device=THERE)
-        _, law = decoder.judge(logits, stream.at(1, VERIFICATION))
-        assert law.device == decoder.drafted.tokens.device == decoder.drafted.drawn.device == THERE
-        assert len(looked) == 2
-        return
-    if name == "exact-dynamic":
-        begun(decoder, stream)
-    guesses = decoder.propose([5], text, stream)
-    if name != "exact-dynamic":
-        assert guesses.tokens.device == THERE
-        assert not looked
+        assert tree.tokens.device == tree.drafted.device == THERE
     looked.clear()
-    logits = torch.empty(len(guesses.tokens), VOCABULARY, device=THERE)
-    decoder.walk(guesses, logits, text, stream)
-    assert len(looked) == {"speculative": 2, "mcsd": 1, "exact-dynamic": 2}[name]
-
-
-def begun(decoder: Decoder, stream: Stream) -> None:
-    """What `exact-dynamic` does before its first round, without the passes."""
-    decoder._knows = exact_dynamic.Knowledge(
-        decoder.sampling, stream, VOCABULARY, decoder.sources, decoder.width, 0.9
-    )
-    decoder._target_cost = decoder.profile.of_target(decoder.most_nodes)
-    decoder._draft_cost = decoder.profile.of_draft(exact_dynamic.CHUNK)
-    decoder.begin_draft((1, 2, 5, 1, 2), 60)
-    decoder._begun = True
+    logits = torch.empty(len(tree.tokens[tree.submitted]), VOCABULARY, device=THERE)
+    verified = decoder.verify(tree, logits, text)
+    assert len(looked) == {"speculative": 2, "mcsd": 1, "exact-dynamic": 2}.get(name, 2)
+    assert verified.pending is None or verified.pending.device == THERE
+    assert (verified.pending is not None) == rooted
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_a_token_of_autoregressive(pair: ModelPair, looked, sampling) -> None:
     decoder = make_decoder("autoregressive", pair, **sampling)
-    decoder.choose(torch.empty(VOCABULARY, device=THERE), Stream(3, (1,), THERE), 4)
+    text = decoder.new_text((1,), 40, Stream(3, (1,), THERE))
+    decoder.target_token(torch.empty(VOCABULARY, device=THERE), text)
     assert looked == ["__int__"]

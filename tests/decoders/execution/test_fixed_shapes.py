@@ -23,7 +23,7 @@ from tasteshift.decoders.execution.batching import generate_together
 from tasteshift.decoders.execution.fixed_shapes import FixedShapePass, power_of_two
 from tasteshift.decoders.execution.reader import CHUNK, Reader
 from tasteshift.decoders.pairs.smollm2 import early_exit
-from tasteshift.decoders.sampling.trees import make_tree
+from tasteshift.decoders.sampling.static_tree import make_tree
 from tasteshift.records import Generation
 
 PROMPTS = ((1, 2, 3), (4,), tuple(range(1, 25)) * 6, (7, 7, 7, 7, 7), (9, 8, 7, 6))
@@ -274,7 +274,7 @@ def test_any_course_of_guessing_reads_the_same(pair: ModelPair, data: st.DataObj
             tokens = np.array(
                 data.draw(st.lists(st.integers(0, 30), min_size=len(tree), max_size=len(tree)))
             )
-            free, padded = (one.feed(tokens, tree.depths, tree.sees) for one in readers)
+            free, padded = (one.feed(tokens, tree.depths, tree.mask) for one in readers)
             assert (free - padded).abs().max() <= 1e-5 * free.abs().max()
             node, path = 0, [0]
             while children := tree.children(node):

@@ -19,7 +19,7 @@ from tasteshift.decoders.execution.forward import (
 )
 from tasteshift.decoders.execution.kv_cache import KVCache
 from tasteshift.decoders.pairs.smollm2 import early_exit
-from tasteshift.decoders.sampling.trees import make_tree
+from tasteshift.decoders.sampling.static_tree import make_tree
 
 TREE = make_tree((3, 2, 1))
 
@@ -48,7 +48,7 @@ def read(forward, model, count: int) -> list[np.ndarray]:
     seen = []
     for size, depths, sees in (
         (9, np.arange(9), np.tri(9, dtype=bool)),
-        (len(TREE), 9 + TREE.depths, np.hstack([np.ones((len(TREE), 9), dtype=bool), TREE.sees])),
+        (len(TREE), 9 + TREE.depths, np.hstack([np.ones((len(TREE), 9), dtype=bool), TREE.mask])),
         (1, np.array([9 + len(TREE)]), None),
     ):
         ids = torch.from_numpy(rng.integers(0, 50, size))[None]

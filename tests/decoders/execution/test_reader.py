@@ -9,7 +9,7 @@ import torch
 from tasteshift.decoders.base import ModelPair
 from tasteshift.decoders.execution.reader import CHUNK, Reader, shared_chunks
 from tasteshift.decoders.pairs.smollm2 import early_exit
-from tasteshift.decoders.sampling.trees import make_tree
+from tasteshift.decoders.sampling.static_tree import make_tree
 
 PROMPT = tuple(np.random.default_rng(0).integers(0, 31, 2 * CHUNK + 9).tolist())
 
@@ -39,9 +39,9 @@ def test_a_tree_pass_reads_every_path_at_once(pair: ModelPair) -> None:
     tokens = np.random.default_rng(1).integers(0, 31, len(tree))
     reader = Reader(pair.target)
     reader.begin(PROMPT, len(tree))
-    logits = reader.feed(tokens, tree.depths, tree.sees)
+    logits = reader.feed(tokens, tree.depths, tree.mask)
     for node in range(len(tree)):
-        path = tuple(tokens[tree.sees[node]].tolist())
+        path = tuple(tokens[tree.mask[node]].tolist())
         assert close(logits[node], plain(pair, PROMPT + path)[-1])
 
 
@@ -54,7 +54,7 @@ def test_commit_keeps_a_path_and_nothing_else(pair: ModelPair) -> None:
     text = PROMPT
     for path in ([0, 3, 8, 14], [0], [0, 2, 6]):
         tokens = rng.integers(0, 31, len(tree))
-        logits = reader.feed(tokens, tree.depths, tree.sees)
+        logits = reader.feed(tokens, tree.depths, tree.mask)
         reader.commit(path)
         text += tuple(tokens[path].tolist())
         assert reader.committed == len(text)
@@ -71,10 +71,10 @@ def test_guesses_may_be_fed_level_by_level(pair: ModelPair) -> None:
     at_once, by_level = Reader(pair.target), Reader(pair.target)
     for reader in (at_once, by_level):
         reader.begin(PROMPT, len(tree))
-    whole = at_once.feed(tokens, tree.depths, tree.sees)
+    whole = at_once.feed(tokens, tree.depths, tree.mask)
     for level in tree.levels:
         rows = slice(level.start, level.stop)
-        part = by_level.feed(tokens[rows], tree.depths[rows], tree.sees[rows, : level.stop])
+        part = by_level.feed(tokens[rows], tree.depths[rows], tree.mask[rows, : level.stop])
         assert close(part, whole[rows])
 
 

@@ -139,14 +139,19 @@ def test_a_wrong_text_after_the_bonus_token_fails(llama, monkeypatch) -> None:
     shape = {"vocab": VOCAB, "layers": 1, "hidden": 8, "sharpness": 12.0}
     mild = ModelPair(llama(2, **shape), llama(2, **shape | {"sharpness": 9.0}), None, "mild")
     decoder = make_decoder("speculative", mild, temperature=1.0, depth=2)
-    settle = decoder.settle
+    draft = decoder.draft
 
-    def slipping(guesses, path, token):
-        return settle(guesses, path, int(guesses.tokens[2]) if len(path) == 2 else token)
+    def slipping(text):
+        written = text.tokens[-1]
+        if text.rounds and text.rounds[-1].accepted == 2:
+            text.tokens[-1] = text.unread[-1] = text.tokens[-2]
+        tree = draft(text)
+        text.tokens[-1] = written
+        return tree
 
-    monkeypatch.setattr(decoder, "settle", slipping)
-    draft, _, boundary = distribution_tests(decoder, PROMPT, DRAWS)
-    assert draft.p > ALPHA
+    monkeypatch.setattr(decoder, "draft", slipping)
+    draft_tokens, _, boundary = distribution_tests(decoder, PROMPT, DRAWS)
+    assert draft_tokens.p > ALPHA
     assert boundary.p < ALPHA
 
 

@@ -10,7 +10,7 @@ import torch
 
 from tasteshift.decoders import load_pair, make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.drafting.decision_model import KINDS, load, path_for, taught_on
+from tasteshift.decoders.drafting.decision_model import KINDS, load, path_for, trained_on
 from tasteshift.decoders.execution.reader import CHUNK, Reader
 from tasteshift.decoders.pairs.smollm2 import DRAFT
 
@@ -25,7 +25,7 @@ def smollm2() -> ModelPair:
 
 
 def test_decision_models_were_trained_on_this_draft(smollm2: ModelPair) -> None:
-    assert taught_on(smollm2, path_for(smollm2.name))
+    assert trained_on(smollm2, path_for(smollm2.name))
     rows = torch.from_numpy(np.random.default_rng(0).normal(size=(3, smollm2.vocabulary))).float()
     hidden = torch.zeros(3, smollm2.draft.config.hidden_size)
     for kind in KINDS:

@@ -24,7 +24,7 @@ from tasteshift.agents.llm.prompt import (
 )
 from tasteshift.decoders import make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.drafting.decision_model import KINDS, load, path_for, taught_on
+from tasteshift.decoders.drafting.decision_model import KINDS, load, path_for, trained_on
 from tasteshift.decoders.pairs import tiny
 from tasteshift.envs.catalogs.load import load_catalog
 from tasteshift.errors import InputError
@@ -148,7 +148,7 @@ def test_the_draft_agrees_with_most_tokens_of_the_target(shipped: ModelPair) -> 
 
 
 def test_decision_models_were_trained_on_this_draft(shipped: ModelPair) -> None:
-    assert taught_on(shipped, path_for(shipped.name))
+    assert trained_on(shipped, path_for(shipped.name))
     assert {load(path_for(shipped.name), kind).features for kind in KINDS} == {128, 11}
 
 

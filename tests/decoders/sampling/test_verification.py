@@ -2,7 +2,7 @@
 
 A node of a decoder's tree is played as a program that asks `Chance` for its random choices, and
 `law_of` plays it once for every sequence of answers: the draws of candidates, and a coin for every
-chance that the rule under test gives. A rule is tested by standing in the table `RULES`.
+chance that the rule under test gives. A rule is tested by first_accepted in the table `RULES`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tasteshift.decoders.sampling import verification
 from tasteshift.decoders.sampling.distribution import draw
 from tasteshift.decoders.sampling.noise import Stream
-from tasteshift.decoders.sampling.verification import NONE, coupled, point_mass, standing
+from tasteshift.decoders.sampling.verification import NONE, coupled, first_accepted, point_mass
 
 Law = NDArray[np.float64]
 Verdict = tuple[list[int], list[float], Law]
@@ -221,7 +221,7 @@ def test_the_first_coin_that_comes_up_decides(data: st.DataObject) -> None:
     chances, uniforms = (
         data.draw(hnp.arrays(np.float64, (3, 4), elements=unit), label) for label in ("odds", "up")
     )
-    found = standing(torch.from_numpy(chances), torch.from_numpy(uniforms)).tolist()
+    found = first_accepted(torch.from_numpy(chances), torch.from_numpy(uniforms)).tolist()
     for row, index in enumerate(found):
         ups = [place for place in range(4) if uniforms[row, place] < chances[row, place]]
         assert index == (ups[0] if ups else NONE)

@@ -1,7 +1,7 @@
-"""What a pass costs: a table that is measured once, then a fixed part of a configuration.
+"""Cost profiles: what a pass costs by its rows, as a fixed table of a configuration.
 
-A decoder that looked at the clock while it decodes would give another tree on another day. So
-the cost of a pass over n rows is a table (see `costs` for whose it is). Only ratios matter.
+A decoder that looked at the clock while it decodes would build another tree on another day. So
+the cost of a pass over n rows is a table (see `stored_profiles`). Only ratios matter.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ ROWS = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
-class Profile:
-    """Cost of one pass by the number of rows that it reads, in milliseconds; and the draft's worth.
+class CostProfile:
+    """Cost of one pass in milliseconds by the number of rows that it reads.
 
     rows    numbers of rows, rising, from 1
     target  cost of a target pass over so many rows, > 0
-    draft   cost of a draft pass over so many rows and of ranking what it says next, > 0
-    trust   how often the draft's best guess is expected to come true before a text has shown
-            it, in (0, 1); it is not measured
+    draft   cost of a draft pass over so many rows and of ranking the next tokens, > 0
+    trust   expected acceptance rate of the draft model's best token before a text has shown it,
+            in (0, 1); it is not measured
     steps   whether rows and texts are padded to powers of two, as in passes of a fixed shape
 
     Between and beyond the given numbers costs are interpolated linearly, and a pass never costs
-    less than one over fewer rows. Raises InputError for a table that says nothing usable.
+    less than one over fewer rows. Raises InputError for an unusable table.
     """
 
     rows: tuple[int, ...]

@@ -10,15 +10,15 @@ import pytest
 
 from tasteshift.decoders import make_decoder
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.drafting import measuring
-from tasteshift.decoders.drafting.measuring import measure, measured
-from tasteshift.decoders.drafting.profile import ROWS, Profile
-from tasteshift.decoders.drafting.profiles import STORED, default_profile
+from tasteshift.decoders.drafting import cost_measurement
+from tasteshift.decoders.drafting.cost_measurement import measure, measured_profile
+from tasteshift.decoders.drafting.cost_profile import ROWS, CostProfile
+from tasteshift.decoders.drafting.stored_profiles import STORED, default_profile
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(measuring, "folder", lambda: tmp_path)
+    monkeypatch.setattr(cost_measurement, "folder", lambda: tmp_path)
     return tmp_path / "profiles"
 
 
@@ -27,7 +27,7 @@ def another_process(monkeypatch: pytest.MonkeyPatch):
     """Call what this returns to know no more than what is on disk."""
 
     def begin() -> None:
-        monkeypatch.setattr(measuring, "_known", {})
+        monkeypatch.setattr(cost_measurement, "_known", {})
 
     begin()
     return begin
@@ -43,7 +43,7 @@ def test_measuring_gives_a_cost_for_every_size(pair: ModelPair) -> None:
 def test_it_ends_in_time_and_has_timed_every_size(
     pair: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measuring, "LONGEST", 0.0)
+    monkeypatch.setattr(cost_measurement, "MAX_SECONDS", 0.0)
     assert len(measure(pair, context=20, repeats=10**9).target) == len(ROWS)
 
 
@@ -51,33 +51,33 @@ def test_it_is_done_once_for_a_shape(
     llama, folder: Path, another_process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = ModelPair(llama(1, layers=3), llama(2), None, "one", timed=True)
-    found = measured(pair)
+    found = measured_profile(pair)
     assert found.rows == ROWS
     assert len([*folder.iterdir()]) == 1
-    monkeypatch.setattr(measuring, "measure", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(cost_measurement, "measure", lambda *_, **__: pytest.fail("measured again"))
     other_weights = ModelPair(llama(3, layers=3), llama(4), None, "another", timed=True)
-    assert measured(other_weights) is found
+    assert measured_profile(other_weights) is found
     another_process()
     assert default_profile(other_weights) == found
     with pytest.raises(pytest.fail.Exception):
-        measured(ModelPair(llama(1, layers=2), llama(2), None, "one"))
+        measured_profile(ModelPair(llama(1, layers=2), llama(2), None, "one"))
 
 
 def test_the_first_to_end_is_believed_by_all(
     pair: ModelPair, folder: Path, another_process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two processes begin with an empty folder, and this one ends second."""
-    first = Profile(rows=(1, 2), target=(1.0, 2.0), draft=(0.5, 0.5))
+    first = CostProfile(rows=(1, 2), target=(1.0, 2.0), draft=(0.5, 0.5))
 
-    def slowly(*_, **__) -> Profile:
+    def slowly(*_, **__) -> CostProfile:
         with monkeypatch.context() as quick:
-            quick.setattr(measuring, "measure", lambda *_, **__: first)
-            measured(pair)
+            quick.setattr(cost_measurement, "measure", lambda *_, **__: first)
+            measured_profile(pair)
         another_process()
-        return Profile(rows=(1, 2), target=(3.0, 3.0), draft=(0.5, 0.5))
+        return CostProfile(rows=(1, 2), target=(3.0, 3.0), draft=(0.5, 0.5))
 
-    monkeypatch.setattr(measuring, "measure", slowly)
-    assert measured(pair) == first
+    monkeypatch.setattr(cost_measurement, "measure", slowly)
+    assert measured_profile(pair) == first
     assert len([*folder.iterdir()]) == 1
 
 
@@ -85,27 +85,27 @@ def test_the_first_to_end_is_believed_by_all(
 def test_a_broken_file_is_made_anew(
     pair: ModelPair, folder: Path, another_process, text: str
 ) -> None:
-    measured(pair)
+    measured_profile(pair)
     (path,) = folder.iterdir()
     path.write_text(text)
     another_process()
-    found = measured(pair)
-    assert Profile(**json.loads(path.read_text())["profile"]) == found
+    found = measured_profile(pair)
+    assert CostProfile(**json.loads(path.read_text())["profile"]) == found
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(
     pair: ModelPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(measuring, "folder", lambda: tmp_path / "file")
-    assert measured(pair) is measured(pair)
+    monkeypatch.setattr(cost_measurement, "folder", lambda: tmp_path / "file")
+    assert measured_profile(pair) is measured_profile(pair)
 
 
 def test_only_pairs_that_say_so_are_timed_and_only_where_nothing_is_stored(
     pair: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not pair.timed
-    monkeypatch.setattr(measuring, "measure", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr(cost_measurement, "measure", lambda *_, **__: pytest.fail("measured"))
     assert default_profile(pair).rows == ROWS
     assert default_profile(replace(pair, name="tiny", timed=True)) == STORED["tiny cpu"]
     with pytest.raises(pytest.fail.Exception):
@@ -118,9 +118,9 @@ def test_a_decoder_plans_with_what_was_measured(
     """A target that costs nothing more by the row is asked about more nodes."""
     timed, nodes = replace(pair, timed=True), []
     for costs in ((50.0, 50.0), (1.0, 64.0)):
-        found = Profile(rows=(1, 64), target=costs, draft=(0.1, 0.1))
-        monkeypatch.setattr(measuring, "_known", {})
-        monkeypatch.setattr(measuring, "_read", lambda path, found=found: found)
+        found = CostProfile(rows=(1, 64), target=costs, draft=(0.1, 0.1))
+        monkeypatch.setattr(cost_measurement, "_known", {})
+        monkeypatch.setattr(cost_measurement, "_stored", lambda path, found=found: found)
         text = make_decoder("exact-dynamic", timed).generate((1, 2), 30)
         nodes.append(sum(r.drafted_nodes for r in text.rounds))
     assert nodes[0] > nodes[1]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.sampling.trees import make_tree
+from tasteshift.decoders.sampling.static_tree import make_tree
 from tasteshift.errors import InputError
 
 
@@ -15,7 +15,7 @@ def test_by_hand() -> None:
     tree = make_tree([2, 2])
     assert tree.depths.tolist() == [0, 1, 1, 2, 2, 2, 2]
     assert [list(tree.children(node)) for node in range(4)] == [[1, 2], [3, 4], [5, 6], []]
-    assert tree.sees.astype(int).tolist() == [
+    assert tree.mask.astype(int).tolist() == [
         [1, 0, 0, 0, 0, 0, 0],
         [1, 1, 0, 0, 0, 0, 0],
         [1, 0, 1, 0, 0, 0, 0],
@@ -36,10 +36,10 @@ def test_every_node_sees_its_path(widths: list[int]) -> None:
     assert sorted([0, *(c for node in range(len(tree)) for c in tree.children(node))]) == list(
         range(len(tree))
     )
-    assert (tree.sees.sum(axis=1) == tree.depths + 1).all()
+    assert (tree.mask.sum(axis=1) == tree.depths + 1).all()
     for node in range(len(tree)):
         for child in tree.children(node):
-            assert (tree.sees[child] == (tree.sees[node] | (np.arange(len(tree)) == child))).all()
+            assert (tree.mask[child] == (tree.mask[node] | (np.arange(len(tree)) == child))).all()
 
 
 @pytest.mark.parametrize("widths", [(), (0,), (2, -1), (1.5,), ("2",), (2, None)])

@@ -1,7 +1,9 @@
-"""Measuring what passes cost on the machine at hand, once for each device and shape of a pair.
+"""Measure what passes cost on this machine, once for each device and shape of a pair.
 
-What was measured is kept between runs, so that a decoder drafts tomorrow as it does today. It is
-part of a run's identity; who wants the same on two machines gives a decoder its `profile`.
+Measured profiles are kept between runs, so that a decoder drafts tomorrow as it does today. They
+are part of a run's identity; to get the same trees on two machines, give a decoder its `profile`.
+
+    python -m tasteshift.decoders.drafting.cost_measurement PAIR
 """
 
 from __future__ import annotations
@@ -27,70 +29,75 @@ from ..base import ModelPair, torch_threads
 from ..execution.fixed_shapes import has_fixed_shapes
 from ..execution.reader import Reader
 from ..sampling.distribution import Sampling
-from .profile import ROWS, Profile
+from .cost_profile import ROWS, CostProfile
 
-PASSES = 2
-"""Rises when the passes of the same models come to cost something else."""
+PASSES_VERSION = 2
+"""Raised when passes of the same models come to cost something else."""
 
-LONGEST = 20.0
-"""Seconds after which no size is timed again."""
-
-
-_known: dict[str, Profile] = {}
+MAX_SECONDS = 20.0
+"""Time after which no size is measured again."""
 
 
-def measured(pair: ModelPair) -> Profile:
-    """What passes of such a pair cost here: as found before in this process, on disk, or now.
+_known: dict[str, CostProfile] = {}
+
+
+def measured_profile(pair: ModelPair) -> CostProfile:
+    """The profile of such a pair here: known to this process, stored on disk, or measured now.
 
     On a CPU one thread is timed, whatever a decoder will use: the ratios hardly depend on it.
-    Of several processes that measure at once the first to end is believed by all.
+    Where several processes measure at once, all use the result of the first to end.
     """
-    facts = facts_of(pair)
-    text = json.dumps(facts, sort_keys=True)
+    key = profile_key(pair)
+    text = json.dumps(key, sort_keys=True)
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
     path = folder() / "profiles" / f"{name}.json"
     if path.name not in _known:
-        found = _read(path)
+        found = _stored(path)
         if found is None:
             found = measure(pair, context=min(256, pair.context // 2), threads=1)
-            _write(path, {"profile": found.config(), "of": facts})
-            found = _read(path) or found
+            _store(path, {"profile": found.config(), "of": key})
+            found = _stored(path) or found
         _known[path.name] = found
     return _known[path.name]
 
 
-def facts_of(pair: ModelPair) -> dict[str, Any]:
-    """What decides the cost of a pass, as JSON values: shapes, type, device and torch."""
+def profile_key(pair: ModelPair) -> dict[str, Any]:
+    """What the cost of a pass depends on, as JSON values: shapes, type, device and torch."""
     device = pair.target.device
     if device.type == "cuda":
-        there = torch.cuda.get_device_name(device)
+        hardware = torch.cuda.get_device_name(device)
     else:
-        there = f"{device.type} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+        hardware = f"{device.type} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     shapes = [
         [model.config.get_text_config().to_diff_dict(), model.num_parameters()]
         for model in (pair.target, pair.draft)
     ]
-    facts = {"passes": PASSES, "device": there, "type": str(pair.target.dtype), "models": shapes}
-    read: dict[str, Any] = json.loads(
-        json.dumps({**facts, "torch": torch.__version__}, default=str)
+    key = {
+        "passes": PASSES_VERSION,
+        "device": hardware,
+        "type": str(pair.target.dtype),
+        "models": shapes,
+    }
+    values: dict[str, Any] = json.loads(
+        json.dumps({**key, "torch": torch.__version__}, default=str)
     )
-    return read
+    return values
 
 
-def _read(path: Path) -> Profile | None:
+def _stored(path: Path) -> CostProfile | None:
     with suppress(OSError, ValueError, KeyError, TypeError, InputError):
-        return Profile(**json.loads(path.read_text(encoding="utf-8"))["profile"])
+        return CostProfile(**json.loads(path.read_text(encoding="utf-8"))["profile"])
     return None
 
 
-def _write(path: Path, told: dict[str, Any]) -> None:
-    """Keep it, where the disk allows that and nobody was quicker; what is broken is replaced."""
+def _store(path: Path, content: dict[str, Any]) -> None:
+    """Store a profile where the disk allows it and no other process has; replace a broken file."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(told, indent=2), encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
         try:
-            if _read(path) is None:
+            if _stored(path) is None:
                 path.unlink(missing_ok=True)
             with suppress(FileExistsError):
                 os.link(temporary, path)
@@ -105,15 +112,15 @@ def measure(
     rows: Sequence[int] = ROWS,
     repeats: int = 9,
     threads: int | None = None,
-) -> Profile:
-    """Time passes of a pair on the machine at hand.
+) -> CostProfile:
+    """Time passes of a pair on this machine.
 
     context  tokens of text before each pass
     rows     numbers of rows to time
-    repeats  passes of each size, at most; sizes take turns, and the median counts
+    repeats  passes of each size, at most; sizes alternate, and the median is taken
     threads  torch's intra-op threads; None leaves them
 
-    Measure on a quiet machine: the profile decides what a decoder drafts from then on.
+    Measure on a quiet machine: later drafts depend on the profile.
     """
     text = np.random.default_rng(0).integers(0, pair.vocabulary, context + max(rows)).tolist()
     sampling = Sampling(temperature=1.0)
@@ -122,20 +129,20 @@ def measure(
         readers = {"target": Reader(pair.target), "draft": Reader(pair.draft)}
         for reader in readers.values():
             reader.begin(tuple(text[:context]), max(rows))
-        begun = perf_counter()
-        for turn in range(repeats + 1):
-            if turn and perf_counter() - begun > LONGEST:
+        begin = perf_counter()
+        for repeat in range(repeats + 1):
+            if repeat and perf_counter() - begin > MAX_SECONDS:
                 break
             for count in rows:
                 for name, reader in readers.items():
                     started = perf_counter()
                     logits = reader.feed(text[context : context + count])
                     reader.commit([])
-                    law = sampling.probs(logits[-1]) if name == "draft" else logits[-1]
-                    law.topk(min(4, pair.vocabulary)).indices.tolist()
+                    scores = sampling.probs(logits[-1]) if name == "draft" else logits[-1]
+                    scores.topk(min(4, pair.vocabulary)).indices.tolist()
                     found.setdefault((name, count), []).append(perf_counter() - started)
     cost = {key: round(1e3 * median(times[1:] or times), 3) for key, times in found.items()}
-    return Profile(
+    return CostProfile(
         rows=tuple(rows),
         target=tuple(max(cost["target", count], 1e-3) for count in rows),
         draft=tuple(max(cost["draft", count], 1e-3) for count in rows),
@@ -144,16 +151,16 @@ def measure(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the profile of a pair, as `costs.STORED` has it."""
+    """Print the profile of a pair, as `stored_profiles.STORED` has it."""
     parser = argparse.ArgumentParser(description="measure what a pass of a pair's models costs")
     parser.add_argument("pair")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--context", type=int, default=512)
     given = parser.parse_args(arguments)
-    from .. import load_pair
+    from ..pairs.load import load
 
-    pair = load_pair(given.pair, device=given.device)
+    pair = load(given.pair, given.device)
     print(measure(pair, context=given.context, threads=given.threads))
 
 

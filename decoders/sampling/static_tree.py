@@ -1,4 +1,4 @@
-"""The static tree of guesses: k_1 children of the root, k_2 children of each of those, …"""
+"""Static draft trees: k_1 children of the root, k_2 children of each of those, and so on."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ..options import whole
 
-MOST_NODES = 4096
-"""Of a tree, whose mask has their square."""
+MAX_NODES = 4096
+"""Largest tree; its ancestor mask has the square of this many entries."""
 
 
 @dataclass(frozen=True, eq=False)
-class Tree:
-    """Topology of a tree whose node 0 is the text's last token; built once per shape.
+class StaticTree:
+    """Topology of a draft tree whose node 0 is the text's last token; built once per shape.
 
     Nodes are numbered level by level, and siblings in the order in which they are drawn.
 
     widths  children of every node at depth 0, 1, …
     levels  node numbers at depth 0, 1, …; levels[0] is the root alone
     depths  depth of each node: (nodes,)
-    sees    [i, j]: whether j is i or an ancestor of i: (nodes, nodes)
+    mask    [i, j]: whether j is i or an ancestor of i: (nodes, nodes)
     """
 
     widths: tuple[int, ...]
     levels: tuple[range, ...]
     depths: NDArray[np.int64]
-    sees: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.depths)
 
-    def runs(self, nodes: range) -> Iterator[tuple[int, range]]:
-        """Some nodes in a row, cut where the depth changes: depths and nodes."""
+    def split(self, nodes: range) -> Iterator[tuple[int, range]]:
+        """Split consecutive nodes where the depth changes; yields depth and nodes."""
         for depth, level in enumerate(self.levels):
-            some = range(max(nodes.start, level.start), min(nodes.stop, level.stop))
-            if some:
-                yield depth, some
+            part = range(max(nodes.start, level.start), min(nodes.stop, level.stop))
+            if part:
+                yield depth, part
 
-    def below(self, nodes: range) -> slice:
-        """All children of some nodes in a row of one depth, siblings in drawing order."""
+    def children_of_all(self, nodes: range) -> slice:
+        """All children of consecutive nodes of one depth, siblings in drawing order."""
         return slice(self.children(nodes[0]).start, self.children(nodes[-1]).stop)
 
     def children(self, node: int) -> range:
@@ -57,7 +57,7 @@ class Tree:
         return range(first, first + width)
 
 
-def make_tree(widths: Iterable[int]) -> Tree:
+def make_tree(widths: Iterable[int]) -> StaticTree:
     """The tree of these widths; raises InputError unless they are one or more integers ≥ 1."""
     try:
         shape = tuple(whole(width) for width in widths)
@@ -69,13 +69,13 @@ def make_tree(widths: Iterable[int]) -> Tree:
     for width in shape:
         level *= width
         nodes += level
-        if nodes > MOST_NODES:
-            raise InputError(f"k is {str(shape)[:40]}: more than {MOST_NODES} nodes; give fewer")
+        if nodes > MAX_NODES:
+            raise InputError(f"k is {str(shape)[:40]}: more than {MAX_NODES} nodes; give fewer")
     return _build(shape)
 
 
 @lru_cache(maxsize=64)
-def _build(widths: tuple[int, ...]) -> Tree:
+def _build(widths: tuple[int, ...]) -> StaticTree:
     levels = [range(0, 1)]
     parents = [0]
     for width in widths:
@@ -83,9 +83,9 @@ def _build(widths: tuple[int, ...]) -> Tree:
         levels.append(range(above.stop, above.stop + len(above) * width))
         parents += [node for node in above for _ in range(width)]
     depths = np.repeat(np.arange(len(levels)), [len(level) for level in levels])
-    sees = np.eye(len(parents), dtype=np.bool_)
+    mask = np.eye(len(parents), dtype=np.bool_)
     for node, parent in enumerate(parents):
-        sees[node] |= sees[parent]
-    for table in (depths, sees):
+        mask[node] |= mask[parent]
+    for table in (depths, mask):
         table.setflags(write=False)
-    return Tree(widths, tuple(levels), depths, sees)
+    return StaticTree(widths, tuple(levels), depths, mask)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasteshift.decoders.drafting.draft_model import Drafting
-from tasteshift.decoders.drafting.growth import Node
+from tasteshift.decoders.drafting.draft_passes import DraftPasses
+from tasteshift.decoders.drafting.tree_builder import Node
 from tasteshift.decoders.execution.reader import Reader
 
 PROMPT = (3, 1, 4, 1, 5)
@@ -36,22 +36,22 @@ def test_every_node_is_read_after_its_own_path_only(reader) -> None:
     a, b = below(root, 10), below(root, 11)
     aa, ab = below(a, 12), below(a, 13)
     aab = below(aa, 14)
-    drafting = Drafting(reader, [2, 6, 7])
+    passes = DraftPasses(reader, [2, 6, 7])
     texts = {root: [], a: [10], b: [11], aa: [10, 12], ab: [10, 13], aab: [10, 12, 14]}
     seen = []
     for node, rows in ((root, 3), (aa, 2), (b, 1), (ab, 1), (aab, 1)):
-        assert not drafting.has_read(node)
-        assert drafting.missing(node) == rows
-        for step, logits in zip(*drafting.read(node), strict=True):
+        assert not passes.has_read(node)
+        assert passes.missing(node) == rows
+        for step, logits in zip(*passes.read(node), strict=True):
             expected = plain(reader, [*PROMPT, 2, 6, 7, *texts[step]])
             np.testing.assert_allclose(logits, expected, atol=1e-4)
-            assert drafting.has_read(step)
+            assert passes.has_read(step)
             seen.append(step)
     assert seen == [root, a, aa, b, ab, aab]
-    assert drafting.fits(aab, 5)
-    assert not drafting.fits(below(aab, 15), 5)
+    assert passes.fits(aab, 5)
+    assert not passes.fits(below(aab, 15), 5)
 
-    assert drafting.keep([a, ab, below(ab, 20)]) == [20]
+    assert passes.commit([a, ab, below(ab, 20)]) == [20]
     assert reader.committed == len(PROMPT) + 3 + 2
     after = reader.feed([20], logits=1)[0]
     np.testing.assert_allclose(after, plain(reader, [*PROMPT, 2, 6, 7, 10, 13, 20]), atol=1e-4)
@@ -60,19 +60,19 @@ def test_every_node_is_read_after_its_own_path_only(reader) -> None:
 def test_the_first_pass_may_go_straight_to_a_guess(reader) -> None:
     root = Node(7, 0, 1.0, ())
     leaf = below(below(root, 10), 12)
-    drafting = Drafting(reader, [7])
-    assert drafting.missing(leaf) == 3
-    reached, logits = drafting.read(leaf)
+    passes = DraftPasses(reader, [7])
+    assert passes.missing(leaf) == 3
+    reached, logits = passes.read(leaf)
     assert len(logits) == 3
     assert reached == [root, *leaf.path()]
     for row, text in zip(logits, ([], [10], [10, 12]), strict=True):
         np.testing.assert_allclose(row, plain(reader, [*PROMPT, 7, *text]), atol=1e-4)
-    assert drafting.keep([]) == []
+    assert passes.commit([]) == []
     assert reader.committed == len(PROMPT) + 1
 
 
 def test_a_draft_that_is_not_asked_reads_nothing_and_owes_everything(reader) -> None:
     root = Node(7, 0, 1.0, ())
-    drafting = Drafting(reader, [2, 7])
-    assert drafting.keep([below(root, 9)]) == [2, 7, 9]
+    passes = DraftPasses(reader, [2, 7])
+    assert passes.commit([below(root, 9)]) == [2, 7, 9]
     assert reader.committed == len(PROMPT)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.decoders.base import ModelPair
-from tasteshift.decoders.drafting.profile import Profile
-from tasteshift.decoders.drafting.profiles import STORED, chosen, default_profile
+from tasteshift.decoders.drafting.cost_profile import CostProfile
+from tasteshift.decoders.drafting.stored_profiles import STORED, chosen_profile, default_profile
 from tasteshift.errors import InputError
 
-TABLE = Profile(rows=(1, 4, 8), target=(10.0, 16.0, 12.0), draft=(1.0, 1.0, 3.0))
+TABLE = CostProfile(rows=(1, 4, 8), target=(10.0, 16.0, 12.0), draft=(1.0, 1.0, 3.0))
 
 
 def test_costs_lie_on_the_line_between_their_neighbors_and_never_fall() -> None:
@@ -37,7 +37,7 @@ def test_costs_lie_on_the_line_between_their_neighbors_and_never_fall() -> None:
 def test_given_costs_are_met_where_they_rise(sizes, costs) -> None:
     rows = (1, *sorted(sizes))
     target = tuple(sorted(costs[: len(rows)]))
-    profile = Profile(rows=rows, target=target, draft=tuple(costs[-len(rows) :]))
+    profile = CostProfile(rows=rows, target=target, draft=tuple(costs[-len(rows) :]))
     filled = profile.of_target(70)
     assert filled == sorted(filled)
     for count, cost in zip(rows, target, strict=True):
@@ -46,8 +46,8 @@ def test_given_costs_are_met_where_they_rise(sizes, costs) -> None:
 
 def test_a_profile_survives_json() -> None:
     told = json.loads(json.dumps(TABLE.config()))
-    assert Profile(**told) == TABLE
-    assert hash(Profile(**told)) == hash(TABLE)
+    assert CostProfile(**told) == TABLE
+    assert hash(CostProfile(**told)) == hash(TABLE)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_a_table_that_says_nothing_usable_is_refused(wrong) -> None:
 
 
 def test_what_an_option_may_be(pair) -> None:
-    assert chosen(TABLE, pair) is TABLE
-    assert chosen(TABLE.config(), pair) == TABLE
-    assert chosen(None, pair) == default_profile(pair)
+    assert chosen_profile(TABLE, pair) is TABLE
+    assert chosen_profile(TABLE.config(), pair) == TABLE
+    assert chosen_profile(None, pair) == default_profile(pair)
     with pytest.raises(InputError, match="rows, target and draft"):
-        chosen({"rows": (1, 2)}, pair)
+        chosen_profile({"rows": (1, 2)}, pair)
 
 
 def test_unknown_pairs_get_one_from_their_sizes(llama) -> None:
