@@ -1,4 +1,4 @@
-"""Trust: increases after good sessions, decreases after bad ones and with every violation."""
+"""Trust: increases after good sessions, decreases after bad ones and with broken rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Trust:
     start      trust at the start of an episode, in [0, 1]
     gain       α in [0, 10], trust gained per unit of mean reward above the reference
     reference  y_ref in [0, 1], the mean reward at which trust is unchanged
-    penalty    δ in [0, 10], trust lost per violation, such as showing what the user ruled out
+    penalty    δ in [0, 10], trust lost per item shown that is ruled out or for older users
     """
 
     start: float
@@ -31,10 +31,10 @@ class Trust:
         check(self, start=SHARE, gain=RATE, reference=SHARE, penalty=RATE)
 
 
-def update_trust(params: Trust, trust: Floats, mean_reward: Floats, violations: Ints) -> Floats:
-    """Trust (B) after a session: τ ← clip(τ + α (ȳ − y_ref) − δ · violations, 0, 1), on the grid.
+def update_trust(params: Trust, trust: Floats, mean_reward: Floats, broken_rules: Ints) -> Floats:
+    """Trust (B) after a session: τ ← clip(τ + α (ȳ − y_ref) − δ · broken_rules, 0, 1), on the grid.
 
-    mean_reward  ȳ (B) in [0, 1], mean over the session's turns; violations: (B) ≥ 0, a count
+    mean_reward  ȳ (B) in [0, 1], mean over the session's turns; broken_rules: (B) ≥ 0, a count
     """
-    moved = trust + params.gain * (mean_reward - params.reference) - params.penalty * violations
+    moved = trust + params.gain * (mean_reward - params.reference) - params.penalty * broken_rules
     return on_grid(np.clip(moved, 0.0, 1.0))

@@ -25,7 +25,7 @@ def next_session(world: World, now: Population) -> Population:
     away = np.full(len(now), scenario.gap_days, dtype=np.int64)
     if scenario.trust is not None:
         mean = now.session_reward / np.maximum(now.turn, 1)
-        now = replace(now, trust=update_trust(scenario.trust, now.trust, mean, now.violations))
+        now = replace(now, trust=update_trust(scenario.trust, now.trust, mean, now.broken_rules))
     if scenario.retention is not None:
         away = days_away(
             scenario.retention,
@@ -52,7 +52,7 @@ def next_session(world: World, now: Population) -> Population:
         turn=np.where(returns, 0, now.turn),
         patience=np.where(returns, start, now.patience),
         session_reward=np.where(returns, 0.0, now.session_reward),
-        violations=np.where(returns, 0, now.violations),
+        broken_rules=np.where(returns, 0, now.broken_rules),
         churned=churned,
         over=over,
     )

@@ -42,7 +42,7 @@ class Population:
     recent_topics   (B, W) main topics of the last clicks; boredom_left: (B, T) turns of boredom
     exposure        (B) net kale exposure
     trust           (B) in [0, 1]; patience: (B) patience left in this session
-    session_reward  (B) reward of this session; violations: (B) rule violations in it
+    session_reward  (B) reward of this session; broken_rules: (B) rule violations in it
     day             (B) days since the episode began
     session, turn   (B) indices; turn counts within the session
     recent          (B, REPEAT_WINDOW) the last items chosen, newest first, NOTHING where none
@@ -72,7 +72,7 @@ class Population:
     trust: Floats
     patience: Floats
     session_reward: Floats
-    violations: Ints
+    broken_rules: Ints
     day: Ints
     session: Ints
     turn: Ints
@@ -133,7 +133,7 @@ def initial_population(world: World, seed: ArrayLike, users: Ints) -> Population
         trust=real + (scenario.trust.start if scenario.trust else 0.0),
         patience=real + (scenario.patience.start if scenario.patience else np.inf),
         session_reward=real,
-        violations=zero,
+        broken_rules=zero,
         day=zero,
         session=zero,
         turn=zero,

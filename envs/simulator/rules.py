@@ -34,10 +34,10 @@ def in_catalog(world: World, slates: Ints, day: Ints) -> Ints:
     return np.where(world.entry_day[np.maximum(slates, 0)] > day[:, None], NOTHING, slates)
 
 
-def count_violations(world: World, now: Population, slates: Ints) -> Ints:
+def count_broken_rules(world: World, now: Population, slates: Ints) -> Ints:
     """(B) number of items on slates (B, K) that the user is too young for or has ruled out."""
     counts = np.zeros(len(now), dtype=np.int64)
-    _count_violations(
+    _count_broken_rules(
         world.minimum_age,
         world.hidden.ages[now.user],
         world.catalog.topic,
@@ -49,7 +49,7 @@ def count_violations(world: World, now: Population, slates: Ints) -> Ints:
 
 
 @compiled
-def _count_violations(
+def _count_broken_rules(
     minimum_age: NDArray[np.int8],
     age: Ints,
     topic: Bools,

@@ -28,7 +28,7 @@ from .population import (
     with_rows,
     with_state_effects,
 )
-from .rules import count_violations, in_catalog
+from .rules import count_broken_rules, in_catalog
 from .world import World
 
 
@@ -115,8 +115,8 @@ def _after_turn(world: World, now: Population, slates: Ints, response: Response)
     if scenario.patience is not None:
         later = replace(later, patience=update_patience(scenario.patience, now.patience, picked))
     if scenario.trust is not None:
-        count = count_violations(world, now, slates)
-        later = replace(later, violations=now.violations + count)
+        count = count_broken_rules(world, now, slates)
+        later = replace(later, broken_rules=now.broken_rules + count)
     if scenario.influence is not None or scenario.boredom is not None:
         strongest = strongest_interest(world, now, chosen, slates)
         moved = np.where(now.recipient == NOTHING, strongest, NOTHING)
