@@ -1,10 +1,10 @@
-"""How often `tasteshift compare` calls equals different: the same agent against itself.
+"""False positive rate of `tasteshift compare`: the same agent compared with itself.
 
     python examples/calibrate_comparison.py
 
-Lives are lived once. Every repetition then draws two groups of other users for one agent
-(compared as samples), and one group of users whom `random` met under two of its own seeds
-(compared in pairs). All are compared by normalized return, and 5 % may be called different.
+Episodes run once. Every repetition then draws two disjoint groups of users for one agent
+(unpaired comparison), and one group of users with two agent seeds of `random` (paired comparison).
+All are compared by normalized return; 5 % of the comparisons may find a difference.
 """
 
 from __future__ import annotations
@@ -24,37 +24,36 @@ from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.engine.stepping import play_in_lockstep
 
 LEVEL = 0.05
-RANDOM_LIVES = 4
+RANDOM_SEEDS = 4
 
 
-def totals(env: Lifelong, name: str, users: tuple[int, ...], luck: int = 0) -> np.ndarray:
-    """Total reward of each user's life with the agent; `luck` changes the agent's own seed."""
+def totals(env: Lifelong, name: str, users: tuple[int, ...], salt: int = 0) -> np.ndarray:
+    """Total reward of each user's episode; `salt` changes the agent's own seed."""
     agent = make_agent(name)
     if name != "oracle":
         agent.prepare(public_data(env.world))
     rewards = []
     for user in users:
-        life = EpisodeRunner(env, task="calibration", seed=0, user=user, policy=name)
-        life.brief = replace(life.brief, seed=life.brief.seed ^ luck)
-        rewards.append(
-            sum(play_in_lockstep(InProcessAgent(agent, trusted=True), [life])[0].episode.rewards)
-        )
+        episode = EpisodeRunner(env, task="calibration", seed=0, user=user, policy=name)
+        episode.brief = replace(episode.brief, seed=episode.brief.seed ^ salt)
+        (result,) = play_in_lockstep(InProcessAgent(agent, trusted=True), [episode])
+        rewards.append(sum(result.episode.rewards))
     return np.array(rewards)
 
 
 def main() -> None:
-    """Live, draw, compare, count."""
+    """Run the episodes, then draw, compare and count."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--catalog", default="movielens-100k")
     parser.add_argument("--scenario", default="gradual-drift")
-    parser.add_argument("--users", type=int, default=300, help="how many live")
+    parser.add_argument("--users", type=int, default=300, help="users in total")
     parser.add_argument("--group", type=int, default=30, help="users in one sample")
     parser.add_argument("--repetitions", type=int, default=200)
     given = parser.parse_args()
     env = Lifelong(given.catalog, given.scenario, sessions=5, turns=4)
     users = env.world.sample_users(0, given.users)
-    lucky = np.array([totals(env, "random", users, luck=k) for k in range(RANDOM_LIVES)])
-    floor, ceiling = lucky[0], totals(env, "oracle", users)
+    by_seed = np.array([totals(env, "random", users, salt=k) for k in range(RANDOM_SEEDS)])
+    floor, ceiling = by_seed[0], totals(env, "oracle", users)
     rng = np.random.default_rng(0)
     tests = {}
     for name in ("popular", "linucb"):
@@ -69,8 +68,10 @@ def main() -> None:
 
     def pairs():
         drawn = rng.permutation(given.users)[: given.group]
-        one, other = np.argsort(rng.random((RANDOM_LIVES, given.group)), axis=0)[:2]
-        return paired_difference(lucky[one, drawn], lucky[other, drawn], (ceiling - floor)[drawn])
+        one, other = np.argsort(rng.random((RANDOM_SEEDS, given.group)), axis=0)[:2]
+        return paired_difference(
+            by_seed[one, drawn], by_seed[other, drawn], (ceiling - floor)[drawn]
+        )
 
     tests["random, other agent seed"] = pairs
     for name, test in tests.items():

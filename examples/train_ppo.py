@@ -1,10 +1,10 @@
-"""Train PPO on users whose tastes stay as they are, and compare it with random slates.
+"""Train PPO on users with stationary tastes, and compare it with random slates.
 
     pip install stable-baselines3
     python examples/train_ppo.py
 
-Both policies then serve the same users, whom PPO has not trained on under the same seed. Printed
-are the mean enjoyment per turn and a 95 % bootstrap interval over those users.
+Both policies are evaluated on the same users with environment seeds unused in training. Prints the
+mean reward per turn and a 95 % bootstrap interval over users.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Policy = Callable[[np.ndarray], np.ndarray]
 
 
 def make(catalog: str, scenario: str, slate_size: int) -> FlatLifelong:
-    """One environment with plain numbers in and out."""
+    """One environment with flat numeric observations and actions."""
     assert tasteshift.envs
     return FlatLifelong(
         gym.make(ENVIRONMENT, catalog=catalog, scenario=scenario, slate_size=slate_size)
@@ -34,7 +34,7 @@ def make(catalog: str, scenario: str, slate_size: int) -> FlatLifelong:
 
 
 def mean_rewards(env: FlatLifelong, policy: Policy, users: int) -> np.ndarray:
-    """(users) the mean reward per turn of one life of each."""
+    """(users) mean reward per turn of one episode of each."""
     means = []
     for k in range(users):
         observation, _ = env.reset(seed=EVALUATION_SEED + k)
@@ -48,7 +48,7 @@ def mean_rewards(env: FlatLifelong, policy: Policy, users: int) -> np.ndarray:
 
 
 def with_interval(means: np.ndarray, rng: np.random.Generator) -> str:
-    """The mean over users, and where 95 % of resampled means lie."""
+    """The mean over users with its 95 % bootstrap interval."""
     resampled = means[rng.integers(len(means), size=(10_000, len(means)))].mean(axis=1)
     low, high = np.quantile(resampled, [0.025, 0.975])
     return f"{means.mean():.4f}  [{low:.4f}, {high:.4f}]"
@@ -73,10 +73,10 @@ def main() -> None:
 
     torch.set_num_threads(2)
     start = time.perf_counter()
-    world = (given.catalog, given.scenario, given.slate_size)
+    options = (given.catalog, given.scenario, given.slate_size)
     model = PPO(
         "MlpPolicy",
-        DummyVecEnv([lambda: make(*world)] * 8),
+        DummyVecEnv([lambda: make(*options)] * 8),
         n_steps=256,
         batch_size=512,
         n_epochs=10,
@@ -89,14 +89,14 @@ def main() -> None:
     model.learn(given.steps)
     print(f"trained for {given.steps} turns in {time.perf_counter() - start:.0f} s")
 
-    env, rng = make(*world), np.random.default_rng(given.seed)
+    env, rng = make(*options), np.random.default_rng(given.seed)
     env.action_space.seed(given.seed)
-    chance = mean_rewards(env, lambda _: env.action_space.sample(), given.users)
+    random = mean_rewards(env, lambda _: env.action_space.sample(), given.users)
     trained = mean_rewards(env, lambda seen: model.predict(seen)[0], given.users)
-    print(f"mean enjoyment per turn of {given.users} users, with 95 % bootstrap intervals")
-    print(f"random      {with_interval(chance, rng)}")
+    print(f"mean reward per turn of {given.users} users, with 95 % bootstrap intervals")
+    print(f"random      {with_interval(random, rng)}")
     print(f"PPO         {with_interval(trained, rng)}")
-    print(f"difference  {with_interval(trained - chance, rng)}")
+    print(f"difference  {with_interval(trained - random, rng)}")
 
 
 if __name__ == "__main__":

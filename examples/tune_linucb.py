@@ -1,9 +1,9 @@
-"""Tune the agent `linucb` on a world that no suite plays, and print every setting tried.
+"""Tune the agent `linucb` on an environment seed that no suite uses; print every setting tried.
 
     python examples/tune_linucb.py
 
-A setting's score is its place between random (0) and the oracle of the moment (1), by expected
-reward, on `stationary` and on `abrupt-shift`; the defaults in agents/linucb.py are the best mean.
+The score of a setting is its expected reward, normalized between random (0) and the oracle (1),
+on `stationary` and on `abrupt-shift`; the defaults in agents/linucb.py have the best mean.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ ALPHAS, NOISES, REFUSALS = (0.0, 0.1, 0.2, 0.4), (0.2, 0.4, 0.8), (0.03, 0.1, 0.
 
 
 def earned(env: Lifelong, agent, users: tuple[int, ...], seed: int) -> float:
-    """Expected reward of all lives together."""
+    """Total expected reward of all episodes."""
     agent.prepare(public_data(env.world))
-    lives = (
+    episodes = (
         play_episode(env, agent, task="tune", seed=seed, user=u, policy="agent") for u in users
     )
-    return float(sum(step.expected for life in lives for step in life.steps))
+    return float(sum(step.expected for episode in episodes for step in episode.steps))
 
 
 def main() -> None:
-    """Try the grid, print it best first."""
+    """Evaluate the grid and print it, best first."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--catalog", default="movielens-100k")
     parser.add_argument("--users", type=int, default=24)
@@ -47,8 +47,8 @@ def main() -> None:
             reward = earned(env, LinUcbAgent(*setting), users, given.seed)
             scores.setdefault(setting, []).append((reward - low) / (high - low))
     print("alpha noise refusal  stationary abrupt-shift")
-    for setting, (still, shifted) in sorted(scores.items(), key=lambda item: -np.mean(item[1])):
-        print("{:5} {:5} {:7}".format(*setting), f" {still:10.3f} {shifted:12.3f}")
+    for setting, (fixed, shifted) in sorted(scores.items(), key=lambda item: -np.mean(item[1])):
+        print("{:5} {:5} {:7}".format(*setting), f" {fixed:10.3f} {shifted:12.3f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An agent that TasteShift has never heard of, installed as its own package."""
+"""A third-party agent in a package of its own, registered by entry point."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from tasteshift.records import Action, Brief, Observation
 
 
 class TopShelf:
-    """Walks through the catalog in its own order and never shows an item twice."""
+    """Shows the catalog in its own order, without repetition."""
 
     name = "top-shelf"
 
     def config(self) -> dict[str, Any]:
         return {}
 
-    def prepare(self, world: PublicData) -> None:
-        """There is nothing to learn."""
+    def prepare(self, public: PublicData) -> None:
+        """Nothing to prepare."""
 
-    def start(self, brief: Brief) -> Walk:
-        return Walk(brief.slate_size)
+    def start(self, brief: Brief) -> TopShelfSession:
+        return TopShelfSession(brief.slate_size)
 
 
-class Walk:
-    """One user's way along the shelf; `width` items a turn."""
+class TopShelfSession:
+    """One user's session; `width` items a turn."""
 
     def __init__(self, width: int) -> None:
         self.width = width

@@ -82,8 +82,8 @@ def test_the_example_is_what_its_comments_say():
     assert drift == Task("my-films/gradual-drift", "movielens-100k", "gradual-drift", 5, 24)
     assert (turn.users, turn.spec().sessions, turn.spec().shift) == (30, 12, Shift(60, 29, 42))
     assert bored.scenario == Scenario(
-        name="bored-and-turning",
-        summary="topics tire, and once in a life tastes turn",
+        name="satiation-and-shift",
+        summary="topics satiate, and tastes shift once per episode",
         satiation=Satiation(14, 1.5),
         shift=Shift(90, 29, 42),
     )
