@@ -29,7 +29,7 @@ STYLES = {
 }
 """Color, dash and marker of the policies that are drawn over time."""
 
-LABELS = {COUNTERFACTUAL: "agent without the change"}
+LABELS = {COUNTERFACTUAL: "agent (counterfactual)"}
 """Policy -> label, where it is not the policy's name."""
 
 OTHER_STYLE = ("@other", "dash", "cross")
@@ -45,6 +45,8 @@ _TIME_TICKS = {
     **{f"{n} ms": n * 1e-3 for n in (1, 10, 100)},
     **{f"{n} s": float(n) for n in (1, 10, 100)},
 }
+
+_LEGEND_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 
 _SERIES = [(f"@series-{i % 6}", ("solid", "dash", "dot")[(i + i // 6) % 3]) for i in range(18)]
 
@@ -87,6 +89,8 @@ def normalized_returns(
         "ticksuffix": "  ",
     }
     layout["xaxis"] |= {"zeroline": False}
+    layout["showlegend"] = True
+    layout["legend"] = {**_LEGEND_ABOVE, "x": 0.5, "xanchor": "center"}
     layout["shapes"] = [_line(x, f"@{who}") for x, who in ((0, "random"), (1, "oracle"))]
     layout["annotations"] = [_note(x, who, f"@{who}") for x, who in ((0, "random"), (1, "oracle"))]
     return {"data": data, "layout": layout}
@@ -230,7 +234,7 @@ def latencies(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
     }
     layout["yaxis"] |= {"tickformat": ".0%", "range": [0, 1.02]}
     layout["showlegend"] = True
-    layout["legend"] = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    layout["legend"] = {**_LEGEND_ABOVE, "x": 0}
     return {"data": data, "layout": layout}
 
 

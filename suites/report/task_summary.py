@@ -17,7 +17,7 @@ from . import figures
 
 POLICIES = {
     "agent": "the recommender under test",
-    COUNTERFACTUAL: "the same agent and users without the change that the task makes",
+    COUNTERFACTUAL: "the same agent and users in an environment without the task's change",
     "oracle": "knows the user's true taste at every turn and shows the best safe slate",
     "oracle-plan": "the oracle that also plans ahead; the ceiling where it plays",
     "frozen-oracle": "the oracle that knows the first day's taste only and never learns",

@@ -295,13 +295,13 @@ def test_all_reference_policies_and_the_counterfactual_are_shown(tmp_path):
     counterfactual = series(drawn["curve-0"], "agent-counterfactual")
     steps = run.of_task("made/steady").steps_of("agent-counterfactual")
     assert counterfactual["y"] == pytest.approx(steps.groupby("session")["reward"].mean().tolist())
-    assert counterfactual["text"][0].startswith("agent without the change, session 1")
+    assert counterfactual["text"][0].startswith("agent (counterfactual), session 1")
     assert "custom</b> a policy of this suite" in page
     assert {data["name"] for data in drawn["safety-0"]["data"]} == set(ALL_LEVELS) - {
         "agent-counterfactual"
     }
     rows = page[page.index("<h2>Reference policies</h2>") :]
-    row = re.search(r"agent without the change</th>.*?</tr>", rows, re.DOTALL)[0]
+    row = re.search(r"agent \(counterfactual\)</th>.*?</tr>", rows, re.DOTALL)[0]
     assert row.count("–") >= 2
     planner = re.search(r"oracle-plan</th>.*?</tr>", rows, re.DOTALL)[0]
     assert "by definition" in planner
