@@ -1,4 +1,4 @@
-"""Submitting to a board, playing against one, and keeping one."""
+"""Commands about boards: submit, show, verify, serve, play, and administration."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
     from ..leaderboard.store.database import Board as OpenBoard
 
-TOKEN = "TASTESHIFT_TOKEN"
-NEARBY = r"http://(localhost|127\.0\.0\.1|\[::1\])([:/]|$)"
+TOKEN_VARIABLE = "TASTESHIFT_TOKEN"
+LOCAL_URL = r"http://(localhost|127\.0\.0\.1|\[::1\])([:/]|$)"
 
-Place = Annotated[
+BoardLocation = Annotated[
     str,
     typer.Option(
-        "--board", help="A database file, postgresql://…, or the http(s):// address of a service."
+        "--board", help="A database file, postgresql://…, or the http(s):// address of a board."
     ),
 ]
 Database = Annotated[
     str, typer.Option("--board", help="A database file, or postgresql://user@host/database.")
 ]
-Service = Annotated[str, typer.Option("--board", help="The address of the board's service.")]
+ServiceUrl = Annotated[str, typer.Option("--board", help="The http(s):// address of the board.")]
 Files = Annotated[
     Path | None,
     typer.Option(
@@ -52,7 +52,7 @@ class RankFrom(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a token opens."""
+    """What a token permits."""
 
     submit = "submit"
     admin = "admin"
@@ -61,31 +61,32 @@ class Scope(StrEnum):
 @app.command(epilog="Example: tasteshift submit runs/linucb --board board.db")
 def submit(
     run_dir: Annotated[Path, typer.Argument(help="The --out folder of a finished run.")],
-    place: Place,
+    location: BoardLocation,
     files: Files = None,
     as_json: Json = False,
 ) -> None:
     """Replay a run and, if every outcome matches, put it on a board.
 
-    For a service, its token is read from the environment variable TASTESHIFT_TOKEN. The run is
-    verified here first, by the same code; an upload that was cut off goes on where it stopped.
+    For a board at an http(s):// address, the token is read from the environment variable
+    TASTESHIFT_TOKEN. The run is first verified here, by the same code; an interrupted upload
+    resumes where it stopped.
     """
-    from ..leaderboard.submission import submit as submit_here
+    from ..leaderboard.submission import submit as submit_local
 
-    if is_service(place):
+    if is_url(location):
         from ..leaderboard.client import submit_remote
 
         receipt = submit_remote(
             run_dir,
-            place,
-            token_for(place),
+            location,
+            token_for(location),
             progress=lambda n: progress("replaying", n),
             upload=lambda n: progress("uploading", n),
             on_event=lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True),
         )
     else:
         progress = None if as_json else (lambda n: progress("replaying", n))
-        receipt = submit_here(run_dir, place, files=files, progress=progress)
+        receipt = submit_local(run_dir, location, files=files, progress=progress)
     if as_json:
         print_json([receipt.row()])
     elif receipt.accepted:
@@ -96,23 +97,23 @@ def submit(
 
 @board.command("show")
 def board_show(
-    place: Place,
+    location: BoardLocation,
     suite: Suite = None,
     rank_from: Annotated[
-        RankFrom, typer.Option(help="Rank play on hidden seeds only, or replayed runs too.")
+        RankFrom, typer.Option(help="Rank hidden-seed play only, or replayed runs too.")
     ] = RankFrom.hidden_seed,
     files: Files = None,
     as_json: Json = False,
 ) -> None:
-    """Print a board: everything that was believed, with intervals, trust and ranks."""
-    if is_service(place):
+    """Print a board: every accepted run, with intervals, trust and ranks."""
+    if is_url(location):
         from ..leaderboard.client import fetch_rows
 
-        rows = fetch_rows(place, suite)
+        rows = fetch_rows(location, suite)
     else:
         from ..leaderboard.board_rows import board_rows
 
-        rows = board_rows(place, suite, rank_from=rank_from.value, files=files)
+        rows = board_rows(location, suite, rank_from=rank_from.value, files=files)
     if as_json:
         print_json(rows)
         return
@@ -126,7 +127,7 @@ def board_verify(
     run: Annotated[Path, typer.Argument(help="The --out folder of a run, or a packed archive.")],
     as_json: Json = False,
 ) -> None:
-    """Replay a run and say whether a board would believe it; nothing is submitted."""
+    """Replay a run and say whether a board would accept it; nothing is submitted."""
     from ..leaderboard.verification.verify import verify, verify_archive
 
     check = verify if run.is_dir() else verify_archive
@@ -141,23 +142,23 @@ def board_verify(
 
 @board.command("serve", epilog="Example: tasteshift board serve --board board.db")
 def board_serve(
-    place: Database,
+    location: Database,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.")] = 8000,
-    workers: Annotated[int, typer.Option(help="Processes that verify.", min=0)] = 1,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free port.")] = 8000,
+    workers: Annotated[int, typer.Option(help="Worker processes that verify.", min=0)] = 1,
     rank_from: Annotated[
-        RankFrom, typer.Option(help="Rank play on hidden seeds only, or replayed runs too.")
+        RankFrom, typer.Option(help="Rank hidden-seed play only, or replayed runs too.")
     ] = RankFrom.hidden_seed,
     files: Files = None,
 ) -> None:
-    """Serve a board: submissions, verification in the background, play on hidden seeds.
+    """Serve a board: submissions, verification in the background, hidden-seed play.
 
-    The first start prints an admin token, once. Plain HTTP: put a proxy that encrypts before it.
+    The first start prints an admin token, once. Plain HTTP: put a reverse proxy with TLS before it.
     """
     from ..leaderboard.server.serve import serve
 
     serve(
-        place,
+        location,
         host=host,
         port=port,
         workers=workers,
@@ -170,8 +171,8 @@ def board_serve(
 @board.command("play", epilog="Example: tasteshift board play spring --agent linucb --board URL")
 def board_play(
     season: Annotated[str, typer.Argument(help="The season, as the board names it.")],
-    agent: Annotated[str, typer.Option(help="Who recommends; see: tasteshift list agents")],
-    service: Service,
+    agent: Annotated[str, typer.Option(help="Name of the agent; see: tasteshift list agents")],
+    url: ServiceUrl,
     simulator_trained: Annotated[
         bool,
         typer.Option(
@@ -184,67 +185,66 @@ def board_play(
     device: DeviceName = None,
     dtype: TypeName = None,
     hardware: Annotated[
-        str, typer.Option(help="What it runs on; times compare within one class only.")
+        str, typer.Option(help="Hardware class; times compare within one class only.")
     ] = "",
     out_dir: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder that --resume goes on from.", metavar="DIR"),
+        typer.Option("--out", help="Folder that --resume continues from.", metavar="DIR"),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the attempt in --out.")
+        bool, typer.Option("--resume", help="Continue the attempt in --out.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Play one attempt on hidden seeds, against users whom nobody can know.
+    """Play one attempt on hidden seeds, with users that are in no package.
 
-    An attempt that was begun counts, whatever becomes of it, and every answer is final. The token
-    is read from the environment variable TASTESHIFT_TOKEN.
+    A started attempt counts, whatever happens to it, and every answer is final. The token is read
+    from the environment variable TASTESHIFT_TOKEN.
     """
     from ..agents import make_agent
-    from ..leaderboard.hidden.client import play_hidden
+    from ..leaderboard.client import BoardClient
+    from ..leaderboard.hidden.client import Entry, play_hidden
 
+    player = make_agent(agent, decoder=decoder, pair=pair, device=device, dtype=dtype)
+    entry = Entry(season, simulator_trained, hardware)
     folder = out_dir or Path("runs") / f"{season}-{agent}"
     try:
-        told = play_hidden(
-            make_agent(agent, decoder=decoder, pair=pair, device=device, dtype=dtype),
-            service,
-            token_for(service),
-            season=season,
-            simulator_trained=simulator_trained,
-            hardware=hardware,
-            out=folder,
-            resume=resume,
-            progress=lambda n: progress(f"{agent} plays {season}", n),
-        )
+        with BoardClient(url, token_for(url)) as service:
+            finished = play_hidden(
+                player,
+                service,
+                entry,
+                out=folder,
+                resume=resume,
+                progress=lambda n: progress(f"{agent} plays {season}", n),
+            )
     except KeyboardInterrupt:
-        fail("stopped; the same command with --resume goes on where it was", 1)
+        fail("stopped; the same command with --resume continues where it was", 1)
     if as_json:
-        print_json([told])
+        print_json([finished])
         return
-    line = (
-        f"attempt {told['attempt']} is handed in; its score appears on {service} when it is lived"
-    )
+    line = f"attempt {finished['attempt']} is finished; {url} shows its score once it is verified"
     out.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 @board.command("token", epilog="Example: tasteshift board token alice --board board.db")
 def board_token(
-    name: Annotated[str, typer.Argument(help="Whose it is; submissions show this name.")],
-    place: Database,
+    name: Annotated[str, typer.Argument(help="Name of its owner; submissions show it.")],
+    location: Database,
     scope: Annotated[
-        Scope, typer.Option(help="submit and play, or admin: everything.")
+        Scope, typer.Option(help="submit: submit and play; admin: everything.")
     ] = Scope.submit,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Let it open nothing any more.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Revoke the token for good.")] = False,
     files: Files = None,
 ) -> None:
-    """Issue a token for the service of a board, or revoke one. It is shown once."""
+    """Issue a token for a served board, or revoke one. It is shown once."""
     from ..leaderboard.store import tokens
 
-    with opened(place, files) as found:
+    with opened(location, files) as found:
         if not revoke:
             typer.echo(tokens.issue(found, name, scope.value))
         elif not tokens.revoke(found, name):
-            raise InputError(f"no token {name!r} opens anything; see how it is spelled")
+            raise InputError(f"there is no valid token {name!r}; check its spelling")
 
 
 @board.command(
@@ -253,19 +253,19 @@ def board_token(
     "--opens 2027-03-01T00:00Z --closes 2027-06-01T00:00Z --board board.db",
 )
 def board_season(
-    name: Annotated[str, typer.Argument(help="What the season is called: a-z, 0-9 and -.")],
-    place: Database,
+    name: Annotated[str, typer.Argument(help="Name of the season: a-z, 0-9 and -.")],
+    location: Database,
     suite: Annotated[str, typer.Option(help="The suite that is played, such as quick@2.")],
-    opens: Annotated[str, typer.Option(help="When it begins: ISO 8601 with a time zone.")],
-    closes: Annotated[str, typer.Option(help="When it ends, and its secret is published.")],
+    opens: Annotated[str, typer.Option(help="Start: ISO 8601 with a time zone.")],
+    closes: Annotated[str, typer.Option(help="End, when its secret is published.")],
     files: Files = None,
     as_json: Json = False,
 ) -> None:
-    """Open a season of play on hidden seeds, and print what it commits to."""
+    """Open a season of hidden-seed play, and print the commitment to its secret."""
     from ..leaderboard.store.seasons import open_season
     from ..suites.suite import find_suite
 
-    with opened(place, files) as found:
+    with opened(location, files) as found:
         season = open_season(found, name, find_suite(suite).id, opens, closes)
     if as_json:
         fields = ("name", "suite", "opens", "closes", "commitment")
@@ -277,52 +277,52 @@ def board_season(
 @board.command("invalidate")
 def board_invalidate(
     number: Annotated[int, typer.Argument(help="Number of the submission.")],
-    place: Database,
-    reason: Annotated[str, typer.Option(help="Why it counts no longer, in one line.")],
+    location: Database,
+    reason: Annotated[str, typer.Option(help="Why it no longer counts, in one line.")],
     replaced_by: Annotated[
-        int | None, typer.Option(help="Number of the submission in its place.", metavar="N")
+        int | None, typer.Option(help="Number of the submission that replaces it.", metavar="N")
     ] = None,
     files: Files = None,
 ) -> None:
-    """Declare that a result counts no longer. It stays on the board, with the reason."""
+    """Declare that a result no longer counts. It stays on the board, with the reason."""
     from ..leaderboard.store.results import invalidate
 
-    with opened(place, files) as found:
-        invalidate(found, number, "the board's keeper", reason, replaced_by)
+    with opened(location, files) as found:
+        invalidate(found, number, "administrator", reason, replaced_by)
 
 
 @board.command("retry")
 def board_retry(
     number: Annotated[int, typer.Argument(help="Number of the submission.")],
-    place: Database,
+    location: Database,
     files: Files = None,
 ) -> None:
-    """Have a refused submission verified again, where the board itself was to blame."""
+    """Verify a refused submission again, after a fault of the board itself."""
     from ..leaderboard.store.queue import retry
 
-    with opened(place, files) as found:
+    with opened(location, files) as found:
         retry(found, number)
 
 
 @contextmanager
-def opened(place: str, files: Path | None) -> Iterator[OpenBoard]:
-    """A board, made where there is none."""
+def opened(location: str, files: Path | None) -> Iterator[OpenBoard]:
+    """The open board, created where there is none."""
     from ..leaderboard.store.database import open_board
 
-    with open_board(place, create=True, files=files) as found:
+    with open_board(location, create=True, files=files) as found:
         yield found
 
 
-def is_service(place: str) -> bool:
-    """Whether a board was named by the address of its service."""
-    return place.startswith(("http://", "https://"))
+def is_url(location: str) -> bool:
+    """Whether a board is named by an http(s):// address."""
+    return location.startswith(("http://", "https://"))
 
 
-def token_for(service: str) -> str:
-    """The token that the environment holds; raises InputError where there is none."""
-    token = os.environ.get(TOKEN, "")
+def token_for(url: str) -> str:
+    """The token in the environment; raises InputError where there is none."""
+    token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
-        raise InputError(f"the board's service asks for a token; put yours into {TOKEN}")
-    if service.startswith("http://") and not re.match(NEARBY, service):
-        err.print("warning: anybody on the way can read your token; use https://", highlight=False)
+        raise InputError(f"this board needs a token; put yours into {TOKEN_VARIABLE}")
+    if url.startswith("http://") and not re.match(LOCAL_URL, url):
+        err.print("warning: over http:// others can read your token; use https://", highlight=False)
     return token

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..suites.engine.progress import ProgressFactory, no_progress
+from .protocol import API, VERSION
 from .submission import Receipt, pack_and_verify
 from .verification.rejection import one_line
 
@@ -123,10 +124,10 @@ class BoardClient:
         if not re.fullmatch(r"[\x21-\x7e]*", token):
             raise InputError("the token holds characters that no token has; copy it again")
         self._transport_error, self._connected = httpx.TransportError, False
-        self._url, self._sleep = url.rstrip("/"), sleep
+        self.url, self._sleep = url.rstrip("/"), sleep
         try:
             self._client = httpx.Client(
-                base_url=f"{self._url}/api/v1",
+                base_url=f"{self.url}{API}",
                 headers={"Authorization": f"Bearer {token}"} if token else {},
                 timeout=60.0,
                 transport=transport,
@@ -169,11 +170,16 @@ class BoardClient:
         what = "repeat the command later; it continues where it stopped"
         if not self._connected:
             what = "check the address, or repeat the command later"
-        raise InputError(f"{self._url} does not respond ({one_line(last)}); {what}")
+        raise InputError(f"{self.url} does not respond ({one_line(last)}); {what}")
 
     def problem(self, response: httpx.Response) -> InputError:
         """The error for an unsuccessful response: what it says and what to do."""
-        what = f"{self._url} responds {response.status_code}: {detail(response)}"
+        if response.status_code == 404 and detail(response) == "Not Found":
+            return InputError(
+                f"{self.url} responds 404: Not Found; it does not speak protocol {VERSION} of "
+                "boards, so check the address and that both sides have the same version"
+            )
+        what = f"{self.url} responds {response.status_code}: {detail(response)}"
         if response.status_code in (401, 403):
             what += "; set TASTESHIFT_TOKEN to a token that this board issued"
         if response.is_redirect:

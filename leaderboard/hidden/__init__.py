@@ -1,1 +1,1 @@
-"""Play on hidden seeds: the server holds the world, the agent talks JSON, nobody can rehearse."""
+"""Hidden-seed play: key derivation, attempts, messages, the reference client, and scoring."""

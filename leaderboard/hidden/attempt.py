@@ -1,8 +1,7 @@
-"""One attempt at a suite on hidden seeds: worlds that nobody has seen, lived from stored answers.
+"""One attempt at a suite on hidden seeds, replayed from stored answers.
 
-An attempt keeps no state that matters. What an agent is shown is a function of the attempt's key
-and of the answers so far, so a server that was killed goes on from the answers it stored; lives
-that are under way stay at hand only to save time.
+An attempt holds caches only. What an agent is shown is a function of the attempt's key and of the
+answers so far, so a server that was killed continues from the answers it has stored.
 """
 
 from __future__ import annotations
@@ -23,46 +22,49 @@ from ...records import AGENT, Brief, Observation
 from ...suites.engine.episode_runner import EpisodeRunner
 from ...suites.suite import Suite, find_suite
 from .keys import seed_from
-from .messages import brief_message, decision_from, observation_message, picture_message
+from .messages import answer_from, brief_message, observation_message, poster_message
 from .task import HiddenTask, hidden_task
 
-LIVES_AT_HAND = 64
-Turn = Mapping[str, Any]
-"""One answer as it is kept: see `wire.checked_turn`."""
+CACHED_EPISODES = 64
+StoredAnswer = Mapping[str, Any]
+"""One answer as a board stores it: see `messages.Answer.stored`."""
 
 
 @dataclass
-class _UnderWay:
-    """A life, the answers it was given, and what was seen before each of them and after the last.
+class EpisodeState:
+    """A running episode with its history.
 
-    world  number of its world
+    task          index of its task
+    answers       given so far
+    observations  before each answer and after the last one; None at the end of the episode
     """
 
-    world: int
-    living: EpisodeRunner
-    turns: list[Turn]
-    seen: list[Observation | None]
+    task: int
+    runner: EpisodeRunner
+    answers: list[StoredAnswer]
+    observations: list[Observation | None]
 
-    def take(self, turn: Turn) -> None:
-        self.living.step(decision_from(dict(turn)))
-        self.turns.append(turn)
-        self.seen.append(None if self.living.done else self.living.observation)
+    def step(self, answer: StoredAnswer) -> None:
+        """Apply the next answer."""
+        self.runner.step(answer_from(answer).decision())
+        self.answers.append(answer)
+        self.observations.append(None if self.runner.done else self.runner.observation)
 
-    def agrees(self, turns: Sequence[Turn]) -> bool:
-        """Whether one of the two lists of answers begins with the other."""
-        return all(mine == given for mine, given in zip(self.turns, turns, strict=False))
+    def agrees(self, answers: Sequence[StoredAnswer]) -> bool:
+        """Whether one of the two lists of answers is a prefix of the other."""
+        return all(mine == given for mine, given in zip(self.answers, answers, strict=False))
 
 
 class Attempt:
-    """The worlds and lives of one attempt; safe to use from several threads.
+    """The tasks and episodes of one attempt; safe to use from several threads.
 
-    name    of the attempt, for records
-    suite   the registered suite
-    worlds  one task for each world, in the suite's order: see `HiddenTask`
-    lives   for every life, by its number, the number of its world
+    name           of the attempt, for records
+    suite          the registered suite
+    tasks          the suite's tasks on hidden seeds, in the suite's order
+    episode_tasks  for every episode, by number, the index of its task
 
-    Worlds are drawn when they are first asked for. Raises InputError for an unknown suite and
-    for one on the cohort track.
+    Catalogs are drawn when they are first used. Raises InputError for an unknown suite and for
+    one on the cohort track.
     """
 
     def __init__(
@@ -70,118 +72,121 @@ class Attempt:
     ) -> None:
         self.suite: Suite = find_suite(suite_id)
         if self.suite.track != "personal":
-            raise InputError(f"suite {suite_id} is of a cohort; hidden seeds are personal")
+            raise InputError(
+                f"suite {suite_id} is on the cohort track; hidden-seed play needs the personal one"
+            )
         self.name = name
-        self.worlds: tuple[HiddenTask, ...] = tuple(
+        self.tasks: tuple[HiddenTask, ...] = tuple(
             hidden_task(task, key)
             for task in self.suite.tasks
             if task.language_models or not only_language_models
         )
-        if not self.worlds:
-            raise InputError(f"suite {suite_id} has no task for agents that ask a language model")
-        counts = [world.users * self.suite.seeds for world in self.worlds]
-        self.lives = tuple(w for w, count in enumerate(counts) for _ in range(count))
-        self._first = [sum(counts[:w]) for w in range(len(counts))]
+        if not self.tasks:
+            raise InputError(f"suite {suite_id} has no task for agents with a language model")
+        counts = [task.users * self.suite.seeds for task in self.tasks]
+        self.episode_tasks = tuple(k for k, count in enumerate(counts) for _ in range(count))
+        self._first_episode = [sum(counts[:k]) for k in range(len(counts))]
         self._lock = RLock()
-        self._kept: dict[int, CatalogData] = {}
-        self._drawn: dict[int, list[tuple[int, int]]] = {}
+        self._catalogs: dict[int, CatalogData] = {}
+        self._episodes: dict[int, list[tuple[int, int]]] = {}
         self._public: dict[int, PublicData] = {}
-        self._spare: dict[int, list[Lifelong]] = {}
-        self._at_hand: OrderedDict[int, _UnderWay] = OrderedDict()
+        self._idle_envs: dict[int, list[Lifelong]] = {}
+        self._states: OrderedDict[int, EpisodeState] = OrderedDict()
 
-    def public(self, world: int) -> PublicData:
-        """What an agent may study of a world before its first life."""
+    def public(self, task: int) -> PublicData:
+        """Public data of a task: what an agent prepares from."""
         with self._lock:
-            if world not in self._public:
-                task = self.worlds[world]
-                env = self._env(world)
-                self._public[world] = public_data(env.world, seed_from(task.key, "prepare"))
-                self._spare[world].append(env)
-            return self._public[world]
+            if task not in self._public:
+                env = self._env(task)
+                seed = seed_from(self.tasks[task].key, "prepare")
+                self._public[task] = public_data(env.world, seed)
+                self._idle_envs[task].append(env)
+            return self._public[task]
 
-    def poster(self, world: int, item: int) -> bytes:
-        """The picture of an item as PNG; raises InputError for an unknown item."""
-        posters = self.public(world).catalog.posters
+    def poster(self, task: int, item: int) -> bytes:
+        """The poster of an item as PNG; raises InputError for an unknown item."""
+        posters = self.public(task).catalog.posters
         if not 0 <= item < len(posters):
             raise InputError(f"there is no item {item}; items run from 0 to {len(posters) - 1}")
-        return picture_message(posters[item])
+        return poster_message(posters[item])
 
-    def life(self, life: int) -> tuple[str, int, int]:
-        """Task, seed and user of a life: for records, never for an agent."""
-        world = self.lives[life]
+    def episode_key(self, episode: int) -> tuple[str, int, int]:
+        """(task, environment seed, user) of an episode: for records, never for an agent."""
+        task = self.episode_tasks[episode]
         with self._lock:
-            self._keep(world)
-            if world not in self._drawn:
-                self._drawn[world] = self.worlds[world].episodes(self.suite.seeds)
-        return (self.worlds[world].name, *self._drawn[world][life - self._first[world]])
+            self._load_catalog(task)
+            if task not in self._episodes:
+                self._episodes[task] = self.tasks[task].episodes(self.suite.seeds)
+        return (self.tasks[task].name, *self._episodes[task][episode - self._first_episode[task]])
 
-    def brief(self, life: int) -> Brief:
-        """What an agent is told before a life."""
+    def brief(self, episode: int) -> Brief:
+        """The brief of an episode."""
         with self._lock:
-            return self._lived(life, []).living.brief
+            return self._state(episode, []).runner.brief
 
-    def observe(self, life: int, turns: Sequence[Turn]) -> Observation | None:
-        """What an agent sees after it gave these answers in a life; None where that is over.
+    def observe(self, episode: int, answers: Sequence[StoredAnswer]) -> Observation | None:
+        """The observation after these answers in an episode; None where it is over.
 
-        The next answer to a life that is at hand costs one step of its environment; any other
-        question lives it again. Raises InputError for answers after the end.
+        The next answer to a cached episode costs one environment step; any other request replays
+        the episode. Raises InputError for answers after the end.
         """
         with self._lock:
-            lived = self._lived(life, turns)
-            return lived.seen[len(turns)]
+            return self._state(episode, answers).observations[len(answers)]
 
-    def standing(self, life: int, turns: Sequence[Turn]) -> dict[str, Any]:
-        """All that an agent may know of a life, as JSON values: what a client resumes from.
+    def episode_message(self, episode: int, answers: Sequence[StoredAnswer]) -> dict[str, Any]:
+        """All that an agent may know of an episode, as JSON values: what a client resumes from.
 
-        turn         number of the answer that is due, which is the number of those given
+        turn         index of the next answer, which is the number of answers given
         brief        as in `brief`
-        seen         what was seen before each of the answers given
-        observation  what is seen now; None where the life is over
+        history      the observation before each answer given
+        observation  the current one; None where the episode is over
         """
         with self._lock:
-            lived = self._lived(life, turns)
-            *seen, now = map(observation_message, lived.seen[: len(turns) + 1])
-            brief = brief_message(lived.living.brief)
-        return {"turn": len(turns), "brief": brief, "seen": seen, "observation": now}
+            state = self._state(episode, answers)
+            shown = map(observation_message, state.observations[: len(answers) + 1])
+            *history, current = shown
+            brief = brief_message(state.runner.brief)
+        return {"turn": len(answers), "brief": brief, "history": history, "observation": current}
 
-    def living(self, life: int) -> EpisodeRunner:
-        """The life anew, at its beginning."""
-        task, seed, user = self.life(life)
-        world = self.lives[life]
-        own = self.worlds[world].agent_seed(user)
-        env = self._env(world)
+    def new_runner(self, episode: int) -> EpisodeRunner:
+        """A runner at the beginning of the episode."""
+        task, seed, user = self.episode_key(episode)
+        index = self.episode_tasks[episode]
+        own = self.tasks[index].agent_seed(user)
+        env = self._env(index)
         return EpisodeRunner(env, task=task, seed=seed, user=user, policy=AGENT, agent_seed=own)
 
-    def _lived(self, life: int, turns: Sequence[Turn]) -> _UnderWay:
-        """The life at hand, having been given at least these answers."""
-        if not 0 <= life < len(self.lives):
-            raise InputError(f"there is no life {life}; lives run from 0 to {len(self.lives) - 1}")
-        lived = self._at_hand.pop(life, None)
-        if lived is None or not lived.agrees(turns):
-            if lived is not None:
-                self._let_go(lived)
-            living = self.living(life)
-            lived = _UnderWay(self.lives[life], living, [], [living.observation])
-        self._at_hand[life] = lived
-        if len(self._at_hand) > LIVES_AT_HAND:
-            self._let_go(self._at_hand.popitem(last=False)[1])
-        for turn in turns[len(lived.turns) :]:
-            if lived.living.done:
-                raise InputError(f"life {life} was over after {len(lived.turns)} turns")
-            lived.take(turn)
-        return lived
+    def _state(self, episode: int, answers: Sequence[StoredAnswer]) -> EpisodeState:
+        """The cached episode, stepped with at least these answers."""
+        count = len(self.episode_tasks)
+        if not 0 <= episode < count:
+            raise InputError(f"there is no episode {episode}; episodes run from 0 to {count - 1}")
+        state = self._states.pop(episode, None)
+        if state is None or not state.agrees(answers):
+            if state is not None:
+                self._release(state)
+            runner = self.new_runner(episode)
+            state = EpisodeState(self.episode_tasks[episode], runner, [], [runner.observation])
+        self._states[episode] = state
+        if len(self._states) > CACHED_EPISODES:
+            self._release(self._states.popitem(last=False)[1])
+        for answer in answers[len(state.answers) :]:
+            if state.runner.done:
+                raise InputError(f"episode {episode} ended after {len(state.answers)} turns")
+            state.step(answer)
+        return state
 
-    def _env(self, world: int) -> Lifelong:
-        """An environment of a world that nobody lives in now."""
+    def _env(self, task: int) -> Lifelong:
+        """An environment of a task that no running episode uses."""
         with self._lock:
-            self._keep(world)
-            spare = self._spare.setdefault(world, [])
-            return spare.pop() if spare else self.worlds[world].make()
+            self._load_catalog(task)
+            idle = self._idle_envs.setdefault(task, [])
+            return idle.pop() if idle else self.tasks[task].make()
 
-    def _keep(self, world: int) -> None:
-        """Have its catalog in memory for as long as this attempt is."""
-        if world not in self._kept:
-            self._kept[world] = load_data(self.worlds[world].catalog)
+    def _load_catalog(self, task: int) -> None:
+        """Keep the task's catalog in memory for as long as this attempt exists."""
+        if task not in self._catalogs:
+            self._catalogs[task] = load_data(self.tasks[task].catalog)
 
-    def _let_go(self, lived: _UnderWay) -> None:
-        self._spare[lived.world].append(lived.living.env)
+    def _release(self, state: EpisodeState) -> None:
+        self._idle_envs[state.task].append(state.runner.env)

@@ -1,25 +1,24 @@
-"""The reference client: lets any `Agent` play an attempt over HTTP, and go on after a break.
+"""Reference client: lets any `Agent` play an attempt over HTTP, and resume it after a break.
 
-The server knows what was answered; this side has to know it again after a break, and learns it by
-showing the agent what it saw before and dropping what it answers. An agent whose answers depend
-on anything but its seed and its observations (a clock, a remote model) may then hold other
-thoughts than it had, but what it answered before stays.
+The server stores the answers; after a break this side restores the agent's memory by showing it
+the earlier observations and dropping its answers. An agent that depends on anything but its seed
+and its observations (a clock, a remote model) may then remember other answers than it gave; the
+stored ones stand.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import loads
 from typing import TYPE_CHECKING, Any
 
 from ...agents.protocols import AnyAgent, PrivilegedAgent, TextAgent, TextModel
 from ...errors import AgentError, InputError
-from ...records import AGENT, EpisodeKey, Observation
+from ...records import AGENT, Brief, EpisodeKey, Observation
 from ...storage import write_atomically
 from ...suites.engine.decision_source import Decision
 from ...suites.engine.in_process_agent import InProcessAgent
@@ -28,139 +27,154 @@ from ...suites.engine.progress import ProgressFactory, no_progress
 from ...suites.evaluate import check_agent
 from ...suites.serialization import canonical_json
 from ..client import BoardClient
-from .messages import brief_from, observation_from, turn_message, world_from
+from .messages import answer_message, brief_from, observation_from, task_data_from
 
 if TYPE_CHECKING:
     import httpx
 
-STATE = "attempt.json"
+STATE_FILE = "attempt.json"
 UNUSABLE = frozenset({413, 422})
-"""Answers to a turn that is too large or that says what cannot be kept."""
+"""Status codes for an answer that is too large or malformed."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What an attempt declares, beside the agent itself.
+
+    season             name of the season
+    simulator_trained  whether the agent was trained on this simulator; the board shows it
+    hardware           what the agent runs on; the board compares latencies within one class only
+    """
+
+    season: str
+    simulator_trained: bool
+    hardware: str = ""
 
 
 def play_hidden(
     agent: AnyAgent,
-    url: str,
-    token: str,
+    service: BoardClient,
+    entry: Entry,
     *,
-    season: str,
-    simulator_trained: bool,
     out: str | Path,
-    hardware: str = "",
-    together: int = 1,
+    batch_size: int = 1,
     resume: bool = False,
     progress: ProgressFactory | None = None,
-    transport: httpx.BaseTransport | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Play one attempt of `season` on the board at `url` and hand it in.
+    """Play one attempt on the board behind `service` and finish it.
 
-    token              of scope submit; kept nowhere
-    simulator_trained  whether the agent was trained on this simulator; the board shows it
-    out                folder for the file `attempt.json`, from which `resume` goes on
-    hardware           what the agent runs on; the board shows latencies within one class only
-    together           lives that are asked at once of a `BatchAgent`
-    watch              as in `evaluate`: called with the number of lives
-    transport          how requests travel; None for the network. sleep: waits some seconds
+    service     with a token of scope submit, which is stored nowhere
+    out         folder for the file `attempt.json`, from which `resume` continues
+    batch_size  episodes that a `BatchAgent` plays at once
+    progress    as in `evaluate`: called with the number of episodes
 
-    Returns what the server says of the attempt that was handed in, with its id as ``attempt``.
-    Every answer is final and an attempt that was begun counts, whatever becomes of it. A kill at
-    any instant, of either side, leaves an attempt that `resume` takes up. Raises InputError for
-    what the caller can mend, and AgentError where the agent cannot be prepared or cloned.
+    Returns the server's message about the finished attempt, with its id as ``attempt``. Every
+    answer is final and a started attempt counts, whatever happens to it; after a kill of either
+    side at any instant, `resume` continues it. Raises InputError for what the caller can correct,
+    and AgentError where the agent cannot be prepared or cloned.
     """
     check_agent(agent)
     if isinstance(agent, PrivilegedAgent):
-        raise InputError(f"agent {agent.name!r} is shown the truth, which no server tells")
-    if together < 1:
-        raise InputError(f"--together must be at least 1, not {together}")
+        raise InputError(
+            f"agent {agent.name!r} needs ground truth, which no server sends; play another agent"
+        )
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, not {batch_size}")
     recipe = pickled(agent)
-    asked = {"season": season, "simulator_trained": simulator_trained, "hardware": hardware}
-    asked |= _described(agent)
-    known = {"url": url.rstrip("/"), "asked": json.loads(canonical_json(asked))}
-    with BoardClient(url, token, transport=transport, sleep=sleep) as service:
-        state = _state(Path(out), known, resume)
-        begun = _begin(service, Path(out), state["key"], asked, keep=resume)
-        place = f"/attempts/{begun['attempt']}"
-        table = _Table(service, place, recipe)
-        ahead = begun["lives"] if begun["state"] == "playing" else []
-        with (progress or no_progress)(len(ahead)) as tick:
-            for world, one in enumerate(begun["worlds"]):
-                lives = [life["life"] for life in ahead if life["world"] == world]
-                for k in range(0, len(lives), together):
-                    table.play(world, lives[k : k + together])
-                    for _ in lives[k : k + together]:
-                        tick(one["task"])
-        told = _told(service, service.request("POST", f"{place}/finish"))
-        return {**told, "attempt": begun["attempt"]}
+    request = asdict(entry) | _described(agent)
+    state = _load_state(Path(out), service.url, json.loads(canonical_json(request)), resume)
+    started = _start(service, Path(out), state["key"], request, keep=resume)
+    path = f"/attempts/{started['attempt']}"
+    client = AttemptClient(service, path, recipe)
+    remaining = started["episodes"] if started["state"] == "playing" else []
+    with (progress or no_progress)(len(remaining)) as advance:
+        for task in started["tasks"]:
+            episodes = [one["episode"] for one in remaining if one["task"] == task["task"]]
+            for first in range(0, len(episodes), batch_size):
+                batch = episodes[first : first + batch_size]
+                client.play(task["task"], batch)
+                for _ in batch:
+                    advance(task["name"])
+    finished = _json(service, service.request("POST", f"{path}/finish"))
+    return {**finished, "attempt": started["attempt"]}
 
 
 @dataclass
-class _Seat:
-    """One life at the table: the answer that is due, and what the agent sees now."""
+class EpisodeState:
+    """An episode as the server describes it.
+
+    turn         index of the next answer
+    history      observations before the earlier answers
+    observation  the current one; None once the episode is over
+    """
 
     key: EpisodeKey
     path: str
     turn: int
-    seen: list[Observation | None]
-    now: Observation | None
-    brief: Any
+    history: list[Observation]
+    observation: Observation | None
+    brief: Brief
 
 
-class _Table:
-    """Where the lives of one attempt are played, the agent prepared for one world at a time."""
+class AttemptClient:
+    """Plays the episodes of one attempt, with the agent prepared for one task at a time.
+
+    path    of the attempt on the server
+    recipe  the pickled agent, loaded anew for every task
+    """
 
     def __init__(self, service: BoardClient, path: str, recipe: bytes) -> None:
         self._service, self._path, self._recipe = service, path, recipe
-        self._world: int | None = None
-        self._player: InProcessAgent
+        self._task: int | None = None
+        self._agent: InProcessAgent
 
-    def play(self, world: int, lives: Sequence[int]) -> None:
-        """Play lives of a world to their ends, side by side."""
-        seats = [seat for seat in map(self._seat, lives) if seat.now is not None]
-        if not seats:
+    def play(self, task: int, episodes: Sequence[int]) -> None:
+        """Play some episodes of a task to their ends, in step."""
+        states = [state for state in map(self._state, episodes) if state.observation is not None]
+        if not states:
             return
-        player = self._prepared(world)
-        player.reset()
-        for seat in seats:
-            player.open(seat.key, seat.brief)
-            for before in seat.seen:
-                if before is not None:
-                    player.decide([(seat.key, before)])
-        while asked := [(seat, seat.now) for seat in seats if seat.now is not None]:
-            decisions = player.decide([(seat.key, now) for seat, now in asked])
-            for (seat, _), decision in zip(asked, decisions, strict=True):
-                self._answer(seat, decision)
-        for seat in seats:
-            player.close(seat.key)
+        agent = self._prepared(task)
+        agent.reset()
+        for state in states:
+            agent.open(state.key, state.brief)
+            for earlier in state.history:
+                agent.decide([(state.key, earlier)])
+        while due := [(one, one.observation) for one in states if one.observation is not None]:
+            decisions = agent.decide([(state.key, observation) for state, observation in due])
+            for (state, _), decision in zip(due, decisions, strict=True):
+                self._answer(state, decision)
+        for state in states:
+            agent.close(state.key)
 
-    def _answer(self, seat: _Seat, decision: Decision) -> None:
-        """Send an answer; what the board cannot take counts as unusable, as in every run."""
-        place = f"{seat.path}/turns/{seat.turn}"
-        answer = self._service.request("PUT", place, json=turn_message(decision))
-        if answer.status_code in UNUSABLE:
+    def _answer(self, state: EpisodeState, decision: Decision) -> None:
+        """Send an answer; one that the board refuses counts as unusable, as in every run."""
+        path = f"{state.path}/turns/{state.turn}"
+        response = self._service.request("PUT", path, json=answer_message(decision))
+        if response.status_code in UNUSABLE:
             decision = Decision(None, "invalid", seconds=decision.seconds)
-            answer = self._service.request("PUT", place, json=turn_message(decision))
-        told = _told(self._service, answer, "observation")
-        seat.turn, seat.now = seat.turn + 1, observation_from(told["observation"])
+            response = self._service.request("PUT", path, json=answer_message(decision))
+        message = _json(self._service, response, "observation")
+        state.turn, state.observation = state.turn + 1, observation_from(message["observation"])
 
-    def _seat(self, life: int) -> _Seat:
-        path = f"{self._path}/lives/{life}"
-        answer = self._service.request("GET", path)
-        told = _told(self._service, answer, "turn", "brief", "seen", "observation")
-        return _Seat(
-            key=("", life, 0, AGENT),
+    def _state(self, episode: int) -> EpisodeState:
+        path = f"{self._path}/episodes/{episode}"
+        response = self._service.request("GET", path)
+        message = _json(self._service, response, "turn", "brief", "history", "observation")
+        history = map(observation_from, message["history"])
+        return EpisodeState(
+            key=("", episode, 0, AGENT),
             path=path,
-            turn=told["turn"],
-            seen=[observation_from(one) for one in told["seen"]],
-            now=observation_from(told["observation"]),
-            brief=brief_from(told["brief"]),
+            turn=message["turn"],
+            history=[one for one in history if one is not None],
+            observation=observation_from(message["observation"]),
+            brief=brief_from(message["brief"]),
         )
 
-    def _prepared(self, world: int) -> InProcessAgent:
-        """A player whose agent has studied this world, and no other."""
-        if self._world != world:
-            path = f"{self._path}/worlds/{world}"
-            public = world_from(self._service.json("GET", path), self._pictures(path))
+    def _prepared(self, task: int) -> InProcessAgent:
+        """The agent, prepared for this task and no other."""
+        if self._task != task:
+            path = f"{self._path}/tasks/{task}"
+            public = task_data_from(self._service.json("GET", path), self._fetch_posters(path))
             agent: AnyAgent = loads(self._recipe)
             try:
                 agent.prepare(public)
@@ -169,55 +183,60 @@ class _Table:
             except Exception as error:
                 what = f"{type(error).__name__}: {error}"
                 raise AgentError(f"the agent cannot be prepared: {what}") from error
-            self._world, self._player = world, InProcessAgent(agent)
-        return self._player
+            self._task, self._agent = task, InProcessAgent(agent)
+        return self._agent
 
-    def _pictures(self, path: str) -> Callable[[int], bytes]:
+    def _fetch_posters(self, path: str) -> Callable[[int], bytes]:
         def fetch(item: int) -> bytes:
-            answer = self._service.request("GET", f"{path}/posters/{item}.png")
-            if not answer.is_success:
-                raise self._service.problem(answer)
-            return answer.content
+            response = self._service.request("GET", f"{path}/posters/{item}.png")
+            if not response.is_success:
+                raise self._service.problem(response)
+            return response.content
 
         return fetch
 
 
-def _told(service: BoardClient, answer: httpx.Response, *names: str) -> dict[str, Any]:
-    """The JSON object of a successful answer; raises InputError unless it has these names."""
-    if not answer.is_success:
-        raise service.problem(answer)
+def _json(service: BoardClient, response: httpx.Response, *names: str) -> dict[str, Any]:
+    """The JSON object of a successful response; raises InputError unless it has these names."""
+    if not response.is_success:
+        raise service.problem(response)
     try:
-        told = answer.json()
+        message = response.json()
     except ValueError:
-        told = None
-    if not isinstance(told, dict) or not told.keys() >= set(names):
-        raise InputError("that address does not answer as a board does; see that it is one")
-    return told
+        message = None
+    if not isinstance(message, dict) or not message.keys() >= set(names):
+        raise InputError(f"{service.url} does not respond like a board; check the address")
+    return message
 
 
-def _begin(service: BoardClient, out: Path, key: str, asked: dict[str, Any], *, keep: bool) -> Any:
-    """The attempt; one that was refused never was, so nothing stays of it unless told to keep."""
-    answer = service.request("POST", "/attempts", json=asked, headers={"Idempotency-Key": key})
-    if 400 <= answer.status_code < 500 and not keep:
-        (out / STATE).unlink()
-    return _told(service, answer, "attempt", "state", "worlds", "lives")
+def _start(
+    service: BoardClient, out: Path, key: str, request: dict[str, Any], *, keep: bool
+) -> dict[str, Any]:
+    """Start or find the attempt; the state file of a refused one is removed unless `keep`."""
+    headers = {"Idempotency-Key": key}
+    response = service.request("POST", "/attempts", json=request, headers=headers)
+    if 400 <= response.status_code < 500 and not keep:
+        (out / STATE_FILE).unlink()
+    return _json(service, response, "attempt", "state", "tasks", "episodes")
 
 
 def _described(agent: AnyAgent) -> dict[str, Any]:
     text = isinstance(agent, TextAgent)
     model = agent.text_model() if isinstance(agent, TextAgent) else TextModel("", "", "")
-    told = {
+    described = {
         "agent": agent.name,
         "agent_config": agent.config(),
         "decoder": model.decoder,
         "pair": model.pair,
     }
-    return {**told, "only_language_models": True} if text else told
+    return {**described, "only_language_models": True} if text else described
 
 
-def _state(out: Path, new: dict[str, Any], resume: bool) -> dict[str, Any]:
-    """What `out` says of the attempt; written before anything is asked, so that none is lost."""
-    file = out / STATE
+def _load_state(out: Path, url: str, request: dict[str, Any], resume: bool) -> dict[str, Any]:
+    """The state file of the attempt in `out`; written before the first request, so that a kill
+    loses no attempt.
+    """
+    file, new = out / STATE_FILE, {"url": url, "request": request}
     if not file.exists():
         state = {**new, "key": secrets.token_hex(16)}
         try:
@@ -229,7 +248,7 @@ def _state(out: Path, new: dict[str, Any], resume: bool) -> dict[str, Any]:
             ) from None
         return state
     if not resume:
-        raise InputError(f"{out} holds an attempt; add --resume to go on with it")
+        raise InputError(f"{out} holds an attempt; add --resume to continue it")
     try:
         state = json.loads(file.read_text())
         known = {name: state[name] for name in new}

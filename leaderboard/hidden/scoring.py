@@ -1,7 +1,7 @@
-"""From the answers of an attempt to a run directory, its scores, and what a board may keep.
+"""Scoring an attempt: from its answers to a run directory, its scores, and a verified run.
 
-Nothing is scored in a way of its own: lives become the files of an ordinary run, which the code
-that scores, reports and replays every run then reads.
+Episodes become the files of an ordinary run, which the code that scores, reports and replays every
+run then reads.
 """
 
 from __future__ import annotations
@@ -34,61 +34,59 @@ from ..verification.recorded_run import read_run, recorded_episodes
 from ..verification.rejection import VerificationError
 from ..verification.replay import replay
 from ..verification.verify import VerifiedRun, verified_run
-from .attempt import Attempt, Turn
-from .keys import world_key
-from .messages import decision_from
+from .attempt import Attempt, StoredAnswer
+from .keys import attempt_key
+from .messages import answer_from
 
-UNPLAYED = Decision(None, "timeout", "the life was not played to its end")
-"""Stands for every answer that never came: an abstention, and a fault of the agent."""
+MISSING_ANSWER = Decision(None, "timeout", "the episode was not played to its end")
+"""In place of every answer that was not given: an abstention, and a fault of the agent."""
 
 
 def conclude_attempt(
     attempt: Attempt,
     about: Mapping[str, Any],
-    turns: Mapping[int, Sequence[Turn]],
+    answers: Mapping[int, Sequence[StoredAnswer]],
     folder: Path,
     *,
     progress: ProgressFactory | None = None,
 ) -> VerifiedRun:
-    """Live an attempt's answers and its companions, write the run, and score it.
+    """Replay an attempt's answers, run the reference policies, write the run, and score it.
 
-    about   what was said when it began: agent, agent_config, decoder, pair
-    turns   the answers to every life by its number; whatever is missing counts as UNPLAYED
-    folder  of the run directory; one that holds part of this run is gone on with
-    watch   as in `evaluate`
+    about     what was declared at its start: agent, agent_config, decoder, pair
+    answers   by number of the episode; whatever is missing counts as MISSING_ANSWER
+    folder    of the run directory; one that holds part of this run is resumed
+    progress  as in `evaluate`: called with the number of episodes
 
     Raises InputError where the folder holds anything else.
     """
     run = RunDirectory.resume(folder, _manifest(attempt, about))
     with closing(run):
         if not run.finished:
-            ahead = len(attempt.lives)
-            with (progress or no_progress)(ahead) as tick:
-                _live(run, attempt, turns, tick)
-            score_and_finish(run, [world.name for world in attempt.worlds])
+            with (progress or no_progress)(len(attempt.episode_tasks)) as advance:
+                _run_episodes(run, attempt, answers, advance)
+            score_and_finish(run, [task.name for task in attempt.tasks])
     recorded = read_run(folder)
-    lives = recorded_episodes(recorded, attempt.suite, attempt.worlds)
-    return verified_run(recorded, attempt.suite, lives, level="hidden-seed", cluster="seed")
+    episodes = recorded_episodes(recorded, attempt.suite, attempt.tasks)
+    return verified_run(recorded, attempt.suite, episodes, level="hidden-seed", cluster="seed")
 
 
 def check_attempt(
     secret: bytes, attempt_id: str, run_dir: str | Path, *, progress: ProgressFactory | None = None
 ) -> VerifiedRun:
-    """Live a concluded attempt again, from the secret that its season has published.
+    """Replay a concluded attempt from the secret that its season has published.
 
-    Anybody can do this: the worlds are drawn afresh from the secret, every life of the agent is
-    replayed and every companion lives again, and all must match bit for bit. That the secret is
-    the season's is for the caller to see (`season.commitment`).
+    Anybody can do this: catalogs and seeds are derived again from the secret, every episode of
+    the agent is replayed, every reference policy runs again, and all must match bit for bit. That
+    the secret is the season's is for the caller to check (`keys.commitment`).
 
-    Raises VerificationError at the first thing that differs, and InputError for a bad secret or id.
+    Raises VerificationError at the first difference, and InputError for a bad secret or id.
     """
-    path, key = Path(run_dir), world_key(secret, attempt_id)
+    path, key = Path(run_dir), attempt_key(secret, attempt_id)
     recorded = read_run(path)
     identity = recorded.manifest.identity
     played = {episode.task for episode in read_episodes(path)}
     attempt = Attempt(identity.suite, key, attempt_id)
-    slow = {world.name for world in attempt.worlds if world.language_models}
-    if played <= slow:
+    if played <= {task.name for task in attempt.tasks if task.language_models}:
         attempt = Attempt(identity.suite, key, attempt_id, only_language_models=True)
     expected = _manifest(attempt, asdict(identity))
     if recorded.manifest.identity != expected.identity:
@@ -97,21 +95,21 @@ def check_attempt(
         )
     if recorded.manifest.suite != expected.suite:
         raise VerificationError("manifest.json: suite is not that of this attempt in this season")
-    lives = recorded_episodes(recorded, attempt.suite, attempt.worlds)
-    for one, life in lives.items():
-        check_rounds(one, life, identity.decoder)
-    with (progress or no_progress)(len(lives)) as tick:
-        replay(suite_of(attempt), lives, tick)
-    return verified_run(recorded, attempt.suite, lives, level="hidden-seed", cluster="seed")
+    episodes = recorded_episodes(recorded, attempt.suite, attempt.tasks)
+    for one, episode in episodes.items():
+        check_rounds(one, episode, identity.decoder)
+    with (progress or no_progress)(len(episodes)) as advance:
+        replay(played_suite(attempt), episodes, advance)
+    return verified_run(recorded, attempt.suite, episodes, level="hidden-seed", cluster="seed")
 
 
-def suite_of(attempt: Attempt) -> Suite:
-    """What was played, as a suite of ordinary tasks whose document can be written down."""
-    return replace(attempt.suite, tasks=tuple(world.plain() for world in attempt.worlds))
+def played_suite(attempt: Attempt) -> Suite:
+    """The attempt's tasks as a suite of ordinary tasks, without their keys."""
+    return replace(attempt.suite, tasks=tuple(task.without_key() for task in attempt.tasks))
 
 
 def _manifest(attempt: Attempt, about: Mapping[str, Any]) -> Manifest:
-    """The public suite's name and hash, so that attempts compare; the worlds as they were."""
+    """Identity with the public suite's name and hash, so that attempts compare."""
     identity = Identity(
         suite=attempt.suite.id,
         suite_hash=attempt.suite.hash(),
@@ -121,36 +119,39 @@ def _manifest(attempt: Attempt, about: Mapping[str, Any]) -> Manifest:
         decoder=about["decoder"],
         pair=about["pair"],
         pair_hash="",
-        catalogs={world.catalog: load_data(world.catalog).public.hash for world in attempt.worlds},
-        seeds=tuple(attempt.life(life)[1] for life in range(len(attempt.lives))),
+        catalogs={task.catalog: load_data(task.catalog).public.hash for task in attempt.tasks},
+        seeds=tuple(attempt.episode_key(k)[1] for k in range(len(attempt.episode_tasks))),
     )
     where = {**provenance(), "track": "hidden-seed", "attempt": attempt.name}
-    suite = suite_of(attempt).to_dict()
+    suite = played_suite(attempt).to_dict()
     return Manifest(FORMAT_VERSION, identity, sha256(asdict(identity)), suite, where)
 
 
-def _live(
-    run: RunDirectory, attempt: Attempt, turns: Mapping[int, Sequence[Turn]], tick: ProgressCallback
+def _run_episodes(
+    run: RunDirectory,
+    attempt: Attempt,
+    answers: Mapping[int, Sequence[StoredAnswer]],
+    advance: ProgressCallback,
 ) -> None:
-    names = sorted({name for world in attempt.worlds for name in world.references})
+    names = sorted({name for task in attempt.tasks for name in task.references})
     references = tuple((name, pickled(make_agent(name))) for name in names)
     worker = Worker(AgentSpec(b"", references, isolated=False))
-    for life, world in enumerate(attempt.lives):
-        task, life_key = attempt.worlds[world], attempt.life(life)
+    for episode, index in enumerate(attempt.episode_tasks):
+        task, episode_key = attempt.tasks[index], attempt.episode_key(episode)
         keys: list[EpisodeKey] = [
-            (*life_key, policy) for policy in task.policies if policy != AGENT
+            (*episode_key, policy) for policy in task.policies if policy != AGENT
         ]
-        if not run.done.issuperset([(*life_key, AGENT), *keys]):
-            run.add(_lived(attempt, life, turns.get(life, ())))
+        if not run.done.issuperset([(*episode_key, AGENT), *keys]):
+            run.add(_replayed(attempt, episode, answers.get(episode, ())))
             for reference in worker.run(EpisodeBatch(task, tuple(keys))):
                 run.add(reference)
-        tick(task.name)
+        advance(task.name)
 
 
-def _lived(attempt: Attempt, life: int, turns: Sequence[Turn]) -> EpisodeResult:
-    """The agent's life as its answers have it, and to its end without any."""
-    living = attempt.living(life)
-    decisions = map(decision_from, map(dict, turns))
-    while not living.done:
-        living.step(next(decisions, UNPLAYED))
-    return living.result()
+def _replayed(attempt: Attempt, episode: int, answers: Sequence[StoredAnswer]) -> EpisodeResult:
+    """The agent's episode with its answers, and without any to its end."""
+    runner = attempt.new_runner(episode)
+    decisions = (answer_from(answer).decision() for answer in answers)
+    while not runner.done:
+        runner.step(next(decisions, MISSING_ANSWER))
+    return runner.result()

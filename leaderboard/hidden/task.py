@@ -1,4 +1,4 @@
-"""A task on hidden seeds: as many lives of the same kind, in a catalog drawn for one attempt."""
+"""A task on hidden seeds: the same kind of episodes, in a catalog drawn for one attempt."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from .keys import seed_from, subkey
 class HiddenTask(Task):
     """A task whose catalog, users and seeds are drawn under a key.
 
-    There are no twin lives: whoever meets a user twice knows the second life.
+    There are no counterfactual episodes: the second episode of a user would be known in advance.
 
-    key  32 bytes, never shown and no part of any document
+    key  32 bytes, never shown and not part of any document
     """
 
     key: bytes = field(default=b"", repr=False)
 
     def episodes(self, seeds: int) -> list[tuple[int, int]]:
-        """(seed, user) of users × `seeds` lives in the order of their numbers; no user twice.
+        """(seed, user) of users × `seeds` episodes in the order of their numbers; users differ.
 
-        Who lives, and in which order, depends on the key alone. Raises InputError where the
-        catalog has too few users.
+        Users and their order depend on the key alone. Raises InputError where the catalog has too
+        few users.
         """
         rows = build_world(self.catalog, self.spec(), self.slate_size).eligible_users().tolist()
         count = self.users * seeds
         if count > len(rows):
             raise InputError(
-                f"{self.name} asks for {count} users, but its catalog has {len(rows)} that may "
-                "live there; play a suite with fewer users or seeds"
+                f"{self.name} asks for {count} users, but its catalog has {len(rows)} eligible "
+                "ones; play a suite with fewer users or seeds"
             )
         drawn = sorted(rows, key=lambda row: subkey(self.key, "user", row))[:count]
         return [(seed_from(self.key, "life", row), row) for row in drawn]
 
     def agent_seed(self, user: int) -> int:
-        """The agent's own seed for a life; no function leads from it to the world's."""
+        """The agent's seed for an episode; the environment's seed cannot be computed from it."""
         return seed_from(self.key, "agent", user)
 
-    def plain(self) -> Task:
-        """The task without its key, as it may be written down."""
+    def without_key(self) -> Task:
+        """The ordinary task, as it may be written down."""
         return Task(**{one.name: getattr(self, one.name) for one in fields(Task)})
 
 
@@ -74,15 +74,15 @@ def hidden_task(task: Task, key: bytes) -> HiddenTask:
     return HiddenTask(**values, key=own)
 
 
-_IN_USE: WeakValueDictionary[str, CatalogData] = WeakValueDictionary()
-"""Catalogs that somebody holds: caches that forgot them find them here."""
+_LOADED: WeakValueDictionary[str, CatalogData] = WeakValueDictionary()
+"""Catalogs in use: found here after the caches of `load_data` have dropped them."""
 
 _LOCK = Lock()
 
 
 def _redrawn(base: str, key: bytes, name: str) -> CatalogData:
     with _LOCK:
-        data = _IN_USE.get(name)
+        data = _LOADED.get(name)
         if data is None:
-            data = _IN_USE[name] = resample_catalog(load_data(base), key, name)
+            data = _LOADED[name] = resample_catalog(load_data(base), key, name)
         return data

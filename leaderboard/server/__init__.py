@@ -1,1 +1,1 @@
-"""A board over HTTP: what is answered to whom, and the processes that verify behind it."""
+"""The board as an HTTP service: FastAPI application, routes, and worker processes."""

@@ -1,4 +1,4 @@
-"""The board as one plain page: no script, nothing from elsewhere, every word escaped."""
+"""The board as one HTML page: no script, nothing from other hosts, every text escaped."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ STYLE = (
     ".number{text-align:right;font-variant-numeric:tabular-nums}"
 )
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'"
+CONTENT_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'"
 COLUMNS = ("Rank", "Agent", "Decoder", "Suite", "Normalized return", "Trust", "Tasks", "Note")
 
 
-def page(rows: list[dict[str, Any]]) -> str:
-    """HTML of the rows that `board_rows` gave."""
+def board_page(rows: list[dict[str, Any]]) -> str:
+    """HTML of the rows of `board_rows`."""
     head = "".join(f"<th scope=col>{name}</th>" for name in COLUMNS)
     body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
-    empty = "" if rows else "<p>Nothing was accepted yet.</p>"
+    empty = "" if rows else "<p>No submission was accepted yet.</p>"
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8><title>TasteShift board</title>"
         f"<style>{STYLE}</style></head><body><h1>TasteShift board</h1>"
-        "<p>Every run here was replayed, or played on hidden seeds, before it was believed.</p>"
+        "<p>Every run here was replayed by the board, or played on hidden seeds.</p>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{empty}</body></html>"
     )
 
 
 def _cells(row: dict[str, Any]) -> str:
-    words = (row["agent"], row["decoder"], row["suite"])
+    names = (row["agent"], row["decoder"], row["suite"])
     notes = [row.get("unranked") or "", row.get("invalidated_by") or ""]
-    if row["each"]:
+    if row["attempt_scores"]:
         notes.append(f"mean of {row['attempts']}: {row['attempt_scores']}")
     if row["simulator_trained"]:
         notes.append("trained on this simulator")
     if row.get("same_actions") is not None:
         notes.append(f"shows the same slates as #{row['same_actions']}")
-    after = (row["trust"], row["tasks"], "; ".join(note for note in notes if note))
+    last = (row["trust"], row["tasks"], "; ".join(note for note in notes if note))
     return (
         f"<td class=number>{escape(_rank(row))}</td>"
-        + "".join(f"<td>{escape(str(word))}</td>" for word in words)
+        + "".join(f"<td>{escape(str(name))}</td>" for name in names)
         + f"<td class=number>{escape(_score(row))}</td>"
-        + "".join(f"<td>{escape(str(word))}</td>" for word in after)
+        + "".join(f"<td>{escape(str(text))}</td>" for text in last)
     )
 
 

@@ -1,4 +1,4 @@
-"""What is answered when something is wrong: one JSON document with one line that says what."""
+"""Error responses: problem documents (RFC 9457) with one line of detail."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from ...errors import InputError
 from ..store.database import ConflictError
 
 MEDIA_TYPE = "application/problem+json"
-LONGEST = 300
+MAX_DETAIL = 300
 DOCUMENT = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],
@@ -26,7 +26,7 @@ DOCUMENT = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "offset": {"type": "integer", "description": "of an archive: where the next byte goes"},
+        "offset": {"type": "integer", "description": "of an archive: index of its next byte"},
     },
 }
 
@@ -34,9 +34,9 @@ log = logging.getLogger("tasteshift.board")
 
 
 class Problem(HTTPException):
-    """Ends a request with an RFC 9457 document.
+    """An error that ends a request with an RFC 9457 document.
 
-    detail  one line for people
+    detail  one line that says what is wrong
     more    further members of the document, such as offset
     """
 
@@ -47,7 +47,7 @@ class Problem(HTTPException):
         self.more = more
 
     def response(self) -> Response:
-        """The answer itself."""
+        """The response to send."""
         body = {
             "type": "about:blank",
             "title": HTTPStatus(self.status_code).phrase,
@@ -59,7 +59,7 @@ class Problem(HTTPException):
 
 
 def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The part of the OpenAPI document that tells which problems a route may answer with."""
+    """Entries of the OpenAPI document for the problems that a route may answer with."""
     return {
         status: {
             "description": HTTPStatus(status).phrase,
@@ -69,11 +69,11 @@ def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def answer_problems(app: FastAPI) -> None:
-    """Make every error of `app` a problem document; none tells how the server is built."""
+def add_exception_handlers(app: FastAPI) -> None:
+    """Turn every error of `app` into a problem document that reveals nothing of the server."""
 
     @app.exception_handler(HTTPException)
-    def _known(request: Request, error: HTTPException) -> Response:
+    def _http_error(request: Request, error: HTTPException) -> Response:
         if isinstance(error, Problem):
             return error.response()
         headers = dict(error.headers or {})
@@ -82,27 +82,33 @@ def answer_problems(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return Problem(422, f"{place}: {first['msg']}").response()
+        where = ".".join(str(part) for part in first["loc"])
+        return Problem(422, f"{where}: {first['msg']}").response()
 
     @app.exception_handler(InputError)
-    def _unusable(request: Request, error: InputError) -> Response:
+    def _input_error(request: Request, error: InputError) -> Response:
         return Problem(422, str(error)).response()
 
     @app.exception_handler(ConflictError)
-    def _outpaced(request: Request, error: ConflictError) -> Response:
-        return Problem(409, "something else happened to this just now; ask again").response()
+    def _conflict(request: Request, error: ConflictError) -> Response:
+        return Problem(409, "this was changed by another request; ask again").response()
 
-    @app.exception_handler(NoConnection)
+    @app.exception_handler(PoolTimeout)
     @app.exception_handler(DBAPIError)
-    def _away(request: Request, error: DBAPIError | NoConnection) -> Response:
+    def _database_error(request: Request, error: DBAPIError | PoolTimeout) -> Response:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        log.error("the database refuses: %s", type(cause).__name__)
+        log.error("database error: %s", type(cause).__name__)
         wait = {"Retry-After": "1"}
         return Problem(503, "the board's database is busy; try again", headers=wait).response()
 
 
 def printable(text: str) -> str:
-    """One line of at most `LONGEST` characters that every terminal and log can take."""
+    """`text` as one printable line of at most MAX_DETAIL characters."""
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+    return shown if len(shown) <= MAX_DETAIL else f"{shown[: MAX_DETAIL - 1]}…"
+
+
+def too_many_requests(whose: str, wait: int) -> Problem:
+    """A refusal for exceeding a rate; the next request is allowed in `wait` seconds."""
+    detail = f"too many requests {whose}; ask again in {wait} s"
+    return Problem(429, detail, headers={"Retry-After": str(wait)})

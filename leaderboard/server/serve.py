@@ -1,4 +1,4 @@
-"""A board as a service: one process that answers, and beside it those that verify."""
+"""The board service: one HTTP server process, and worker processes that verify."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from ..board_rows import RankFrom
 from ..store.database import open_board
 from ..store.schema import Token
 from ..store.tokens import issue
-from .app import make_app
+from .app import create_app
 from .limits import Limits
 from .workers.worker import work
 
-SHORT_LIFE, BREATH = 5.0, 1.0
-LOOK_SECONDS = 0.5
-PATIENCE = 10.0
-LARGEST_HEADERS, CONNECTIONS = 16 * 1024, 1000
-FIRST_ADMIN = "admin"
+EARLY_EXIT_SECONDS, RESTART_PAUSE = 5.0, 1.0
+POLL_SECONDS = 0.5
+SHUTDOWN_SECONDS = 10.0
+MAX_HEADER_BYTES, MAX_CONNECTIONS = 16 * 1024, 1000
+ADMIN_NAME = "admin"
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 
 def serve(
-    place: str | Path,
+    location: str | Path,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -45,23 +45,23 @@ def serve(
     files: str | Path | None = None,
     rank_from: RankFrom = "hidden-seed",
     limits: Limits | None = None,
-    announce: Callable[[str], None] = _say,
+    announce: Callable[[str], None] = _print,
 ) -> None:
-    """Serve the board at `place`, made where there is none, until SIGTERM or SIGINT.
+    """Serve the board at `location`, created where there is none, until SIGTERM or SIGINT.
 
-    port      0 for any that is free
+    port      0 for any free port
     workers   processes that verify; 0 leaves that to another server of the same board
-    files     where archives, attempts and secrets lie (see `open_board`)
-    announce  told the address, and on the first start of a board an admin token, once
+    files     folder of archives, attempts and secrets (see `open_board`)
+    announce  called with the address and, on the first start of a board, with an admin token
 
-    Listens on plain HTTP: encryption belongs to a proxy before it. For the main thread only.
+    Listens on plain HTTP: TLS is left to a reverse proxy. For the main thread only.
     Raises InputError where the board or the address cannot be used.
     """
     _log_requests()
-    bounds = limits or Limits()
+    limits = limits or Limits()
     with closing(_listen(host, port)) as listening:
-        app = make_app(place, files=files, rank_from=rank_from, limits=bounds)
-        token = _first_admin(place, files)
+        app = create_app(location, files=files, rank_from=rank_from, limits=limits)
+        token = _first_admin_token(location, files)
         if token is not None:
             announce(f"admin token, shown this once: {token}")
         config = uvicorn.Config(
@@ -71,22 +71,22 @@ def serve(
             proxy_headers=False,
             server_header=False,
             ws="none",
-            timeout_graceful_shutdown=int(PATIENCE),
-            limit_concurrency=CONNECTIONS,
-            h11_max_incomplete_event_size=LARGEST_HEADERS,
+            timeout_graceful_shutdown=int(SHUTDOWN_SECONDS),
+            limit_concurrency=MAX_CONNECTIONS,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             http="h11",
         )
-        with _quiet_end(), _verifying(place, files, workers, bounds.verify_seconds):
+        with _deferred_signals(), _running_workers(location, files, workers, limits.verify_seconds):
             shown = f"[{host}]" if ":" in host else host
             announce(f"board at http://{shown}:{listening.getsockname()[1]}")
             uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket, so that the address is known, and known to be free, before all else.
+    """A bound socket, so that the address is known to be free before anything else is done.
 
-    Its answers leave at once: they would wait for the asker's acknowledgement otherwise, some
-    40 ms a turn.
+    TCP_NODELAY: with Nagle's algorithm a response would wait for the client's acknowledgement,
+    some 40 ms a turn.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -100,7 +100,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _log_requests() -> None:
-    """Write what happens to standard error, unless somebody has arranged otherwise."""
+    """Log to standard error, unless a handler is configured already."""
     log = logging.getLogger("tasteshift.board")
     if not log.hasHandlers():
         handler = logging.StreamHandler()
@@ -109,21 +109,21 @@ def _log_requests() -> None:
         log.setLevel(logging.INFO)
 
 
-def _first_admin(place: str | Path, files: str | Path | None) -> str | None:
-    """An admin token for a board that has no token yet."""
-    with open_board(place, files=files) as board:
+def _first_admin_token(location: str | Path, files: str | Path | None) -> str | None:
+    """A new admin token for a board that has no token yet."""
+    with open_board(location, files=files) as board:
         with board.session() as session:
             if session.scalars(select(Token).limit(1)).first() is not None:
                 return None
         try:
-            return issue(board, FIRST_ADMIN, "admin")
+            return issue(board, ADMIN_NAME, "admin")
         except InputError:
             return None
 
 
 @contextmanager
-def _quiet_end() -> Iterator[None]:
-    """Let SIGTERM and SIGINT end the server alone: it raises them again once it has stopped."""
+def _deferred_signals() -> Iterator[None]:
+    """Ignore SIGTERM and SIGINT around the server, which raises them again once it has stopped."""
     before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
     for one in before:
         signal.signal(one, lambda number, frame: None)
@@ -135,43 +135,43 @@ def _quiet_end() -> Iterator[None]:
 
 
 @contextmanager
-def _verifying(
-    place: str | Path, files: str | Path | None, workers: int, limit_s: float
+def _running_workers(
+    location: str | Path, files: str | Path | None, workers: int, limit_s: float
 ) -> Iterator[None]:
-    """`workers` processes that verify while the block runs; each that dies is replaced."""
+    """Keep `workers` worker processes running within the block; one that dies is replaced."""
     ending = threading.Event()
-    keepers = [
-        threading.Thread(target=_keep, args=(place, files, limit_s, ending), daemon=True)
+    supervisors = [
+        threading.Thread(target=_supervise, args=(location, files, limit_s, ending), daemon=True)
         for _ in range(workers)
     ]
-    for keeper in keepers:
-        keeper.start()
+    for supervisor in supervisors:
+        supervisor.start()
     try:
         yield
     finally:
         ending.set()
-        for keeper in keepers:
-            keeper.join()
+        for supervisor in supervisors:
+            supervisor.join()
 
 
-def _keep(
-    place: str | Path, files: str | Path | None, limit_s: float, ending: threading.Event
+def _supervise(
+    location: str | Path, files: str | Path | None, limit_s: float, ending: threading.Event
 ) -> None:
-    """Have one worker until `ending`; one that died at once is replaced a little later."""
+    """Keep one worker running until `ending`; after an early exit, restart it with a pause."""
     while not ending.is_set():
-        began, worker = monotonic(), _start(place, files, limit_s)
+        began, worker = monotonic(), _start(location, files, limit_s)
         while worker.is_alive() and not ending.is_set():
-            worker.join(LOOK_SECONDS)
+            worker.join(POLL_SECONDS)
         if ending.is_set():
             _stop(worker)
-        elif monotonic() - began < SHORT_LIFE:
-            ending.wait(BREATH)
+        elif monotonic() - began < EARLY_EXIT_SECONDS:
+            ending.wait(RESTART_PAUSE)
 
 
-def _start(place: str | Path, files: str | Path | None, limit_s: float) -> BaseProcess:
+def _start(location: str | Path, files: str | Path | None, limit_s: float) -> BaseProcess:
     spawn = multiprocessing.get_context("spawn")
     worker = spawn.Process(
-        target=work, args=(place, files), kwargs={"limit_s": limit_s}, name="tasteshift-worker"
+        target=work, args=(location, files), kwargs={"limit_s": limit_s}, name="tasteshift-worker"
     )
     worker.start()
     return worker
@@ -179,7 +179,7 @@ def _start(place: str | Path, files: str | Path | None, limit_s: float) -> BaseP
 
 def _stop(worker: BaseProcess) -> None:
     worker.terminate()
-    worker.join(PATIENCE)
+    worker.join(SHUTDOWN_SECONDS)
     if worker.is_alive():
         worker.kill()
         worker.join()

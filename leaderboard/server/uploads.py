@@ -1,10 +1,10 @@
-"""An archive that arrives in pieces, and that a crash at any instant leaves ready to go on.
+"""Uploads of archives in pieces, resumable after a crash at any instant.
 
-The bytes that came lie in one file, whose size is the next offset. A piece is appended and
-synced under an exclusive lock; the last one leads to the check of the hash, a rename to where
-archives lie, and the event that queues the submission. A crash before the rename leaves all
-bytes, and asking for the upload again does the rest; a crash after it leaves no upload, so that
-the archive is sent once more and takes the place of the same one.
+The bytes received so far are in one file, whose size is the next offset. A piece is appended and
+synced under an exclusive lock; the last one leads to the check of the hash, a rename into the
+archive folder, and the event that queues the submission. After a crash before the rename all
+bytes are there, and asking for the upload again does the rest; after a crash behind it there is
+no upload, so that the archive is sent once more and replaces itself.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from .problems import Problem
 RECEIVING, QUEUED = "receiving", "queued"
 
 
-def arrived(board: Board, submission: Submission) -> int:
-    """The next offset of an archive; completes what a crash has left almost done."""
+def next_offset(board: Board, submission: Submission) -> int:
+    """The next offset of an archive; finishes an upload that a crash left complete."""
     size: int = submission.about["size"]
     if latest_event(board, submission.id).state != RECEIVING:
         return size
     try:
-        came = upload_path(board, submission.id).stat().st_size
+        received = upload_path(board, submission.id).stat().st_size
     except FileNotFoundError:
         return 0
-    if came < size:
-        return came
+    if received < size:
+        return received
     try:
         return append(board, submission, size, b"")
     except Problem as problem:
@@ -48,11 +48,11 @@ def arrived(board: Board, submission: Submission) -> int:
 
 
 def append(board: Board, submission: Submission, offset: int, piece: bytes) -> int:
-    """Keep a piece for good; returns the next offset.
+    """Append a piece durably; returns the next offset.
 
-    Raises Problem 409 with the right offset where `offset` is another, where the archive is
-    complete already, or where the complete archive has another hash than was announced (then it
-    is dropped and begins at 0); 413 for more bytes than were announced.
+    Raises Problem 409 with the right offset where `offset` is wrong, where the archive is already
+    complete, or where the complete archive has another hash than was announced (then it is
+    dropped and restarts at 0); 413 for more bytes than were announced.
     """
     size: int = submission.about["size"]
     path = upload_path(board, submission.id)
@@ -61,37 +61,37 @@ def append(board: Board, submission: Submission, offset: int, piece: bytes) -> i
         if last.state != RECEIVING:
             path.unlink()
             raise Problem(409, "the archive is complete", offset=size)
-        here = os.fstat(file.fileno()).st_size
-        if offset != here:
-            raise Problem(409, f"the next byte is number {here}", offset=here)
-        if here + len(piece) > size:
+        end = os.fstat(file.fileno()).st_size
+        if offset != end:
+            raise Problem(409, f"the next offset is {end}", offset=end)
+        if end + len(piece) > size:
             raise Problem(413, f"the archive was announced with {size} bytes")
         file.write(piece)
         file.flush()
         os.fsync(file.fileno())
-        here += len(piece)
-        if here == size:
+        end += len(piece)
+        if end == size:
             _complete(board, submission, path, last.seq)
-    return here
+    return end
 
 
 def _complete(board: Board, submission: Submission, path: Path, seq: int) -> None:
-    """Check the whole archive and queue it. Wrong bytes leave no event: there is no end to them."""
+    """Check the whole archive and queue it; wrong bytes add no event, as they may come for ever."""
     announced = submission.about["sha256"]
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != announced:
         path.unlink()
-        what = f"what arrived has hash {found}, not the one announced; send it again from byte 0"
+        what = f"the archive has hash {found}, not the one announced; send it again from byte 0"
         raise Problem(409, what, offset=0)
     archive = archive_path(board, announced)
     os.replace(path, archive)
     _sync_folder(archive.parent)
-    add_event(board, submission.id, QUEUED, f"{submission.about['size']} bytes arrived", after=seq)
+    add_event(board, submission.id, QUEUED, f"{submission.about['size']} bytes received", after=seq)
 
 
 def open_count(board: Board, owner: str, kind: str, since: str) -> int:
-    """How many of an owner have no verdict; uploads only where something came `since`."""
+    """Number of an owner's submissions without a verdict; uploads only if active `since`."""
     newest = (
         select(func.max(Event.seq))
         .where(Event.submission_id == Submission.id)
@@ -112,7 +112,7 @@ def open_count(board: Board, owner: str, kind: str, since: str) -> int:
 def drop_stalled(board: Board, before: float) -> int:
     """Drop uploads to which nothing was added since `before` (epoch); returns how many.
 
-    The submission stays as it is, with an event that says so: its owner may begin anew.
+    The submission stays, with an event that says so: its owner may start over.
     """
     dropped = 0
     for path in _uploads(board):
@@ -125,7 +125,7 @@ def drop_stalled(board: Board, before: float) -> int:
             path.unlink()
         last = latest_event(board, number)
         if last.state == RECEIVING:
-            what = "nothing followed for too long, so what had arrived was dropped; begin anew"
+            what = "the upload did not continue, so what had arrived was dropped; start over"
             try:
                 add_event(board, number, RECEIVING, what, after=last.seq)
             except ConflictError:
@@ -141,9 +141,9 @@ def _uploads(board: Board) -> list[Path]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO]:
-    """The file at `path`, made where there is none, for this thread of this process alone.
+    """The file at `path`, created if missing, locked for this thread of this process.
 
-    Whoever waited finds another file there, or none, if it was renamed meanwhile: then again.
+    While this waits for the lock the file may be renamed or removed: then it tries again.
     """
     while True:
         with path.open("ab") as file:

@@ -16,7 +16,7 @@ from tasteshift.errors import InputError
 from tasteshift.leaderboard import client
 from tasteshift.leaderboard.board_rows import board_rows
 from tasteshift.leaderboard.client import fetch_rows, submit_remote
-from tasteshift.leaderboard.server.app import make_app
+from tasteshift.leaderboard.server.app import create_app
 from tasteshift.leaderboard.store.database import Board
 from tasteshift.leaderboard.store.files import archive_path
 from tasteshift.leaderboard.store.queue import claim, conclude
@@ -60,7 +60,7 @@ class LocalServer:
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
     monkeypatch.setattr(client, "CHUNK_BYTES", 2_000)
-    app = make_app(tmp_path / "board.db")
+    app = create_app(tmp_path / "board.db")
     config = uvicorn.Config(app, port=0, log_level="critical", ws="none")
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run)
@@ -68,7 +68,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalSer
     while not running.started:
         time.sleep(0.01)
     port = running.servers[0].sockets[0].getsockname()[1]
-    yield LocalServer(app.state.desk.board, f"http://127.0.0.1:{port}")
+    yield LocalServer(app.state.shared.board, f"http://127.0.0.1:{port}")
     running.should_exit = True
     thread.join()
 

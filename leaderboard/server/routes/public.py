@@ -1,4 +1,4 @@
-"""What anybody may read: the board, the suites, the seasons; and the board as a page."""
+"""Public routes: the board as rows and as a page, suites, and seasons."""
 
 from __future__ import annotations
 
@@ -6,52 +6,33 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel
 
 from ....suites.suite import SUITES
+from ...protocol import API
 from ...store import seasons as store
 from ...store.schema import Season
 from ..board_cache import Row
-from ..board_page import POLICY, page
-from ..dependencies import Desk, Here
+from ..board_page import CONTENT_POLICY, board_page
+from ..dependencies import State
 from ..problems import declared
+from ..schemas import SeasonInfo, SuiteInfo
+from ..state import AppState
 
-routes = APIRouter(tags=["public"])
+router = APIRouter(tags=["public"])
 SuiteId = Annotated[str | None, Query(max_length=120, pattern=r"^[A-Za-z0-9@+=._-]+$")]
 
 
-class SuiteKnown(BaseModel):
-    """A suite that this server can verify."""
-
-    id: str
-    summary: str
-    tasks: list[str]
-    seeds: int
-    track: str
-
-
-class SeasonKnown(BaseModel):
-    """A season of hidden-seed play; `secret` (hexadecimal) is null until it has closed."""
-
-    name: str
-    suite: str
-    opens: str
-    closes: str
-    commitment: str
-    secret: str | None
-
-
-@routes.get("/api/v1/board", responses=declared(422, 429, 500, 503))
-def board(desk: Here, suite: SuiteId = None) -> list[Row]:
+@router.get(f"{API}/board", responses=declared(422, 429, 500, 503))
+def board(state: State, suite: SuiteId = None) -> list[Row]:
     """Every accepted submission as one flat row, best first."""
-    return desk.rows.of(suite)
+    return state.rows.of(suite)
 
 
-@routes.get("/api/v1/suites", responses=declared(429, 500))
-def suites() -> list[SuiteKnown]:
+@router.get(f"{API}/suites", responses=declared(429, 500))
+def suites() -> list[SuiteInfo]:
     """The suites whose runs this server can verify."""
     return [
-        SuiteKnown(
+        SuiteInfo(
             id=suite.id,
             summary=suite.summary,
             tasks=[task.name for task in suite.tasks],
@@ -62,25 +43,26 @@ def suites() -> list[SuiteKnown]:
     ]
 
 
-@routes.get("/api/v1/seasons", responses=declared(429, 500, 503))
-def seasons(desk: Here) -> list[SeasonKnown]:
-    """All seasons of hidden-seed play, with what each has committed to."""
-    return [season_known(desk, season) for season in store.seasons(desk.board)]
+@router.get(f"{API}/seasons", responses=declared(429, 500, 503))
+def seasons(state: State) -> list[SeasonInfo]:
+    """All seasons of hidden-seed play, with their commitments."""
+    return [season_info(state, season) for season in store.seasons(state.board)]
 
 
-@routes.get("/", response_class=HTMLResponse, responses=declared(422, 429, 500, 503))
-def table(desk: Here, suite: SuiteId = None) -> HTMLResponse:
-    """The board as one table for people."""
-    return HTMLResponse(page(desk.rows.of(suite)), headers={"Content-Security-Policy": POLICY})
+@router.get("/", response_class=HTMLResponse, responses=declared(422, 429, 500, 503))
+def page(state: State, suite: SuiteId = None) -> HTMLResponse:
+    """The board as an HTML table."""
+    headers = {"Content-Security-Policy": CONTENT_POLICY}
+    return HTMLResponse(board_page(state.rows.of(suite)), headers=headers)
 
 
-def season_known(desk: Desk, season: Season) -> SeasonKnown:
-    """What everybody may know of a season by now."""
-    return SeasonKnown(
+def season_info(state: AppState, season: Season) -> SeasonInfo:
+    """What is public about a season at this time."""
+    return SeasonInfo(
         name=season.name,
         suite=season.suite,
         opens=season.opens,
         closes=season.closes,
         commitment=season.commitment,
-        secret=store.published_secret(desk.board, season.name, desk.now()),
+        secret=store.published_secret(state.board, season.name, state.time()),
     )

@@ -1,112 +1,60 @@
-"""Routes by which a run comes to the board, and by which everybody follows what becomes of it."""
+"""Routes that upload an archive and follow a submission."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Path, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Body, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from ...archive import MAX_ARCHIVE_BYTES
+from ...protocol import API
 from ...store import submissions as store
 from ...store.results import first_with_actions
-from ...store.schema import Result, Submission
+from ...store.schema import Event, Result, Submission
 from .. import uploads
-from ..dependencies import LARGEST_ID, Desk, Here, Submitter, check_owner
+from ..dependencies import CurrentToken, State, SubmissionId, check_owner
 from ..problems import Problem, declared
-from ..request_bodies import WHOLE, Strict
+from ..schemas import EventInfo, NewSubmission, Offset, SubmissionInfo, SubmissionStatus, Upload
+from ..state import AppState
 
-routes = APIRouter(prefix="/api/v1", tags=["submissions"])
+router = APIRouter(prefix=API, tags=["submissions"])
 PIECE = "application/offset+octet-stream"
-Number = Annotated[int, Path(ge=1, le=LARGEST_ID, description="number of the submission")]
 
 
-class Announced(Strict):
-    """An archive that is about to come."""
-
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the whole archive")
-    size: Annotated[int, Field(ge=1, le=MAX_ARCHIVE_BYTES, description="bytes"), WHOLE]
-
-
-class Upload(BaseModel):
-    """How far an archive has come: `offset` is the number of its next byte."""
-
-    id: int
-    offset: int
-    state: str
-
-
-class Offset(BaseModel):
-    """The number of an archive's next byte."""
-
-    offset: int
-
-
-class Told(BaseModel):
-    """One thing that happened to a submission."""
-
-    at: str
-    state: str
-    message: str
-
-
-class Known(BaseModel):
-    """What everybody may know of a submission."""
-
-    id: int
-    kind: str
-    owner: str
-    created: str
-    state: str
-    about: dict[str, Any]
-    events: list[Told]
-
-
-class Judged(Known):
-    """The same, and the number of the earliest run whose agent showed the same slates, if any.
-
-    attempt  the id of play on hidden seeds, by which its run is published; null for runs
-    """
-
-    same_actions: int | None
-    attempt: str | None
-
-
-@routes.post(
+@router.post(
     "/submissions",
     status_code=201,
     responses=declared(400, 401, 408, 409, 413, 422, 429, 500, 503)
     | {200: {"model": Upload, "description": "It was announced before"}},
 )
 def announce(
-    desk: Here, token: Submitter, archive: Annotated[Announced, Body()], response: Response
+    state: State, token: CurrentToken, archive: Annotated[NewSubmission, Body()], response: Response
 ) -> Upload:
-    """Announce an archive, or ask how far it has come: the same archive is one submission."""
+    """Announce an archive, or ask for its next offset: the same archive is one submission."""
     key = f"{token.name}:{archive.sha256}"
-    found = store.by_key(desk.board, key)
+    found, new = store.by_key(state.board, key), False
     if found is None:
-        with desk.opening:
-            _check_open(desk, token.name)
+        with state.opening_lock:
+            _check_open_uploads(state, token.name)
             found, new = store.add_submission(
-                desk.board,
+                state.board,
                 kind="run",
                 key=key,
                 owner=token.name,
                 about=archive.model_dump(),
                 state=uploads.RECEIVING,
             )
-        response.status_code = 201 if new else 200
-    else:
-        response.status_code = 200
+    response.status_code = 201 if new else 200
     if found.about["size"] != archive.size:
         raise Problem(409, f"this archive was announced with {found.about['size']} bytes before")
-    offset = uploads.arrived(desk.board, found)
-    return Upload(id=found.id, offset=offset, state=state_of(desk, found))
+    offset = uploads.next_offset(state.board, found)
+    return Upload(id=found.id, offset=offset, state=store.latest_event(state.board, found.id).state)
 
 
-@routes.patch(
+@router.patch(
     "/submissions/{number}/archive",
     responses=declared(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503),
     openapi_extra={
@@ -117,74 +65,74 @@ def announce(
     },
 )
 async def upload(
-    desk: Here,
-    token: Submitter,
-    number: Number,
+    state: State,
+    token: CurrentToken,
+    number: SubmissionId,
     upload_offset: Annotated[int, Header(ge=0, le=MAX_ARCHIVE_BYTES)],
     request: Request,
 ) -> Offset:
     """Send the next piece of an archive; the last one queues it for verification."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != PIECE:
-        raise Problem(415, f"a piece of an archive is sent as {PIECE}")
+        raise Problem(415, f"a piece of an archive must have the content type {PIECE}")
     try:
         piece = await request.body()
     except ClientDisconnect:
         raise Problem(400, "the connection ended within the piece") from None
 
-    def keep() -> Offset:
-        submission = _find(desk, number)
+    def append() -> Offset:
+        submission = _find(state, number)
         check_owner(token, submission)
         if submission.kind != "run":
             raise Problem(409, "an attempt has no archive")
-        return Offset(offset=uploads.append(desk.board, submission, upload_offset, piece))
+        return Offset(offset=uploads.append(state.board, submission, upload_offset, piece))
 
-    return await run_in_threadpool(keep)
+    return await run_in_threadpool(append)
 
 
-@routes.get("/submissions/{number}", responses=declared(404, 422, 429, 500, 503))
-def follow(desk: Here, number: Number) -> Judged:
-    """What a submission is, and all that has happened to it, oldest first."""
-    found = _find(desk, number)
-    events = [
-        Told(at=event.at, state=event.state, message=event.message)
-        for event in store.history(desk.board, number)
-    ]
-    return Judged(
-        id=found.id,
-        kind=found.kind,
-        owner=found.owner,
-        created=found.created,
-        state=events[-1].state,
-        about=found.about,
-        events=events,
-        same_actions=_earlier(desk, number),
+@router.get("/submissions/{number}", responses=declared(404, 422, 429, 500, 503))
+def follow(state: State, number: SubmissionId) -> SubmissionStatus:
+    """A submission with all its events, oldest first."""
+    found = _find(state, number)
+    info = submission_info(found, store.history(state.board, number))
+    return SubmissionStatus(
+        **info.model_dump(),
+        same_actions=_same_actions(state, number),
         attempt=found.key if found.kind == "attempt" else None,
     )
 
 
-def state_of(desk: Desk, submission: Submission) -> str:
-    """The state that the last event of a submission left it in."""
-    return store.latest_event(desk.board, submission.id).state
+def submission_info(submission: Submission, events: Iterable[Event]) -> SubmissionInfo:
+    """A submission as its owner, admins and the public see it."""
+    shown = [EventInfo(at=one.at, state=one.state, message=one.message) for one in events]
+    return SubmissionInfo(
+        id=submission.id,
+        kind=submission.kind,
+        owner=submission.owner,
+        created=submission.created,
+        state=shown[-1].state,
+        about=submission.about,
+        events=shown,
+    )
 
 
-def _earlier(desk: Desk, number: int) -> int | None:
-    with desk.board.session() as session:
+def _same_actions(state: AppState, number: int) -> int | None:
+    with state.board.session() as session:
         result = session.get(Result, number)
     if result is None or result.track != "replayed":
         return None
-    first = first_with_actions(desk.board, result.actions_digest)
+    first = first_with_actions(state.board, result.actions_digest)
     return first if first != number else None
 
 
-def _find(desk: Desk, number: int) -> Submission:
-    found = store.submission(desk.board, number)
+def _find(state: AppState, number: int) -> Submission:
+    found = store.submission(state.board, number)
     if found is None:
         raise Problem(404, f"there is no submission {number}")
     return found
 
 
-def _check_open(desk: Desk, owner: str) -> None:
-    most, since = desk.limits.open_uploads, desk.now(-desk.limits.stalled_seconds)
-    if uploads.open_count(desk.board, owner, "run", since) >= most:
-        what = f"{most} archives of this token are on their way or wait for a verdict; finish one"
-        raise Problem(429, what, headers={"Retry-After": "60"})
+def _check_open_uploads(state: AppState, owner: str) -> None:
+    limit, since = state.limits.open_uploads, state.time(-state.limits.stalled_seconds)
+    if uploads.open_count(state.board, owner, "run", since) >= limit:
+        what = f"{limit} archives of this token are being uploaded or wait for a verdict"
+        raise Problem(429, f"{what}; finish one", headers={"Retry-After": "60"})

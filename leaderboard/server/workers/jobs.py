@@ -1,4 +1,4 @@
-"""What is asked of the process that verifies, and what it answers, as JSON values."""
+"""Verification jobs and their outcomes, as JSON values between worker and verifier."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
-"""Errors of the machine that no submission is to be blamed for."""
+MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""Full or broken disks: errors of the machine, not of a submission."""
 
 WAITING = "waiting"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a verification.
+    """The outcome of a verification.
 
-    state    accepted, refused, or waiting: the machine cannot verify it now, and is to blame
+    state    accepted, refused, or waiting: the machine cannot verify it now
     message  one line
-    columns  those of the `Result`; None where it is refused
+    columns  of the `Result`; None unless accepted
     """
 
     state: str
@@ -28,7 +28,7 @@ class Outcome:
 
 
 def run_job(id: int, archive: Path, folder: Path) -> dict[str, Any]:
-    """A run to verify; `folder` is for what is unpacked, and must not exist."""
+    """A run to verify; `folder` is where it is unpacked, and must not exist."""
     return {"kind": "run", "id": id, "archive": str(archive), "folder": str(folder)}
 
 
@@ -38,10 +38,9 @@ def attempt_job(
     key: bytes,
     name: str,
     about: dict[str, Any],
-    turns: dict[int, list[dict[str, Any]]],
+    answers: dict[int, list[dict[str, Any]]],
     folder: Path,
 ) -> dict[str, Any]:
-    """An attempt to conclude from its answers (see `Attempt`); its run is written to `folder`."""
-    answers = list(turns.items())
-    attempt = {"suite": suite, "key": key.hex(), "name": name, "about": about, "turns": answers}
-    return {"kind": "attempt", "id": id, "folder": str(folder), **attempt}
+    """An attempt to score from its answers (see `Attempt`); its run is written to `folder`."""
+    job = {"kind": "attempt", "id": id, "folder": str(folder), "suite": suite, "key": key.hex()}
+    return {**job, "name": name, "about": about, "answers": list(answers.items())}

@@ -1,4 +1,4 @@
-"""What happens to a submission inside the verifying process."""
+"""Verification of one job, inside the verifier process."""
 
 from __future__ import annotations
 
@@ -18,44 +18,46 @@ from ...store.results import result_of
 from ...store.schema import Result
 from ...verification.rejection import VerificationError
 from ...verification.verify import VerifiedRun, verify_archive
-from .jobs import FAULTS, WAITING
+from .jobs import MACHINE_ERRORS, WAITING
 
-NEWS_S = 0.5
-"""The least time between two pieces of news."""
+PROGRESS_SECONDS = 0.5
+"""The least time between two progress messages."""
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 log = logging.getLogger(__name__)
 
 
-def examine(job: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def verify_submission(job: dict[str, Any], report: Report) -> dict[str, Any]:
     """The fields of an `Outcome` for what `run_job` or `attempt_job` describes.
 
-    tell  called now and then with how far it is
+    report  called now and then with a progress message
 
-    Raises MemoryError where memory was short: the submission is not to be blamed for that.
+    Raises MemoryError where memory was short, which is not the submission's fault.
     """
     hidden = job["kind"] == "attempt"
     try:
-        run, message = _attempt(job, tell) if hidden else _run(job, tell)
+        run, message = (_score_attempt if hidden else _verify_run)(job, report)
     except (VerificationError, InputError) as error:
-        blamed = _machine(error)
-        state, why = ("refused", str(error)) if blamed is None else (WAITING, str(blamed))
+        cause = _machine_error(error)
+        state, why = ("refused", str(error)) if cause is None else (WAITING, str(cause))
         return {"state": state, "message": why, "columns": None}
     except Exception as error:
-        blamed = _machine(error)
-        if blamed is not None:
-            return {"state": WAITING, "message": str(blamed), "columns": None}
+        cause = _machine_error(error)
+        if cause is not None:
+            return {"state": WAITING, "message": str(cause), "columns": None}
         log.exception("verification of submission %s failed", job["id"])
-        what = f"verification itself failed ({type(error).__name__}); tell whoever runs this board"
+        what = (
+            f"verification itself failed ({type(error).__name__}); tell this board's administrators"
+        )
         return {"state": "refused", "message": what, "columns": None}
     row = result_of(run, job["id"], "hidden-seed" if hidden else "replayed")
     columns = {column.key: getattr(row, column.key) for column in Result.__table__.columns}
     return {"state": "accepted", "message": message, "columns": columns}
 
 
-def _run(job: dict[str, Any], tell: Tell) -> tuple[VerifiedRun, str]:
-    progress, folder = partial(_watched, tell, "replayed"), Path(job["folder"])
+def _verify_run(job: dict[str, Any], report: Report) -> tuple[VerifiedRun, str]:
+    progress, folder = partial(_progress, report, "replayed"), Path(job["folder"])
     folder.mkdir()
     verdict = verify_archive(job["archive"], progress=progress, scratch=folder)
     if verdict.run is None:
@@ -63,37 +65,37 @@ def _run(job: dict[str, Any], tell: Tell) -> tuple[VerifiedRun, str]:
     return verdict.run, verdict.reason
 
 
-def _attempt(job: dict[str, Any], tell: Tell) -> tuple[VerifiedRun, str]:
+def _score_attempt(job: dict[str, Any], report: Report) -> tuple[VerifiedRun, str]:
     key, only = bytes.fromhex(job["key"]), bool(job["about"].get("only_language_models"))
     attempt = Attempt(job["suite"], key, job["name"], only_language_models=only)
-    turns, folder = dict(job["turns"]), Path(job["folder"])
-    progress = partial(_watched, tell, "lived")
-    run = conclude_attempt(attempt, job["about"], turns, folder, progress=progress)
-    given, lives = sum(map(len, turns.values())), len(attempt.lives)
-    return run, f"scored with {given} answers in {len(turns)} of {lives} lives"
+    answers, folder = dict(job["answers"]), Path(job["folder"])
+    progress = partial(_progress, report, "replayed")
+    run = conclude_attempt(attempt, job["about"], answers, folder, progress=progress)
+    given, episodes = sum(map(len, answers.values())), len(attempt.episode_tasks)
+    return run, f"scored with {given} answers in {len(answers)} of {episodes} episodes"
 
 
 @contextmanager
-def _watched(tell: Tell, done: str, ahead: int) -> Iterator[Callable[[str], None]]:
-    """Counts the lives that are done."""
-    finished, told = 0, -NEWS_S
+def _progress(report: Report, verb: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Progress callback that counts finished episodes and reports them."""
+    finished, reported = 0, -PROGRESS_SECONDS
 
-    def tick(task: str) -> None:
-        nonlocal finished, told
+    def advance(task: str) -> None:
+        nonlocal finished, reported
         finished += 1
-        if time.monotonic() - told >= NEWS_S:
-            told = time.monotonic()
-            tell(f"{finished} of {ahead} lives {done}")
+        if time.monotonic() - reported >= PROGRESS_SECONDS:
+            reported = time.monotonic()
+            report(f"{verb} {finished} of {total} episodes")
 
-    yield tick
+    yield advance
 
 
-def _machine(error: BaseException | None) -> OSError | None:
-    """The full or broken disk behind an error; raises MemoryError for want of memory."""
+def _machine_error(error: BaseException | None) -> OSError | None:
+    """The full or broken disk behind an error, if any; raises MemoryError for lack of memory."""
     while error is not None:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             raise MemoryError
-        if isinstance(error, OSError) and error.errno in FAULTS:
+        if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
             return error
         error = error.__context__
     return None

@@ -1,8 +1,8 @@
-"""A process that verifies, apart from the one that decides what becomes of it.
+"""The verifier process, separate from the worker that decides on its outcome.
 
-It is kept warm from one submission to the next, it may only use so much memory, and it is ended
-when it takes too long. It has no database and no secret but the key of the attempt before it, and
-what it says is read as JSON, never unpickled: it has read files that strangers wrote.
+It is kept running from one submission to the next, its memory is limited, and it is killed when it
+takes too long. It has no database and no secret but the key of the attempt at hand, and its
+messages are read as JSON, never unpickled: it has read files from untrusted submitters.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from typing import Any
 from .jobs import Outcome
 
 GIB = 2**30
-BEAT_S = 0.5
-START_S = 300.0
+POLL_SECONDS = 0.5
+START_SECONDS = 300.0
 DIED = "verification died (memory?)"
 
 
-class Died(Exception):
-    """The process that verified ended by itself, as it does where memory is short."""
+class VerifierDied(Exception):
+    """The verifier process ended by itself, as it does where memory is short."""
 
 
-class Overtime(Exception):
-    """Verification took longer than it may."""
+class VerificationTimeout(Exception):
+    """Verification took longer than its limit."""
 
 
 class Verifier:
-    """One verifying process at a time, made when it is needed and replaced when it ends.
+    """Starts one verifier process when it is needed, and replaces it when it ends.
 
     limit_s  seconds that one verification may take
     memory   bytes of address space that the process may use, where the platform can limit it
@@ -47,36 +47,37 @@ class Verifier:
         self._memory = memory
         self._child: tuple[BaseProcess, Connection] | None = None
 
-    def verify(self, job: dict[str, Any], pulse: Callable[[str], None]) -> Outcome:
+    def verify(self, job: dict[str, Any], heartbeat: Callable[[str], None]) -> Outcome:
         """Verify what `run_job` or `attempt_job` describes.
 
-        pulse  called twice a second or more often with the latest news; what it raises ends it
+        heartbeat  called at least twice a second with the latest progress message; what it raises
+                   ends the verification
 
-        Raises Overtime or Died.
+        Raises VerificationTimeout or VerifierDied.
         """
         try:
-            pipe = self.warm(pulse)
+            pipe = self.start(heartbeat)
             pipe.send_bytes(json.dumps(job).encode())
-            news = ""
-            for said in self._heard(pipe, self._limit_s):
-                if said is not None and "state" in said:
-                    return Outcome(**said)
-                news = said["news"] if said else news
-                pulse(news)
-            raise Overtime
+            progress = ""
+            for message in self._messages(pipe, self._limit_s):
+                if message is not None and "state" in message:
+                    return Outcome(**message)
+                progress = message["progress"] if message else progress
+                heartbeat(progress)
+            raise VerificationTimeout
         except (EOFError, OSError):
             self.close()
-            raise Died from None
+            raise VerifierDied from None
         except BaseException:
             self.close()
             raise
 
-    def warm(self, pulse: Callable[[str], None]) -> Connection:
-        """The pipe to a process that has imported all it needs, and begins at once.
+    def start(self, heartbeat: Callable[[str], None]) -> Connection:
+        """The pipe to a running process that has imported all it needs.
 
-        pulse  as in `verify`
+        heartbeat  as in `verify`
 
-        Raises RuntimeError where no process gets that far.
+        Raises RuntimeError where no process starts.
         """
         if self._child is not None and not self._child[0].is_alive():
             self.close()
@@ -84,28 +85,28 @@ class Verifier:
             context = multiprocessing.get_context("spawn")
             ours, theirs = context.Pipe()
             bounds = (self._limit_s, self._memory)
-            process = context.Process(target=_live, args=(theirs, *bounds), name="verifier")
+            process = context.Process(target=_run, args=(theirs, *bounds), name="verifier")
             process.start()
             theirs.close()
             self._child = (process, ours)
-            heard = self._heard(ours, START_S)
+            messages = self._messages(ours, START_SECONDS)
             try:
-                while next(heard) is None:
-                    pulse("")
+                while next(messages) is None:
+                    heartbeat("")
             except (EOFError, OSError, StopIteration):
                 self.close()
-                raise RuntimeError("the process that verifies does not start") from None
+                raise RuntimeError("the verifier process does not start") from None
         return self._child[1]
 
     @staticmethod
-    def _heard(pipe: Connection, seconds: float) -> Iterator[dict[str, Any] | None]:
-        """What the process says, as it says it, and None at every beat that it is silent."""
+    def _messages(pipe: Connection, seconds: float) -> Iterator[dict[str, Any] | None]:
+        """Messages of the process as they arrive, and None every POLL_SECONDS without one."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            yield json.loads(pipe.recv_bytes()) if pipe.poll(min(left, BEAT_S)) else None
+            yield json.loads(pipe.recv_bytes()) if pipe.poll(min(left, POLL_SECONDS)) else None
 
     def close(self) -> None:
-        """End the process, at once."""
+        """Kill the process."""
         if self._child is not None:
             process, pipe = self._child
             self._child = None
@@ -115,24 +116,24 @@ class Verifier:
             pipe.close()
 
 
-def _live(pipe: Connection, limit_s: float, memory: int) -> None:
-    """What the process does: one examination after another, until its parent is gone."""
+def _run(pipe: Connection, limit_s: float, memory: int) -> None:
+    """Main function of the process: verifies one job after another until its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
-    from .verification import examine
+    from .verification import verify_submission
 
-    def say(what: dict[str, Any]) -> None:
-        pipe.send_bytes(json.dumps(what).encode())
+    def send(message: dict[str, Any]) -> None:
+        pipe.send_bytes(json.dumps(message).encode())
 
-    _bound("RLIMIT_AS", memory)
-    say({})
+    _set_limit("RLIMIT_AS", memory)
+    send({})
     while True:
         try:
             job = json.loads(pipe.recv_bytes())
             cores = os.cpu_count() or 1
-            _bound("RLIMIT_CPU", math.ceil(time.process_time() + (limit_s + 1) * cores))
-            say(examine(job, lambda news: say({"news": news})))
+            _set_limit("RLIMIT_CPU", math.ceil(time.process_time() + (limit_s + 1) * cores))
+            send(verify_submission(job, lambda message: send({"progress": message})))
         except (EOFError, BrokenPipeError):
             return
         except MemoryError:
@@ -146,8 +147,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _bound(name: str, limit: int) -> None:
-    """Set a limit of this process, on platforms that have it."""
+def _set_limit(name: str, limit: int) -> None:
+    """Set a resource limit of this process, where the platform has it."""
     try:
         import resource
     except ImportError:

@@ -1,4 +1,4 @@
-"""A process that takes submissions from the queue, one at a time, and sees to their verdict."""
+"""Worker process: takes submissions from the queue one at a time and records their verdicts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from sqlalchemy.exc import DataError
 
 from ....errors import InputError
-from ...hidden.keys import world_key
+from ...hidden.keys import attempt_key
 from ...store.actions import actions_of_attempt
 from ...store.database import Board, ConflictError, open_board
 from ...store.files import archive_path, attempt_folder, scratch_folder
@@ -28,16 +28,16 @@ from ...store.queue import claim, conclude, leases, release, renew
 from ...store.schema import Result, Submission
 from ...store.seasons import season, secret
 from ...store.submissions import add_event, latest_event
-from .jobs import FAULTS, WAITING, Outcome, attempt_job, run_job
-from .verifier import DIED, GIB, Died, Overtime, Verifier
+from .jobs import MACHINE_ERRORS, WAITING, Outcome, attempt_job, run_job
+from .verifier import DIED, GIB, VerificationTimeout, Verifier, VerifierDied
 
-IDLE_S = 0.2
-LEASE_S = 15.0
-PAUSE_S = 30.0
-"""How long a worker waits for a machine that has no room."""
+IDLE_SECONDS = 0.2
+LEASE_SECONDS = 15.0
+PAUSE_SECONDS = 30.0
+"""How long a worker pauses on a machine that cannot verify, such as one with a full disk."""
 
-NEWS_S = 5.0
-"""The least time between two events that tell how far a verification is."""
+PROGRESS_SECONDS = 5.0
+"""The least time between two progress events of a submission."""
 
 log = logging.getLogger(__name__)
 
@@ -49,33 +49,34 @@ class Flag(Protocol):
         """Whether it was set."""
 
 
-class _Lost(Exception):
-    """Somebody else has the submission now."""
+class _LeaseLost(Exception):
+    """Another worker has the submission now."""
 
 
 class _Stopped(Exception):
-    """The worker was asked to end."""
+    """The worker was asked to stop."""
 
 
 def work(
-    place: str | Path,
+    location: str | Path,
     files: str | Path | None = None,
     *,
     limit_s: float,
     stop_with: Flag | None = None,
     once: bool = False,
-    lease_s: float = LEASE_S,
+    lease_s: float = LEASE_SECONDS,
     memory: int = 4 * GIB,
 ) -> None:
-    """Give submissions to the board at `place` their verdicts, until asked to stop.
+    """Verify submissions to the board at `location` until asked to stop.
 
-    It stops at SIGTERM and SIGINT, when its parent dies (a process of `multiprocessing` only), and
-    gives back what it is at; after a kill, that is taken up by another one `lease_s` seconds later.
+    A worker stops at SIGTERM and SIGINT and when its parent dies (a process of `multiprocessing`
+    only), and returns the current submission to the queue; after a kill, another worker takes it
+    up `lease_s` seconds later.
 
     files      as in `open_board`
     limit_s    seconds that one verification may take; then the submission is refused
     stop_with  stop soon after this is set
-    once       return as soon as nothing is to be had
+    once       return as soon as the queue is empty
     memory     bytes of address space that a verification may use
 
     Raises InputError where the board cannot be used.
@@ -83,37 +84,37 @@ def work(
     me = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
     with (
         _stopping(stop_with) as stopping,
-        open_board(place, files=files) as board,
+        open_board(location, files=files) as board,
         closing(Verifier(limit_s, memory)) as verifier,
         suppress(_Stopped),
     ):
 
-        def go_on(news: str = "") -> None:
+        def check_stopping(progress: str = "") -> None:
             if stopping():
                 raise _Stopped
 
-        _sweep(board)
+        _remove_leftovers(board)
         while True:
-            go_on()
-            verifier.warm(go_on)
+            check_stopping()
+            verifier.start(check_stopping)
             one = claim(board, me, now=time.time(), ttl=lease_s)
             if one is not None:
-                hold = _Hold(board, one.id, me, lease_s, stopping)
-                if _attend(hold, one, verifier, limit_s):
+                lease = _HeldLease(board, one.id, me, lease_s, stopping)
+                if _process(lease, one, verifier, limit_s):
                     continue
             if once:
                 return
-            end = time.monotonic() + (IDLE_S if one is None else PAUSE_S)
+            end = time.monotonic() + (IDLE_SECONDS if one is None else PAUSE_SECONDS)
             while time.monotonic() < end:
-                go_on()
-                time.sleep(IDLE_S)
+                check_stopping()
+                time.sleep(IDLE_SECONDS)
 
 
 @dataclass
-class _Hold:
-    """A lease, kept while a verification goes on.
+class _HeldLease:
+    """A lease on a submission, renewed while a verification runs.
 
-    renewed, told  when that last happened, on the monotonic clock
+    renewed, reported  when that last happened, on the monotonic clock
     """
 
     board: Board
@@ -123,76 +124,76 @@ class _Hold:
     stopping: Callable[[], bool]
 
     def __post_init__(self) -> None:
-        self.renewed = self.told = time.monotonic()
+        self.renewed = self.reported = time.monotonic()
         self.seq = latest_event(self.board, self.id).seq
-        self.news = ""
+        self.progress = ""
 
-    def pulse(self, news: str) -> None:
-        """Renew the lease in time and pass on what is new; raises _Lost or _Stopped."""
+    def heartbeat(self, progress: str) -> None:
+        """Renew the lease in time and record progress; raises _LeaseLost or _Stopped."""
         now = time.monotonic()
         if self.stopping():
             raise _Stopped
         if now - self.renewed > self.lease_s / 3:
             if not renew(self.board, self.id, self.worker, now=time.time(), ttl=self.lease_s):
-                raise _Lost
+                raise _LeaseLost
             self.renewed = now
-        if news != self.news and now - self.told > NEWS_S:
+        if progress != self.progress and now - self.reported > PROGRESS_SECONDS:
             try:
-                self.seq = add_event(self.board, self.id, "working", news, after=self.seq).seq
+                self.seq = add_event(self.board, self.id, "working", progress, after=self.seq).seq
             except ConflictError:
-                raise _Lost from None
-            self.news, self.told = news, now
+                raise _LeaseLost from None
+            self.progress, self.reported = progress, now
 
 
-def _attend(hold: _Hold, one: Submission, verifier: Verifier, limit_s: float) -> bool:
-    """From a claimed submission to its verdict; nothing is written if the lease gets lost.
+def _process(lease: _HeldLease, one: Submission, verifier: Verifier, limit_s: float) -> bool:
+    """Verify a claimed submission and record the verdict, unless the lease is lost.
 
-    False where the machine cannot give one now: then the submission is given back untried.
+    False where the machine cannot verify it now: then the submission is back in the queue.
     """
-    scratch = scratch_folder(hold.board, one.id)
+    scratch = scratch_folder(lease.board, one.id)
     shutil.rmtree(scratch, ignore_errors=True)
-    folder = scratch / secrets.token_hex(8)  # its own, should another worker still be at it
+    folder = scratch / secrets.token_hex(8)  # its own, as another worker may still write there
     try:
         folder.parent.mkdir(exist_ok=True)
-        outcome = _verdict(hold, one, verifier, limit_s, folder)
+        outcome = _verdict(lease, one, verifier, limit_s, folder)
         if outcome.state == WAITING:
-            return _give_back(hold, outcome.message)
+            return _return_to_queue(lease, outcome.message)
         if one.kind == "attempt" and outcome.columns is not None:
-            _replace(folder, attempt_folder(hold.board, one.id))
-        if _conclude(hold, outcome):
+            _replace(folder, attempt_folder(lease.board, one.id))
+        if _conclude(lease, outcome):
             shutil.rmtree(scratch, ignore_errors=True)
-    except _Lost:
+    except _LeaseLost:
         log.warning("submission %s is with another worker now", one.id)
     except _Stopped:
-        release(hold.board, one.id, hold.worker)
+        release(lease.board, one.id, lease.worker)
     except OSError as error:
-        if error.errno not in FAULTS:
+        if error.errno not in MACHINE_ERRORS:
             raise
-        return _give_back(hold, str(error))
+        return _return_to_queue(lease, str(error))
     return True
 
 
-def _give_back(hold: _Hold, why: str) -> bool:
-    """Let a submission wait for a machine that can; always False."""
-    log.error("submission %s waits: %s", hold.id, why)
-    shutil.rmtree(scratch_folder(hold.board, hold.id), ignore_errors=True)
-    release(hold.board, hold.id, hold.worker)
+def _return_to_queue(lease: _HeldLease, why: str) -> bool:
+    """Let a submission wait for a machine that can verify it; always False."""
+    log.error("submission %s waits: %s", lease.id, why)
+    shutil.rmtree(scratch_folder(lease.board, lease.id), ignore_errors=True)
+    release(lease.board, lease.id, lease.worker)
     return False
 
 
 def _verdict(
-    hold: _Hold, one: Submission, verifier: Verifier, limit_s: float, folder: Path
+    lease: _HeldLease, one: Submission, verifier: Verifier, limit_s: float, folder: Path
 ) -> Outcome:
     try:
-        job = _job(hold.board, one, folder)
+        job = _job(lease.board, one, folder)
         for _ in range(2):
             try:
-                return verifier.verify(job, hold.pulse)
-            except Died:
+                return verifier.verify(job, lease.heartbeat)
+            except VerifierDied:
                 log.warning("verification of submission %s died", one.id)
                 shutil.rmtree(folder, ignore_errors=True)
         return Outcome("refused", DIED, None)
-    except Overtime:
+    except VerificationTimeout:
         return Outcome("refused", f"verification took longer than {limit_s:g} s", None)
     except InputError as error:
         return Outcome("refused", str(error), None)
@@ -202,19 +203,19 @@ def _job(board: Board, one: Submission, folder: Path) -> dict[str, Any]:
     if one.kind != "attempt":
         archive = archive_path(board, one.about["sha256"])
         if not archive.is_file():
-            raise InputError("the board has lost the archive; tell whoever runs it")
+            raise InputError("the board has lost the archive; tell its administrators")
         return run_job(one.id, archive, folder)
     played = season(board, one.about["season"])
     if played is None:
         raise InputError(f"there is no season {one.about['season']!r} any more")
-    key = world_key(secret(board, played.name), one.key)
+    key = attempt_key(secret(board, played.name), one.key)
     given = actions_of_attempt(board, one.id)
     return attempt_job(one.id, played.suite, key, one.key, one.about, given, folder)
 
 
-def _conclude(hold: _Hold, outcome: Outcome) -> bool:
+def _conclude(lease: _HeldLease, outcome: Outcome) -> bool:
     result = Result(**outcome.columns) if outcome.columns else None
-    mine = (hold.board, hold.id, hold.worker)
+    mine = (lease.board, lease.id, lease.worker)
     try:
         return conclude(*mine, outcome.state, outcome.message, result)
     except (DataError, UnicodeEncodeError):
@@ -222,9 +223,10 @@ def _conclude(hold: _Hold, outcome: Outcome) -> bool:
         return conclude(*mine, "refused", what, None)
 
 
-def _sweep(board: Board) -> None:
-    """Remove what killed workers left of submissions that have their verdict."""
-    found = list(scratch_folder(board, 0).parent.iterdir())  # before asking who is busy
+def _remove_leftovers(board: Board) -> None:
+    """Remove what killed workers left of submissions that have a verdict."""
+    # Listed before the queue is read: a folder made in between belongs to a queued submission.
+    found = list(scratch_folder(board, 0).parent.iterdir())
     busy = {str(lease.submission_id) for lease in leases(board)}
     for left in found:
         if left.name not in busy:
@@ -232,14 +234,14 @@ def _sweep(board: Board) -> None:
 
 
 def _replace(new: Path, old: Path) -> None:
-    """Move a folder to where one of an earlier, interrupted move may be."""
+    """Move a folder, replacing one that an interrupted move may have left."""
     shutil.rmtree(old, ignore_errors=True)
     new.replace(old)
 
 
 @contextmanager
 def _stopping(flag: Flag | None) -> Iterator[Callable[[], bool]]:
-    """Whether a signal, the flag or the end of the parent asks the worker to stop."""
+    """A function that says whether a signal, the flag or the parent's death asks to stop."""
     asked, before = threading.Event(), {}
     if threading.current_thread() is threading.main_thread():
         for one in (signal.SIGTERM, signal.SIGINT):

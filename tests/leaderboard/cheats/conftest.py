@@ -23,16 +23,16 @@ from scipy import stats
 from tasteshift.agents import make_agent
 from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.keys import world_key
+from tasteshift.leaderboard.hidden.keys import attempt_key
 from tasteshift.leaderboard.hidden.messages import (
+    answer_from,
+    answer_message,
     brief_from,
     brief_message,
-    decision_from,
     observation_from,
     observation_message,
-    turn_message,
-    world_from,
-    world_message,
+    task_data_from,
+    task_data_message,
 )
 from tasteshift.suites.engine.episode_runner import EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
@@ -117,7 +117,7 @@ class Arena:
     @cached_property
     def attempts(self) -> list[Attempt]:
         ids = [f"{k:032x}" for k in range(self.lives // AT_ONCE)]
-        return [Attempt(self.season.id, world_key(SECRET, one), one) for one in ids]
+        return [Attempt(self.season.id, attempt_key(SECRET, one), one) for one in ids]
 
     @cached_property
     def told(self) -> list[PublicData]:
@@ -125,7 +125,7 @@ class Arena:
         found = []
         for attempt in self.attempts:
             public = attempt.public(0)
-            told = world_from(world_message(public), partial(attempt.poster, 0))
+            told = task_data_from(task_data_message(public), partial(attempt.poster, 0))
             catalog = replace(told.catalog, posters=public.catalog.posters)
             found.append(replace(told, catalog=catalog))
         return found
@@ -160,7 +160,7 @@ class Arena:
         for attempt in self.attempts:
             player = InProcessAgent(make_agent(name), trusted=True)
             for number in range(AT_ONCE):
-                life = attempt.living(number)
+                life = attempt.new_runner(number)
                 player.prepare(life.env.world)
                 earned.append(lived(player, life))
         return np.array(earned)
@@ -231,11 +231,11 @@ def played(player: InProcessAgent, attempt: Attempt, life: int) -> float:
     player.reset()
     player.open(key, brief_from(brief_message(attempt.brief(life))))
     while (now := seen()) is not None:
-        turns.append(turn_message(player.decide([(key, now)])[0]))
+        turns.append(answer_message(player.decide([(key, now)])[0]))
     player.close(key)
-    again, total = attempt.living(life), 0.0
+    again, total = attempt.new_runner(life), 0.0
     for turn in turns:
-        again.step(decision_from(turn))
+        again.step(answer_from(turn).decision())
         total += again.observation.rating
     return total
 

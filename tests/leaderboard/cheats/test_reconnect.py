@@ -14,16 +14,16 @@ from tasteshift.agents import make_agent
 from tasteshift.agents.linucb import LinUcbAgent
 from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.keys import world_key
+from tasteshift.leaderboard.hidden.keys import attempt_key
 from tasteshift.leaderboard.hidden.messages import (
+    answer_from,
+    answer_message,
     brief_from,
-    decision_from,
     observation_from,
-    turn_message,
-    world_from,
+    task_data_from,
 )
 from tasteshift.leaderboard.hidden.scoring import conclude_attempt
-from tasteshift.leaderboard.server.app import make_app
+from tasteshift.leaderboard.server.app import create_app
 from tasteshift.leaderboard.server.limits import Limits
 from tasteshift.leaderboard.store.actions import actions_of_attempt
 from tasteshift.leaderboard.store.seasons import open_season, secret
@@ -72,7 +72,7 @@ class AtTheServer:
     """A life of an attempt, over HTTP."""
 
     def __init__(self, server, life):
-        self.server, self.path = server, f"{server.path}/lives/{life}"
+        self.server, self.path = server, f"{server.path}/episodes/{life}"
         told = server.client.get(self.path, headers=server.headers).json()
         self.brief, self.first = brief_from(told["brief"]), observation_from(told["observation"])
         self.turn = told["turn"]
@@ -81,7 +81,7 @@ class AtTheServer:
         return self.first
 
     def answer(self, turn, slate):
-        body = turn_message(Decision(Action(slate)))
+        body = answer_message(Decision(Action(slate)))
         place = f"{self.path}/turns/{turn}"
         got = self.server.client.put(place, json=body, headers=self.server.headers)
         if got.status_code == 409:
@@ -97,17 +97,17 @@ class Server:
         self.client, self.headers = client, headers | {"Idempotency-Key": key}
         entrant = {"season": "spring", "agent": "linucb", "agent_config": {},
                    "simulator_trained": False, "hardware": ""}  # fmt: skip
-        got = client.post("/api/v1/attempts", json=entrant, headers=self.headers)
+        got = client.post("/api/v2/attempts", json=entrant, headers=self.headers)
         self.id = got.json()["attempt"]
-        self.path = f"/api/v1/attempts/{self.id}"
+        self.path = f"/api/v2/attempts/{self.id}"
 
     def world(self):
         def picture(item):
-            place = f"{self.path}/worlds/0/posters/{item}.png"
+            place = f"{self.path}/tasks/0/posters/{item}.png"
             return self.client.get(place, headers=self.headers).content
 
-        told = self.client.get(f"{self.path}/worlds/0", headers=self.headers).json()
-        return world_from(told, picture)
+        told = self.client.get(f"{self.path}/tasks/0", headers=self.headers).json()
+        return task_data_from(told, picture)
 
 
 def play(agent, life, *, again=0, quits=False, items=60):
@@ -143,11 +143,11 @@ def field(arena):
 def service(field, tmp_path_factory):
     """A board with a season, and someone who may play in it as fast as it answers."""
     fast = Limits(token_rate=1e9, token_burst=10**9, address_rate=1e9, address_burst=10**9)
-    app = make_app(tmp_path_factory.mktemp("board") / "board.db", limits=fast)
+    app = create_app(tmp_path_factory.mktemp("board") / "board.db", limits=fast)
     with TestClient(app) as client:
         now = datetime.now(UTC)
         opens, closes = (now + timedelta(days=k) for k in (-1, 1))
-        board = app.state.desk.board
+        board = app.state.shared.board
         open_season(board, "spring", field.season.id, opens.isoformat(), closes.isoformat())
         yield client, {"Authorization": f"Bearer {issue(board, 'eve', 'submit')}"}, board
 
@@ -163,16 +163,16 @@ def server(service):
 def world_of(service, field):
     """The attempt behind a server's id, as only its operator can see it."""
     secret_bytes = secret(service[2], "spring")
-    return lambda id: Attempt(field.season.id, world_key(secret_bytes, id), id)
+    return lambda id: Attempt(field.season.id, attempt_key(secret_bytes, id), id)
 
 
 def relived(attempt, stored):
     """(LIVES) what stored answers earned."""
     earned = []
     for number in range(LIVES):
-        life, total = attempt.living(number), 0.0
+        life, total = attempt.new_runner(number), 0.0
         for turn in stored.get(number, ()):
-            life.step(decision_from(turn))
+            life.step(answer_from(turn).decision())
             total += life.observation.rating
         earned.append(total)
     return np.array(earned)
@@ -183,7 +183,7 @@ def levels(attempt, lived):
     found = []
     for name in ("random", "linucb", "oracle"):
         player = InProcessAgent(make_agent(name), trusted=True)
-        lives = [attempt.living(number) for number in range(LIVES)]
+        lives = [attempt.new_runner(number) for number in range(LIVES)]
         player.prepare(lives[0].env.world)
         found.append(np.array([lived(player, life) for life in lives]))
     return found

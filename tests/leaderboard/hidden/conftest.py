@@ -13,12 +13,12 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.keys import world_key
+from tasteshift.leaderboard.hidden.keys import attempt_key
 from tasteshift.leaderboard.hidden.messages import (
-    checked_turn,
+    answer_from,
+    answer_message,
     observation_message,
-    turn_message,
-    world_message,
+    task_data_message,
 )
 from tasteshift.leaderboard.hidden.scoring import conclude_attempt
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
@@ -29,7 +29,7 @@ ATTEMPT_ID = "0f" * 16
 SUITE = Suite(
     name="hidden-test",
     version=1,
-    summary="three small worlds",
+    summary="three small tasks",
     tasks=(
         Task(
             "hidden-test/first", "synthetic:60", "minor-profile", 4, 3, 1, 2, language_models=True
@@ -48,6 +48,7 @@ SUITE = Suite(
     ),
     seeds=2,
 )
+Answers = dict[int, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,34 +65,35 @@ def secret() -> bytes:
 
 @pytest.fixture
 def new_attempt(hidden_suite: Suite) -> Callable[..., Attempt]:
-    """Attempts at the small suite: the same key, the same attempt."""
+    """Creates attempts at the small suite; the same key gives the same attempt."""
 
     def make(secret: bytes = SECRET, attempt_id: str = ATTEMPT_ID, **more: Any) -> Attempt:
-        return Attempt(hidden_suite.id, world_key(secret, attempt_id), attempt_id, **more)
+        return Attempt(hidden_suite.id, attempt_key(secret, attempt_id), attempt_id, **more)
 
     return make
 
 
-def played(attempt: Attempt, agent: Any) -> dict[int, list[dict[str, Any]]]:
-    """An agent's answers to all lives, asked without a network between."""
-    turns: dict[int, list[dict[str, Any]]] = {}
+def play_locally(attempt: Attempt, agent: Any) -> Answers:
+    """An agent's answers to all episodes, without a network between."""
+    answers: Answers = {}
     prepared = None
-    for life, world in enumerate(attempt.lives):
-        if world != prepared:
-            agent.prepare(attempt.public(world))
-            prepared, player = world, InProcessAgent(agent)
-        key = ("", life, 0, "agent")
-        player.reset()
-        player.open(key, attempt.brief(life))
-        turns[life] = []
-        while (now := attempt.observe(life, turns[life])) is not None:
-            turns[life].append(checked_turn(turn_message(player.decide([(key, now)])[0])))
-    return turns
+    for episode, task in enumerate(attempt.episode_tasks):
+        if task != prepared:
+            agent.prepare(attempt.public(task))
+            prepared, source = task, InProcessAgent(agent)
+        key = ("", episode, 0, "agent")
+        source.reset()
+        source.open(key, attempt.brief(episode))
+        answers[episode] = []
+        while (now := attempt.observe(episode, answers[episode])) is not None:
+            decision = source.decide([(key, now)])[0]
+            answers[episode].append(answer_from(answer_message(decision)).stored())
+    return answers
 
 
 @pytest.fixture(scope="session")
-def play() -> Callable[[Attempt, Any], dict[int, list[dict[str, Any]]]]:
-    return played
+def play() -> Callable[[Attempt, Any], Answers]:
+    return play_locally
 
 
 ABOUT = {"agent": "popular", "agent_config": {}, "decoder": "", "pair": ""}
@@ -104,32 +106,32 @@ def about() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def concluded(hidden_suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One attempt of `popular`: its answers, its run directory, and what may be kept of it."""
-    attempt = Attempt(hidden_suite.id, world_key(SECRET, ATTEMPT_ID), ATTEMPT_ID)
-    turns = played(attempt, make_agent("popular"))
+    """One scored attempt of `popular`: its answers, run directory and verified run."""
+    attempt = Attempt(hidden_suite.id, attempt_key(SECRET, ATTEMPT_ID), ATTEMPT_ID)
+    answers = play_locally(attempt, make_agent("popular"))
     folder = tmp_path_factory.mktemp("concluded") / "run"
-    run = conclude_attempt(attempt, ABOUT, turns, folder)
-    return SimpleNamespace(attempt=attempt, turns=turns, folder=folder, run=run)
+    run = conclude_attempt(attempt, ABOUT, answers, folder)
+    return SimpleNamespace(attempt=attempt, answers=answers, folder=folder, run=run)
 
 
 @dataclass
 class MemoryBoard:
-    """The protocol of docs/hidden-seed.md over a dictionary; `disturb` may break any exchange.
+    """The protocol of docs/hidden-seed.md on a dictionary; `disturb` may break any exchange.
 
-    disturb  called with the request and, after it was served, with the answer too; may raise, or
-             return another answer
+    disturb  called with the request and, after it was served, with the response too; may raise,
+             or return another response
     """
 
     make: Callable[[], Attempt]
     disturb: Callable[[httpx.Request, httpx.Response | None], httpx.Response | None]
-    turns: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    answers: Answers = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
     sent: list[bytes] = field(default_factory=list)
     state: str = "playing"
 
     def restart(self) -> None:
-        """What a killed server forgets; the answers were stored."""
+        """Drop what a killed server forgets; stored answers stay."""
         self._attempt = self.make()
 
     def __post_init__(self) -> None:
@@ -142,9 +144,9 @@ class MemoryBoard:
         refused = self.disturb(request, None)
         if refused is not None:
             return refused
-        answer = self._served(request)
-        self.sent.append(answer.content)
-        return self.disturb(request, answer) or answer
+        response = self._served(request)
+        self.sent.append(response.content)
+        return self.disturb(request, response) or response
 
     def _served(self, request: httpx.Request) -> httpx.Response:
         if request.headers["Authorization"] != "Bearer token":
@@ -156,49 +158,51 @@ class MemoryBoard:
             case "POST", []:
                 self.keys.add(request.headers["Idempotency-Key"])
                 self.about = body
-                return self._answer(
+                return self._json(
                     attempt=attempt.name,
                     state=self.state,
-                    worlds=[{"world": k, "task": w.name} for k, w in enumerate(attempt.worlds)],
-                    lives=[{"life": k, "world": w} for k, w in enumerate(attempt.lives)],
+                    tasks=[{"task": k, "name": one.name} for k, one in enumerate(attempt.tasks)],
+                    episodes=[
+                        {"episode": k, "task": task} for k, task in enumerate(attempt.episode_tasks)
+                    ],
                 )
             case "POST", [_, "finish"]:
                 self.state = "queued"
-                return self._answer(attempt=attempt.name, state=self.state)
-            case "GET", [_, "worlds", world]:
-                return self._answer(**world_message(attempt.public(int(world))))
-            case "GET", [_, "worlds", world, "posters", item]:
-                picture = attempt.poster(int(world), int(item.removesuffix(".png")))
-                return httpx.Response(200, content=picture)
-            case "GET", [_, "lives", life]:
-                given = self.turns.get(int(life), [])
-                return self._answer(**attempt.standing(int(life), given))
-            case "PUT", [_, "lives", life, "turns", turn]:
-                return self._turn(int(life), int(turn), body)
-        return httpx.Response(404, json={"detail": "no such place"})
+                return self._json(attempt=attempt.name, state=self.state)
+            case "GET", [_, "tasks", task]:
+                return self._json(**task_data_message(attempt.public(int(task))))
+            case "GET", [_, "tasks", task, "posters", item]:
+                poster = attempt.poster(int(task), int(item.removesuffix(".png")))
+                return httpx.Response(200, content=poster)
+            case "GET", [_, "episodes", episode]:
+                given = self.answers.get(int(episode), [])
+                return self._json(**attempt.episode_message(int(episode), given))
+            case "PUT", [_, "episodes", episode, "turns", turn]:
+                return self._answer(int(episode), int(turn), body)
+        return httpx.Response(404, json={"detail": "no such route"})
 
-    def _turn(self, life: int, turn: int, body: Any) -> httpx.Response:
-        given = self.turns.setdefault(life, [])
+    def _answer(self, episode: int, turn: int, body: Any) -> httpx.Response:
+        given = self.answers.setdefault(episode, [])
         if turn > len(given):
             return httpx.Response(409, json={"detail": f"turn {len(given)} comes first"})
         if turn == len(given):
             try:
-                given.append(checked_turn(body))
+                given.append(answer_from(body).stored())
             except InputError as error:
                 return httpx.Response(422, json={"detail": str(error)})
-        follows = self._attempt.observe(life, given[: turn + 1])
-        return self._answer(observation=observation_message(follows))
+        follows = self._attempt.observe(episode, given[: turn + 1])
+        return self._json(observation=observation_message(follows))
 
-    def _answer(self, **content: Any) -> httpx.Response:
+    def _json(self, **content: Any) -> httpx.Response:
         return httpx.Response(200, content=json.dumps(content, allow_nan=False).encode())
 
 
 @pytest.fixture
 def memory_board(new_attempt: Callable[..., Attempt]) -> Callable[..., MemoryBoard]:
-    """A board in memory; it may be told how to break."""
+    """Creates boards in memory, with a function that breaks exchanges if wanted."""
 
     def make(disturb: Any = None, **more: Any) -> MemoryBoard:
-        return MemoryBoard(lambda: new_attempt(**more), disturb or (lambda request, answer: None))
+        return MemoryBoard(lambda: new_attempt(**more), disturb or (lambda request, response: None))
 
     return make
 

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +12,46 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.agents.protocols import TextModel
 from tasteshift.errors import AgentError, InputError
+from tasteshift.leaderboard.client import BoardClient
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.client import STATE, play_hidden
+from tasteshift.leaderboard.hidden.client import STATE_FILE, Entry, play_hidden
+from tasteshift.leaderboard.protocol import VERSION
 from tasteshift.records import Action, Brief, Claim, Observation
 
 Make = Callable[..., Attempt]
 Boards = Callable[..., Any]
+ENTRY = Entry("winter", simulator_trained=False)
 
 
-def go(board: Any, out: Path, agent: Any = None, **more: Any) -> dict[str, Any]:
-    given = {"season": "winter", "simulator_trained": False, "transport": board.transport()}
-    given |= {"sleep": lambda seconds: None} | more
-    return play_hidden(
-        agent or make_agent("linucb"), "http://board.test/", "token", out=out, **given
-    )
+def play_on(
+    board: Any,
+    out: Path,
+    agent: Any = None,
+    entry: Entry = ENTRY,
+    sleep: Callable[[float], None] = lambda seconds: None,
+    **more: Any,
+) -> dict[str, Any]:
+    """One attempt of an agent on a board in memory."""
+    agent, transport = agent or make_agent("linucb"), board.transport()
+    with BoardClient("http://board.test/", "token", transport=transport, sleep=sleep) as service:
+        return play_hidden(agent, service, entry, out=out, **more)
 
 
-def acts(turns: dict[int, list[dict[str, Any]]]) -> dict[int, list[Any]]:
+def without_seconds(answers: dict[int, list[dict[str, Any]]]) -> dict[int, list[Any]]:
     return {
-        life: [[turn[name] for name in ("slate", "claims", "profile", "fault")] for turn in given]
-        for life, given in turns.items()
+        episode: [[one[name] for name in ("slate", "claims", "profile", "fault")] for one in given]
+        for episode, given in answers.items()
     }
 
 
-def test_an_attempt_is_played_as_it_is_without_a_network(
+def test_attempt_over_http_equals_a_local_one(
     memory_board: Boards, new_attempt: Make, play: Callable[..., Any], out: Path
 ) -> None:
     board = memory_board()
-    assert go(board, out) == {"attempt": "0f" * 16, "state": "queued"}
-    assert acts(board.turns) == acts(play(new_attempt(), make_agent("linucb")))
+    assert play_on(board, out) == {"attempt": "0f" * 16, "state": "queued"}
+    assert without_seconds(board.answers) == without_seconds(
+        play(new_attempt(), make_agent("linucb"))
+    )
     assert board.about == {
         "season": "winter",
         "simulator_trained": False,
@@ -49,29 +61,29 @@ def test_an_attempt_is_played_as_it_is_without_a_network(
         "decoder": "",
         "pair": "",
     }
-    assert all(0 < turn["seconds"] < 60 for turn in board.turns[0])
+    assert all(0 < turn["seconds"] < 60 for turn in board.answers[0])
 
 
-def test_progress_is_told_life_by_life(memory_board: Boards, out: Path) -> None:
-    told: list[Any] = []
+def test_progress_is_reported_per_episode(memory_board: Boards, out: Path) -> None:
+    reported: list[Any] = []
 
     @contextmanager
-    def progress(ahead: int) -> Any:
-        told.append(ahead)
-        yield told.append
-        told.append("over")
+    def progress(total: int) -> Any:
+        reported.append(total)
+        yield reported.append
+        reported.append("done")
 
-    go(memory_board(), out, make_agent("popular"), progress=progress)
+    play_on(memory_board(), out, make_agent("popular"), progress=progress)
     tasks = ["hidden-test/first"] * 6 + ["hidden-test/shift"] * 8 + ["hidden-test/poisoned"] * 4
-    assert told == [18, *tasks, "over"]
+    assert reported == [18, *tasks, "done"]
 
 
 def cut(after: int, *, served: bool) -> Any:
-    """Breaks the client off at its `after`-th request, before or after it was served."""
+    """Interrupts the client at its `after`-th request, before or after it was served."""
     count = [0]
 
-    def disturb(request: httpx.Request, answer: httpx.Response | None) -> None:
-        if (answer is not None) == served:
+    def disturb(request: httpx.Request, response: httpx.Response | None) -> None:
+        if (response is not None) == served:
             count[0] += 1
             if count[0] == after:
                 raise KeyboardInterrupt
@@ -80,27 +92,27 @@ def cut(after: int, *, served: bool) -> Any:
 
 
 @pytest.mark.parametrize("served", [False, True])
-def test_a_client_that_was_stopped_anywhere_goes_on(
+def test_interrupted_client_resumes(
     memory_board: Boards, new_attempt: Make, play: Callable[..., Any], tmp_path: Path, served: bool
 ) -> None:
-    expected = acts(play(new_attempt(), make_agent("popular")))
+    expected = without_seconds(play(new_attempt(), make_agent("popular")))
     for after in (1, 2, 3, 5, 6, 40, 61, 98):
         board = memory_board(cut(after, served=served))
         out = tmp_path / f"{after}"
         with pytest.raises(KeyboardInterrupt):
-            go(board, out, make_agent("popular"), resume=True)
+            play_on(board, out, make_agent("popular"), resume=True)
         with pytest.raises(InputError, match="add --resume"):
-            go(board, out, make_agent("popular"))
-        assert go(board, out, make_agent("popular"), resume=True)["state"] == "queued"
-        assert acts(board.turns) == expected, after
+            play_on(board, out, make_agent("popular"))
+        assert play_on(board, out, make_agent("popular"), resume=True)["state"] == "queued"
+        assert without_seconds(board.answers) == expected, after
         assert len(board.keys) == 1
         assert not list(out.glob(".*.tmp"))
 
 
-class Diary:
-    """Shows items that depend on all it has seen in the life, and on its seed."""
+class HistoryAgent:
+    """Shows items that depend on its seed and on all observations of the episode."""
 
-    name = "diary"
+    name = "history"
 
     def config(self) -> dict[str, Any]:
         return {}
@@ -109,54 +121,63 @@ class Diary:
         self.n = len(world.catalog)
 
     def start(self, brief: Brief) -> Any:
-        return DiarySession(self.n, [brief.seed])
+        return HistorySession(self.n, [brief.seed])
 
 
-class DiarySession:
-    def __init__(self, n: int, pages: list[Any]) -> None:
-        self.n, self.pages = n, pages
+class HistorySession:
+    def __init__(self, n: int, seen: list[Any]) -> None:
+        self.n, self.seen = n, seen
 
     def act(self, observation: Observation) -> Action:
-        self.pages += [observation.chosen + 1, *(item + 1 for item in observation.slate)]
-        order = np.random.default_rng(self.pages).permutation(self.n)
+        self.seen += [observation.chosen + 1, *(item + 1 for item in observation.slate)]
+        order = np.random.default_rng(self.seen).permutation(self.n)
         return Action(tuple(order[:4].tolist()))
 
 
-class Diaries(Diary):
+class BatchHistoryAgent(HistoryAgent):
     def act_batch(self, sessions: Any, observations: Any) -> list[Action]:
         return [one.act(seen) for one, seen in zip(sessions, observations, strict=True)]
 
 
-@pytest.mark.parametrize("together", [1, 3])
-def test_memory_is_made_again_from_what_was_seen(
-    memory_board: Boards, new_attempt: Make, play: Callable[..., Any], tmp_path: Path, together: int
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_agent_memory_is_restored_from_observations(
+    memory_board: Boards,
+    new_attempt: Make,
+    play: Callable[..., Any],
+    tmp_path: Path,
+    batch_size: int,
 ) -> None:
-    expected = acts(play(new_attempt(), Diary()))
+    expected = without_seconds(play(new_attempt(), HistoryAgent()))
     for after in (20, 53):
         board = memory_board(cut(after, served=True))
-        out, agent = tmp_path / f"{after}", Diaries() if together > 1 else Diary()
+        out, agent = (
+            tmp_path / f"{after}",
+            BatchHistoryAgent() if batch_size > 1 else HistoryAgent(),
+        )
         with pytest.raises(KeyboardInterrupt):
-            go(board, out, agent, together=together)
-        go(board, out, agent, together=together, resume=True)
-        assert acts(board.turns) == expected
+            play_on(board, out, agent, batch_size=batch_size)
+        play_on(board, out, agent, batch_size=batch_size, resume=True)
+        assert without_seconds(board.answers) == expected
 
 
-def test_a_server_that_is_killed_again_and_again(
+def test_server_killed_repeatedly(
     memory_board: Boards, new_attempt: Make, play: Callable[..., Any], out: Path
 ) -> None:
-    """Every third answer is lost with the server that made it; what it stored is there."""
+    """Every third response is lost with its server; stored answers remain."""
     count = [0]
 
-    def disturb(request: httpx.Request, answer: httpx.Response | None) -> None:
-        if answer is not None:
+    def disturb(request: httpx.Request, response: httpx.Response | None) -> None:
+        if response is not None:
             count[0] += 1
             if count[0] % 3 == 0:
                 board.restart()
                 raise httpx.ReadError("connection reset")
 
     board = memory_board(disturb)
-    go(board, out, make_agent("popular"))
-    assert acts(board.turns) == acts(play(new_attempt(), make_agent("popular")))
+    play_on(board, out, make_agent("popular"))
+    assert without_seconds(board.answers) == without_seconds(
+        play(new_attempt(), make_agent("popular"))
+    )
     assert len(board.keys) == 1
 
 
@@ -164,124 +185,119 @@ def test_a_server_that_is_killed_again_and_again(
     ("status", "headers", "waits"),
     [(503, {}, [0.5, 1.0, 2.0]), (429, {"Retry-After": "7"}, [7.0, 7.0, 7.0])],
 )
-def test_a_server_that_asks_for_patience_gets_it(
+def test_client_waits_as_the_server_asks(
     memory_board: Boards, out: Path, status: int, headers: Any, waits: list[float]
 ) -> None:
-    refusals, naps = [httpx.Response(status, headers=headers) for _ in range(3)], []
+    refusals, waited = [httpx.Response(status, headers=headers) for _ in range(3)], []
 
-    def disturb(request: httpx.Request, answer: httpx.Response | None) -> httpx.Response | None:
+    def disturb(request: httpx.Request, response: httpx.Response | None) -> httpx.Response | None:
         return refusals.pop() if request.method == "PUT" and refusals else None
 
     board = memory_board(disturb)
-    assert go(board, out, make_agent("popular"), sleep=naps.append)["state"] == "queued"
-    assert len(naps) == 3
-    assert all(least <= nap <= 1.2 * least for least, nap in zip(waits, naps, strict=True))
+    assert play_on(board, out, make_agent("popular"), sleep=waited.append)["state"] == "queued"
+    assert len(waited) == 3
+    assert all(least <= wait <= 1.2 * least for least, wait in zip(waits, waited, strict=True))
 
 
-def test_patience_ends_and_the_attempt_stays(memory_board: Boards, out: Path) -> None:
-    def disturb(request: httpx.Request, answer: httpx.Response | None) -> None:
+def test_client_gives_up_and_the_attempt_stays(memory_board: Boards, out: Path) -> None:
+    def disturb(request: httpx.Request, response: httpx.Response | None) -> None:
         raise httpx.ConnectError("refused")
 
     board = memory_board(disturb)
-    with pytest.raises(InputError, match=r"does not answer .*refused"):
-        go(board, out, make_agent("popular"))
-    board.disturb = lambda request, answer: None
-    assert go(board, out, make_agent("popular"), resume=True)["state"] == "queued"
+    with pytest.raises(InputError, match=r"does not respond .*refused"):
+        play_on(board, out, make_agent("popular"))
+    board.disturb = lambda request, response: None
+    assert play_on(board, out, make_agent("popular"), resume=True)["state"] == "queued"
 
 
 @pytest.mark.parametrize(
     ("url", "token"),
     [("", "token"), ("board.db", "token"), ("ftp://board.test", "token"), ("http://x", "p w\n")],
 )
-def test_what_is_no_address_or_no_token_is_told_before_anything_is_written(
-    out: Path, url: str, token: str
-) -> None:
+def test_bad_address_or_token_is_refused_without_showing_the_token(url: str, token: str) -> None:
     with pytest.raises(InputError) as caught:
-        play_hidden(make_agent("popular"), url, token, season="w", simulator_trained=False, out=out)
+        BoardClient(url, token)
     assert "p w" not in str(caught.value)
-    assert not out.exists()
 
 
-def test_a_refusal_is_told_at_once(memory_board: Boards, out: Path) -> None:
-    naps: list[float] = []
+def test_refusal_is_not_retried(memory_board: Boards, out: Path) -> None:
+    waited: list[float] = []
     late = httpx.Response(410, json={"detail": "the deadline\nhas passed"})
-    board = memory_board(lambda request, answer: late if request.method == "PUT" else None)
+    board = memory_board(lambda request, response: late if request.method == "PUT" else None)
     with pytest.raises(InputError, match=r"410: the deadline has passed$"):
-        go(board, out, make_agent("popular"), sleep=naps.append)
-    assert naps == []
+        play_on(board, out, make_agent("popular"), sleep=waited.append)
+    assert waited == []
 
 
-def test_no_token_is_kept(memory_board: Boards, out: Path) -> None:
-    go(memory_board(), out, make_agent("popular"))
-    assert [file.name for file in out.iterdir()] == [STATE]
-    assert "token" not in (out / STATE).read_text()
+def test_token_is_not_stored(memory_board: Boards, out: Path) -> None:
+    play_on(memory_board(), out, make_agent("popular"))
+    assert [file.name for file in out.iterdir()] == [STATE_FILE]
+    assert "token" not in (out / STATE_FILE).read_text()
 
 
-def test_an_attempt_that_was_refused_never_was(memory_board: Boards, out: Path) -> None:
+def test_refused_start_leaves_no_state_file(memory_board: Boards, out: Path) -> None:
     closed = httpx.Response(409, json={"detail": "season autumn is over"})
     board = memory_board(
-        lambda request, answer: closed if "autumn" in request.content.decode() else None
+        lambda request, response: closed if "autumn" in request.content.decode() else None
     )
     with pytest.raises(InputError, match="season autumn is over"):
-        go(board, out, make_agent("popular"), season="autumn")
-    assert go(board, out, make_agent("popular"))["state"] == "queued"
+        play_on(board, out, make_agent("popular"), replace(ENTRY, season="autumn"))
+    assert play_on(board, out, make_agent("popular"))["state"] == "queued"
 
 
-def test_an_attempt_that_was_begun_is_kept_whatever_is_refused(
-    memory_board: Boards, out: Path
-) -> None:
+def test_started_attempt_keeps_its_state_file(memory_board: Boards, out: Path) -> None:
     board = memory_board(cut(30, served=True))
     with pytest.raises(KeyboardInterrupt):
-        go(board, out, make_agent("popular"))
-    before = (out / STATE).read_text()
-    board.disturb = lambda request, answer: httpx.Response(401, json={"detail": "revoked"})
+        play_on(board, out, make_agent("popular"))
+    before = (out / STATE_FILE).read_text()
+    board.disturb = lambda request, response: httpx.Response(401, json={"detail": "revoked"})
     with pytest.raises(InputError, match="revoked"):
-        go(board, out, make_agent("popular"), resume=True)
-    assert (out / STATE).read_text() == before
+        play_on(board, out, make_agent("popular"), resume=True)
+    assert (out / STATE_FILE).read_text() == before
 
 
-def test_an_attempt_that_was_handed_in_is_handed_in_again(memory_board: Boards, out: Path) -> None:
-    """As when the client was killed before it read the last answer."""
+def test_finished_attempt_can_be_finished_again(memory_board: Boards, out: Path) -> None:
+    """The client may be killed before it reads the last response."""
     board = memory_board()
-    go(board, out, make_agent("popular"))
+    play_on(board, out, make_agent("popular"))
     before = len(board.sent)
-    assert go(board, out, make_agent("popular"), resume=True)["state"] == "queued"
+    assert play_on(board, out, make_agent("popular"), resume=True)["state"] == "queued"
     assert len(board.sent) == before + 2
 
 
 @pytest.mark.parametrize(
     "change", [{"season": "summer"}, {"simulator_trained": True}, {"hardware": "h100"}]
 )
-def test_another_attempt_is_not_gone_on_with(
+def test_resume_with_other_parameters_is_refused(
     memory_board: Boards, out: Path, change: dict[str, Any]
 ) -> None:
-    go(memory_board(), out, make_agent("popular"))
+    play_on(memory_board(), out, make_agent("popular"))
     with pytest.raises(InputError, match="another agent, season or board"):
-        go(memory_board(), out, make_agent("popular"), resume=True, **change)
+        play_on(memory_board(), out, make_agent("popular"), replace(ENTRY, **change), resume=True)
     with pytest.raises(InputError, match="another agent, season or board"):
-        go(memory_board(), out, make_agent("random"), resume=True)
+        play_on(memory_board(), out, make_agent("random"), resume=True)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"url": 3}'])
-def test_a_broken_state_is_named(memory_board: Boards, out: Path, text: str) -> None:
+def test_broken_state_file_is_refused(memory_board: Boards, out: Path, text: str) -> None:
     out.mkdir()
-    (out / STATE).write_text(text)
+    (out / STATE_FILE).write_text(text)
     with pytest.raises(InputError, match="cannot be read"):
-        go(memory_board(), out, resume=True)
+        play_on(memory_board(), out, resume=True)
 
 
-class Troubled(Diary):
-    """Fails in every way in which an agent can, turn by turn."""
+class FailingAgent(HistoryAgent):
+    """Fails in a different way in every turn."""
 
-    name = "troubled"
+    name = "failing"
 
     def start(self, brief: Brief) -> Any:
         if brief.user % 2:
             raise RuntimeError("not this one")
-        return TroubledSession()
+        return FailingSession()
 
 
-class TroubledSession:
+class FailingSession:
     def act(self, observation: Observation) -> Any:
         match observation.turn + 2 * observation.session:
             case 0:
@@ -295,73 +311,79 @@ class TroubledSession:
         return Action((1, 2), (), (float("inf"),))
 
 
-def test_an_agent_that_fails_abstains_as_in_every_run(
+def test_failing_agent_abstains_as_in_a_run(
     memory_board: Boards, new_attempt: Make, play: Callable[..., Any], out: Path
 ) -> None:
     board = memory_board()
-    go(board, out, Troubled())
-    assert acts(board.turns) == acts(play(new_attempt(), Troubled()))
-    faults = {turn["fault"] for given in board.turns.values() for turn in given}
+    play_on(board, out, FailingAgent())
+    assert without_seconds(board.answers) == without_seconds(play(new_attempt(), FailingAgent()))
+    faults = {turn["fault"] for given in board.answers.values() for turn in given}
     assert faults == {"raised", "invalid", ""}
 
 
-def test_an_answer_that_the_board_cannot_take_is_unusable(memory_board: Boards, out: Path) -> None:
-    def disturb(request: httpx.Request, answer: httpx.Response | None) -> Any:
+def test_answer_refused_as_malformed_counts_as_invalid(memory_board: Boards, out: Path) -> None:
+    def disturb(request: httpx.Request, response: httpx.Response | None) -> Any:
         said = request.method == "PUT" and json.loads(request.content)["slate"]
         return httpx.Response(422, json={"detail": "too long"}) if said else None
 
     board = memory_board(disturb)
-    go(board, out, make_agent("popular"))
-    assert {turn["fault"] for given in board.turns.values() for turn in given} == {"invalid"}
+    play_on(board, out, make_agent("popular"))
+    assert {turn["fault"] for given in board.answers.values() for turn in given} == {"invalid"}
 
 
-def test_a_board_that_can_take_nothing_is_no_board(memory_board: Boards, out: Path) -> None:
-    def disturb(request: httpx.Request, answer: httpx.Response | None) -> Any:
+def test_board_that_refuses_every_answer_is_an_error(memory_board: Boards, out: Path) -> None:
+    def disturb(request: httpx.Request, response: httpx.Response | None) -> Any:
         return httpx.Response(422) if request.method == "PUT" else None
 
     with pytest.raises(InputError, match="422"):
-        go(memory_board(disturb), out, make_agent("popular"))
+        play_on(memory_board(disturb), out, make_agent("popular"))
 
 
-def test_what_is_no_protocol_is_named(memory_board: Boards, out: Path) -> None:
+def test_other_web_servers_are_recognised(memory_board: Boards, out: Path) -> None:
     page = httpx.Response(200, text="<html>welcome</html>")
-    with pytest.raises(InputError, match="does not answer as a board does"):
-        go(memory_board(lambda request, answer: page), out)
+    with pytest.raises(InputError, match="does not respond like a board"):
+        play_on(memory_board(lambda request, response: page), out)
 
 
-def test_yardsticks_do_not_play(memory_board: Boards, out: Path) -> None:
-    with pytest.raises(InputError, match="shown the truth"):
-        go(memory_board(), out, make_agent("oracle"))
+def test_board_of_an_older_protocol_is_named_in_one_line(memory_board: Boards, out: Path) -> None:
+    missing = httpx.Response(404, json={"detail": "Not Found"})
+    with pytest.raises(InputError, match=rf"does not speak protocol {VERSION} of boards") as caught:
+        play_on(memory_board(lambda request, response: missing), out)
+    assert "\n" not in str(caught.value)
+    assert not (out / STATE_FILE).exists()
+
+
+def test_privileged_agents_are_refused(memory_board: Boards, out: Path) -> None:
+    with pytest.raises(InputError, match="needs ground truth"):
+        play_on(memory_board(), out, make_agent("oracle"))
     assert not out.exists()
 
 
-def test_an_agent_that_cannot_be_sent_begins_nothing(memory_board: Boards, out: Path) -> None:
-    agent, board = Diary(), memory_board()
+def test_agent_that_cannot_be_pickled_starts_nothing(memory_board: Boards, out: Path) -> None:
+    agent, board = HistoryAgent(), memory_board()
     agent.lines = (line for line in "one two")
     with pytest.raises(InputError):
-        go(board, out, agent)
+        play_on(board, out, agent)
     assert not board.sent
     assert not out.exists()
 
 
-class Unprepared(Diary):
+class UnpreparedAgent(HistoryAgent):
     def prepare(self, world: Any) -> None:
         raise MemoryError("too many items")
 
 
-def test_an_agent_that_cannot_prepare_says_so_and_can_be_mended(
-    memory_board: Boards, out: Path
-) -> None:
+def test_prepare_error_is_reported_and_attempt_resumes(memory_board: Boards, out: Path) -> None:
     board = memory_board()
     with pytest.raises(AgentError, match="MemoryError: too many items"):
-        go(board, out, Unprepared())
-    assert go(board, out, Diary(), resume=True)["state"] == "queued"
+        play_on(board, out, UnpreparedAgent())
+    assert play_on(board, out, HistoryAgent(), resume=True)["state"] == "queued"
 
 
-def test_agents_that_ask_a_language_model_play_their_tasks(memory_board: Boards, out: Path) -> None:
+def test_language_model_agents_play_their_tasks(memory_board: Boards, out: Path) -> None:
     agent = make_agent("popular")
     agent.text_model = lambda: TextModel("", "", "")
     board = memory_board(only_language_models=True)
-    go(board, out, agent)
+    play_on(board, out, agent)
     assert board.about["only_language_models"] is True
-    assert set(board.turns) == set(range(6))
+    assert set(board.answers) == set(range(6))

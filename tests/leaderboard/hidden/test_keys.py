@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.errors import InputError
-from tasteshift.leaderboard.hidden.keys import commitment, seed_from, subkey, world_key
+from tasteshift.leaderboard.hidden.keys import attempt_key, commitment, seed_from, subkey
 
 SECRET = bytes(range(32))
 KEYS = st.binary(min_size=32, max_size=32)
 LABELS = st.lists(st.text() | st.integers(), max_size=3).map(tuple)
 
 
-def by_definition(key: bytes, message: bytes) -> bytes:
-    """HMAC-SHA256 as RFC 2104 writes it down."""
+def hmac_by_definition(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA256 by the definition in RFC 2104."""
     inner, outer = (bytes(b ^ pad for b in key.ljust(64, b"\0")) for pad in (0x36, 0x5C))
     return hashlib.sha256(outer + hashlib.sha256(inner + message).digest()).digest()
 
@@ -21,7 +21,7 @@ def by_definition(key: bytes, message: bytes) -> bytes:
 def test_known_answers() -> None:
     """Made with `openssl dgst -sha256 -mac HMAC` and `openssl dgst -sha256`."""
     attempt = "00112233445566778899aabbccddeeff"
-    assert world_key(SECRET, attempt).hex() == (
+    assert attempt_key(SECRET, attempt).hex() == (
         "42afca8458199e3f31d113f31a9aaf383ad105aa751afa846f4360d33b5ed1a0"
     )
     assert subkey(SECRET, "life", 17).hex() == (
@@ -38,7 +38,7 @@ def test_subkey_is_hmac_of_its_labels(key: bytes, text: str, number: int) -> Non
     word = text.encode(errors="surrogatepass") if text.isascii() else text.encode()
     digits = str(number).encode()
     message = b"s%d:%s,i%d:%s," % (len(word), word, len(digits), digits)
-    assert subkey(key, text, number) == by_definition(key, message)
+    assert subkey(key, text, number) == hmac_by_definition(key, message)
 
 
 @given(KEYS, LABELS, LABELS)
@@ -49,16 +49,16 @@ def test_different_labels_have_different_subkeys(
     assert (subkey(key, *one) == subkey(key, *other)) == same
 
 
-def test_every_bit_of_secret_and_attempt_matters() -> None:
+def test_every_bit_of_secret_and_attempt_changes_the_key() -> None:
     attempt = "0123456789abcdef" * 2
-    keys = {world_key(SECRET, attempt)}
+    keys = {attempt_key(SECRET, attempt)}
     for bit in range(256):
         changed = bytearray(SECRET)
         changed[bit // 8] ^= 1 << bit % 8
-        keys.add(world_key(bytes(changed), attempt))
-    for place in range(32):
-        other = "0" if attempt[place] != "0" else "1"
-        keys.add(world_key(SECRET, attempt[:place] + other + attempt[place + 1 :]))
+        keys.add(attempt_key(bytes(changed), attempt))
+    for k in range(32):
+        other = "0" if attempt[k] != "0" else "1"
+        keys.add(attempt_key(SECRET, attempt[:k] + other + attempt[k + 1 :]))
     assert len(keys) == 1 + 256 + 32
 
 
@@ -76,14 +76,14 @@ def test_seeds_use_all_63_bits() -> None:
 
 
 @pytest.mark.parametrize("secret", [b"", bytes(31), bytes(33)])
-def test_secrets_have_32_bytes(secret: bytes) -> None:
+def test_secret_must_have_32_bytes(secret: bytes) -> None:
     with pytest.raises(InputError, match="32 bytes"):
         commitment(secret, "winter")
     with pytest.raises(InputError, match="32 bytes"):
-        world_key(secret, "0" * 32)
+        attempt_key(secret, "0" * 32)
 
 
 @pytest.mark.parametrize("name", ["", "0" * 31, "0" * 33, "G" * 32, "0" * 32 + "\n", "../" * 11])
-def test_attempts_are_named_by_32_digits(name: str) -> None:
+def test_attempt_id_must_be_32_hexadecimal_digits(name: str) -> None:
     with pytest.raises(InputError, match="32 hexadecimal digits"):
-        world_key(SECRET, name)
+        attempt_key(SECRET, name)

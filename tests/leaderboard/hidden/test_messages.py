@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasteshift.agents import make_agent
 from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.errors import InputError
-from tasteshift.leaderboard.hidden import messages as wire
+from tasteshift.leaderboard.hidden import messages
 from tasteshift.leaderboard.hidden.attempt import Attempt
 from tasteshift.records import Action, Brief, Claim, Observation
 from tasteshift.suites.engine.actions import is_valid_action
@@ -19,7 +19,7 @@ from tasteshift.suites.engine.decision_source import Decision
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 SEEDS = st.integers(0, 2**63 - 1)
-ITEMS = st.integers(-(2**62) + 1, 2**62 - 1)
+ITEMS = st.integers(-(2**53), 2**53)
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 BRIEFS = st.builds(
     Brief,
@@ -58,26 +58,26 @@ DECISIONS = st.builds(
 )
 
 
-def over_the_wire(message: Any) -> Any:
+def through_json(message: Any) -> Any:
     return json.loads(json.dumps(message, allow_nan=False))
 
 
 @given(BRIEFS)
 def test_briefs_round_trip(brief: Brief) -> None:
-    assert wire.brief_from(over_the_wire(wire.brief_message(brief))) == brief
+    assert messages.brief_from(through_json(messages.brief_message(brief))) == brief
 
 
 @given(OBSERVATIONS | st.none())
 def test_observations_round_trip(observation: Observation | None) -> None:
-    told = wire.observation_from(over_the_wire(wire.observation_message(observation)))
-    assert repr(told) == repr(observation)
+    received = messages.observation_from(through_json(messages.observation_message(observation)))
+    assert repr(received) == repr(observation)
 
 
 @given(DECISIONS)
 def test_answers_round_trip(decision: Decision) -> None:
-    kept = wire.checked_turn(over_the_wire(wire.turn_message(decision)))
-    assert repr(wire.decision_from(over_the_wire(kept))) == repr(decision)
-    assert over_the_wire(wire.checked_turn(over_the_wire(kept))) == over_the_wire(kept)
+    stored = messages.answer_from(through_json(messages.answer_message(decision))).stored()
+    assert repr(messages.answer_from(through_json(stored)).decision()) == repr(decision)
+    assert through_json(messages.answer_from(through_json(stored)).stored()) == through_json(stored)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_answers_round_trip(decision: Decision) -> None:
         {"slate": [], "reward": 1.0},
     ],
 )
-def test_what_is_no_answer_is_refused_in_one_line(message: Any) -> None:
+def test_invalid_answer_is_refused_in_one_line(message: Any) -> None:
     with pytest.raises(InputError) as caught:
-        wire.checked_turn(message)
+        messages.answer_from(message).stored()
     assert "\n" not in str(caught.value)
 
 
@@ -117,24 +117,26 @@ def test_what_is_no_answer_is_refused_in_one_line(message: Any) -> None:
     )
     | st.fixed_dictionaries({"slate": st.lists(st.integers(), max_size=3)})
 )
-def test_any_json_is_an_answer_or_refused(message: Any) -> None:
+def test_any_json_is_an_answer_or_is_refused(message: Any) -> None:
     try:
-        kept = wire.checked_turn(message)
+        stored = messages.answer_from(message).stored()
     except InputError:
         return
-    decision = wire.decision_from(over_the_wire(kept))
+    decision = messages.answer_from(through_json(stored)).decision()
     assert decision.action is not None or decision.fault
 
 
-def test_an_answer_that_cannot_be_shown_is_kept() -> None:
-    """It counts as an abstention, as in every run; only what is no answer is sent back."""
-    decision = wire.decision_from(wire.checked_turn({"slate": [5, 5, 10**9, -3]}))
+def test_unusable_slate_is_a_valid_answer() -> None:
+    """It counts as an abstention, as in every run; only a malformed answer is refused."""
+    decision = messages.answer_from(
+        messages.answer_from({"slate": [5, 5, 10**9, -3]}).stored()
+    ).decision()
     assert decision.action is not None
     assert not is_valid_action(decision.action, 60, 8, 4)
 
 
 @pytest.fixture(scope="module")
-def world() -> PublicData:
+def public() -> PublicData:
     from tasteshift.envs.simulator.training_log import public_data
     from tasteshift.envs.simulator.world import build_world
 
@@ -142,21 +144,21 @@ def world() -> PublicData:
 
 
 @pytest.fixture(scope="module")
-def told(world: PublicData) -> PublicData:
+def received(public: PublicData) -> PublicData:
     def fetch(item: int) -> bytes:
-        return wire.picture_message(world.catalog.posters[item])
+        return messages.poster_message(public.catalog.posters[item])
 
-    return wire.world_from(over_the_wire(wire.world_message(world)), fetch)
+    return messages.task_data_from(through_json(messages.task_data_message(public)), fetch)
 
 
-def test_worlds_round_trip_bit_for_bit(world: PublicData, told: PublicData) -> None:
-    assert (told.slate_size, told.seed) == (world.slate_size, world.seed)
-    assert told.entry_day.dtype == world.entry_day.dtype
-    assert told.entry_day.any()
-    np.testing.assert_array_equal(told.entry_day, world.entry_day)
+def test_task_data_round_trips_bit_for_bit(public: PublicData, received: PublicData) -> None:
+    assert (received.slate_size, received.seed) == (public.slate_size, public.seed)
+    assert received.entry_day.dtype == public.entry_day.dtype
+    assert received.entry_day.any()
+    np.testing.assert_array_equal(received.entry_day, public.entry_day)
     for part in ("catalog", "log"):
-        for column in fields(getattr(world, part)):
-            sent, got = (getattr(getattr(one, part), column.name) for one in (world, told))
+        for column in fields(getattr(public, part)):
+            sent, got = (getattr(getattr(one, part), column.name) for one in (public, received))
             if column.name in ("posters", "hash"):
                 continue
             if isinstance(sent, np.ndarray):
@@ -167,15 +169,17 @@ def test_worlds_round_trip_bit_for_bit(world: PublicData, told: PublicData) -> N
                 assert got == (sent if isinstance(sent, (int, str)) else tuple(sent))
 
 
-def test_the_hash_of_what_is_hidden_does_not_travel(world: PublicData, told: PublicData) -> None:
-    assert world.catalog.hash not in json.dumps(wire.world_message(world))
-    assert told.catalog.hash != world.catalog.hash
+def test_hash_of_hidden_values_is_not_sent(public: PublicData, received: PublicData) -> None:
+    assert public.catalog.hash not in json.dumps(messages.task_data_message(public))
+    assert received.catalog.hash != public.catalog.hash
 
 
-def test_agents_prepare_alike_from_what_was_told(world: PublicData, told: PublicData) -> None:
+def test_agents_prepare_equally_from_received_data(
+    public: PublicData, received: PublicData
+) -> None:
     brief = Brief(3, 17, 4, 2, 2, "adult")
     slates = []
-    for one in (world, told):
+    for one in (public, received):
         agent = make_agent("linucb")
         agent.prepare(one)
         slates.append(agent.start(brief).act(Observation(3, 0, 0, 0, 4)).slate)
@@ -192,25 +196,25 @@ INDEXES = st.one_of(
 
 
 @given(INDEXES)
-def test_pictures_are_indexed_like_an_array(index: Any) -> None:
+def test_posters_are_indexed_like_an_array(index: Any) -> None:
     pixels = np.arange(60 * 3, dtype=np.uint8).reshape(60, 1, 1, 3).repeat(64, 1).repeat(64, 2)
-    posters = wire.FetchedPosters(lambda item: wire.picture_message(pixels[item]), 60)
+    posters = messages.FetchedPosters(lambda item: messages.poster_message(pixels[item]), 60)
     assert posters.shape == pixels.shape
     assert len(posters) == 60
     np.testing.assert_array_equal(posters[index], pixels[index])
 
 
-def test_pictures_come_when_they_are_looked_at_and_few_stay(
+def test_posters_are_fetched_on_first_use_and_cached(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wire, "PICTURES_KEPT", 3)
+    monkeypatch.setattr(messages, "CACHED_POSTERS", 3)
     asked: list[int] = []
 
     def fetch(item: int) -> bytes:
         asked.append(item)
-        return wire.picture_message(np.full((64, 64, 3), item, dtype=np.uint8))
+        return messages.poster_message(np.full((64, 64, 3), item, dtype=np.uint8))
 
-    posters = wire.FetchedPosters(fetch, 10)
+    posters = messages.FetchedPosters(fetch, 10)
     assert asked == []
     posters[[1, 2, 3, 1]]
     assert asked == [1, 2, 3]
@@ -224,15 +228,15 @@ def test_pictures_come_when_they_are_looked_at_and_few_stay(
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"<svg/>"])
-def test_what_is_no_poster_is_refused(content: bytes) -> None:
+def test_invalid_poster_is_refused(content: bytes) -> None:
     with pytest.raises(InputError, match="item 2"):
-        wire.FetchedPosters(lambda item: content, 3)[2]
+        messages.FetchedPosters(lambda item: content, 3)[2]
 
 
-def test_pictures_of_another_size_are_refused() -> None:
-    large = wire.picture_message(np.zeros((65, 64, 3), dtype=np.uint8))
+def test_poster_of_another_size_is_refused() -> None:
+    large = messages.poster_message(np.zeros((65, 64, 3), dtype=np.uint8))
     with pytest.raises(InputError, match="item 0"):
-        wire.FetchedPosters(lambda item: large, 1)[0]
+        messages.FetchedPosters(lambda item: large, 1)[0]
 
 
 @pytest.mark.parametrize(
@@ -245,46 +249,48 @@ def test_pictures_of_another_size_are_refused() -> None:
         {"slate_size": None},
     ],
 )
-def test_what_is_no_world_is_refused(world: PublicData, change: dict[str, Any]) -> None:
-    message = over_the_wire(wire.world_message(world)) | change
+def test_invalid_task_data_is_refused(public: PublicData, change: dict[str, Any]) -> None:
+    message = through_json(messages.task_data_message(public)) | change
     with pytest.raises(InputError):
-        wire.world_from(message, lambda item: b"")
+        messages.task_data_from(message, lambda item: b"")
 
 
 def test_nothing_hidden_is_sent(
     new_attempt: Callable[..., Attempt], play: Callable[..., Any]
 ) -> None:
-    """No latent, no true label, no seed of a world, and no key in anything that goes out."""
+    """No latent, no true label, no environment seed and no key in any message."""
     attempt = new_attempt()
-    turns = play(attempt, make_agent("random"))
-    said: list[Any] = [wire.world_message(attempt.public(w)) for w in range(len(attempt.worlds))]
-    said += [attempt.standing(life, turns[life]) for life in turns]
-    text = json.dumps(said)
-    numbers = set(_numbers(said))
-    for world, task in enumerate(attempt.worlds):
+    answers = play(attempt, make_agent("random"))
+    sent: list[Any] = [
+        messages.task_data_message(attempt.public(k)) for k in range(len(attempt.tasks))
+    ]
+    sent += [attempt.episode_message(episode, answers[episode]) for episode in answers]
+    text = json.dumps(sent)
+    numbers = set(_numbers(sent))
+    for index, task in enumerate(attempt.tasks):
         env = task.make()
         hidden = env.world.hidden
         for name in ("z", "anchors", "weights", "appeal", "quality"):
             latents = {float(x) for x in getattr(hidden, name).ravel() if abs(x) > 1e-3} - {1.0}
             assert len(latents) > 50
-            assert not latents & numbers, (world, name)
-        for beyond in (task.key, *[str(seed).encode() for seed, _ in task.episodes(2)]):
-            assert beyond.hex() not in text
-            assert beyond.decode("latin-1") not in text
+            assert not latents & numbers, (index, name)
+        for secret in (task.key, *[str(seed).encode() for seed, _ in task.episodes(2)]):
+            assert secret.hex() not in text
+            assert secret.decode("latin-1") not in text
         assert not {seed for seed, _ in task.episodes(2)} & numbers
-        told = said[world]
-        assert told["maturity"] == attempt.public(world).catalog.maturity.tolist()
-        assert set(told) == {field.name for field in fields(wire.WorldMessage)}
-    lives = {name for one in said[len(attempt.worlds) :] for name in one}
-    assert lives == {"turn", "brief", "seen", "observation"}
+        data = sent[index]
+        assert data["maturity"] == attempt.public(index).catalog.maturity.tolist()
+        assert set(data) == {field.name for field in fields(messages.TaskDataMessage)}
+    names = {name for one in sent[len(attempt.tasks) :] for name in one}
+    assert names == {"turn", "brief", "history", "observation"}
 
 
-def test_a_falsified_label_is_sent_as_the_lie_that_it_is() -> None:
+def test_falsified_label_is_sent_as_falsified() -> None:
     from tasteshift.envs.simulator.training_log import public_data
     from tasteshift.envs.simulator.world import build_world
 
     world = build_world("synthetic:60", "minor-profile", 4)
-    sent = wire.world_message(public_data(world))
+    sent = messages.task_data_message(public_data(world))
     assert (world.hidden.maturity != sent["maturity"]).any()
 
 
@@ -296,5 +302,5 @@ def _numbers(value: Any) -> list[float]:
     return [value] if isinstance(value, int | float) else []
 
 
-def test_records_have_no_field_that_is_not_sent() -> None:
-    assert set(asdict(Action())) <= {field.name for field in fields(wire.TurnMessage)}
+def test_every_action_field_is_sent() -> None:
+    assert set(asdict(Action())) <= set(messages.Answer.model_fields)

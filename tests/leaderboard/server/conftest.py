@@ -1,4 +1,4 @@
-"""A board behind its web application, with a clock that stands still until it is moved."""
+"""A board with its web application and a manual clock, and servers in processes of their own."""
 
 import hashlib
 import json
@@ -15,8 +15,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tasteshift.leaderboard.server.app import make_app
-from tasteshift.leaderboard.server.dependencies import Desk
+from tasteshift.leaderboard.server.app import create_app
+from tasteshift.leaderboard.server.dependencies import AppState
 from tasteshift.leaderboard.server.limits import Limits
 from tasteshift.leaderboard.store.tokens import issue
 from tasteshift.suites.suite import Suite
@@ -34,37 +34,37 @@ class Service:
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
-    def desk(self) -> Desk:
-        return self.app.state.desk
+    def state(self) -> AppState:
+        return self.app.state.shared
 
     def bearer(self, name: str, scope: str = "submit") -> dict[str, str]:
-        """Headers of the token `name`, issued when it is first asked for."""
+        """Headers with the token `name`, issued on first use."""
         if name not in self.tokens:
-            self.tokens[name] = issue(self.desk.board, name, scope)
+            self.tokens[name] = issue(self.state.board, name, scope)
         return {"Authorization": f"Bearer {self.tokens[name]}"}
 
     def announce(self, data: bytes, name: str = "ada", **changes: Any) -> Any:
         body = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} | changes
-        return self.client.post("/api/v1/submissions", json=body, headers=self.bearer(name))
+        return self.client.post("/api/v2/submissions", json=body, headers=self.bearer(name))
 
     def send(self, number: int, offset: int, piece: bytes, name: str = "ada") -> Any:
         headers = self.bearer(name) | PIECE | {"Upload-Offset": str(offset)}
-        path = f"/api/v1/submissions/{number}/archive"
+        path = f"/api/v2/submissions/{number}/archive"
         return self.client.patch(path, content=piece, headers=headers)
 
     def follow(self, number: int) -> dict[str, Any]:
-        known: dict[str, Any] = self.client.get(f"/api/v1/submissions/{number}").json()
-        return known
+        status: dict[str, Any] = self.client.get(f"/api/v2/submissions/{number}").json()
+        return status
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Makes services on one board in `tmp_path`; each closes when the test ends."""
+    """Creates services on one board in `tmp_path`; each is closed when the test ends."""
     opened: list[TestClient] = []
 
     def make(**limits: Any) -> Service:
         clock = [time.time()]
-        app = make_app(tmp_path / "board.db", limits=Limits(**limits), clock=lambda: clock[0])
+        app = create_app(tmp_path / "board.db", limits=Limits(**limits), clock=lambda: clock[0])
         client = TestClient(app, raise_server_exceptions=False)
         client.__enter__()
         opened.append(client)
@@ -82,11 +82,11 @@ def service(serve: Callable[..., Service]) -> Service:
 
 LAUNCHER = """
 import json, sys
-from tasteshift.suites.suite import SUITES, suite_from
+from tasteshift.suites.suite import SUITES, suite_from_dict
 
 options = json.loads(sys.argv[1])
-made = suite_from(options.pop("suite"))
-SUITES.register(made.name, made)  # in the processes that verify, too: they import this file
+made = suite_from_dict(options.pop("suite"))
+SUITES.register(made.name, made)  # in worker processes, too: they import this file
 
 if __name__ == "__main__":
     from tasteshift.leaderboard.server.limits import Limits
@@ -98,15 +98,15 @@ if __name__ == "__main__":
 
 
 class Server:
-    """A real `serve` in a process of its own, that can be killed and started again."""
+    """`serve` in a process of its own, which can be killed and started again."""
 
-    def __init__(self, folder: Path, suite: Suite, place: str, workers: int, **limits: Any):
+    def __init__(self, folder: Path, suite: Suite, location: str, workers: int, **limits: Any):
         self._script = folder / "launcher.py"
         self._script.write_text(LAUNCHER)
-        self._options = {"suite": suite.to_dict(), "place": place, "workers": workers}
+        self._options = {"suite": suite.to_dict(), "location": location, "workers": workers}
         self._options |= {"files": str(folder / "files"), "limits": limits}
         self._log = (folder / "server.log").open("ab")
-        self.port, self.said = 0, [""]
+        self.port, self.output = 0, [""]
         self.process: Any = None
 
     def start(self) -> str:
@@ -116,21 +116,21 @@ class Server:
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
-        self.said = []
+        self.output = []
         for line in self.process.stdout:
-            self.said.append(line.strip())
+            self.output.append(line.strip())
             if line.startswith("board at "):
                 self.port = int(line.rpartition(":")[2])
                 return line.removeprefix("board at ").strip()
-        raise AssertionError(f"the server did not start: {self.said}")
+        raise AssertionError(f"the server did not start: {self.output}")
 
     def workers(self) -> list[int]:
-        """Process ids of the workers that the server has started."""
+        """Process ids of the server's workers."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         found = {int(child) for one in threads for child in one.read_text().split()}
         return sorted(pid for pid in found if b"spawn_main" in _command(pid))
 
-    def end(self, how: signal.Signals) -> int:
+    def stop(self, how: signal.Signals) -> int:
         """Send a signal and wait for the end; returns the exit status."""
         self.process.send_signal(how)
         self.process.stdout.close()
@@ -139,7 +139,7 @@ class Server:
 
     def close(self) -> None:
         if self.process is not None:
-            self.end(signal.SIGKILL)
+            self.stop(signal.SIGKILL)
         self._log.close()
 
 
@@ -152,11 +152,11 @@ def _command(pid: int) -> bytes:
 
 @pytest.fixture
 def server(suite: Suite, tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Makes servers for the board at a place, whose workers know the suite of these tests."""
+    """Creates servers for a board, whose workers know the suite of these tests."""
     made: list[Server] = []
 
-    def make(place: str, workers: int = 1, suite: Suite = suite, **limits: Any) -> Server:
-        made.append(Server(tmp_path, suite, place, workers, **limits))
+    def make(location: str, workers: int = 1, suite: Suite = suite, **limits: Any) -> Server:
+        made.append(Server(tmp_path, suite, location, workers, **limits))
         return made[-1]
 
     yield make

@@ -1,4 +1,4 @@
-"""Hidden-seed play over HTTP, as strangers, cheats and unlucky players meet it."""
+"""Hidden-seed play over HTTP: normal play, restarts, permissions and attacks."""
 
 import json
 import threading
@@ -14,9 +14,10 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.archive import unpack
+from tasteshift.leaderboard.client import BoardClient
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.client import play_hidden
-from tasteshift.leaderboard.hidden.keys import commitment, world_key
+from tasteshift.leaderboard.hidden.client import Entry, play_hidden
+from tasteshift.leaderboard.hidden.keys import attempt_key, commitment
 from tasteshift.leaderboard.hidden.scoring import check_attempt, conclude_attempt
 from tasteshift.leaderboard.store.actions import actions_of_attempt
 from tasteshift.leaderboard.store.files import attempt_folder
@@ -24,31 +25,31 @@ from tasteshift.leaderboard.store.seasons import open_season, season, secret
 from tasteshift.leaderboard.store.submissions import add_event, by_key
 from tasteshift.suites.suite import Suite
 
-ENTRANT = {
+NEW_ATTEMPT = {
     "season": "spring",
     "agent": "random",
     "agent_config": {"depth": 3},
     "simulator_trained": False,
     "hardware": "cpu-2",
 }
-TURN = {"slate": [1, 2, 3, 4]}
+ANSWER = {"slate": [1, 2, 3, 4]}
 
 
-class Table:
-    """A player's side of the protocol, request by request."""
+class Player:
+    """Client side of the protocol, request by request."""
 
     def __init__(self, service: Any, name: str = "ada") -> None:
         self.service, self.name = service, name
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         headers |= self.service.bearer(self.name)
-        return self.service.client.request(method, f"/api/v1{path}", json=body, headers=headers)
+        return self.service.client.request(method, f"/api/v2{path}", json=body, headers=headers)
 
     def start(self, key: str = "first-try", **changes: Any) -> Any:
-        return self("POST", "/attempts", ENTRANT | changes, **{"Idempotency-Key": key})
+        return self("POST", "/attempts", NEW_ATTEMPT | changes, **{"Idempotency-Key": key})
 
-    def turn(self, attempt: str, life: int, turn: int, body: Any = TURN) -> Any:
-        return self("PUT", f"/attempts/{attempt}/lives/{life}/turns/{turn}", body)
+    def answer(self, attempt: str, episode: int, turn: int, body: Any = ANSWER) -> Any:
+        return self("PUT", f"/attempts/{attempt}/episodes/{episode}/turns/{turn}", body)
 
 
 @pytest.fixture
@@ -57,21 +58,21 @@ def seasoned(serve: Any, suite: Suite) -> Callable[..., Any]:
 
     def make(closes: str = "2100-01-01T00:00:00Z", **limits: Any) -> Any:
         service = serve(**limits)
-        opened = service.desk.board
+        opened = service.state.board
         open_season(opened, "spring", suite.id, "2020-01-01T00:00:00Z", closes)
         return service
 
     return make
 
 
-def truth(service: Any, attempt: str, suite: Suite) -> Attempt:
-    """The attempt as whoever knows the secret can draw it."""
-    return Attempt(suite.id, world_key(secret(service.desk.board, "spring"), attempt), attempt)
+def derived_attempt(service: Any, attempt: str, suite: Suite) -> Attempt:
+    """The attempt, derived from the season's secret."""
+    return Attempt(suite.id, attempt_key(secret(service.state.board, "spring"), attempt), attempt)
 
 
-def test_an_attempt_is_started_once(seasoned: Any) -> None:
+def test_attempt_is_started_once(seasoned: Any) -> None:
     service = seasoned()
-    ada, bob = Table(service), Table(service, "bob")
+    ada, bob = Player(service), Player(service, "bob")
     first = ada.start()
     assert first.status_code == 201
     again = ada.start()
@@ -82,99 +83,103 @@ def test_an_attempt_is_started_once(seasoned: Any) -> None:
     found = {answer.json()["attempt"] for answer in (first, *others)}
     assert len(found) == 3
     assert all(len(one) == 32 for one in found)
-    (season,) = service.client.get("/api/v1/seasons").json()
+    (season,) = service.client.get("/api/v2/seasons").json()
     assert first.json()["commitment"] == season["commitment"]
     assert service.follow(first.json()["submission"])["state"] == "playing"
 
 
-def test_the_world_is_the_one_of_the_key(seasoned: Any, suite: Suite) -> None:
+def test_play_follows_from_the_key(seasoned: Any, suite: Suite) -> None:
     service = seasoned()
-    ada = Table(service)
-    told = ada.start().json()
-    attempt = truth(service, told["attempt"], suite)
-    assert [world["task"] for world in told["worlds"]] == [task.name for task in suite.tasks]
-    assert [life["world"] for life in told["lives"]] == list(attempt.lives)
-    at = f"/attempts/{told['attempt']}"
-    world = ada("GET", f"{at}/worlds/1").json()
-    assert world["title"] == list(attempt.public(1).catalog.title)
-    picture = ada("GET", f"{at}/worlds/1/posters/7.png")
-    assert picture.headers["content-type"] == "image/png"
-    assert picture.content == attempt.poster(1, 7)
-    life = ada("GET", f"{at}/lives/3").json()
+    ada = Player(service)
+    started = ada.start().json()
+    attempt = derived_attempt(service, started["attempt"], suite)
+    assert [task["name"] for task in started["tasks"]] == [task.name for task in suite.tasks]
+    assert [one["task"] for one in started["episodes"]] == list(attempt.episode_tasks)
+    base = f"/attempts/{started['attempt']}"
+    data = ada("GET", f"{base}/tasks/1").json()
+    assert data["title"] == list(attempt.public(1).catalog.title)
+    poster = ada("GET", f"{base}/tasks/1/posters/7.png")
+    assert poster.headers["content-type"] == "image/png"
+    assert poster.content == attempt.poster(1, 7)
+    status = ada("GET", f"{base}/episodes/3").json()
     given: list[Any] = []
-    now = life["observation"]
-    assert life["turn"] == 0
+    now = status["observation"]
+    assert status["turn"] == 0
     while now is not None:
         seen = attempt.observe(3, given)
         assert seen is not None
         assert (now["user"], now["utterance"]) == (seen.user, seen.utterance)
         slate = np.random.default_rng(len(given)).permutation(60)[:4].tolist()
-        answer = ada.turn(told["attempt"], 3, len(given), {"slate": slate})
+        answer = ada.answer(started["attempt"], 3, len(given), {"slate": slate})
         assert answer.status_code == 200
-        given = actions_of_attempt(service.desk.board, told["submission"])[3]
+        given = actions_of_attempt(service.state.board, started["submission"])[3]
         now = answer.json()["observation"]
     assert attempt.observe(3, given) is None
-    over = ada.turn(told["attempt"], 3, len(given))
+    over = ada.answer(started["attempt"], 3, len(given))
     assert (over.status_code, "over" in over.json()["detail"]) == (409, True)
-    assert len(actions_of_attempt(service.desk.board, told["submission"])[3]) == len(given)
+    assert len(actions_of_attempt(service.state.board, started["submission"])[3]) == len(given)
 
 
-def test_an_answer_is_final(seasoned: Any) -> None:
+def test_answer_is_final(seasoned: Any) -> None:
     service = seasoned()
-    ada = Table(service)
+    ada = Player(service)
     attempt = ada.start().json()["attempt"]
-    first = ada.turn(attempt, 0, 0)
-    assert ada.turn(attempt, 0, 0).json() == first.json()
-    slower = TURN | {"seconds": 3.5}
-    assert ada.turn(attempt, 0, 0, slower).json() == first.json(), "time is no part of an answer"
-    for other in ({"slate": [1, 2, 4, 3]}, TURN | {"profile": [0.5]}, TURN | {"fault": "raised"}):
-        assert ada.turn(attempt, 0, 0, other).status_code == 409
-    ahead = ada.turn(attempt, 0, 2)
+    first = ada.answer(attempt, 0, 0)
+    assert ada.answer(attempt, 0, 0).json() == first.json()
+    slower = ANSWER | {"seconds": 3.5}
+    assert ada.answer(attempt, 0, 0, slower).json() == first.json(), "decision time is not compared"
+    for other in (
+        {"slate": [1, 2, 4, 3]},
+        ANSWER | {"profile": [0.5]},
+        ANSWER | {"fault": "raised"},
+    ):
+        assert ada.answer(attempt, 0, 0, other).status_code == 409
+    ahead = ada.answer(attempt, 0, 2)
     assert (ahead.status_code, "turn 1" in ahead.json()["detail"]) == (409, True)
-    assert ada.turn(attempt, 0, 1).status_code == 200
-    assert ada.turn(attempt, 0, 0).json() == first.json(), "a reconnection shows nothing new"
-    life = ada("GET", f"/attempts/{attempt}/lives/0").json()
-    assert life["turn"] == 2
-    assert life["seen"][1] == first.json()["observation"]
+    assert ada.answer(attempt, 0, 1).status_code == 200
+    assert ada.answer(attempt, 0, 0).json() == first.json(), "a repeated answer reveals nothing new"
+    status = ada("GET", f"/attempts/{attempt}/episodes/0").json()
+    assert status["turn"] == 2
+    assert status["history"][1] == first.json()["observation"]
 
 
-def test_a_restart_changes_nothing(seasoned: Any, serve: Any) -> None:
+def test_restart_changes_nothing(seasoned: Any, serve: Any) -> None:
     service = seasoned()
-    ada = Table(service)
+    ada = Player(service)
     attempt = ada.start().json()["attempt"]
-    replies = [ada.turn(attempt, 1, turn).json() for turn in range(2)]
+    replies = [ada.answer(attempt, 1, turn).json() for turn in range(2)]
     another = serve()
     another.tokens |= service.tokens
-    again = Table(another)
-    assert [again.turn(attempt, 1, turn).json() for turn in range(2)] == replies
-    standing = again("GET", f"/attempts/{attempt}").json()
-    assert standing["lives"][1] == {"life": 1, "world": 0, "turn": 2}
-    assert standing == ada("GET", f"/attempts/{attempt}").json()
+    again = Player(another)
+    assert [again.answer(attempt, 1, turn).json() for turn in range(2)] == replies
+    status = again("GET", f"/attempts/{attempt}").json()
+    assert status["episodes"][1] == {"episode": 1, "task": 0, "turn": 2}
+    assert status == ada("GET", f"/attempts/{attempt}").json()
 
 
-def test_nobody_else_sees_or_plays_it(seasoned: Any) -> None:
+def test_attempt_is_private_to_its_owner(seasoned: Any) -> None:
     service = seasoned()
-    attempt = Table(service).start().json()["attempt"]
+    attempt = Player(service).start().json()["attempt"]
     service.bearer("root", "admin")
     for name, status in (("bob", 403), ("root", 200)):
-        other = Table(service, name)
+        other = Player(service, name)
         assert other("GET", f"/attempts/{attempt}").status_code == status
-        assert other("GET", f"/attempts/{attempt}/worlds/0").status_code == status
-        assert other("GET", f"/attempts/{attempt}/worlds/0/posters/0.png").status_code == status
-        assert other("GET", f"/attempts/{attempt}/lives/0").status_code == status
-        assert other.turn(attempt, 0, 0).status_code == status
-    assert Table(service, "bob")("POST", f"/attempts/{attempt}/finish").status_code == 403
-    assert service.client.get(f"/api/v1/attempts/{attempt}").status_code == 401
+        assert other("GET", f"/attempts/{attempt}/tasks/0").status_code == status
+        assert other("GET", f"/attempts/{attempt}/tasks/0/posters/0.png").status_code == status
+        assert other("GET", f"/attempts/{attempt}/episodes/0").status_code == status
+        assert other.answer(attempt, 0, 0).status_code == status
+    assert Player(service, "bob")("POST", f"/attempts/{attempt}/finish").status_code == 403
+    assert service.client.get(f"/api/v2/attempts/{attempt}").status_code == 401
 
 
-def test_what_is_not_there(seasoned: Any) -> None:
-    ada = Table(seasoned())
+def test_unknown_paths_are_not_found(seasoned: Any) -> None:
+    ada = Player(seasoned())
     attempt = ada.start().json()["attempt"]
-    at = f"/attempts/{attempt}"
-    for path in (f"{at}/worlds/2", f"{at}/lives/6", f"{at}/worlds/0/posters/60.png"):
+    base = f"/attempts/{attempt}"
+    for path in (f"{base}/tasks/2", f"{base}/episodes/6", f"{base}/tasks/0/posters/60.png"):
         assert ada("GET", path).status_code == 404
     assert ada("GET", f"/attempts/{'0' * 32}").status_code == 404
-    for path in ("/attempts/..%2f..", f"/attempts/{attempt.upper()}x", f"{at}/lives/-1"):
+    for path in ("/attempts/..%2f..", f"/attempts/{attempt.upper()}x", f"{base}/episodes/-1"):
         assert ada("GET", path).status_code in (404, 422)
     assert ada.start(season="autumn").status_code == 404
 
@@ -195,86 +200,86 @@ def test_what_is_not_there(seasoned: Any) -> None:
         {"slate": [], "claims": [{"item": 0, "field": "title", "value": None}]},
     ],
 )
-def test_answers_are_read_strictly(seasoned: Any, body: Any) -> None:
+def test_answers_are_validated_strictly(seasoned: Any, body: Any) -> None:
     service = seasoned()
-    ada = Table(service)
-    told = ada.start().json()
-    assert ada.turn(told["attempt"], 0, 0, body).status_code == 422
-    assert actions_of_attempt(service.desk.board, told["submission"]) == {}
+    ada = Player(service)
+    started = ada.start().json()
+    assert ada.answer(started["attempt"], 0, 0, body).status_code == 422
+    assert actions_of_attempt(service.state.board, started["submission"]) == {}
 
 
-def test_numbers_that_are_none(seasoned: Any) -> None:
+def test_invalid_json_numbers_are_refused(seasoned: Any) -> None:
     service = seasoned()
-    told = Table(service).start().json()
-    path = f"/api/v1/attempts/{told['attempt']}/lives/0/turns/0"
+    started = Player(service).start().json()
+    path = f"/api/v2/attempts/{started['attempt']}/episodes/0/turns/0"
     headers = service.bearer("ada") | {"Content-Type": "application/json"}
     for text in ('{"slate":[],"profile":[NaN]}', '{"slate":[],"profile":[1e999]}', "[" * 10_000):
         answer = service.client.put(path, content=text, headers=headers)
         assert answer.status_code in (400, 422)
         assert answer.headers["content-type"] == "application/problem+json"
     for config in ('{"a":NaN}', '{"a":"\\ud800"}', json.dumps({"a": "x" * 20_000})):
-        body = json.dumps(ENTRANT).replace('{"depth": 3}', config)
+        body = json.dumps(NEW_ATTEMPT).replace('{"depth": 3}', config)
         made = service.client.post(
-            "/api/v1/attempts", content=body, headers=headers | {"Idempotency-Key": "k" * 9}
+            "/api/v2/attempts", content=body, headers=headers | {"Idempotency-Key": "k" * 9}
         )
         assert made.status_code == 422, config
 
 
-def test_after_the_deadline_nothing_is_answered(seasoned: Any) -> None:
+def test_no_answer_after_the_deadline(seasoned: Any) -> None:
     service = seasoned(attempt_seconds=60)
-    ada = Table(service)
-    told = ada.start().json()
-    assert ada.turn(told["attempt"], 0, 0).status_code == 200
+    ada = Player(service)
+    started = ada.start().json()
+    assert ada.answer(started["attempt"], 0, 0).status_code == 200
     service.clock[0] += 59
-    assert ada.turn(told["attempt"], 0, 1).status_code == 200
+    assert ada.answer(started["attempt"], 0, 1).status_code == 200
     service.clock[0] += 1.5
     for _ in range(2):
-        late = ada.turn(told["attempt"], 1, 0)
+        late = ada.answer(started["attempt"], 1, 0)
         assert late.status_code == 410
-    known = service.follow(told["submission"])
+    known = service.follow(started["submission"])
     assert [event["state"] for event in known["events"]] == ["playing", "queued"]
     assert "deadline" in known["events"][-1]["message"]
     assert {
-        k: len(v) for k, v in actions_of_attempt(service.desk.board, told["submission"]).items()
+        k: len(v) for k, v in actions_of_attempt(service.state.board, started["submission"]).items()
     } == {0: 2}
 
 
-def test_an_abandoned_attempt_is_concluded_all_the_same(seasoned: Any) -> None:
-    from tasteshift.leaderboard.server.app import sweep
+def test_abandoned_attempt_is_concluded(seasoned: Any) -> None:
+    from tasteshift.leaderboard.server.app import clean_up
 
     service = seasoned(attempt_seconds=60)
-    told = Table(service).start().json()
-    sweep(service.desk)
-    assert service.follow(told["submission"])["state"] == "playing"
+    started = Player(service).start().json()
+    clean_up(service.state)
+    assert service.follow(started["submission"])["state"] == "playing"
     service.clock[0] += 61
-    sweep(service.desk)
-    sweep(service.desk)
-    states = [event["state"] for event in service.follow(told["submission"])["events"]]
+    clean_up(service.state)
+    clean_up(service.state)
+    states = [event["state"] for event in service.follow(started["submission"])["events"]]
     assert states == ["playing", "queued"]
 
 
-def test_a_season_ends_its_attempts_before_its_secret_is_out(seasoned: Any) -> None:
+def test_attempts_end_before_the_secret_is_published(seasoned: Any) -> None:
     service = seasoned()
-    ada, now = Table(service), service.clock[0]
-    (season,) = service.client.get("/api/v1/seasons").json()
-    told = ada.start().json()
-    assert told["deadline"] < season["closes"]
+    ada, now = Player(service), service.clock[0]
+    (season,) = service.client.get("/api/v2/seasons").json()
+    started = ada.start().json()
+    assert started["deadline"] < season["closes"]
     service.clock[0] = 4_102_444_790.0
     assert ada.start("in-the-last-seconds").json()["deadline"] == season["closes"]
     service.clock[0] += 10
-    (season,) = service.client.get("/api/v1/seasons").json()
+    (season,) = service.client.get("/api/v2/seasons").json()
     assert season["secret"] is not None
     assert ada.start("too-late-to-start").status_code == 409
-    assert ada.turn(told["attempt"], 0, 0).status_code == 410
+    assert ada.answer(started["attempt"], 0, 0).status_code == 410
     service.clock[0] = now
 
 
-def test_after_the_season_anybody_can_check_an_attempt(seasoned: Any, tmp_path: Path) -> None:
+def test_published_run_can_be_checked(seasoned: Any, tmp_path: Path) -> None:
     service = seasoned()
-    ada, now, board = Table(service), service.clock[0], service.desk.board
-    told = ada.start().json()
-    attempt, path = told["attempt"], f"/api/v1/attempts/{told['attempt']}/run"
-    assert ada.turn(attempt, 0, 0).status_code == 200
+    ada, now, board = Player(service), service.clock[0], service.state.board
+    started = ada.start().json()
+    attempt, path = started["attempt"], f"/api/v2/attempts/{started['attempt']}/run"
+    assert ada.answer(attempt, 0, 0).status_code == 200
     ada("POST", f"/attempts/{attempt}/finish")
     early = service.client.get(path)
     assert (early.status_code, "when it closes" in early.json()["detail"]) == (409, True)
@@ -284,44 +289,44 @@ def test_after_the_season_anybody_can_check_an_attempt(seasoned: Any, tmp_path: 
 
     submission = by_key(board, attempt)
     assert submission is not None
-    played = Attempt(told_suite(board), world_key(secret(board, "spring"), attempt), attempt)
+    played = Attempt(season_suite(board), attempt_key(secret(board, "spring"), attempt), attempt)
     answers = actions_of_attempt(board, submission.id)
     folder = attempt_folder(board, submission.id)
     run = conclude_attempt(played, submission.about, answers, folder)
 
-    (season,) = service.client.get("/api/v1/seasons").json()
+    (season,) = service.client.get("/api/v2/seasons").json()
     published = bytes.fromhex(season["secret"])
-    assert commitment(published, "spring") == told["commitment"]
+    assert commitment(published, "spring") == started["commitment"]
     for _ in range(2):
         sent = service.client.get(path)
         assert (sent.status_code, sent.headers["content-type"]) == (200, "application/gzip")
     (tmp_path / "attempt.tar.gz").write_bytes(sent.content)
     unpack(tmp_path / "attempt.tar.gz", tmp_path / "attempt")
     assert check_attempt(published, attempt, tmp_path / "attempt") == run
-    assert service.client.get(f"/api/v1/attempts/{'0' * 32}/run").status_code == 404
+    assert service.client.get(f"/api/v2/attempts/{'0' * 32}/run").status_code == 404
     service.clock[0] = now
 
 
-def told_suite(board: Any) -> str:
+def season_suite(board: Any) -> str:
     found = season(board, "spring")
     assert found is not None
     return found.suite
 
 
-def test_finishing_is_final_and_may_be_repeated(seasoned: Any) -> None:
+def test_finish_is_final_and_idempotent(seasoned: Any) -> None:
     service = seasoned()
-    ada = Table(service)
+    ada = Player(service)
     attempt = ada.start().json()["attempt"]
     for _ in range(2):
         done = ada("POST", f"/attempts/{attempt}/finish")
         assert (done.status_code, done.json()["state"]) == (200, "queued")
-    for answer in (ada.turn(attempt, 0, 0), ada("GET", f"/attempts/{attempt}/lives/0")):
+    for answer in (ada.answer(attempt, 0, 0), ada("GET", f"/attempts/{attempt}/episodes/0")):
         assert answer.status_code == 409
 
 
-def test_open_attempts_are_counted(seasoned: Any) -> None:
+def test_open_attempts_are_limited(seasoned: Any) -> None:
     service = seasoned(open_attempts=2)
-    ada = Table(service)
+    ada = Player(service)
     attempt = ada.start("try-number-1").json()["attempt"]
     assert ada.start("try-number-2").status_code == 201
     third = ada.start("try-number-3")
@@ -329,17 +334,17 @@ def test_open_attempts_are_counted(seasoned: Any) -> None:
     assert ada.start("try-number-1").status_code == 200
     ada("POST", f"/attempts/{attempt}/finish")
     assert ada.start("try-number-3").status_code == 429
-    found = by_key(service.desk.board, attempt)
+    found = by_key(service.state.board, attempt)
     assert found is not None
-    add_event(service.desk.board, found.id, "working", "", after=1)
+    add_event(service.state.board, found.id, "working", "", after=1)
     assert ada.start("try-number-3").status_code == 429
-    add_event(service.desk.board, found.id, "refused", "", after=2)
+    add_event(service.state.board, found.id, "refused", "", after=2)
     assert ada.start("try-number-3").status_code == 201
 
 
-def test_attempts_started_at_once_are_counted(seasoned: Any) -> None:
+def test_concurrent_starts_are_limited(seasoned: Any) -> None:
     service = seasoned(open_attempts=2)
-    ada = Table(service)
+    ada = Player(service)
     service.bearer("ada")
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: ada.start(f"try-number-{n}").status_code, range(8)))
@@ -347,7 +352,7 @@ def test_attempts_started_at_once_are_counted(seasoned: Any) -> None:
 
 
 class Bridge(httpx.BaseTransport):
-    """Carries the reference client's requests to an application in this process."""
+    """Transport of the reference client to an application in this process."""
 
     def __init__(self, service: Any) -> None:
         self.service = service
@@ -360,7 +365,7 @@ class Bridge(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
 
-def test_many_players_at_once_play_worlds_of_their_own(seasoned: Any, tmp_path: Path) -> None:
+def test_concurrent_players_get_different_catalogs(seasoned: Any, tmp_path: Path) -> None:
     service = seasoned(token_rate=1e6, token_burst=10**6, address_rate=1e6, address_burst=10**6)
     names = [f"player-{number}" for number in range(4)]
     for name in names:
@@ -368,15 +373,11 @@ def test_many_players_at_once_play_worlds_of_their_own(seasoned: Any, tmp_path: 
     done: dict[str, Any] = {}
 
     def play(name: str) -> None:
-        done[name] = play_hidden(
-            make_agent("popular"),
-            "http://testserver",
-            service.tokens[name],
-            season="spring",
-            simulator_trained=False,
-            out=tmp_path / name,
-            transport=Bridge(service),
-        )
+        with BoardClient(
+            "http://board.test", service.tokens[name], transport=Bridge(service)
+        ) as board:
+            entry = Entry("spring", simulator_trained=False)
+            done[name] = play_hidden(make_agent("popular"), board, entry, out=tmp_path / name)
 
     players = [threading.Thread(target=play, args=(name,)) for name in names]
     for player in players:
@@ -385,35 +386,32 @@ def test_many_players_at_once_play_worlds_of_their_own(seasoned: Any, tmp_path: 
         player.join()
     assert sorted(done) == names
     assert {one["state"] for one in done.values()} == {"queued"}
-    answers = [actions_of_attempt(service.desk.board, one["submission"]) for one in done.values()]
+    answers = [actions_of_attempt(service.state.board, one["submission"]) for one in done.values()]
     assert all(sorted(one) == list(range(6)) for one in answers)
     slates = {json.dumps([turn["slate"] for turn in one[5]]) for one in answers}
-    assert len(slates) == 4, "what is popular is another in every world"
+    assert len(slates) == 4, "popular items differ between catalogs"
 
 
-def test_the_reference_client_is_told_why(seasoned: Any, tmp_path: Path) -> None:
+def test_reference_client_shows_the_reason(seasoned: Any, tmp_path: Path) -> None:
     service = seasoned()
     service.bearer("ada")
-    with pytest.raises(InputError, match="there is no season 'autumn'"):
-        play_hidden(
-            make_agent("popular"),
-            "http://testserver",
-            service.tokens["ada"],
-            season="autumn",
-            simulator_trained=False,
-            out=tmp_path / "out",
-            transport=Bridge(service),
-        )
+    entry = Entry("autumn", simulator_trained=False)
+    transport = Bridge(service)
+    with (
+        BoardClient("http://board.test", service.tokens["ada"], transport=transport) as board,
+        pytest.raises(InputError, match="there is no season 'autumn'"),
+    ):
+        play_hidden(make_agent("popular"), board, entry, out=tmp_path / "out")
 
 
-def test_an_attempt_that_nobody_could_play_is_not_begun(serve: Any, suite: Suite) -> None:
+def test_unplayable_attempt_is_not_started(serve: Any, suite: Suite) -> None:
     service = serve()
     opens, closes = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
-    open_season(service.desk.board, "spring", "quick@1+track=cohort", opens, closes)
-    assert Table(service).start().status_code == 409
-    assert service.client.get("/api/v1/submissions/1").status_code == 404
+    open_season(service.state.board, "spring", "quick@1+track=cohort", opens, closes)
+    assert Player(service).start().status_code == 409
+    assert service.client.get("/api/v2/submissions/1").status_code == 404
     admin = service.bearer("root", "admin")
     season = {"name": "autumn", "suite": f"{suite.id}+track=cohort"}
     season |= {"opens": opens, "closes": closes}
-    made = service.client.post("/api/v1/admin/seasons", json=season, headers=admin)
+    made = service.client.post("/api/v2/admin/seasons", json=season, headers=admin)
     assert (made.status_code, "cohort" in made.json()["detail"]) == (409, True)

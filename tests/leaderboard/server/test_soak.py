@@ -1,4 +1,4 @@
-"""Many clients at once on a service that is killed again and again: nothing lost, nothing twice.
+"""Many concurrent clients of a service that is killed repeatedly: no submission is lost or doubled.
 
 TASTESHIFT_SUBMISSIONS sets how many runs are submitted; TASTESHIFT_SOAK_ON=postgresql where to.
 """
@@ -39,13 +39,13 @@ KILLS = 2 + SUBMISSIONS // 100
 TINY = Suite(
     name="soak-test",
     version=1,
-    summary="one small world",
+    summary="one small task",
     tasks=(Task("soak-test/stationary", "synthetic:60", "stationary", 4, 2, 2, 2),),
 )
 
 
 class Stepper:
-    """Walks through the catalog with a stride of its own, so that every stride is another run."""
+    """Steps through the catalog with its own stride, so that each stride gives another run."""
 
     name = "stepper"
 
@@ -56,7 +56,7 @@ class Stepper:
         return {"stride": self.stride}
 
     def prepare(self, world: Any) -> None:
-        """There is nothing to learn."""
+        """Nothing to prepare."""
 
     def start(self, brief: Brief) -> "Stepper":
         return self
@@ -68,7 +68,7 @@ class Stepper:
 
 @dataclass(frozen=True)
 class Job:
-    """One archive, and what its verdict must say: "" where it must be believed."""
+    """One archive, and the words of its refusal; "" where it must be accepted."""
 
     archive: Path
     sha256: str
@@ -85,7 +85,7 @@ def tiny() -> Iterator[Suite]:
 
 @pytest.fixture
 def jobs(tiny: Suite, tampered: Any, tamperings: dict[str, Any], tmp_path: Path) -> list[Job]:
-    """Archives of real runs, no two alike; every tenth tampered with, each in the next way."""
+    """Archives of real runs, all different; every tenth is tampered with, in the next way."""
     made, ways = [], list(tamperings.values())
     folders = [
         evaluate(Stepper(stride), tiny.name, out=tmp_path / f"run-{stride}").out
@@ -108,36 +108,36 @@ def jobs(tiny: Suite, tampered: Any, tamperings: dict[str, Any], tmp_path: Path)
     return made
 
 
-class Chaos:
-    """Kills the server or a worker whenever some more verdicts are in, and starts it again."""
+class Killer:
+    """Kills the server or a worker after every few verdicts, and restarts it."""
 
     def __init__(self, server: Any, board: Board) -> None:
         self.server, self.board = server, board
         self.kills: Counter[str] = Counter()
-        self.seen: list[dict[int, list[tuple[Any, ...]]]] = []
+        self.snapshots: list[dict[int, list[tuple[Any, ...]]]] = []
         self.done = threading.Event()
 
     def run(self) -> None:
-        chance = random.Random(4)
+        rng = random.Random(4)
         for kill in range(KILLS):
             due = (kill + 0.3) * SUBMISSIONS / KILLS
             while self.verdicts() < due:
                 if self.done.wait(0.2):
                     return
-            time.sleep(chance.uniform(0.0, 0.5))
-            self.seen.append(trail(self.board))
+            time.sleep(rng.uniform(0.0, 0.5))
+            self.snapshots.append(trail(self.board))
             if kill % 3 == 0:
                 self.wait_for_an_upload()
-                self.server.end(signal.SIGKILL)
+                self.server.stop(signal.SIGKILL)
                 self.kills["upload"] += len(self.uploads())
                 self.server.start()
                 self.kills["server"] += 1
             elif workers := self.server.workers():
-                os.kill(chance.choice(workers), signal.SIGKILL)
+                os.kill(rng.choice(workers), signal.SIGKILL)
                 self.kills["worker"] += 1
 
     def wait_for_an_upload(self) -> None:
-        """So that the kill hits one that is under way; gives up where nobody uploads any more."""
+        """Wait for a running upload for the kill to hit; return when uploads have ended."""
         for _ in range(1000):
             if self.uploads() or self.done.wait(0.003):
                 return
@@ -157,21 +157,27 @@ def trail(board: Board) -> dict[int, list[tuple[Any, ...]]]:
     }
 
 
-def submit_all(url: str, token: str, jobs: list[Job], told: dict[str, Any]) -> None:
-    """One client: every archive is sent and followed to its verdict, and then sent once more."""
+def submit_all(url: str, token: str, jobs: list[Job], verdicts_by_hash: dict[str, Any]) -> None:
+    """One client: sends every archive, follows it to its verdict, and sends it once more."""
 
-    def nap(seconds: float) -> None:
+    def short_sleep(seconds: float) -> None:
         time.sleep(min(seconds, 3.0))
 
-    with client.BoardClient(url, token, sleep=nap) as service:
+    with client.BoardClient(url, token, sleep=short_sleep) as service:
         for job in jobs:
-            number, _ = client._send(service, job.archive, job.sha256, None)
-            told[job.sha256] = (number, *client._follow(service, number, None, nap))
+            number, _ = client._upload(service, job.archive, job.sha256, None)
+            verdicts_by_hash[job.sha256] = (
+                number,
+                *client._wait_for_verdict(service, number, None, short_sleep),
+            )
         for job in jobs:
-            assert client._send(service, job.archive, job.sha256, None)[0] == told[job.sha256][0]
+            assert (
+                client._upload(service, job.archive, job.sha256, None)[0]
+                == verdicts_by_hash[job.sha256][0]
+            )
 
 
-def test_nothing_is_lost_and_nothing_is_twice(
+def test_no_submission_is_lost_or_doubled(
     server: Callable[..., Any],
     jobs: list[Job],
     tiny: Suite,
@@ -179,68 +185,70 @@ def test_nothing_is_lost_and_nothing_is_twice(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    monkeypatch.setattr(client, "PIECE", 1_000)
+    monkeypatch.setattr(client, "CHUNK_BYTES", 1_000)
     on_postgres = os.environ.get("TASTESHIFT_SOAK_ON") == "postgresql"
-    place = request.getfixturevalue("postgres")() if on_postgres else str(tmp_path / "board.db")
-    service = server(place, WORKERS, suite=tiny)
+    location = request.getfixturevalue("postgres")() if on_postgres else str(tmp_path / "board.db")
+    service = server(location, WORKERS, suite=tiny)
     url = service.start()
-    with open_board(place, files=tmp_path / "files") as board:
+    with open_board(location, files=tmp_path / "files") as board:
         tokens = [issue(board, f"client-{k}", "submit") for k in range(CLIENTS)]
         root = issue(board, "root", "admin")
-        told: dict[str, Any] = {}
+        verdicts_by_hash: dict[str, Any] = {}
         threads = [
-            threading.Thread(target=submit_all, args=(url, token, jobs[k::CLIENTS], told))
+            threading.Thread(
+                target=submit_all, args=(url, token, jobs[k::CLIENTS], verdicts_by_hash)
+            )
             for k, token in enumerate(tokens)
         ]
-        chaos, began = Chaos(service, board), time.monotonic()
-        killer = threading.Thread(target=chaos.run)
-        for thread in (*threads, killer):
+        killer, began = Killer(service, board), time.monotonic()
+        killing = threading.Thread(target=killer.run)
+        for thread in (*threads, killing):
             thread.start()
         for thread in threads:
             thread.join()
-        chaos.done.set()
-        killer.join()
+        killer.done.set()
+        killing.join()
         seconds = time.monotonic() - began
 
-        assert len(told) == SUBMISSIONS
-        check_verdicts(board, jobs, told)
-        check_trail(board, chaos)
+        assert len(verdicts_by_hash) == SUBMISSIONS
+        check_verdicts(board, jobs, verdicts_by_hash)
+        check_trail(board, killer)
         check_files(board, jobs)
-        check_over_http(url, root, jobs, told)
-    assert service.end(signal.SIGTERM) == 0
+        check_over_http(url, root, jobs, verdicts_by_hash)
+    assert service.stop(signal.SIGTERM) == 0
     logged = (tmp_path / "server.log").read_text()
     assert not any(token in logged for token in (*tokens, root))
-    verdicts = Counter(state for _, state, _ in told.values())
-    assert chaos.kills["server"] >= 1
-    assert chaos.kills["worker"] >= 1
+    verdicts = Counter(state for _, state, _ in verdicts_by_hash.values())
+    assert killer.kills["server"] >= 1
+    assert killer.kills["worker"] >= 1
     print(
         f"\n{SUBMISSIONS} submissions by {CLIENTS} clients in {seconds:.0f} s "
-        f"({SUBMISSIONS / seconds:.1f} a second), killed {chaos.kills['server']} servers (within "
-        f"{chaos.kills['upload']} uploads) and {chaos.kills['worker']} workers, "
+        f"({SUBMISSIONS / seconds:.1f} a second), killed {killer.kills['server']} servers (within "
+        f"{killer.kills['upload']} uploads) and {killer.kills['worker']} workers, "
         f"verdicts {dict(verdicts)}"
     )
 
 
-def check_verdicts(board: Board, jobs: list[Job], told: dict[str, Any]) -> None:
-    """Every archive is one submission with the verdict that it deserves."""
+def check_verdicts(board: Board, jobs: list[Job], verdicts_by_hash: dict[str, Any]) -> None:
+    """Every archive is one submission with the right verdict."""
     found = {one.about["sha256"]: (one, last) for one, last in latest_events(board)}
     assert len(latest_events(board)) == len(found) == SUBMISSIONS
     for job in jobs:
         one, last = found[job.sha256]
-        assert told[job.sha256] == (one.id, last.state, last.message)
+        assert verdicts_by_hash[job.sha256] == (one.id, last.state, last.message)
         assert last.state == ("refused" if job.words else "accepted"), last.message
         assert job.words in last.message
         assert str(board.files) not in last.message
     accepted = {one.id for one, _, _ in results(board)}
-    believed = [found[job.sha256][0].id for job in jobs if not job.words]
-    assert accepted == set(believed)
-    assert len(results(board)) == len(believed)
+    expected = [found[job.sha256][0].id for job in jobs if not job.words]
+    assert accepted == set(expected)
+    assert len(results(board)) == len(expected)
 
 
-def check_trail(board: Board, chaos: Chaos) -> None:
-    """Every event that ever was is still there, in order, and each leads to the next."""
+def check_trail(board: Board, killer: Killer) -> None:
+    """Every event seen during the run is still there, in order, with valid transitions."""
     final = trail(board)
-    for earlier in chaos.seen:
+    for earlier in killer.snapshots:
         for number, events in earlier.items():
             assert final[number][: len(events)] == events
     for events in final.values():
@@ -251,21 +259,21 @@ def check_trail(board: Board, chaos: Chaos) -> None:
 
 
 def check_files(board: Board, jobs: list[Job]) -> None:
-    """Every archive is there as it was sent, and nothing else is left of the uploads."""
+    """Every archive is stored as it was sent, and no partial upload is left."""
     for job in jobs:
         kept = archive_path(board, job.sha256).read_bytes()
         assert hashlib.sha256(kept).hexdigest() == job.sha256
     assert not list(upload_path(board, 1).parent.iterdir())
 
 
-def check_over_http(url: str, root: str, jobs: list[Job], told: dict[str, Any]) -> None:
-    """The board and the audit say the same; copies are linked to what they show."""
-    with httpx.Client(base_url=f"{url}/api/v1", timeout=120) as service:
+def check_over_http(url: str, root: str, jobs: list[Job], verdicts_by_hash: dict[str, Any]) -> None:
+    """Board and audit agree with the verdicts; copies link to the runs that they copy."""
+    with httpx.Client(base_url=f"{url}/api/v2", timeout=120) as service:
         rows = {row["id"]: row for row in service.get("/board").json()}
         for job in jobs:
             if job.copied and not job.words:
-                assert rows[told[job.sha256][0]]["agent"] == "my-own-invention"
-                assert rows[told[job.sha256][0]]["same_actions"] is not None
+                assert rows[verdicts_by_hash[job.sha256][0]]["agent"] == "my-own-invention"
+                assert rows[verdicts_by_hash[job.sha256][0]]["same_actions"] is not None
         for number, row in list(rows.items())[:50]:
             known = service.get(f"/submissions/{number}").json()
             assert known["same_actions"] == row["same_actions"]
@@ -274,7 +282,7 @@ def check_over_http(url: str, root: str, jobs: list[Job], told: dict[str, Any]) 
             page = service.get("/audit", params={"after": after}, headers=headers).json()
             states |= {one["id"]: one["state"] for one in page["submissions"]}
             after = page["next"]
-    assert states == {number: state for number, state, _ in told.values()}
+    assert states == {number: state for number, state, _ in verdicts_by_hash.values()}
     assert json.dumps(sorted(rows)) == json.dumps(
-        sorted(number for number, state, _ in told.values() if state == "accepted")
+        sorted(number for number, state, _ in verdicts_by_hash.values() if state == "accepted")
     )

@@ -1,4 +1,4 @@
-"""A run comes in pieces, exactly once, from its owner alone; everybody may follow it."""
+"""Uploads in pieces, once, by their owner; public status of submissions."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def states(known: dict[str, Any]) -> list[str]:
     return [event["state"] for event in known["events"]]
 
 
-def test_an_archive_in_pieces_is_queued_by_its_last_byte(service: Any) -> None:
+def test_last_piece_queues_the_archive(service: Any) -> None:
     announced = service.announce(DATA)
     assert announced.status_code == 201
     assert announced.json() == {"id": 1, "offset": 0, "state": "receiving"}
@@ -28,12 +28,12 @@ def test_an_archive_in_pieces_is_queued_by_its_last_byte(service: Any) -> None:
     assert known["kind"] == "run"
     assert known["owner"] == "ada"
     assert states(known) == ["receiving", "queued"]
-    path = archive_path(service.desk.board, known["about"]["sha256"])
+    path = archive_path(service.state.board, known["about"]["sha256"])
     assert path.read_bytes() == DATA
-    assert not upload_path(service.desk.board, 1).exists()
+    assert not upload_path(service.state.board, 1).exists()
 
 
-def test_the_same_archive_is_one_submission_of_one_owner(service: Any) -> None:
+def test_same_archive_is_one_submission_per_owner(service: Any) -> None:
     service.announce(DATA)
     service.send(1, 0, DATA[:1000])
     again = service.announce(DATA)
@@ -43,10 +43,12 @@ def test_the_same_archive_is_one_submission_of_one_owner(service: Any) -> None:
     service.send(1, 1000, DATA[1000:])
     done = service.announce(DATA).json()
     assert done == {"id": 1, "offset": len(DATA), "state": "queued"}
-    assert service.announce(DATA, "bob").json()["offset"] == 0, "knowing a hash is not having it"
+    assert service.announce(DATA, "bob").json()["offset"] == 0, (
+        "a known hash does not give access to the bytes"
+    )
 
 
-def test_a_wrong_offset_is_answered_with_the_right_one(service: Any) -> None:
+def test_wrong_offset_returns_the_right_one(service: Any) -> None:
     service.announce(DATA)
     service.send(1, 0, DATA[:1000])
     for offset in (0, 999, 1001):
@@ -60,21 +62,21 @@ def test_a_wrong_offset_is_answered_with_the_right_one(service: Any) -> None:
     assert states(service.follow(1)) == ["receiving", "queued"]
 
 
-def test_more_than_was_announced_is_not_taken(service: Any) -> None:
+def test_more_bytes_than_announced_are_refused(service: Any) -> None:
     service.announce(DATA)
     assert service.send(1, 0, DATA + b"x").status_code == 413
     assert service.announce(DATA).json()["offset"] == 0
-    lie = service.announce(DATA, size=len(DATA) + 1)
-    assert (lie.status_code, "3000" in lie.json()["detail"]) == (409, True)
+    other = service.announce(DATA, size=len(DATA) + 1)
+    assert (other.status_code, "3000" in other.json()["detail"]) == (409, True)
 
 
-def test_another_hash_than_announced_begins_anew(service: Any) -> None:
+def test_wrong_hash_restarts_the_upload(service: Any) -> None:
     service.announce(DATA)
     for _ in range(3):
         sent = service.send(1, 0, bytes(len(DATA)))
         assert (sent.status_code, sent.json()["offset"]) == (409, 0)
         assert "hash" in sent.json()["detail"]
-    assert states(service.follow(1)) == ["receiving"], "wrong bytes leave no trail without end"
+    assert states(service.follow(1)) == ["receiving"], "wrong bytes add no events"
     assert service.send(1, 0, DATA).json() == {"offset": len(DATA)}
     assert service.follow(1)["state"] == "queued"
 
@@ -103,27 +105,27 @@ def test_only_the_owner_and_admins_upload(service: Any) -> None:
         ({"path": "/etc/passwd"}, 422),
     ],
 )
-def test_announcements_are_read_strictly(
+def test_announcements_are_validated_strictly(
     service: Any, changes: dict[str, Any], status: int
 ) -> None:
     answer = service.announce(DATA, **changes)
     assert answer.status_code == status
     assert answer.json()["status"] == status
     assert "\n" not in answer.json()["detail"]
-    assert service.client.get("/api/v1/submissions/1").status_code == 404
+    assert service.client.get("/api/v2/submissions/1").status_code == 404
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "1e3", "99999999999999999999", "..%2f..", "1%00"])
-def test_numbers_of_submissions_are_numbers(service: Any, number: str) -> None:
-    assert service.client.get(f"/api/v1/submissions/{number}").status_code in (404, 422)
+def test_submission_ids_must_be_integers(service: Any, number: str) -> None:
+    assert service.client.get(f"/api/v2/submissions/{number}").status_code in (404, 422)
     headers = service.bearer("ada") | {"Upload-Offset": "0"}
-    sent = service.client.patch(f"/api/v1/submissions/{number}/archive", headers=headers)
+    sent = service.client.patch(f"/api/v2/submissions/{number}/archive", headers=headers)
     assert sent.status_code in (404, 405, 415, 422)
 
 
-def test_a_piece_says_what_it_is(service: Any) -> None:
+def test_pieces_need_content_type_and_offset(service: Any) -> None:
     service.announce(DATA)
-    path, headers = "/api/v1/submissions/1/archive", service.bearer("ada")
+    path, headers = "/api/v2/submissions/1/archive", service.bearer("ada")
     wrong = headers | {"Content-Type": "application/json", "Upload-Offset": "0"}
     assert service.client.patch(path, content=DATA, headers=wrong).status_code == 415
     piece = {"Content-Type": "application/offset+octet-stream"}
@@ -133,7 +135,7 @@ def test_a_piece_says_what_it_is(service: Any) -> None:
     assert service.announce(DATA).json()["offset"] == 0
 
 
-def test_open_uploads_are_counted(serve: Any) -> None:
+def test_open_uploads_are_limited(serve: Any) -> None:
     service = serve(open_uploads=2)
     assert service.announce(b"one").status_code == 201
     assert service.announce(b"two").status_code == 201
@@ -143,14 +145,14 @@ def test_open_uploads_are_counted(serve: Any) -> None:
     assert service.announce(b"one").status_code == 200
     assert service.send(1, 0, b"one").status_code == 200
     assert service.announce(b"three").status_code == 429
-    add_event(service.desk.board, 1, "working", "", after=1)
-    add_event(service.desk.board, 1, "refused", "", after=2)
+    add_event(service.state.board, 1, "working", "", after=1)
+    add_event(service.state.board, 1, "refused", "", after=2)
     assert service.announce(b"three").status_code == 201
 
 
-def test_what_is_public_names_no_place_of_the_machine(service: Any, tmp_path: Path) -> None:
+def test_public_status_has_no_paths_or_tokens(service: Any, tmp_path: Path) -> None:
     service.announce(DATA)
     service.send(1, 0, DATA)
-    text = service.client.get("/api/v1/submissions/1").text
+    text = service.client.get("/api/v2/submissions/1").text
     assert str(tmp_path) not in text
     assert service.tokens["ada"] not in text

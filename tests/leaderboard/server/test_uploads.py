@@ -1,4 +1,4 @@
-"""Wherever an upload is cut off, its client goes on and the archive is there once."""
+"""Uploads interrupted at any point resume, and the archive is stored once."""
 
 import os
 import threading
@@ -16,22 +16,22 @@ DATA = os.urandom(5000)
 
 
 class Killed(BaseException):
-    """Stands for a kill: no handler of errors may catch it."""
+    """Simulates a kill: no error handler may catch it."""
 
 
 def resume(service: Any) -> None:
-    """What a client does: ask for the offset, and send from there in pieces."""
+    """Resume as a client does: ask for the offset, and send pieces from there."""
     for _ in range(20):
-        stands = service.announce(DATA).json()
-        if stands["state"] != "receiving":
+        upload = service.announce(DATA).json()
+        if upload["state"] != "receiving":
             return
-        offset = stands["offset"]
-        service.send(stands["id"], offset, DATA[offset : offset + 2000])
-    pytest.fail("the upload never ended")
+        offset = upload["offset"]
+        service.send(upload["id"], offset, DATA[offset : offset + 2000])
+    pytest.fail("the upload did not finish")
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, where: str, after: bool) -> None:
-    """The first call of `where` ends the request, before or after it has done its work."""
+    """Make the first call of `where` raise Killed, before or after it has run."""
     owner: Any = {"fsync": os, "replace": os, "_complete": uploads}.get(where, uploads)
     real, calls = getattr(owner, where), []
 
@@ -48,40 +48,42 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, where: str, after: bool) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("where", ["fsync", "_complete", "replace", "_sync_folder", "add_event"])
-def test_a_kill_between_any_two_steps(
+def test_kill_between_any_two_steps(
     service: Any, monkeypatch: pytest.MonkeyPatch, where: str, after: bool
 ) -> None:
     service.announce(DATA)
     submission = uploads_of(service)
-    uploads.append(service.desk.board, submission, 0, DATA[:2000])
+    uploads.append(service.state.board, submission, 0, DATA[:2000])
     kill_at(monkeypatch, where, after)
     with pytest.raises(Killed):
-        uploads.append(service.desk.board, submission, 2000, DATA[2000:])
+        uploads.append(service.state.board, submission, 2000, DATA[2000:])
     resume(service)
-    assert [event.state for event in history(service.desk.board, 1)] == ["receiving", "queued"]
-    assert archive_path(service.desk.board, submission.about["sha256"]).read_bytes() == DATA
-    assert not upload_path(service.desk.board, 1).exists()
+    assert [event.state for event in history(service.state.board, 1)] == ["receiving", "queued"]
+    assert archive_path(service.state.board, submission.about["sha256"]).read_bytes() == DATA
+    assert not upload_path(service.state.board, 1).exists()
 
 
-def test_half_a_piece_that_reached_the_disk_counts(service: Any) -> None:
+def test_partial_piece_on_disk_counts(service: Any) -> None:
     service.announce(DATA)
-    upload_path(service.desk.board, 1).write_bytes(DATA[:1234])
+    upload_path(service.state.board, 1).write_bytes(DATA[:1234])
     assert service.announce(DATA).json()["offset"] == 1234
     resume(service)
     assert service.follow(1)["state"] == "queued"
 
 
-def test_bytes_that_the_disk_lost_are_found_out(service: Any) -> None:
+def test_corrupted_bytes_are_detected(service: Any) -> None:
     service.announce(DATA)
-    upload_path(service.desk.board, 1).write_bytes(bytes(2000))
+    upload_path(service.state.board, 1).write_bytes(bytes(2000))
     resume(service)
     states = [event["state"] for event in service.follow(1)["events"]]
     assert states == ["receiving", "queued"]
-    kept = archive_path(service.desk.board, uploads_of(service).about["sha256"])
+    kept = archive_path(service.state.board, uploads_of(service).about["sha256"])
     assert kept.read_bytes() == DATA
 
 
-def test_many_connections_append_one_archive(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_connections_append_one_archive(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.fstat
 
     def slowly(descriptor: int) -> os.stat_result:
@@ -98,7 +100,7 @@ def test_many_connections_append_one_archive(service: Any, monkeypatch: pytest.M
         barrier.wait()
         for start in range(0, len(DATA), 500):
             try:
-                uploads.append(service.desk.board, submission, start, DATA[start : start + 500])
+                uploads.append(service.state.board, submission, start, DATA[start : start + 500])
             except uploads.Problem as problem:
                 wrong.append(problem.status_code)
 
@@ -109,21 +111,21 @@ def test_many_connections_append_one_archive(service: Any, monkeypatch: pytest.M
         pusher.join()
     assert set(wrong) == {409}
     resume(service)
-    assert [event.state for event in history(service.desk.board, 1)] == ["receiving", "queued"]
-    assert archive_path(service.desk.board, submission.about["sha256"]).read_bytes() == DATA
-    assert not upload_path(service.desk.board, 1).exists()
+    assert [event.state for event in history(service.state.board, 1)] == ["receiving", "queued"]
+    assert archive_path(service.state.board, submission.about["sha256"]).read_bytes() == DATA
+    assert not upload_path(service.state.board, 1).exists()
 
 
-def test_stalled_uploads_are_dropped_and_may_begin_anew(service: Any) -> None:
+def test_stalled_uploads_are_dropped_and_can_restart(service: Any) -> None:
     service.announce(DATA)
     service.send(1, 0, DATA[:2000])
-    part: Path = upload_path(service.desk.board, 1)
+    part: Path = upload_path(service.state.board, 1)
     touched = part.stat().st_mtime
-    assert uploads.drop_stalled(service.desk.board, touched) == 0
+    assert uploads.drop_stalled(service.state.board, touched) == 0
     assert part.exists()
-    assert uploads.drop_stalled(service.desk.board, touched + 1) == 1
+    assert uploads.drop_stalled(service.state.board, touched + 1) == 1
     assert not part.exists()
-    assert uploads.drop_stalled(service.desk.board, touched + 1) == 0
+    assert uploads.drop_stalled(service.state.board, touched + 1) == 0
     known = service.follow(1)
     assert known["state"] == "receiving"
     assert "dropped" in known["events"][-1]["message"]
@@ -134,4 +136,4 @@ def test_stalled_uploads_are_dropped_and_may_begin_anew(service: Any) -> None:
 def uploads_of(service: Any) -> Any:
     from tasteshift.leaderboard.store.submissions import submission
 
-    return submission(service.desk.board, 1)
+    return submission(service.state.board, 1)

@@ -1,4 +1,4 @@
-"""Workers: what they decide, and what they leave behind when they are killed."""
+"""Workers: their verdicts, and recovery after kills."""
 
 import errno
 import multiprocessing
@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from tasteshift.leaderboard.archive import pack
-from tasteshift.leaderboard.hidden.messages import checked_turn
+from tasteshift.leaderboard.hidden.messages import answer_from
 from tasteshift.leaderboard.server.workers import worker
 from tasteshift.leaderboard.server.workers.jobs import WAITING, Outcome, run_job
-from tasteshift.leaderboard.server.workers.verification import examine
+from tasteshift.leaderboard.server.workers.verification import verify_submission
 from tasteshift.leaderboard.server.workers.worker import work
 from tasteshift.leaderboard.store.actions import store_action
 from tasteshift.leaderboard.store.database import Board, open_board
@@ -46,7 +46,7 @@ def board(tmp_path: Path) -> Iterator[Board]:
 
 @pytest.fixture(autouse=True)
 def _known_to_children(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The suite of these tests as an installed package would bring it, for processes to come."""
+    """Install the suite of these tests as an entry point, for child processes."""
     SUITES.names()
     package = tmp_path / "site"
     (package / "board_test-1.dist-info").mkdir(parents=True)
@@ -58,7 +58,7 @@ def _known_to_children(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def queued(board: Board, run: Path) -> int:
-    """Puts a run in the queue as the service does."""
+    """Queue a run as the service does."""
     file = board.files / f"{secrets.token_hex(8)}.tmp"
     file.parent.mkdir(parents=True, exist_ok=True)
     sha256 = pack(run, file)
@@ -80,14 +80,14 @@ def verdict(board: Board, id: int) -> tuple[str, str]:
     return last.state, last.message
 
 
-def place(board: Board) -> str:
+def location(board: Board) -> str:
     return str(board.engine.url.database)
 
 
-def test_every_submission_gets_the_verdict_it_deserves(
+def test_every_submission_gets_the_right_verdict(
     board: Board, runs: Runs, tampered: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "NEWS_S", 0.0)
+    monkeypatch.setattr(worker, "PROGRESS_SECONDS", 0.0)
     (scratch_folder(board, 10**6) / "left by a killed worker").mkdir(parents=True)
     good = queued(board, runs("popular"))
     tampered.edit_row("steps", 5, reward=2.0)
@@ -97,7 +97,7 @@ def test_every_submission_gets_the_verdict_it_deserves(
     missing = queued(board, runs("oracle"))
     archive_path(board, _sha(board, missing)).unlink()
     again = queued(board, runs("popular"))
-    worker.work(place(board), limit_s=60, once=True)
+    worker.work(location(board), limit_s=60, once=True)
 
     assert verdict(board, good)[0] == "accepted"
     assert "replayed bit for bit" in verdict(board, good)[1]
@@ -105,14 +105,14 @@ def test_every_submission_gets_the_verdict_it_deserves(
     assert "reward 2.0 recorded" in verdict(board, edited)[1]
     assert verdict(board, broken)[0] == "refused"
     assert "archive" in verdict(board, broken)[1]
-    said = "the board has lost the archive; tell whoever runs it"
+    said = "the board has lost the archive; tell its administrators"
     assert verdict(board, missing) == ("refused", said)
     assert verdict(board, again)[0] == "accepted"
     states = [event.state for event in history(board, good)]
     assert list(dict.fromkeys(states)) == ["queued", "working", "accepted"]
-    began, *news, end = [event.message for event in history(board, good)][1:]
+    began, *progress, end = [event.message for event in history(board, good)][1:]
     assert began == "verification has begun"
-    assert "1 of 24 lives replayed" in news
+    assert "replayed 1 of 24 episodes" in progress
     assert end.startswith("24 lives of ")
     kept = results(board)
     assert [(one.id, result.agent) for one, result, _ in kept] == [
@@ -132,7 +132,7 @@ def _sha(board: Board, id: int) -> str:
     return str(found.about["sha256"])
 
 
-def test_a_full_disk_is_no_verdict(
+def test_full_disk_postpones_the_verdict(
     board: Board, runs: Runs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = queued(board, runs("popular"))
@@ -143,38 +143,40 @@ def test_a_full_disk_is_no_verdict(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "mkdir", mkdir)
-        told = examine(run_job(one, Path("none"), Path("nowhere")), lambda news: None)
-    assert (told["state"], told["columns"]) == (WAITING, None)
-    assert "No space left" in told["message"]
+        outcome = verify_submission(
+            run_job(one, Path("none"), Path("nowhere")), lambda message: None
+        )
+    assert (outcome["state"], outcome["columns"]) == (WAITING, None)
+    assert "No space left" in outcome["message"]
 
     with monkeypatch.context() as patched:
-        waits = Outcome(WAITING, told["message"], None)
+        waits = Outcome(WAITING, outcome["message"], None)
         patched.setattr(worker.Verifier, "verify", lambda *_: waits)
-        worker.work(place(board), limit_s=60, once=True)
+        worker.work(location(board), limit_s=60, once=True)
     assert history(board, one)[-1].state == "working"
     assert [(lease.submission_id, lease.attempts) for lease in leases(board)] == [(one, 0)]
     assert f"submission {one} waits" in caplog.text
-    work(place(board), limit_s=60, once=True)
+    work(location(board), limit_s=60, once=True)
     assert verdict(board, one)[0] == "accepted"
 
 
-def test_what_takes_too_long_is_refused_and_the_next_one_is_not(board: Board, runs: Runs) -> None:
+def test_slow_verification_is_refused(board: Board, runs: Runs) -> None:
     slow = queued(board, runs("popular"))
-    work(place(board), limit_s=0.02, once=True)
+    work(location(board), limit_s=0.02, once=True)
     assert verdict(board, slow) == ("refused", "verification took longer than 0.02 s")
     assert results(board) == []
 
 
-def test_what_needs_too_much_memory_is_refused_after_a_second_try(
+def test_out_of_memory_is_refused_after_a_retry(
     board: Board, runs: Runs, caplog: pytest.LogCaptureFixture
 ) -> None:
     large = queued(board, runs("popular"))
-    work(place(board), limit_s=60, once=True, memory=2**20)
+    work(location(board), limit_s=60, once=True, memory=2**20)
     assert verdict(board, large) == ("refused", "verification died (memory?)")
     assert caplog.text.count(f"verification of submission {large} died") == 2
 
 
-def test_an_attempt_is_scored_from_its_answers(board: Board, suite: Suite) -> None:
+def test_attempt_is_scored_from_its_answers(board: Board, suite: Suite) -> None:
     open_season(board, "spring", suite.id, "2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z")
     said = {"season": "spring", "agent": "mine", "agent_config": {}, "decoder": "", "pair": ""}
     ids = {}
@@ -183,7 +185,7 @@ def test_an_attempt_is_scored_from_its_answers(board: Board, suite: Suite) -> No
             board, kind="attempt", key=key, owner="me", about=said, state="playing"
         )
         ids[key] = one.id
-    turn = checked_turn({"slate": [1, 2, 3], "claims": [], "profile": []})
+    turn = answer_from({"slate": [1, 2, 3], "claims": [], "profile": []}).stored()
     for number in range(2):
         store_action(board, ids["a" * 32], 0, number, turn)
     for id in ids.values():
@@ -198,7 +200,7 @@ def test_an_attempt_is_scored_from_its_answers(board: Board, suite: Suite) -> No
     lost, _ = add_submission(
         board, kind="attempt", key="c" * 32, owner="me", about=said, state="queued"
     )
-    work(place(board), limit_s=60, once=True)
+    work(location(board), limit_s=60, once=True)
     assert verdict(board, lost.id) == (
         "refused",
         "season 'lost' has lost its secret: No such file or directory",
@@ -211,21 +213,21 @@ def test_an_attempt_is_scored_from_its_answers(board: Board, suite: Suite) -> No
         assert kept[id].trust["normalized_return"] == "hidden-seed"
         assert kept[id].manifest["provenance"]["attempt"] == key
         assert (attempt_folder(board, id) / "scores.json").is_file()
-    assert verdict(board, ids["a" * 32])[1] == "scored with 2 answers in 1 of 6 lives"
+    assert verdict(board, ids["a" * 32])[1] == "scored with 2 answers in 1 of 6 episodes"
     assert (
         kept[ids["a" * 32]].manifest["identity"]["seeds"]
         != (kept[ids["b" * 32]].manifest["identity"]["seeds"])
     )
 
 
-def test_a_worker_that_is_stopped_or_killed_loses_nothing(board: Board, runs: Runs) -> None:
-    """Both in the middle of a verification: its process is halted, so that it cannot end."""
+def test_stopped_or_killed_worker_loses_nothing(board: Board, runs: Runs) -> None:
+    """Both during a verification: its process is suspended, so that it cannot end."""
 
     def begin() -> tuple[BaseProcess, int]:
         broken = queued(board, runs("random"))
         archive_path(board, _sha(board, broken)).write_bytes(b"no archive at all")
         how = {"limit_s": 60, "lease_s": 1.5}
-        process = SPAWN.Process(target=work, args=(place(board),), kwargs=how)
+        process = SPAWN.Process(target=work, args=(location(board),), kwargs=how)
         process.start()
         _wait(lambda: verdict(board, broken)[0] == "refused")
         (child,) = _children(process.pid)
@@ -255,7 +257,7 @@ def test_a_worker_that_is_stopped_or_killed_loses_nothing(board: Board, runs: Ru
     assert results(board) == []
 
     _wait(lambda: leases(board)[0].expires < time.time())
-    work(place(board), limit_s=60, once=True)
+    work(location(board), limit_s=60, once=True)
     states = [event.state for event in history(board, id)]
     assert (states[-1], states.count("accepted")) == ("accepted", 1)
     assert len(results(board)) == 1
@@ -265,12 +267,12 @@ def test_a_worker_that_is_stopped_or_killed_loses_nothing(board: Board, runs: Ru
 def _wait(until: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not until():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.02)
 
 
 def _children(pid: int) -> list[int]:
-    """Its verifying processes; the one that tracks resources is not among them."""
+    """Verifier processes of a worker, without its resource tracker."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [
         int(one)
