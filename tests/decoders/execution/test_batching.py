@@ -1,4 +1,4 @@
-"""Texts that are written side by side are those that are written alone."""
+"""Texts generated together are those generated alone, with fewer passes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from tasteshift.decoders import DECODERS, make_decoder
 from tasteshift.decoders.base import Decoder, ModelPair
-from tasteshift.decoders.execution import batching as module
+from tasteshift.decoders.execution import batching as batching
 from tasteshift.decoders.execution.batching import generate_together
 from tasteshift.decoders.execution.requests import ForwardRequest, ForwardResult
 from tasteshift.decoders.execution.scheduling import run_requests
@@ -20,24 +20,24 @@ PROMPTS = ((1, 2, 3), (4,), tuple(range(1, 25)) * 6, (7, 7, 7, 7, 7), (9, 8, 7, 
 LIMITS = (20, 7, 12, 0, 31)
 
 
-def written(
-    pair: ModelPair, names: list[str], temperature: float, side_by_side: bool
+def generated(
+    pair: ModelPair, names: list[str], temperature: float, together: bool
 ) -> list[Generation]:
     tasks = [
         partial(make_decoder(name, pair, temperature=temperature).generate, prompt, limit, seed)
         for seed, (name, prompt, limit) in enumerate(zip(names, PROMPTS, LIMITS, strict=True))
     ]
-    return generate_together(tasks) if side_by_side else [task() for task in tasks]
+    return generate_together(tasks) if together else [task() for task in tasks]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 @pytest.mark.parametrize("name", DECODERS.names())
-def test_every_decoder_writes_what_it_writes_alone(
+def test_every_decoder_generates_the_same_tokens_in_a_batch(
     twins: ModelPair, name: str, temperature: float
 ) -> None:
     """Prompts of one token to several chunks, limits of none to many."""
     names = [name] * len(PROMPTS)
-    alone, joined = (written(twins, names, temperature, side) for side in (False, True))
+    alone, joined = (generated(twins, names, temperature, together) for together in (False, True))
     for one, other in zip(alone, joined, strict=True):
         assert one.tokens == other.tokens
         if name != "exact-dynamic":
@@ -46,8 +46,8 @@ def test_every_decoder_writes_what_it_writes_alone(
             ]
 
 
-def test_whoever_plans_counts_the_rows_of_all(twins: ModelPair) -> None:
-    """Eight texts that submit a tree each pay for eight trees, so each tree is smaller."""
+def test_planning_counts_the_rows_of_all_texts(twins: ModelPair) -> None:
+    """The cost of eight trees in one pass makes each tree smaller."""
     profile = {"rows": (1, 64), "target": (10.0, 73.0), "draft": (0.1, 0.2)}
     decoders = [make_decoder("exact-dynamic", twins, profile=profile) for _ in range(8)]
     alone = decoders[0].generate((1, 2, 3), 30)
@@ -60,9 +60,9 @@ def test_whoever_plans_counts_the_rows_of_all(twins: ModelPair) -> None:
         )
 
 
-def test_different_decoders_and_pairs_may_meet(twins: ModelPair, pair: ModelPair) -> None:
+def test_different_decoders_and_pairs_share_passes(twins: ModelPair, pair: ModelPair) -> None:
     names = ["autoregressive", "exact-dynamic", "mcsd", "speculative", "target-init"]
-    alone, joined = (written(pair, names, 0.0, side) for side in (False, True))
+    alone, joined = (generated(pair, names, 0.0, together) for together in (False, True))
     assert [one.tokens for one in alone] == [one.tokens for one in joined]
     tasks = [
         partial(make_decoder("mcsd", some).generate, PROMPTS[0], 9) for some in (twins, pair, twins)
@@ -70,7 +70,7 @@ def test_different_decoders_and_pairs_may_meet(twins: ModelPair, pair: ModelPair
     assert [one.tokens for one in generate_together(tasks)] == [task().tokens for task in tasks]
 
 
-def test_passes_are_joined(twins: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_share_passes(twins: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five texts of twelve tokens take twelve passes of the target, not sixty."""
     sizes: list[int] = []
 
@@ -78,13 +78,13 @@ def test_passes_are_joined(twins: ModelPair, monkeypatch: pytest.MonkeyPatch) ->
         sizes.append(len(requests))
         return run_requests(model, requests)
 
-    monkeypatch.setattr(module, "run_requests", counting)
+    monkeypatch.setattr(batching, "run_requests", counting)
     decoders = [make_decoder("autoregressive", twins) for _ in PROMPTS]
     generate_together([partial(one.generate, (5, seed), 12) for seed, one in enumerate(decoders)])
     assert sizes == [5] * 12
 
 
-def test_what_fails_is_told_and_the_others_end(twins: ModelPair) -> None:
+def test_a_failing_task_raises_after_the_others_have_ended(twins: ModelPair) -> None:
     ended = []
 
     def fails() -> None:
@@ -99,19 +99,19 @@ def test_what_fails_is_told_and_the_others_end(twins: ModelPair) -> None:
     assert len(ended) == 2
 
 
-def test_a_pass_that_fails_ends_all_who_waited_for_it(
+def test_a_failing_pass_raises_in_all_waiting_tasks(
     twins: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(model: PreTrainedModel, requests: list[ForwardRequest]) -> list[ForwardResult]:
-        raise MemoryError("no room")
+        raise MemoryError("out of memory")
 
-    monkeypatch.setattr(module, "run_requests", broken)
+    monkeypatch.setattr(batching, "run_requests", broken)
     decoders: list[Decoder] = [make_decoder("autoregressive", twins) for _ in range(3)]
-    with pytest.raises(MemoryError, match="no room"):
+    with pytest.raises(MemoryError, match="out of memory"):
         generate_together([partial(one.generate, (1,), 3) for one in decoders])
 
 
-def test_models_of_transformers_are_read_one_after_the_other() -> None:
+def test_models_without_a_fused_pass_can_be_batched() -> None:
     shape = {"n_embd": 16, "n_layer": 2, "n_head": 2, "vocab_size": 31, "n_positions": 64}
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
@@ -121,6 +121,6 @@ def test_models_of_transformers_are_read_one_after_the_other() -> None:
     assert [one.tokens for one in generate_together(tasks)] == [task().tokens for task in tasks]
 
 
-def test_nobody_and_one_alone() -> None:
+def test_no_task_and_one_task() -> None:
     assert generate_together([]) == []
     assert generate_together([lambda: 3]) == [3]

@@ -1,4 +1,4 @@
-"""Moments of a host, and of a device that runs behind it."""
+"""Timestamps of a host, and of a device that runs behind it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasteshift.decoders.execution import clock, reader
 from tasteshift.decoders.execution.reader import Reader
 
 
-def test_on_a_host_time_is_the_hosts() -> None:
+def test_cpu_timestamps_are_the_hosts_clock() -> None:
     device = torch.device("cpu")
     before = perf_counter()
     start = clock.now(device)
@@ -22,10 +22,10 @@ def test_on_a_host_time_is_the_hosts() -> None:
 
 
 class Event(torch.cuda.Event):
-    """A mark that comes when somebody waits for it, and says how far it is from another."""
+    """Stand-in for a CUDA event: counts waits, and knows its time."""
 
     def __new__(cls, at: float) -> Event:
-        """Without a GPU; a torch that could use one has events of another make."""
+        """Make one without a GPU; torch with CUDA needs another constructor."""
         try:
             return super().__new__(cls)
         except RuntimeError:
@@ -35,32 +35,30 @@ class Event(torch.cuda.Event):
         self.at, self.waited = at, 0
 
     def synchronize(self) -> None:
-        """As the real one."""
+        """Count a wait."""
         self.waited += 1
 
     def elapsed_time(self, other: Event) -> float:
-        """In milliseconds."""
+        """Milliseconds between two events; the later one must have been waited for."""
         assert other.waited
         return other.at - self.at
 
 
-def test_on_a_gpu_the_end_is_waited_for() -> None:
+def test_gpu_seconds_wait_for_the_end_only() -> None:
     start, end = Event(250.0), Event(1250.0)
     assert clock.seconds(start, end) == 1.0
     assert (start.waited, end.waited) == (0, 1)
 
 
-def test_a_reader_waits_for_its_passes_when_it_is_asked_how_long_they_took(
-    pair: ModelPair, monkeypatch
-) -> None:
-    marks = [Event(0.0), Event(3000.0), Event(5000.0), Event(5500.0)]
-    given = iter(marks)
-    monkeypatch.setattr(reader, "now", lambda device: next(given))
-    place = Reader(pair.target)
+def test_a_reader_waits_for_its_passes_when_seconds_are_read(pair: ModelPair, monkeypatch) -> None:
+    events = [Event(0.0), Event(3000.0), Event(5000.0), Event(5500.0)]
+    queue = iter(events)
+    monkeypatch.setattr(reader, "now", lambda device: next(queue))
+    one = Reader(pair.target)
     with torch.inference_mode():
-        place.begin((1, 2), 8)
-        place.feed([3])
-    assert not any(mark.waited for mark in marks)
-    assert place.seconds == 3.5
-    assert [mark.waited for mark in marks] == [0, 1, 0, 1]
-    assert place.seconds == 3.5
+        one.begin((1, 2), 8)
+        one.feed([3])
+    assert not any(event.waited for event in events)
+    assert one.seconds == 3.5
+    assert [event.waited for event in events] == [0, 1, 0, 1]
+    assert one.seconds == 3.5

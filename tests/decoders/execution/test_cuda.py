@@ -1,4 +1,4 @@
-"""On a GPU, where there is one: captured passes write what the CPU writes, and leave no memory."""
+"""On a GPU, where there is one: captured passes give the CPU's tokens, and memory does not grow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROMPTS = ((1, 2, 3), (4,), tuple(range(1, 25)) * 6, (7, 7, 7, 7, 7), (9, 8, 7, 
 
 
 @pytest.fixture(scope="module")
-def there(llama) -> ModelPair:
+def gpu_pair(llama) -> ModelPair:
     """The pair `pair`, on the GPU."""
     models = [copy.deepcopy(one).cuda() for one in (llama(1), llama(2, layers=1))]
     return ModelPair(*models, None, "small")
@@ -28,12 +28,12 @@ def there(llama) -> ModelPair:
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 @pytest.mark.parametrize("name", DECODERS.names())
-def test_every_decoder_writes_what_it_writes_on_a_cpu(
-    pair: ModelPair, there: ModelPair, name: str, temperature: float
+def test_every_decoder_generates_the_tokens_of_a_cpu(
+    pair: ModelPair, gpu_pair: ModelPair, name: str, temperature: float
 ) -> None:
-    assert Reader(there.target).own.fixed
+    assert Reader(gpu_pair.target).own.fixed
     texts = []
-    for one in (pair, there):
+    for one in (pair, gpu_pair):
         tasks = [
             partial(make_decoder(name, one, temperature=temperature).generate, prompt, 30, seed)
             for seed, prompt in enumerate(PROMPTS)
@@ -48,11 +48,11 @@ def test_every_decoder_writes_what_it_writes_on_a_cpu(
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 @pytest.mark.parametrize("name", ["speculative", "mcsd"])
-def test_drafting_waits_for_nothing(
-    there: ModelPair, name: str, temperature: float, monkeypatch: pytest.MonkeyPatch
+def test_drafting_does_not_synchronize(
+    gpu_pair: ModelPair, name: str, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoder = make_decoder(name, there, temperature=temperature)
-    written = decoder.generate(PROMPTS[0], 30)  # captures the passes
+    decoder = make_decoder(name, gpu_pair, temperature=temperature)
+    expected = decoder.generate(PROMPTS[0], 30)  # captures the passes
     draft, rounds = decoder.draft, []
 
     def drafting(*args):
@@ -64,14 +64,14 @@ def test_drafting_waits_for_nothing(
             torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(decoder, "draft", drafting)
-    assert decoder.generate(PROMPTS[0], 30).tokens == written.tokens
+    assert decoder.generate(PROMPTS[0], 30).tokens == expected.tokens
     assert len(rounds) > 3
 
 
 @pytest.mark.parametrize("name", ["mcsd", "exact-dynamic"])
-def test_memory_does_not_grow(there: ModelPair, name: str) -> None:
-    """Of 1,000 texts, once the passes of all sizes are captured."""
-    decoder = make_decoder(name, there, temperature=0.7)
+def test_memory_does_not_grow(gpu_pair: ModelPair, name: str) -> None:
+    """Over 1,000 texts, once the passes of all sizes are captured."""
+    decoder = make_decoder(name, gpu_pair, temperature=0.7)
     held = []
     for seed in range(1000):
         decoder.generate(PROMPTS[seed % 5], 20, seed)
@@ -83,9 +83,9 @@ def test_memory_does_not_grow(there: ModelPair, name: str) -> None:
     assert held[1][1] <= held[0][1]
 
 
-def test_a_cache_that_grows_is_captured_anew(there: ModelPair) -> None:
+def test_passes_are_captured_again_after_a_cache_has_grown(gpu_pair: ModelPair) -> None:
     with torch.inference_mode():
-        grown, fresh = Reader(there.target), Reader(there.target)
+        grown, fresh = Reader(gpu_pair.target), Reader(gpu_pair.target)
         grown.begin(PROMPTS[0], 8)
         grown.begin(PROMPTS[2], 300)
         gc.collect()
@@ -93,8 +93,8 @@ def test_a_cache_that_grows_is_captured_anew(there: ModelPair) -> None:
         assert (grown.feed([4]) == fresh.feed([4])).all()
 
 
-def test_one_model_may_be_target_and_draft(there: ModelPair) -> None:
-    twins = ModelPair(there.target, there.target, None, "twins")
+def test_one_model_can_be_target_and_draft(gpu_pair: ModelPair) -> None:
+    twins = ModelPair(gpu_pair.target, gpu_pair.target, None, "twins")
     tasks = [
         partial(make_decoder("mcsd", twins).generate, prompt, 30, seed)
         for seed, prompt in enumerate(PROMPTS)

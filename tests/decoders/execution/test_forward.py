@@ -1,4 +1,4 @@
-"""The straight pass against transformers' own, and what must be left to transformers."""
+"""The fused Llama pass against transformers' own, and models that only transformers can read."""
 
 from __future__ import annotations
 
@@ -52,12 +52,16 @@ def read(forward, model, count: int) -> list[np.ndarray]:
         (1, np.array([9 + len(TREE)]), None),
     ):
         ids = torch.from_numpy(rng.integers(0, 50, size))[None]
-        places = torch.from_numpy(depths.copy())[None]
+        positions = torch.from_numpy(depths.copy())[None]
         mask = None if sees is None else torch.from_numpy(sees)[None]
-        where, start = slice(start, start + size), start + size
+        cells, start = slice(start, start + size), start + size
         with torch.inference_mode():
             seen += forward(
-                [ForwardInput(ids, places, mask, cache.layers, cache.window, where, start, count)]
+                [
+                    ForwardInput(
+                        ids, positions, mask, cache.layers, cache.window, cells, start, count
+                    )
+                ]
             )[0]
     return [table[0].numpy() for table in seen]
 
@@ -73,7 +77,7 @@ def read(forward, model, count: int) -> list[np.ndarray]:
         {"rope_parameters": {"rope_type": "default", "rope_theta": 321.0}},
     ],
 )
-def test_both_ways_read_the_same(changes: dict[str, object], count: int) -> None:
+def test_fused_and_transformers_passes_agree(changes: dict[str, object], count: int) -> None:
     model = model_of(**changes)
     assert is_plain_llama(model)
     theirs = read(transformers_forward(model), model, count)
@@ -94,22 +98,22 @@ def test_both_ways_read_the_same(changes: dict[str, object], count: int) -> None
         {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
     ],
 )
-def test_a_llama_with_more_to_it_is_left_to_transformers(changes: dict[str, object]) -> None:
+def test_llamas_with_other_features_are_not_plain(changes: dict[str, object]) -> None:
     assert not is_plain_llama(model_of(**changes))
 
 
-def test_other_architectures_are_left_to_transformers() -> None:
+def test_other_architectures_are_not_plain() -> None:
     assert not is_plain_llama(GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=2)).eval())
 
 
-def test_a_model_has_one_pass_and_keeps_its_weights() -> None:
+def test_a_forward_pass_is_shared_and_keeps_the_weights() -> None:
     model, untouched = model_of(), model_of()
     assert forward_of(model) is forward_of(model)
     for name, weight in untouched.state_dict().items():
         assert torch.equal(model.state_dict()[name], weight)
 
 
-def test_shared_layers_are_joined_once() -> None:
+def test_shared_layers_are_fused_once() -> None:
     target = model_of()
     draft = early_exit(target, 2)
     for whole, part in zip(target.model.layers, draft.model.layers, strict=False):
@@ -118,7 +122,7 @@ def test_shared_layers_are_joined_once() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_concatenated_weights(shared: bool) -> None:
-    """The same numbers; where they are shared, in the same memory, and still to be trained."""
+    """The same numbers; where shared, in the same memory, and still trainable."""
     with torch.random.fork_rng([]):
         layers = [torch.nn.Linear(4, out, bias=False) for out in (3, 2)]
     before = [layer.weight.detach().clone() for layer in layers]
@@ -134,8 +138,8 @@ def test_concatenated_weights(shared: bool) -> None:
     assert concatenated_weights(layers[:1], shared).data_ptr() == layers[0].weight.data_ptr()
 
 
-def test_what_is_added_to_scores_hides_what_a_mask_hides() -> None:
+def test_attention_bias_is_minus_infinity_where_masked() -> None:
     mask = torch.tensor([[[True, False], [True, True]]])
-    shown = attention_bias(mask, 2, torch.float32)
+    bias = attention_bias(mask, 2, torch.float32)
     rows = [[0.0, -torch.inf], [0.0, 0.0]]
-    assert shown.tolist() == [[[*rows, *rows]]]
+    assert bias.tolist() == [[[*rows, *rows]]]

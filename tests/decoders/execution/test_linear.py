@@ -1,4 +1,4 @@
-"""Products against torch's own."""
+"""Packed linear maps against torch's matrix product."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasteshift.decoders.execution.linear import packed_linear
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("rows", [1, 2, 8, 45])
-def test_product(rows: int, dtype: torch.dtype) -> None:
+def test_packed_linear(rows: int, dtype: torch.dtype) -> None:
     noise = torch.Generator().manual_seed(rows)
     weight = torch.randn(33, 70, generator=noise).to(dtype)
     x = torch.randn(rows, 70, generator=noise).to(dtype)

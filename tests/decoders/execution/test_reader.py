@@ -1,4 +1,4 @@
-"""The cache against plain forwards of transformers that keep no cache at all."""
+"""Reader against plain forward passes of transformers without a cache."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_prefill(pair: ModelPair, length: int) -> None:
     assert close(Reader(pair.target).begin(PROMPT[:length], 8), plain(pair, PROMPT[:length])[-1])
 
 
-def test_a_tree_pass_reads_every_path_at_once(pair: ModelPair) -> None:
+def test_a_tree_pass_gives_the_logits_of_every_path(pair: ModelPair) -> None:
     tree = make_tree((3, 2, 1))
     tokens = np.random.default_rng(1).integers(0, 31, len(tree))
     reader = Reader(pair.target)
@@ -45,8 +45,8 @@ def test_a_tree_pass_reads_every_path_at_once(pair: ModelPair) -> None:
         assert close(logits[node], plain(pair, PROMPT + path)[-1])
 
 
-def test_commit_keeps_a_path_and_nothing_else(pair: ModelPair) -> None:
-    """Three rounds of guessing and committing equal one fresh forward."""
+def test_commit_keeps_a_path_and_drops_the_rest(pair: ModelPair) -> None:
+    """Three rounds of feeding trees and committing equal one fresh pass."""
     tree = make_tree((3, 2, 1))
     rng = np.random.default_rng(2)
     reader = Reader(pair.target)
@@ -65,7 +65,7 @@ def test_commit_keeps_a_path_and_nothing_else(pair: ModelPair) -> None:
     assert close(reader.feed(after), plain(pair, text + after)[-2:])
 
 
-def test_guesses_may_be_fed_level_by_level(pair: ModelPair) -> None:
+def test_a_tree_can_be_fed_level_by_level(pair: ModelPair) -> None:
     tree = make_tree((2, 2))
     tokens = np.random.default_rng(3).integers(0, 31, len(tree))
     at_once, by_level = Reader(pair.target), Reader(pair.target)
@@ -78,7 +78,7 @@ def test_guesses_may_be_fed_level_by_level(pair: ModelPair) -> None:
         assert close(part, whole[rows])
 
 
-def test_a_shared_beginning_is_not_read_twice_and_changes_no_bit(
+def test_a_shared_prefix_is_read_once_and_changes_no_bit(
     pair: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = PROMPT[: CHUNK + 3] + tuple(reversed(PROMPT[CHUNK + 3 :]))
@@ -99,23 +99,23 @@ def test_a_shared_beginning_is_not_read_twice_and_changes_no_bit(
     assert (used.feed([4]) == fresh.feed([4])).all()
 
 
-def test_an_early_exit_takes_over_the_keys_of_its_target(llama) -> None:
+def test_an_early_exit_draft_copies_the_keys_of_its_target(llama) -> None:
     target = llama(1, layers=3)
     pair = ModelPair(target, early_exit(target, 2), None, "exit")
     assert pair.early_exit
     assert not ModelPair(target, llama(1, layers=2), None, "a copy").early_exit
-    reader, heir, reread = Reader(pair.target), Reader(pair.draft), Reader(pair.draft)
+    reader, copy, reread = Reader(pair.target), Reader(pair.draft), Reader(pair.draft)
     for prompt in (PROMPT, PROMPT[5:40]):
         reader.begin(prompt, 8)
-        heir.begin_as(reader, 8)
+        copy.begin_as(reader, 8)
         reread.begin(prompt, 8)
         for tokens in ([4], [1, 2]):
-            assert (heir.feed(tokens) == reread.feed(tokens)).all()
-            for one in (heir, reread):
+            assert (copy.feed(tokens) == reread.feed(tokens)).all()
+            for one in (copy, reread):
                 one.commit([0])
 
 
-def test_an_interrupted_prefill_leaves_nothing_behind(
+def test_an_interrupted_prefill_leaves_no_trace(
     pair: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, passes = Reader(pair.target), iter((None, None, KeyboardInterrupt()))
