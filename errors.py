@@ -1,8 +1,8 @@
-"""The one exception that a person caused and a person can mend."""
+"""Exceptions that the command line reports in one line."""
 
 
 class InputError(ValueError):
-    """What was typed or supplied cannot be used.
+    """Invalid input of the caller: an argument, a file, a name.
 
     The message is one line that names the thing and says what to do about it;
     the command line prints it without a traceback and exits with status 2.
@@ -10,8 +10,8 @@ class InputError(ValueError):
 
 
 class AgentError(RuntimeError):
-    """The agent under test failed in the middle of a life.
+    """The agent under test failed during a run.
 
-    The message is one line that names the life and the failure; the run on disk can be
+    The message is one line that names the failure; the run on disk can be
     resumed once the agent is mended, and the command line exits with status 1.
     """

@@ -1,4 +1,4 @@
-"""Named things that are imported only when somebody asks for them."""
+"""Registries of names whose values are imported on first use."""
 
 from __future__ import annotations
 

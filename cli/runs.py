@@ -166,7 +166,7 @@ def list_names(
     as_json: Json = False,
 ) -> None:
     """List suites, tasks, agents, decoders, pairs, scenarios, catalogs or metrics."""
-    from ..suites.listing import listing
+    from .listing import listing
 
     rows = listing(what, name)
     if as_json:

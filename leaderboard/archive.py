@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import secrets
 import shutil
 import tempfile
 import zlib
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import InputError
+from ..storage import atomic_path
 from ..suites.engine.run_directory.reader import check_finished
 from .verification.rejection import VerificationError
 
@@ -56,25 +56,25 @@ def pack(run_dir: str | Path, file: str | Path) -> str:
     """
     run, target = Path(run_dir), Path(file)
     check_finished(run)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with (
-            temporary.open("wb") as raw,
-            gzip.GzipFile("", "wb", compresslevel=COMPRESSION_LEVEL, fileobj=raw, mtime=0) as out,
-        ):
-            written = sum(_append(run / name, out) for name in MEMBERS)
-            out.write(bytes(_padding(written)))
-        size = temporary.stat().st_size
-        if size > MAX_ARCHIVE_BYTES:
-            raise InputError(
-                f"{run} packs into {_mib(size)}; {_mib(MAX_ARCHIVE_BYTES)} are allowed"
-            )
-        os.replace(temporary, target)
+        with atomic_path(target) as temporary:
+            _pack(run, temporary)
     except OSError as error:
         raise InputError(f"cannot pack {run} into {target}: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return digest_of(target)
+
+
+def _pack(run: Path, archive: Path) -> None:
+    """Write the archive of a run to a new file; raises InputError where it gets too large."""
+    with (
+        archive.open("wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=COMPRESSION_LEVEL, fileobj=raw, mtime=0) as out,
+    ):
+        written = sum(_append(run / name, out) for name in MEMBERS)
+        out.write(bytes(_padding(written)))
+    size = archive.stat().st_size
+    if size > MAX_ARCHIVE_BYTES:
+        raise InputError(f"{run} packs into {_mib(size)}; {_mib(MAX_ARCHIVE_BYTES)} are allowed")
 
 
 def unpack(file: str | Path, folder: str | Path) -> None:

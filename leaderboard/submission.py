@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..storage import atomic_path
 from ..suites.engine.progress import ProgressFactory
 from .archive import pack
 from .store.database import Board, board_exists, open_board
@@ -134,10 +132,5 @@ def _store_archive(board: Board, archive: Path, sha256: str) -> None:
     target = archive_path(board, sha256)
     if target.exists():
         return
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    try:
+    with atomic_path(target) as unfinished:
         shutil.copyfile(archive, unfinished)
-        os.replace(unfinished, target)
-    finally:
-        with suppress(FileNotFoundError):
-            unfinished.unlink()

@@ -1,1 +1,1 @@
-"""What is run: tasks, lives, records, reports."""
+"""Suites of tasks, the engine that runs them, reports, and comparisons."""

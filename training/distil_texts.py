@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from tasteshift.decoders.execution.forward import ForwardInput, forward_of
 from tasteshift.decoders.execution.kv_cache import KVCache
+from tasteshift.storage import atomic_path
 
 TOP = 64
 """Number of likeliest tokens whose log-probabilities are kept at every position."""
@@ -182,19 +183,18 @@ def text_of(
 
 def save_texts(texts: Sequence[Text], path: Path) -> None:
     """Write a file of texts."""
-    part = path.with_suffix(".part")
-    save_file(
-        {
-            "prompt": torch.tensor([token for text in texts for token in text.prompt]),
-            "prompts": torch.tensor([len(text.prompt) for text in texts]),
-            "tokens": torch.cat([text.tokens for text in texts]),
-            "lengths": torch.tensor([len(text.tokens) for text in texts]),
-            "ids": torch.cat([text.ids for text in texts]),
-            "logp": torch.cat([text.logp for text in texts]),
-        },
-        part,
-    )
-    part.rename(path)
+    with atomic_path(path) as part:
+        save_file(
+            {
+                "prompt": torch.tensor([token for text in texts for token in text.prompt]),
+                "prompts": torch.tensor([len(text.prompt) for text in texts]),
+                "tokens": torch.cat([text.tokens for text in texts]),
+                "lengths": torch.tensor([len(text.tokens) for text in texts]),
+                "ids": torch.cat([text.ids for text in texts]),
+                "logp": torch.cat([text.logp for text in texts]),
+            },
+            part,
+        )
 
 
 def load_texts(path: Path) -> list[Text]:

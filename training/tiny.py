@@ -44,6 +44,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from tasteshift.agents.llm.prompt import prompts_hash
 from tasteshift.decoders.pairs import tiny
+from tasteshift.storage import atomic_path
 
 ENTRIES, CONTEXT = 4096, 1024
 SHAPES = {
@@ -140,9 +141,9 @@ def save(model: LlamaForCausalLM, path: Path) -> None:
     kept += ("num_attention_heads", "num_key_value_heads", "max_position_embeddings")
     kept += ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings")
     config = {name: getattr(model.config, name) for name in kept}
-    part = path.with_suffix(".part")
-    save_file(weights, part, metadata={"config": json.dumps(config), "prompts": prompts_hash()})
-    part.replace(path)
+    metadata = {"config": json.dumps(config), "prompts": prompts_hash()}
+    with atomic_path(path) as part:
+        save_file(weights, part, metadata=metadata)
 
 
 class Corpus:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,7 +23,7 @@ import numpy as np
 import torch
 
 from ...errors import InputError
-from ...storage import folder
+from ...storage import atomic_path, folder
 from ..base import ModelPair, torch_threads
 from ..execution.fixed_shapes import has_fixed_shapes
 from ..execution.reader import Reader
@@ -94,15 +93,10 @@ def _store(path: Path, content: dict[str, Any]) -> None:
     """Store a profile where the disk allows it and no other process has; replace a broken file."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
-        try:
+        with suppress(FileExistsError), atomic_path(path, overwrite=False) as temporary:
+            temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
             if _stored(path) is None:
                 path.unlink(missing_ok=True)
-            with suppress(FileExistsError):
-                os.link(temporary, path)
-        finally:
-            temporary.unlink()
 
 
 def measure(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...storage import folder
+from ...storage import atomic_path, folder
 from .assemble import data_hash
 from .catalog import Catalog
 from .latents import CatalogData, Latents
@@ -41,15 +40,13 @@ def cached(name: str, build: Callable[[], CatalogData]) -> CatalogData:
 
 def _write_npz(path: Path, data: CatalogData) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     columns = {f"public.{f.name}": getattr(data.public, f.name) for f in fields(Catalog)}
     columns |= {f"hidden.{f.name}": getattr(data.hidden, f.name) for f in fields(Latents)}
     columns |= {f"public.{name}": np.array(tuple(columns[f"public.{name}"])) for name in TEXTS}
     if isinstance(data.public.posters, RenderedPosters):
         del columns["public.posters"]
-    with temporary.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **columns)
-    os.replace(temporary, path)
 
 
 def _read_npz(path: Path) -> CatalogData:

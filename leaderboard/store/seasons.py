@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from ...errors import InputError
+from ...storage import atomic_path
 from ..hidden.keys import SECRET_BYTES, commitment
 from .database import Board
 from .files import checked_name, secret_path
@@ -109,12 +110,8 @@ def utc_time(time: str) -> str:
 
 def _draw_secret(file: Path) -> bytes:
     """Return the secret in `file`, which is created atomically if there is none."""
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
-    with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as opened:
-        opened.write(secrets.token_bytes(SECRET_BYTES))
-        opened.flush()
-        os.fsync(opened.fileno())
-    with suppress(FileExistsError):
-        os.link(draft, file)
-    draft.unlink()
+    with suppress(FileExistsError), atomic_path(file, overwrite=False, sync=True) as draft:
+        mode = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+        with open(os.open(draft, mode, 0o600), "wb") as opened:
+            opened.write(secrets.token_bytes(SECRET_BYTES))
     return file.read_bytes()

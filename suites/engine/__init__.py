@@ -1,1 +1,1 @@
-"""How lives are lived: one of them, several together, here, in other processes, on a cluster."""
+"""The engine: plays episodes with a decision source and writes them to a run directory."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from ...metrics import FAMILIES, METRICS
 from ...metrics.statistics import FEWEST_CLUSTERS, RESAMPLES
 from ...metrics.trace import Trace, ceiling_of
 from ...records import COUNTERFACTUAL, Manifest, Score
+from ...storage import write_atomically
 from . import figures
 from .task_summary import POLICIES, TaskSummary, summarize
 from .transcript import Picture, Title, transcript
@@ -97,9 +97,7 @@ def write_report(
         plotly=_plotly(),
     )
     path = out / "report.html"
-    temporary = out / ".report.html.tmp"
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, page)
     return path
 
 

@@ -1,4 +1,4 @@
-"""Suites: names, overrides, documents, hashes, twins."""
+"""Suites: names, overrides, JSON forms, hashes, counterfactuals."""
 
 import json
 from collections import Counter
@@ -49,9 +49,9 @@ def test_a_suite_is_found_by_its_id_and_survives_json(name):
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_every_task_builds_its_worlds_for_users_enough(task):
-    lives = task.episodes(2)
-    assert len(set(lives)) == len(lives) == 2 * task.users
+def test_every_task_builds_its_environment_for_enough_users(task):
+    episodes = task.episodes(2)
+    assert len(set(episodes)) == len(episodes) == 2 * task.users
     assert task.users >= 24
     assert set(task.references) >= set(REFERENCES)
     scenario, counterfactual = (
@@ -95,7 +95,7 @@ def test_suites_ask_what_they_are_for(name, scenarios):
     assert {task.scenario for task in SUITES.get(name).tasks} == set(scenarios.split())
 
 
-def test_all_age_groups_live_where_groups_are_compared():
+def test_all_age_groups_play_where_groups_are_compared():
     task = next(task for task in SUITES.get("safety").tasks if task.name == "safety/all-ages")
     world = task.make().world
     groups = [world.age_group(user) for _, user in task.episodes(1)]
@@ -111,19 +111,19 @@ def test_every_group_of_cold_users_is_large_enough_for_an_interval():
 
 
 def test_the_full_suite_is_the_union_without_repeats():
-    def lives(task):
+    def kind(task):
         return replace(task, name="a/b", references=())
 
     full = SUITES.get("full").tasks
     parts = [task for name in SHIPPED[1:4] for task in SUITES.get(name).tasks]
-    assert len({lives(task) for task in full}) == len(full)
-    assert {lives(task) for task in full} == {lives(task) for task in parts}
+    assert len({kind(task) for task in full}) == len(full)
+    assert {kind(task) for task in full} == {kind(task) for task in parts}
     for task in full:
-        joined = {name for part in parts if lives(part) == lives(task) for name in part.references}
+        joined = {name for part in parts if kind(part) == kind(task) for name in part.references}
         assert set(task.references) == joined
 
 
-def test_overrides_change_the_id_the_hash_and_the_lives():
+def test_overrides_change_the_id_the_hash_and_the_episodes():
     suite = SUITES.get("smoke")
     fewer = suite.overridden(users=4, seeds=3, track="cohort")
     assert fewer.id == "smoke@1+seeds=3+track=cohort+users=4"
@@ -276,7 +276,7 @@ def test_the_hash_covers_every_constant_of_a_named_scenario(monkeypatch):
     assert suite.hash() == before
 
 
-def test_the_hash_covers_the_simulator_and_how_companions_are_set(monkeypatch):
+def test_the_hash_covers_the_simulator_and_the_settings_of_references(monkeypatch):
     suite = replace(SUITE, tasks=(replace(TASK, references=("oracle-plan",)),))
     before = suite.hash()
     monkeypatch.setitem(AGENTS._entries, "oracle-plan", lambda: PlanningOracle(depth=2))
@@ -353,15 +353,15 @@ def test_what_is_no_document_at_all_is_refused(values):
         suite_from_dict(values, "manifest")
 
 
-def test_a_twin_lives_the_same_life_until_the_change():
+def test_a_counterfactual_is_the_same_episode_until_the_change():
     task = Task("own/task", "synthetic:60", "abrupt-shift", 5, 20, counterfactual=("shift",))
     rewards = {counterfactual: [] for counterfactual in (False, True)}
-    for counterfactual, lives in rewards.items():
+    for counterfactual, episodes in rewards.items():
         env = task.make(counterfactual=counterfactual)
         for seed, user in task.episodes(1):
             env.reset(seed=seed, options={"user": user})
             slates = ((np.arange(5) + 5 * k) % 60 for k in range(50))
-            lives.append([env.step({"slate": slate})[1] for slate in slates])
+            episodes.append([env.step({"slate": slate})[1] for slate in slates])
     shifted, calm = np.array(rewards[False]), np.array(rewards[True])
     first = task.spec().shift.first_day // task.spec().gap_days + 1  # sessions before that day
     assert np.array_equal(shifted[:, : first * 5], calm[:, : first * 5])

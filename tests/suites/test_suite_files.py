@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import tasteshift
+from tasteshift.cli.listing import listing
 from tasteshift.envs.dynamics.satiation import Satiation
 from tasteshift.envs.dynamics.shift import Shift
 from tasteshift.envs.simulator.scenarios import SCENARIOS, Scenario
 from tasteshift.errors import InputError
 from tasteshift.suites.evaluate import evaluate, load_run
-from tasteshift.suites.listing import listing
 from tasteshift.suites.run_report import rewrite_report
 from tasteshift.suites.suite import REFERENCES, SUITES, Suite, Task, find_suite, suite_from_dict
 from tasteshift.suites.suite_files import load_suite
@@ -222,10 +222,10 @@ def test_the_guide_says_the_same_in_yaml_and_in_python(write):
     (short,), (source,) = blocks("yaml"), blocks("python")
     in_yaml, in_python = load_suite(write(short)), load_suite(write(source, "mine.py"))
 
-    def lives(suite):
+    def values(suite):
         return [replace(task, scenario=replace(task.spec(), summary="")) for task in suite.tasks]
 
-    assert lives(in_yaml) == lives(in_python)
+    assert values(in_yaml) == values(in_python)
     assert (in_yaml.id, in_yaml.summary) == (in_python.id, in_python.summary)
 
 

@@ -69,7 +69,7 @@ def alone(tmp_path_factory):
     ],
     ids=str,
 )
-def test_who_lives_the_lives_leaves_no_mark_on_the_bytes(alone, tmp_path, options):
+def test_every_executor_gives_the_same_bytes(alone, tmp_path, options):
     evaluate("linucb", "smoke", users=3, out=tmp_path / "run", **options)
     assert same(alone, tmp_path / "run")
 
@@ -123,7 +123,8 @@ def shown(out, task="smoke/stationary"):
 
     table = read_table(out / "steps.parquet", STEPS).to_pandas()
     mine = table[(table.policy == "agent") & (table.task == task)]
-    return {key: [list(s) for s in life.slate] for key, life in mine.groupby(["seed", "user"])}
+    episodes = mine.groupby(["seed", "user"])
+    return {key: [list(slate) for slate in one.slate] for key, one in episodes}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -144,16 +145,16 @@ def test_on_the_cohort_track_it_learns_day_by_day_and_shards_leave_no_mark(tmp_p
     assert same(tmp_path / "one", tmp_path / "dask")
     assert run.scores["n"].max() == 2
     for seed in (0, 1):
-        lives = [life for key, life in sorted(shown(tmp_path / "one").items()) if key[0] == seed]
-        first_day = [life[:2] for life in lives]
+        episodes = [one for key, one in sorted(shown(tmp_path / "one").items()) if key[0] == seed]
+        first_day = [one[:2] for one in episodes]
         assert first_day == [[[1], [2]], [[3], [4]], [[5], [6]]]
-        assert [life[2:] for life in lives] == [[[7], [8]], [[9], [10]], [[11], [12]]]
+        assert [one[2:] for one in episodes] == [[[7], [8]], [[9], [10]], [[11], [12]]]
 
 
 def test_calendar_order_where_users_come_and_go(tmp_path):
     agent = counting()
-    player = InProcessAgent(agent)
-    lives = [
+    source = InProcessAgent(agent)
+    runners = [
         EpisodeRunner(
             Lifelong("synthetic:60", "retention", slate_size=3),
             task="t",
@@ -163,9 +164,9 @@ def test_calendar_order_where_users_come_and_go(tmp_path):
         )
         for user in range(6)
     ]
-    player.reset()
-    play_by_day(player, lives)
-    served = player._clone.served
+    source.reset()
+    play_by_day(source, runners)
+    served = source._clone.served
     assert [day for day, *_ in served] == sorted(day for day, *_ in served)
     assert len({day for day, *_ in served}) > 3
     visits = [(user, session) for _, user, session in served]
@@ -175,7 +176,7 @@ def test_calendar_order_where_users_come_and_go(tmp_path):
     assert len(runs) == len(set(runs))
 
 
-def test_agents_with_act_batch_decide_for_the_same_lives_together(tmp_path):
+def test_batch_agents_decide_for_the_same_episodes_together(tmp_path):
     users = EPISODES_PER_BATCH + 2
     for workers in (1, 2):
         evaluate(
@@ -187,12 +188,12 @@ def test_agents_with_act_batch_decide_for_the_same_lives_together(tmp_path):
             out=tmp_path / f"{workers}",
         )
     assert same(tmp_path / "1", tmp_path / "2")
-    sizes = [life[0][0] for _, life in sorted(shown(tmp_path / "1").items())]
+    sizes = [one[0][0] for _, one in sorted(shown(tmp_path / "1").items())]
     assert sizes == [EPISODES_PER_BATCH] * EPISODES_PER_BATCH + [2] * 2
 
 
-def test_a_batch_of_one_kind_gives_the_lives_of_single_decisions(tmp_path):
-    """linucb's lives, decided for sixteen users at a time, are its lives."""
+def test_batched_decisions_give_the_episodes_of_single_ones(tmp_path):
+    """linucb decides alike for sixteen users at a time and for one."""
     from tasteshift.agents.linucb import LinUcbAgent
 
     class Batched(LinUcbAgent):
@@ -204,7 +205,7 @@ def test_a_batch_of_one_kind_gives_the_lives_of_single_decisions(tmp_path):
     assert same(tmp_path / "single", tmp_path / "batched")
 
 
-def test_the_groups_of_a_suite_hold_every_life_once():
+def test_the_batches_of_a_suite_hold_every_episode_once():
     suite = SUITES.get("smoke").overridden(users=20, seeds=2)
     for track in ("personal", "cohort"):
         for agent in (counting(), counting(batched=True)):
@@ -285,7 +286,7 @@ def stateful():
 
 
 @pytest.mark.parametrize("isolate", [True, False])
-def test_an_agent_meets_every_world_as_if_it_were_the_first(tmp_path, isolate):
+def test_an_agent_is_prepared_anew_for_every_environment(tmp_path, isolate):
     tasks = tuple(Task(f"worlds/{n}", f"synthetic:{n}", "stationary", 3, 2, 1, 2) for n in (60, 80))
     out = tmp_path / "run"
     evaluate(stateful(), Suite("worlds", 1, "", tasks), out=out, isolate=isolate)
@@ -293,7 +294,7 @@ def test_an_agent_meets_every_world_as_if_it_were_the_first(tmp_path, isolate):
     assert one == two
 
 
-def test_lives_may_be_lived_where_joblib_has_no_processes(alone, tmp_path, monkeypatch):
+def test_joblib_without_processes_runs_every_episode(alone, tmp_path, monkeypatch):
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import tasteshift\n"
@@ -316,7 +317,7 @@ def test_lives_may_be_lived_where_joblib_has_no_processes(alone, tmp_path, monke
 
 
 def test_workers_need_not_know_what_a_program_registered(tmp_path):
-    """A scenario and a companion that exist in this process only."""
+    """A scenario and a reference policy that exist in this process only."""
     from dataclasses import replace
 
     from tasteshift.agents import AGENTS
@@ -324,15 +325,15 @@ def test_workers_need_not_know_what_a_program_registered(tmp_path):
     from tasteshift.envs.simulator.scenarios import SCENARIOS
 
     SCENARIOS.register("test-only", replace(SCENARIOS.get("gradual-drift"), name="test-only"))
-    AGENTS.register("test-companion", PopularAgent)
+    AGENTS.register("test-reference", PopularAgent)
     try:
-        met = ("random", "frozen-oracle", "oracle", "test-companion")
+        met = ("random", "frozen-oracle", "oracle", "test-reference")
         task = Task("own/t", "synthetic:60", "test-only", 3, 3, 2, 2, references=met)
         suite = Suite("own", 1, "", (task,))
         for workers in (1, 2):
             evaluate("popular", suite, workers=workers, out=tmp_path / f"{workers}")
     finally:
-        del SCENARIOS._entries["test-only"], AGENTS._entries["test-companion"]
+        del SCENARIOS._entries["test-only"], AGENTS._entries["test-reference"]
     assert same(tmp_path / "1", tmp_path / "2")
 
 

@@ -1,4 +1,4 @@
-"""Kill −9 at random instants, resume, and find the bytes of a run that nobody disturbed."""
+"""Kill −9 at random instants, resume, and compare with the bytes of an undisturbed run."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def finish(process):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The suite's file, its bytes, and the seconds from the first life to the end."""
+    """The suite's file, its bytes, and the seconds from the first episode to the end."""
     folder = tmp_path_factory.mktemp("undisturbed")
     suite = folder / "short.yaml"
     suite.write_text(SUITE)

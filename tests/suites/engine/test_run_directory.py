@@ -1,4 +1,4 @@
-"""The run directory: refusals, resume after any cut, and one order whatever happened."""
+"""The run directory: refusals, resuming after a cut, and a fixed order of episodes."""
 
 import json
 import shutil
@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tasteshift.errors import InputError
+from tasteshift.leaderboard.verification.recorded_run import read_run
+from tasteshift.leaderboard.verification.rejection import VerificationError
 from tasteshift.suites import evaluate as engine
+from tasteshift.suites.compare import compare
 from tasteshift.suites.engine import worker
 from tasteshift.suites.engine.run_directory.reader import read_episodes, read_manifest
 from tasteshift.suites.engine.run_directory.writer import RunDirectory
@@ -45,16 +48,16 @@ def test_the_same_run_twice_has_the_same_bytes(finished, tmp_path):
 
 
 class Cut(Exception):
-    """Stands for a power cut."""
+    """Raised in place of a power cut."""
 
 
 def unfinished(tmp_path, monkeypatch, after=8):
     out, real = tmp_path / "cut", RunDirectory.add
 
-    def add(self, life):
+    def add(self, result):
         if len(self.done) == after:
             raise Cut
-        real(self, life)
+        real(self, result)
 
     with monkeypatch.context() as patch:
         patch.setattr(RunDirectory, "add", add)
@@ -84,7 +87,7 @@ def test_a_run_that_was_cut_resumes_to_the_same_bytes(finished, tmp_path, monkey
     assert content(out) == content(finished)
 
 
-def test_nothing_is_written_before_the_first_life(tmp_path):
+def test_nothing_is_written_before_the_first_episode(tmp_path):
     class Unprepared:
         name = "unprepared"
 
@@ -109,7 +112,7 @@ def test_resuming_a_finished_run_returns_it_untouched(finished):
     assert {"task", "metric", "value", "low", "high", "n", "unit", "direction"} == set(run.scores)
 
 
-def test_finished_runs_and_foreign_folders_are_never_written_to(finished, tmp_path):
+def test_finished_runs_and_other_folders_are_never_written_to(finished, tmp_path):
     before = content(finished)
     with pytest.raises(InputError, match="holds a finished run"):
         evaluate("popular", "smoke", out=finished)
@@ -190,6 +193,36 @@ def test_edited_files_get_one_clear_line(finished, tmp_path, name, change, messa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("found", "written"), [(None, "format 1"), (3, "format 3")])
+def test_another_format_version_is_refused_in_one_line(finished, tmp_path, found, written):
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    assert json.loads((run / "manifest.json").read_text())["format"] == 2
+    change = {} if found is None else {"format": found}
+    edited(run, "manifest.json", lambda m: {k: m[k] for k in m if k != "format"} | change)
+    if found is None:
+        edited(run, "timings.json", lambda t: {"scores": t["scores"], "lives": t["episodes"]})
+    message = rf"another version of TasteShift \(run directory {written}, this version reads 2\)"
+    for read in (
+        load_run,
+        rewrite_report,
+        lambda path: evaluate("popular", "smoke", out=path, resume=True),
+        lambda path: compare([path, finished]),
+        read_run,
+    ):
+        with pytest.raises((InputError, VerificationError), match=message) as caught:
+            read(run)
+        assert str(caught.value).endswith("; run it again")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_kill_leaves_no_temporary_file_after_the_resume(finished, tmp_path, monkeypatch):
+    out = unfinished(tmp_path, monkeypatch)
+    (out / ".steps.parquet.0011.tmp").write_bytes(b"half")
+    evaluate("popular", "smoke", out=out, resume=True)
+    assert {path.name for path in out.iterdir()} == {path.name for path in finished.iterdir()}
+
+
 def test_a_trace_that_lost_half_of_its_turns_is_not_reported(finished, tmp_path):
     run = tmp_path / "copy"
     shutil.copytree(finished, run)
@@ -201,7 +234,7 @@ def test_a_trace_that_lost_half_of_its_turns_is_not_reported(finished, tmp_path)
 
 @pytest.mark.parametrize("kind", ["steps.parquet", "generations.parquet", "timings.json"])
 @pytest.mark.parametrize("rest", [0, 20])
-def test_a_broken_part_is_lived_again(finished, tmp_path, monkeypatch, kind, rest):
+def test_an_episode_with_a_broken_part_is_run_again(finished, tmp_path, monkeypatch, kind, rest):
     out = unfinished(tmp_path, monkeypatch)
     part = sorted((out / "parts").glob(f"*.{kind}"))[0]
     part.write_bytes(part.read_bytes()[:rest])
@@ -209,7 +242,7 @@ def test_a_broken_part_is_lived_again(finished, tmp_path, monkeypatch, kind, res
     assert content(out) == content(finished)
 
 
-def test_two_runners_do_not_share_a_folder(finished, tmp_path, monkeypatch):
+def test_two_processes_do_not_share_a_folder(finished, tmp_path, monkeypatch):
     out, manifest = tmp_path / "run", read_manifest(finished)
     one, two = RunDirectory.create(out, manifest), RunDirectory.create(out, manifest)
     one._begin()
@@ -223,14 +256,14 @@ def test_two_runners_do_not_share_a_folder(finished, tmp_path, monkeypatch):
     RunDirectory.resume(out, manifest).close()
 
 
-def test_a_foreign_life_stops_the_resume(finished, tmp_path, monkeypatch):
+def test_an_unknown_episode_stops_the_resume(finished, tmp_path, monkeypatch):
     out = unfinished(tmp_path, monkeypatch)
     first = json.loads((out / "episodes.jsonl").read_text().splitlines()[0])
-    stranger = {**first, "user": first["user"] + 1000}
+    unknown = {**first, "user": first["user"] + 1000}
     with (out / "episodes.jsonl").open("a") as file:
-        file.write(json.dumps(stranger) + "\n")
+        file.write(json.dumps(unknown) + "\n")
     for part in (out / "parts").glob(f"*-{first['user']}-{first['policy']}.*"):
-        name = part.name.replace(f"-{first['user']}-", f"-{stranger['user']}-")
+        name = part.name.replace(f"-{first['user']}-", f"-{unknown['user']}-")
         shutil.copy(part, part.with_name(name))
     with pytest.raises(InputError, match="is no episode of this run"):
         evaluate("popular", "smoke", out=out, resume=True)
@@ -252,7 +285,7 @@ def test_a_foreign_life_stops_the_resume(finished, tmp_path, monkeypatch):
     ],
     ids=["path", "long", "none", "nan", "object", "list", "raises", "no-prepare", "no-start"],
 )
-def test_what_cannot_be_an_agent_is_said_at_once(tmp_path, change, message):
+def test_an_unusable_agent_is_refused_before_any_episode(tmp_path, change, message):
     from tasteshift.agents.popular import PopularAgent
 
     agent = PopularAgent()

@@ -1,4 +1,4 @@
-"""Playing a life: what the agent is handed, what is recorded, and what an abuse of it costs."""
+"""Playing an episode: what the agent receives, what is recorded, what invalid actions cost."""
 
 import numpy as np
 import pytest
@@ -40,20 +40,20 @@ class Spy:
         return Action(self.slate)
 
 
-def lived(env, agent, user=3, seed=5, policy="agent"):
+def run_episode(env, agent, user=3, seed=5, policy="agent"):
     agent.prepare(public_data(env.world))
     return play_episode(env, agent, task="t", seed=seed, user=user, policy=policy)
 
 
 def test_the_trace_says_what_happened(env):
     spy = Spy((7, 9))
-    life = lived(env, spy)
-    assert len(life.steps) == len(life.seconds) == env.world.turns == 20
-    assert life.episode.rewards == tuple(step.reward for step in life.steps)
+    result = run_episode(env, spy)
+    assert len(result.steps) == len(result.seconds) == env.world.turns == 20
+    assert result.episode.rewards == tuple(step.reward for step in result.steps)
     _world, brief, *observations = spy.handed
     assert brief == Brief(3, default_agent_seed(5, 3), 3, 10, 2, env.world.age_group(3))
     assert all(type(seen) is Observation for seen in observations)
-    for before, step, after in zip(observations, life.steps, observations[1:], strict=False):
+    for before, step, after in zip(observations, result.steps, observations[1:], strict=False):
         assert (step.session, step.turn, step.day) == (before.session, before.turn, before.day)
         assert step.utterance == before.utterance
         assert (after.slate, after.chosen, after.rating) == ((7, 9), step.chosen, step.reward)
@@ -66,7 +66,9 @@ def test_the_trace_says_what_happened(env):
 def test_the_expected_reward_is_the_mean_reward(env):
     """E[reward | slate, state], averaged over users and seeds, against what they really did."""
     first = [
-        lived(env, Spy((7, 9, 11)), user, seed).steps[0] for user in range(40) for seed in (0, 1)
+        run_episode(env, Spy((7, 9, 11)), user, seed).steps[0]
+        for user in range(40)
+        for seed in (0, 1)
     ]
     gap = np.array([step.reward - step.expected for step in first])
     assert abs(gap.mean()) < 3 * gap.std() / np.sqrt(len(gap))
@@ -74,7 +76,9 @@ def test_the_expected_reward_is_the_mean_reward(env):
 
 def test_the_oracle_has_no_regret_and_the_frozen_one_has_some_after_the_shift(env):
     for name in ("oracle", "frozen-oracle"):
-        regret = [s.best - s.expected for s in lived(env, make_agent(name), policy=name).steps]
+        regret = [
+            s.best - s.expected for s in run_episode(env, make_agent(name), policy=name).steps
+        ]
         assert regret[:8] == pytest.approx([0.0] * 8)
         late = sum(regret[-6:])
         assert late == pytest.approx(0) if name == "oracle" else late > 0.1
@@ -125,14 +129,14 @@ def test_usable_actions_become_plain_values():
 
 
 def test_an_invalid_action_is_recorded_and_earns_nothing(env):
-    life = lived(env, Spy((99,)))
-    assert {step.fault for step in life.steps} == {"invalid"}
-    assert sum(life.episode.rewards) == 0
+    result = run_episode(env, Spy((99,)))
+    assert {step.fault for step in result.steps} == {"invalid"}
+    assert sum(result.episode.rewards) == 0
 
 
-def test_agents_meet_the_same_luck_and_seeds_do_not(env):
-    first, second = lived(env, Spy((7, 9, 11))), lived(env, Spy((7, 9, 11)))
+def test_episodes_repeat_and_seeds_differ(env):
+    first, second = run_episode(env, Spy((7, 9, 11))), run_episode(env, Spy((7, 9, 11)))
     assert first.steps == second.steps
     assert first.episode.digest == second.episode.digest
-    assert lived(env, Spy((7, 9, 11)), seed=6).episode.digest != first.episode.digest
+    assert run_episode(env, Spy((7, 9, 11)), seed=6).episode.digest != first.episode.digest
     assert default_agent_seed(5, 3) != default_agent_seed(6, 3) != default_agent_seed(5, 4)

@@ -1,4 +1,4 @@
-"""Agents that misbehave: every way is counted, costs only its turn or its life, and ends."""
+"""Agents that fail: every fault is counted, costs its turn or its episode, and the run goes on."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ TURNS = 2 * 2
 
 
 def agent(misbehave=None, *, when=(1, 0), users=None, prepare=None, start=None):
-    """Shows items 0, 1, 2; in one turn of the lives of `users` it calls `misbehave` instead."""
+    """Shows items 0, 1, 2; in one turn of the episodes of `users` it calls `misbehave` instead."""
 
     class Troublemaker:
         name = "troublemaker"
@@ -54,7 +54,7 @@ def faults(out, policy="agent"):
     """user -> faults of its turns, on the task of four turns."""
     table = read_table(out / "steps.parquet", STEPS).to_pandas()
     mine = table[(table.policy == policy) & (table.task == "smoke/stationary")]
-    return {user: list(life.fault) for user, life in mine.groupby("user")}
+    return {user: list(episode.fault) for user, episode in mine.groupby("user")}
 
 
 def run(tmp_path, player, **options):
@@ -90,7 +90,7 @@ def test_leaving_by_the_front_door_costs_its_turn_too(tmp_path):
 
 
 @pytest.mark.parametrize("isolate", [True, False])
-def test_an_agent_that_cannot_be_cloned_is_told_what_to_do(tmp_path, isolate):
+def test_an_agent_that_cannot_be_cloned_gets_a_clear_error(tmp_path, isolate):
     uncloned = agent()
 
     def prepare(world):
@@ -113,7 +113,7 @@ def test_an_exception_costs_its_turn(tmp_path, isolate):
 
 
 @pytest.mark.parametrize(("misbehave", "fault"), [(dies, "died"), (leaves, "died")])
-def test_a_death_costs_the_rest_of_the_life_and_the_next_life_is_served(tmp_path, misbehave, fault):
+def test_a_dead_process_costs_the_rest_of_the_episode_only(tmp_path, misbehave, fault):
     first = min(faults(evaluate(agent(), "smoke", users=USERS, out=tmp_path / "well").out))
     _, found = run(tmp_path, agent(misbehave, users=(first,)))
     assert found.pop(first) == ["", "", fault, fault]
@@ -147,7 +147,7 @@ def test_a_hang_is_ended_in_time(tmp_path):
         lambda: Action((0,), profile=("a",)),
     ],
 )
-def test_garbage_is_invalid_and_the_life_goes_on(tmp_path, garbage):
+def test_garbage_is_invalid_and_the_episode_goes_on(tmp_path, garbage):
     finished, found = run(tmp_path, agent(garbage), isolate=False)
     assert list(found.values()) == [["", "", "invalid", ""]] * USERS
     table = read_table(finished.out / "steps.parquet", STEPS).to_pandas()
@@ -171,7 +171,7 @@ def test_what_an_agent_prints_does_not_reach_the_run(tmp_path, capfd):
     assert capfd.readouterr().out == ""
 
 
-def test_a_failing_start_costs_the_life(tmp_path):
+def test_a_failing_start_costs_the_episode(tmp_path):
     finished, found = run(tmp_path, agent(start=raises))
     assert list(found.values()) == [["raised"] * TURNS] * USERS
     assert "start: ZeroDivisionError" in finished.trouble
@@ -192,7 +192,7 @@ def test_what_a_person_can_mend_stays_an_input_error(tmp_path):
         run(tmp_path, agent(prepare=wants))
 
 
-def test_an_agent_that_cannot_travel_is_told_so(tmp_path):
+def test_an_agent_that_cannot_be_pickled_is_refused(tmp_path):
     class Rooted:
         name = "rooted"
 
@@ -212,7 +212,7 @@ def test_an_agent_that_cannot_travel_is_told_so(tmp_path):
         evaluate(Rooted(), "smoke", out=tmp_path / "run")
 
 
-def test_the_agents_process_ends_with_its_runner(tmp_path):
+def test_the_agents_process_ends_with_its_parent(tmp_path):
     """Even where the agent hangs for ever and the runner is killed without warning."""
     pid = tmp_path / "pid"
     script = tmp_path / "script.py"

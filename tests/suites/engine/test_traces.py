@@ -25,34 +25,34 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lives(run):
+def timings(run):
     return read_timings(run)["episodes"]
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_alone_is_the_same_as_in_the_whole(run, lives, task):
-    alone, whole = trace_reader(run, lives)(task), read_trace(run, lives).of_task(task)
+def test_a_task_alone_is_the_same_as_in_the_whole(run, timings, task):
+    alone, whole = trace_reader(run, timings)(task), read_trace(run, timings).of_task(task)
     assert alone.cluster_by == whole.cluster_by == "user"
     for name in TABLES:
         one, other = getattr(alone, name), getattr(whole, name).reset_index(drop=True)
         pd.testing.assert_frame_equal(one.reset_index(drop=True), other, check_dtype=len(one) > 0)
     assert len(alone.decisions) == len(alone.steps_of("agent")) > 0
     both = [score_task(alone, task, clocked=clocked) for clocked in (False, True)]
-    assert both == [score(read_trace(run, lives), [task], clocked=c) for c in (False, True)]
+    assert both == [score(read_trace(run, timings), [task], clocked=c) for c in (False, True)]
 
 
-def test_row_groups_may_hold_several_tasks(run, lives, tmp_path, monkeypatch):
+def test_row_groups_may_hold_several_tasks(run, timings, tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "ROWS_PER_GROUP", 5)
     assert pq.ParquetFile(run / "steps.parquet").num_row_groups == 1
     again = evaluate("popular", "smoke", out=tmp_path / "again").out
     assert pq.ParquetFile(again / "steps.parquet").num_row_groups > 4
     for task in TASKS:
-        one, other = (trace_reader(path, lives)(task).steps for path in (run, again))
+        one, other = (trace_reader(path, timings)(task).steps for path in (run, again))
         pd.testing.assert_frame_equal(one, other)
 
 
-def test_episodes_are_those_of_the_file(run, lives):
-    episodes = read_trace(run, lives).episodes
+def test_episodes_are_those_of_the_file(run, timings):
+    episodes = read_trace(run, timings).episodes
     assert len(episodes) == len(read_episodes(run))
     assert set(episodes["task"]) == set(TASKS)
 
@@ -73,8 +73,8 @@ def test_the_first_token_of_a_decision_is_that_of_its_first_text(run):
     assert len(trace_reader(run, told)(TASKS[1]).decisions) == 0
 
 
-def test_lists_come_back_as_arrays_of_their_type(run, lives, tmp_path):
-    steps = read_trace(run, lives).steps
+def test_lists_come_back_as_arrays_of_their_type(run, timings, tmp_path):
+    steps = read_trace(run, timings).steps
     rows = pq.read_table(run / "steps.parquet").to_pylist()
     rows.sort(key=lambda row: (row["seed"], row["user"]))
     for name, kind in (("slate", "int64"), ("liking", "float64"), ("profile", "float64")):
@@ -87,15 +87,15 @@ def test_lists_come_back_as_arrays_of_their_type(run, lives, tmp_path):
     for name in ("manifest.json", "episodes.jsonl", "generations.parquet"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     pq.write_table(pa.Table.from_pylist(table, STEPS), tmp_path / "steps.parquet")
-    changed = read_trace(tmp_path, lives).steps
+    changed = read_trace(tmp_path, timings).steps
     assert [list(told) for told in changed["claims"][:2]] == [[claim], []]
     assert np.concatenate(changed["slate"].tolist()).dtype == np.int64
 
 
-def test_batches_count_what_was_shown(run, lives):
+def test_batches_count_what_was_shown(run, timings):
     found = pd.concat(step_batches(run, ["task", "user", "slate", "reward"]))
     found = found.sort_values("user", kind="stable")
-    steps = read_trace(run, lives).steps
+    steps = read_trace(run, timings).steps
     assert found["slate"].tolist() == steps["shown"].tolist()
     assert found["reward"].tolist() == steps["reward"].tolist()
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tasteshift.cli.listing import listing
 from tasteshift.metrics import METRICS
-from tasteshift.suites.listing import listing
 from tasteshift.suites.suite import SUITES
 
 INDEX = Path(__file__).resolve().parents[2] / "docs" / "metrics" / "README.md"
@@ -23,11 +23,11 @@ def test_rows_of_one_kind_have_one_shape(kind):
 def test_listed_tasks_are_those_of_the_suites():
     rows = {row["name"]: row for row in listing("tasks")}
     assert list(rows) == [task.name for name in SUITES for task in SUITES.get(name).tasks]
-    assert rows["quick/abrupt-shift"]["more companions"] == "the agent without shift"
-    assert rows["lifelong/satiation"]["more companions"] == "oracle-plan"
-    assert rows["quick/first-session"]["players"] == "all"
+    assert rows["quick/abrupt-shift"]["more policies"] == "the agent without shift"
+    assert rows["lifelong/satiation"]["more policies"] == "oracle-plan"
+    assert rows["quick/first-session"]["agents"] == "all"
     (quick,) = listing("suites", "quick@2")
-    assert (quick["tasks"], quick["lives"]) == (5, 144)
+    assert (quick["tasks"], quick["episodes"]) == (5, 144)
     assert all(row["version"] >= 1 for row in listing("metrics"))
 
 

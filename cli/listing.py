@@ -1,4 +1,4 @@
-"""Everything that can be named on a command line, one flat row each."""
+"""Rows of `tasteshift list`: one flat row for every registered name of a kind."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..envs.catalogs.load import CATALOGS
 from ..envs.simulator.scenarios import SCENARIOS
 from ..metrics import METRICS
 from ..registry import Registry, unknown
-from .suite import REFERENCES, SUITES
+from ..suites.suite import REFERENCES, SUITES
 
 Row = dict[str, Any]
 
 
 def listing(what: str, name: str | None = None) -> list[Row]:
-    """Rows of one kind of thing, or the one called `name`; raises UnknownName."""
+    """Rows of one kind of entry, or the one called `name`; raises UnknownName."""
     rows = list(KINDS.get(what)())
     found = [row for row in rows if name in (None, row["name"])]
     if not found:
@@ -32,7 +32,7 @@ def _suites() -> Iterator[Row]:
         yield {
             "name": suite.id,
             "tasks": len(suite.tasks),
-            "lives": suite.seeds * sum(task.users for task in suite.tasks),
+            "episodes": suite.seeds * sum(task.users for task in suite.tasks),
             "summary": suite.summary,
         }
 
@@ -51,8 +51,8 @@ def _tasks() -> Iterator[Row]:
                 "catalog": task.catalog,
                 "scenario": task.spec().name,
                 "users": task.users,
-                "players": "all" if task.language_models else "no LLM",
-                "more companions": ", ".join(counterfactual + more),
+                "agents": "all" if task.language_models else "no LLM",
+                "more policies": ", ".join(counterfactual + more),
             }
 
 
@@ -61,7 +61,7 @@ def _agents() -> Iterator[Row]:
         kind = "language model" if declares(name, TextAgent) else "ranked"
         yield {
             "name": name,
-            "kind": "yardstick, never ranked" if declares(name, PrivilegedAgent) else kind,
+            "kind": "reference policy, never ranked" if declares(name, PrivilegedAgent) else kind,
             "summary": _summary(AGENTS.get(name)),
         }
 
@@ -69,8 +69,8 @@ def _agents() -> Iterator[Row]:
 def _decoders() -> Iterator[Row]:
     for name in DECODERS:
         decoder = DECODERS.get(name)
-        exact = "exact" if getattr(decoder, "exact", False) else "not exact"
-        yield {"name": name, "law": exact, "summary": _summary(decoder)}
+        exact = "yes" if getattr(decoder, "exact", False) else "no"
+        yield {"name": name, "exact": exact, "summary": _summary(decoder)}
 
 
 def _scenarios() -> Iterator[Row]:
@@ -78,7 +78,7 @@ def _scenarios() -> Iterator[Row]:
         scenario = SCENARIOS.get(name)
         calendar = f"{scenario.sessions} × {scenario.turns}, every {scenario.gap_days} days"
         if scenario.retention is not None:
-            calendar = f"≤ {scenario.sessions} × {scenario.turns}, when they like"
+            calendar = f"≤ {scenario.sessions} × {scenario.turns}, days chosen by the user"
         yield {"name": name, "sessions × turns": calendar, "summary": scenario.summary}
 
 
@@ -108,7 +108,7 @@ def _summary(thing: Any) -> str:
     return (thing.__doc__ or "").strip().partition("\n")[0].rstrip(".")
 
 
-KINDS: Registry[Callable[[], Iterator[Row]]] = Registry("thing to list", "things to list")
+KINDS: Registry[Callable[[], Iterator[Row]]] = Registry("kind of entry", "kinds of entries")
 for _name, _rows in {
     "suites": _suites,
     "tasks": _tasks,
