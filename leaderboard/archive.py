@@ -58,23 +58,15 @@ def pack(run_dir: str | Path, file: str | Path) -> str:
     check_finished(run)
     try:
         with atomic_path(target) as temporary:
-            _pack(run, temporary)
+            _write(run, temporary)
+            size = temporary.stat().st_size
+            if size > MAX_ARCHIVE_BYTES:
+                raise InputError(
+                    f"{run} packs into {_mib(size)}; {_mib(MAX_ARCHIVE_BYTES)} are allowed"
+                )
     except OSError as error:
         raise InputError(f"cannot pack {run} into {target}: {error.strerror}") from None
     return digest_of(target)
-
-
-def _pack(run: Path, archive: Path) -> None:
-    """Write the archive of a run to a new file; raises InputError where it gets too large."""
-    with (
-        archive.open("wb") as raw,
-        gzip.GzipFile("", "wb", compresslevel=COMPRESSION_LEVEL, fileobj=raw, mtime=0) as out,
-    ):
-        written = sum(_append(run / name, out) for name in MEMBERS)
-        out.write(bytes(_padding(written)))
-    size = archive.stat().st_size
-    if size > MAX_ARCHIVE_BYTES:
-        raise InputError(f"{run} packs into {_mib(size)}; {_mib(MAX_ARCHIVE_BYTES)} are allowed")
 
 
 def unpack(file: str | Path, folder: str | Path) -> None:
@@ -109,6 +101,16 @@ def digest_of(file: str | Path) -> str:
     """Hexadecimal SHA-256 of a file, read in chunks."""
     with Path(file).open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _write(run: Path, file: Path) -> None:
+    """Write all members of a run and the end of the tar."""
+    with (
+        file.open("wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=COMPRESSION_LEVEL, fileobj=raw, mtime=0) as out,
+    ):
+        written = sum(_append(run / name, out) for name in MEMBERS)
+        out.write(bytes(_padding(written)))
 
 
 def _append(path: Path, out: gzip.GzipFile) -> int:

@@ -132,5 +132,5 @@ def _store_archive(board: Board, archive: Path, sha256: str) -> None:
     target = archive_path(board, sha256)
     if target.exists():
         return
-    with atomic_path(target) as unfinished:
-        shutil.copyfile(archive, unfinished)
+    with atomic_path(target) as temporary:
+        shutil.copyfile(archive, temporary)

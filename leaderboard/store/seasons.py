@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -110,8 +109,10 @@ def utc_time(time: str) -> str:
 
 def _draw_secret(file: Path) -> bytes:
     """Return the secret in `file`, which is created atomically if there is none."""
-    with suppress(FileExistsError), atomic_path(file, overwrite=False, sync=True) as draft:
-        mode = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-        with open(os.open(draft, mode, 0o600), "wb") as opened:
-            opened.write(secrets.token_bytes(SECRET_BYTES))
+    with (
+        suppress(FileExistsError),
+        atomic_path(file, overwrite=False, sync=True) as temporary,
+    ):
+        temporary.touch(0o600)
+        temporary.write_bytes(secrets.token_bytes(SECRET_BYTES))
     return file.read_bytes()
