@@ -22,7 +22,7 @@ from typing import BinaryIO
 from ..errors import InputError
 from ..storage import atomic_path
 from ..suites.engine.run_directory.reader import check_finished
-from .verification.rejection import VerificationError
+from .rejection import VerificationError
 
 MIB = 2**20
 MEMBERS = {

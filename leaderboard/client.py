@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..suites.engine.progress import ProgressFactory, no_progress
 from .protocol import API, VERSION
+from .rejection import one_line
 from .submission import Receipt, pack_and_verify
-from .verification.rejection import one_line
 
 if TYPE_CHECKING:
     import httpx

@@ -21,7 +21,7 @@ from ...errors import InputError
 from ...records import AGENT, Brief, Observation
 from ...suites.engine.episode_runner import EpisodeRunner
 from ...suites.suite import Suite, find_suite
-from .keys import seed_from
+from ..keys import seed_from
 from .messages import answer_from, brief_message, observation_message, poster_message
 from .task import HiddenTask, hidden_task
 

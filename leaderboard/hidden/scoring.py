@@ -29,13 +29,13 @@ from ...suites.engine.scoring import score_and_finish
 from ...suites.engine.worker import AgentSpec, Worker
 from ...suites.serialization import sha256
 from ...suites.suite import Suite
+from ..keys import attempt_key
+from ..rejection import VerificationError
 from ..verification.decoding_rounds import check_rounds
 from ..verification.recorded_run import read_run, recorded_episodes
-from ..verification.rejection import VerificationError
 from ..verification.replay import replay
 from ..verification.verify import VerifiedRun, verified_run
 from .attempt import Attempt, StoredAnswer
-from .keys import attempt_key
 from .messages import answer_from
 
 MISSING_ANSWER = Decision(None, "timeout", "the episode was not played to its end")

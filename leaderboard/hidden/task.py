@@ -13,7 +13,7 @@ from ...envs.catalogs.resampling.resample import resample_catalog
 from ...envs.simulator.world import build_world
 from ...errors import InputError
 from ...suites.suite import Task
-from .keys import seed_from, subkey
+from ..keys import seed_from, subkey
 
 
 @dataclass(frozen=True)

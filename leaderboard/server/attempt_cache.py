@@ -7,7 +7,7 @@ from threading import Lock
 
 from ...errors import InputError
 from ..hidden.attempt import Attempt
-from ..hidden.keys import attempt_key, subkey
+from ..keys import attempt_key, subkey
 from ..store.database import Board
 from ..store.schema import Submission
 from ..store.seasons import season, secret

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ...errors import InputError
 from ...storage import atomic_path
-from ..hidden.keys import SECRET_BYTES, commitment
+from ..keys import SECRET_BYTES, commitment
 from .database import Board
 from .files import checked_name, secret_path
 from .schema import Season

@@ -12,9 +12,9 @@ from itertools import groupby
 from typing import get_args
 
 from ...records import EpisodeKey, ReplyOutcome
-from . import rejection
+from .. import rejection
+from ..rejection import VerificationError
 from .recorded_run import RecordedEpisode, Row
-from .rejection import VerificationError
 
 OUTCOMES: tuple[str, ...] = get_args(ReplyOutcome)
 REPLY_FIELDS = ("outcome", "text", "prompt_tokens", "tokens")

@@ -13,7 +13,7 @@ from ...records import Identity, Manifest
 from ...registry import unknown
 from ...suites.serialization import sha256
 from ...suites.suite import NAME, SUITES, Suite, Task, find_suite, suite_from_dict
-from .rejection import VerificationError
+from ..rejection import VerificationError
 
 REMEDY = "verify with the TasteShift version that the run was made with"
 MAX_NAME_LENGTH = 100

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .rejection import VerificationError
+from ..rejection import VerificationError
 from .thrift import Thrift
 
 MAX_ROWS = 2**24

@@ -13,8 +13,8 @@ from ...metrics.trace import ClusterBy, Trace
 from ...records import AGENT, Score
 from ...suites.comparison_sums import cluster_sums, episode_sums
 from ...suites.engine.traces import trace_reader
+from ..rejection import VerificationError
 from .recorded_run import RecordedRun
-from .rejection import VerificationError
 
 if TYPE_CHECKING:
     import pandas as pd

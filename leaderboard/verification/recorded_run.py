@@ -21,9 +21,9 @@ from ...suites.engine.run_directory.reader import read_episodes, read_manifest, 
 from ...suites.engine.run_directory.schema import GENERATIONS, STEPS
 from ...suites.engine.run_directory.timings import EpisodeTimings, read_timings
 from ...suites.suite import Suite, Task
-from . import rejection
+from .. import rejection
+from ..rejection import VerificationError
 from .recorded_table import RecordedTable
-from .rejection import VerificationError
 from .strict_json import check_json
 
 Row = dict[str, Any]

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...suites.engine.run_directory.reader import check_columns, parquet_errors
+from ..rejection import VerificationError
 from .parquet_pages import MAX_GROUP_BYTES, check_pages
-from .rejection import VerificationError
 
 MAX_TASK_BYTES = 2**31
 """Size in memory of the rows of one task."""

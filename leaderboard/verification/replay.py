@@ -25,9 +25,9 @@ from ...suites.engine.stepping import play_in_lockstep
 from ...suites.engine.trace_rows import step_row, trace_digest
 from ...suites.serialization import sha256
 from ...suites.suite import Suite
-from . import rejection
+from .. import rejection
+from ..rejection import VerificationError
 from .recorded_run import RecordedEpisode, Row
-from .rejection import VerificationError
 
 EPISODE_FIELDS = ("age_group", "events", "churned", "angle", "angle_later")
 """Fields of an episode that the replay must reproduce."""

@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .rejection import VerificationError
+from ..rejection import VerificationError
 
 MAX_NUMBER_LENGTH = 40
 """Characters; Python itself writes at most 24."""

@@ -24,11 +24,11 @@ from ...suites.engine.progress import ProgressFactory, no_progress
 from ...suites.engine.run_directory.reader import check_finished
 from ...suites.suite import Suite
 from ..archive import unpack
+from ..rejection import VerificationError
 from .decoding_rounds import check_rounds
 from .identity import check_identity, tasks_played
 from .recomputed_scores import ALL_TASKS, PRIMARY_METRIC, Trust, recompute
 from .recorded_run import RecordedEpisode, RecordedRun, check_timings, read_run, recorded_episodes
-from .rejection import VerificationError
 from .replay import actions_digest, replay
 
 __all__ = [

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tasteshift.errors import InputError
 from tasteshift.leaderboard import archive
 from tasteshift.leaderboard.archive import MAX_MEMBER_BYTES, MEMBERS, pack, unpack
-from tasteshift.leaderboard.verification.rejection import VerificationError
+from tasteshift.leaderboard.rejection import VerificationError
 
 NAMES = (
     *("manifest.json", "episodes.jsonl", "steps.parquet", "generations.parquet"),

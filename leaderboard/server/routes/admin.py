@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from ....errors import InputError
 from ...hidden.attempt import Attempt
-from ...hidden.keys import SECRET_BYTES
+from ...keys import SECRET_BYTES
 from ...protocol import API
 from ...store import results, seasons, tokens
 from ...store.schema import Event, Invalidation, Submission, Token

@@ -14,9 +14,9 @@ from typing import Any
 from ....errors import InputError
 from ...hidden.attempt import Attempt
 from ...hidden.scoring import conclude_attempt
+from ...rejection import VerificationError
 from ...store.results import result_of
 from ...store.schema import Result
-from ...verification.rejection import VerificationError
 from ...verification.verify import VerifiedRun, verify_archive
 from .jobs import MACHINE_ERRORS, WAITING
 

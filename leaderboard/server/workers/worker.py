@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from sqlalchemy.exc import DataError
 
 from ....errors import InputError
-from ...hidden.keys import attempt_key
+from ...keys import attempt_key
 from ...store.actions import actions_of_attempt
 from ...store.database import Board, ConflictError, open_board
 from ...store.files import archive_path, attempt_folder, scratch_folder

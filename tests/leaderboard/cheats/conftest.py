@@ -23,7 +23,6 @@ from scipy import stats
 from tasteshift.agents import make_agent
 from tasteshift.envs.catalogs.public import PublicData
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.keys import attempt_key
 from tasteshift.leaderboard.hidden.messages import (
     answer_from,
     answer_message,
@@ -34,6 +33,7 @@ from tasteshift.leaderboard.hidden.messages import (
     task_data_from,
     task_data_message,
 )
+from tasteshift.leaderboard.keys import attempt_key
 from tasteshift.suites.engine.episode_runner import EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.suite import SUITES, Suite, Task

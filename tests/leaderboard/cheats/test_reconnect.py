@@ -14,7 +14,6 @@ from tasteshift.agents import make_agent
 from tasteshift.agents.linucb import LinUcbAgent
 from tasteshift.envs.simulator.training_log import public_data
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.keys import attempt_key
 from tasteshift.leaderboard.hidden.messages import (
     answer_from,
     answer_message,
@@ -23,6 +22,7 @@ from tasteshift.leaderboard.hidden.messages import (
     task_data_from,
 )
 from tasteshift.leaderboard.hidden.scoring import conclude_attempt
+from tasteshift.leaderboard.keys import attempt_key
 from tasteshift.leaderboard.server.app import create_app
 from tasteshift.leaderboard.server.limits import Limits
 from tasteshift.leaderboard.store.actions import actions_of_attempt

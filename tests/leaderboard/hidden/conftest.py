@@ -13,7 +13,6 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.keys import attempt_key
 from tasteshift.leaderboard.hidden.messages import (
     answer_from,
     answer_message,
@@ -21,6 +20,7 @@ from tasteshift.leaderboard.hidden.messages import (
     task_data_message,
 )
 from tasteshift.leaderboard.hidden.scoring import conclude_attempt
+from tasteshift.leaderboard.keys import attempt_key
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.suite import SUITES, Suite, Task
 

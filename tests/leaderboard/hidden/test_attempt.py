@@ -13,8 +13,8 @@ from tasteshift.envs.catalogs.load import load_data
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden import attempt as module
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.keys import attempt_key
 from tasteshift.leaderboard.hidden.messages import answer_from
+from tasteshift.leaderboard.keys import attempt_key
 from tasteshift.suites.engine.episode_runner import default_agent_seed
 from tasteshift.suites.suite import SUITES, Suite
 

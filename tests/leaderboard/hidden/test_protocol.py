@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.keys import attempt_key, commitment
 from tasteshift.leaderboard.hidden.messages import MAX_TEXT, Answer
+from tasteshift.leaderboard.keys import attempt_key, commitment
 from tasteshift.leaderboard.protocol import API, VERSION
 from tasteshift.leaderboard.server.limits import Limits
 from tasteshift.leaderboard.server.schemas import AttemptStatus, FinishedAttempt, NewAttempt

@@ -15,9 +15,9 @@ import pytest
 from tasteshift.agents import make_agent
 from tasteshift.errors import InputError
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.keys import attempt_key
 from tasteshift.leaderboard.hidden.scoring import check_attempt, conclude_attempt
-from tasteshift.leaderboard.verification.rejection import VerificationError
+from tasteshift.leaderboard.keys import attempt_key
+from tasteshift.leaderboard.rejection import VerificationError
 from tasteshift.leaderboard.verification.verify import VerifiedRun, verify
 from tasteshift.suites.suite import Suite
 

@@ -17,8 +17,8 @@ from tasteshift.leaderboard.archive import unpack
 from tasteshift.leaderboard.client import BoardClient
 from tasteshift.leaderboard.hidden.attempt import Attempt
 from tasteshift.leaderboard.hidden.client import Entry, play_hidden
-from tasteshift.leaderboard.hidden.keys import attempt_key, commitment
 from tasteshift.leaderboard.hidden.scoring import check_attempt, conclude_attempt
+from tasteshift.leaderboard.keys import attempt_key, commitment
 from tasteshift.leaderboard.store.actions import actions_of_attempt
 from tasteshift.leaderboard.store.files import attempt_folder
 from tasteshift.leaderboard.store.seasons import open_season, season, secret

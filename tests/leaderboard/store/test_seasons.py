@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasteshift.errors import InputError
-from tasteshift.leaderboard.hidden.keys import commitment
+from tasteshift.leaderboard.keys import commitment
 from tasteshift.leaderboard.store.database import Board
 from tasteshift.leaderboard.store.files import secret_path
 from tasteshift.leaderboard.store.seasons import (

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasteshift.errors import InputError
+from tasteshift.leaderboard.rejection import VerificationError, one_line
 from tasteshift.leaderboard.verification import parquet_pages as bounds
 from tasteshift.leaderboard.verification import recorded_table as reader
 from tasteshift.leaderboard.verification.recorded_table import RecordedTable
-from tasteshift.leaderboard.verification.rejection import VerificationError, one_line
 from tasteshift.leaderboard.verification.strict_json import check_json
 from tasteshift.leaderboard.verification.verify import verify
 from tasteshift.suites.engine.run_directory.schema import STEPS

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import re
 
-from ...errors import InputError
+from ..errors import InputError
 
 SECRET_BYTES = 32
 ATTEMPT_ID = r"[0-9a-f]{32}"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.errors import InputError
-from tasteshift.leaderboard.hidden.keys import attempt_key, commitment, seed_from, subkey
+from tasteshift.leaderboard.keys import attempt_key, commitment, seed_from, subkey
 
 SECRET = bytes(range(32))
 KEYS = st.binary(min_size=32, max_size=32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...records import EpisodeKey
+from ..records import EpisodeKey
 
 MAX_MESSAGE_LENGTH = 500
 """Characters."""
