@@ -85,8 +85,8 @@ def submit(
             on_event=lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True),
         )
     else:
-        progress = None if as_json else (lambda n: progress("replaying", n))
-        receipt = submit_local(run_dir, location, files=files, progress=progress)
+        replaying = None if as_json else (lambda n: progress("replaying", n))
+        receipt = submit_local(run_dir, location, files=files, progress=replaying)
     if as_json:
         print_json([receipt.row()])
     elif receipt.accepted:
