@@ -15,7 +15,7 @@ def heading(found: Comparison) -> str:
 
 def scores_table(found: Comparison) -> Table:
     """A block per task: every agent with its rank, best first, then the reference policies."""
-    table = _table("agents that share a rank cannot be told apart; dim: not ranked")
+    table = _table("equal or overlapping ranks: no significant difference; dim: not ranked")
     clusters = _clusters(found)
     for name in ("rank", "agent", "value", "95 % interval", clusters):
         right = name in ("value", clusters)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -22,6 +22,12 @@ from tasteshift.metrics.comparison import (
 from tasteshift.metrics.statistics import FEWEST_CLUSTERS, ratio_interval
 
 NUMBERS = st.lists(st.integers(-20, 20).map(lambda n: n / 4), min_size=20, max_size=40)
+
+
+@pytest.fixture
+def fewer_draws(monkeypatch):
+    """2,000 draws behind a p-value: a randomization test has its nominal size with any number."""
+    monkeypatch.setattr(comparison, "DRAWS", 1_999)
 
 
 def test_a_paired_difference_by_hand():
@@ -193,7 +199,12 @@ def test_paired_difference_is_antisymmetric_and_ignores_order_and_shifts(numbers
     assert [paired_difference(*one) for one in same] == [there, there]
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.usefixtures("fewer_draws")
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(NUMBERS, NUMBERS, st.randoms(use_true_random=False))
 def test_unpaired_difference_is_antisymmetric_and_ignores_order_and_shifts(one, other, random):
     first, second = np.array(one), np.array(other)
@@ -220,9 +231,8 @@ def test_holm_keeps_order_and_lies_between_raw_and_bonferroni(p):
     ]
 
 
-def test_equal_agents_are_rejected_at_the_nominal_rate(monkeypatch):
-    # a randomization test has its nominal size with any number of draws
-    monkeypatch.setattr(comparison, "DRAWS", 1_999)
+@pytest.mark.usefixtures("fewer_draws")
+def test_equal_agents_are_rejected_at_the_nominal_rate():
     rng = np.random.default_rng(6)
     wrong = dict.fromkeys(("paired, skewed", "unpaired, skewed", "different size and variance"), 0)
     for _ in range(160):

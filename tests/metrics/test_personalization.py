@@ -44,8 +44,8 @@ def test_no_return_without_reference_policies_or_headroom(traced, value, rewards
     )
 )
 def test_random_is_0_and_oracle_is_1(traced, value, rewards, users):
-    agent, floor, room = (list(column) for column in zip(*users, strict=True))
-    top = [low + gap for low, gap in zip(floor, room, strict=True)]
+    agent, floor, headroom = (list(column) for column in zip(*users, strict=True))
+    top = [low + gap for low, gap in zip(floor, headroom, strict=True)]
     table = rewards({"agent": agent, "random": floor, "oracle": top})
     trace = traced(table)
     assert return_between(trace, "random").value == 0
