@@ -65,7 +65,7 @@ def make_agent(
 
 
 def declares(name: str, capability: type) -> bool:
-    """Whether the agent registered as `name` has a capability, told from its class alone.
+    """Whether the agent registered as `name` has a capability, from its class alone.
 
     capability  `TextAgent`, `BatchAgent` or `PrivilegedAgent` of `protocols`
 

@@ -101,7 +101,7 @@ class TextAgent(Protocol):
 class PrivilegedAgent(Protocol):
     """A reference policy: it is given the ground truth, runs in-process, and is never ranked."""
 
-    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, ground_truth: GroundTruth) -> Session:
         """As `Agent.start`, with a live view of the user's true state."""
         ...
 

@@ -1,6 +1,6 @@
 """Reference policies: slates computed from the ground truth, or from a stated part of it.
 
-They are `PrivilegedAgent`s: run beside an agent to normalize its scores, and never ranked.
+They are `PrivilegedAgent`s: run with every agent to normalize its scores, and never ranked.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Oracle:
     def prepare(self, public: PublicData) -> None:
         """Nothing to prepare."""
 
-    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, ground_truth: GroundTruth) -> Session:
         """Open a session that reads the ground truth before every slate."""
-        return OracleSession(truth)
+        return OracleSession(ground_truth)
 
 
 class FrozenOracle(Oracle):
@@ -45,9 +45,9 @@ class FrozenOracle(Oracle):
 
     name = "frozen-oracle"
 
-    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, ground_truth: GroundTruth) -> Session:
         """Open a session that stores the present user state."""
-        return OracleSession(truth, believed=truth.user_state())
+        return OracleSession(ground_truth, believed=ground_truth.user_state())
 
 
 class ModalityOracle(Oracle):
@@ -58,9 +58,9 @@ class ModalityOracle(Oracle):
 
     modalities: frozenset[str]
 
-    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, ground_truth: GroundTruth) -> Session:
         """Open a session with the expected item traits."""
-        return OracleSession(truth, traits=truth.expected_traits(self.modalities))
+        return OracleSession(ground_truth, traits=ground_truth.expected_traits(self.modalities))
 
 
 class TextOracle(ModalityOracle):
@@ -93,9 +93,11 @@ class UnconstrainedOracle(Oracle):
 
     name = "unconstrained-oracle"
 
-    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, ground_truth: GroundTruth) -> Session:
         """Open a session that may show every item."""
-        return OracleSession(truth, showable=np.ones(len(truth.world.catalog), dtype=np.bool_))
+        return OracleSession(
+            ground_truth, showable=np.ones(len(ground_truth.world.catalog), dtype=np.bool_)
+        )
 
 
 class FilteredOracle(Oracle):
@@ -108,11 +110,11 @@ class FilteredOracle(Oracle):
 
     name = "filtered-oracle"
 
-    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, ground_truth: GroundTruth) -> Session:
         """Open a session restricted to items with a suitable label."""
-        label = truth.world.catalog.maturity
+        label = ground_truth.world.catalog.maturity
         labeled = (label >= 0) | (brief.age_group == "adult")
-        return FilteredSession(truth, labeled & (label <= MAX_LABEL[brief.age_group]))
+        return FilteredSession(ground_truth, labeled & (label <= MAX_LABEL[brief.age_group]))
 
 
 class OracleSession:
@@ -125,32 +127,32 @@ class OracleSession:
 
     def __init__(
         self,
-        truth: GroundTruth,
+        ground_truth: GroundTruth,
         believed: UserState | None = None,
         traits: NDArray[np.int32] | None = None,
         showable: NDArray[np.bool_] | None = None,
     ) -> None:
-        self._truth = truth
+        self._ground_truth = ground_truth
         self._believed = believed
         self._traits = traits
         self._showable = showable
 
     def act(self, observation: Observation) -> Action:
         """The best slate under these beliefs."""
-        return Action(self._truth.best(self._believed, self._traits, self._showable)[0])
+        return Action(self._ground_truth.best(self._believed, self._traits, self._showable)[0])
 
 
 class FilteredSession:
     """Shows the best slate among the items (n) with suitable labels."""
 
-    def __init__(self, truth: GroundTruth, suitable: NDArray[np.bool_]) -> None:
-        self._truth, self._suitable = truth, suitable
+    def __init__(self, ground_truth: GroundTruth, suitable: NDArray[np.bool_]) -> None:
+        self._ground_truth, self._suitable = ground_truth, suitable
 
     def act(self, observation: Observation) -> Action:
         """The best slate of items that pass the filter in this turn."""
-        topic = self._truth.world.catalog.topic
+        topic = self._ground_truth.world.catalog.topic
         ruled_out = topic[:, list(observation.avoid)].any(axis=1)
-        return Action(self._truth.best(showable=self._suitable & ~ruled_out)[0])
+        return Action(self._ground_truth.best(showable=self._suitable & ~ruled_out)[0])
 
 
 class PlanningOracle(Oracle):
@@ -169,20 +171,20 @@ class PlanningOracle(Oracle):
         """The planning horizon."""
         return {"depth": self._depth, "rollout": self._rollout}
 
-    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, ground_truth: GroundTruth) -> Session:
         """Open a session that plans before every slate."""
-        return PlanningSession(truth, self._depth, self._rollout)
+        return PlanningSession(ground_truth, self._depth, self._rollout)
 
 
 class PlanningSession:
     """Plans anew in every turn, from the present state."""
 
-    def __init__(self, truth: GroundTruth, depth: int, rollout: int) -> None:
-        self._truth, self._depth, self._rollout = truth, depth, rollout
+    def __init__(self, ground_truth: GroundTruth, depth: int, rollout: int) -> None:
+        self._ground_truth, self._depth, self._rollout = ground_truth, depth, rollout
 
     def act(self, observation: Observation) -> Action:
         """The first slate of the plan."""
-        return Action(self._truth.planned(self._depth, self._rollout))
+        return Action(self._ground_truth.planned(self._depth, self._rollout))
 
 
 class Organic(Oracle):
@@ -190,17 +192,17 @@ class Organic(Oracle):
 
     name = "organic"
 
-    def start_with_ground_truth(self, brief: Brief, truth: GroundTruth) -> Session:
+    def start_with_ground_truth(self, brief: Brief, ground_truth: GroundTruth) -> Session:
         """Open a session of organic slates."""
-        return OrganicSession(truth)
+        return OrganicSession(ground_truth)
 
 
 class OrganicSession:
     """Organic slates of one user."""
 
-    def __init__(self, truth: GroundTruth) -> None:
-        self._truth = truth
+    def __init__(self, ground_truth: GroundTruth) -> None:
+        self._ground_truth = ground_truth
 
     def act(self, observation: Observation) -> Action:
         """Items drawn by taste and popularity, see `counterfactual.organic_policy`."""
-        return Action(self._truth.organic())
+        return Action(self._ground_truth.organic())

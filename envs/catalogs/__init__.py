@@ -2,7 +2,7 @@
 
 sources/     readers and generators: movielens-100k, synthetic, folders, RecBole datasets
 fitting/     from a source to latents in one taste space
-resampling/  catalogs redrawn under a secret key, for hidden-seed play
+resampling/  catalogs resampled under a secret key, for hidden-seed play
 load.py      from a catalog's name to its data
 overlays.py  adversarial changes to public labels
 posters.py   pictures rendered from visual latents

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -15,39 +15,35 @@ from .latents import CatalogData, Latents
 from .posters import RenderedPosters
 
 
-def assemble(
-    *,
-    name: str,
-    item_id: Sequence[str],
-    title: Sequence[str],
-    description: Sequence[str],
-    topics: tuple[str, ...],
-    topic: NDArray[np.bool_],
-    year: NDArray[np.int64],
-    price: NDArray[np.float64],
-    popularity: NDArray[np.float64],
-    hidden: Latents,
-    simulated: tuple[str, ...],
-    posters: Posters | None = None,
-) -> CatalogData:
-    """A catalog with its content hash; without `posters` they are rendered on demand.
+@dataclass(frozen=True, eq=False)
+class ItemColumns:
+    """Public columns of n items, as in `Catalog`, without those copied from the latents.
+
+    posters  None for pictures rendered on demand
+    """
+
+    item_id: Sequence[str]
+    title: Sequence[str]
+    description: Sequence[str]
+    topics: tuple[str, ...]
+    topic: NDArray[np.bool_]
+    year: NDArray[np.int64]
+    price: NDArray[np.float64]
+    popularity: NDArray[np.float64]
+    simulated: tuple[str, ...]
+    posters: Posters | None = None
+
+
+def assemble(name: str, items: ItemColumns, hidden: Latents) -> CatalogData:
+    """The catalog called `name` with its content hash.
 
     Public labels of maturity and sponsorship equal the hidden ones here; overlays change them.
     """
-    columns: dict[str, Any] = {
-        "item_id": item_id,
-        "title": title,
-        "description": description,
-        "topics": topics,
-        "topic": topic,
-        "year": year,
-        "maturity": hidden.maturity.copy(),
-        "price": price,
-        "sponsored": hidden.sponsored.copy(),
-        "popularity": popularity,
-        "posters": RenderedPosters(name, len(item_id)) if posters is None else posters,
-        "simulated": simulated,
-    }
+    columns = {field.name: getattr(items, field.name) for field in fields(ItemColumns)}
+    columns["maturity"] = hidden.maturity.copy()
+    columns["sponsored"] = hidden.sponsored.copy()
+    if items.posters is None:
+        columns["posters"] = RenderedPosters(name, len(items.item_id))
     digest = data_hash(columns, hidden)
     return CatalogData(Catalog(name=name, hash=digest, **columns), hidden)
 

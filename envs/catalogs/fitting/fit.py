@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...numerics import elementary, philox
 from ...numerics.grid import on_grid
 from ...numerics.philox import Purpose
-from ..assemble import assemble
+from ..assemble import ItemColumns, assemble
 from ..latents import CatalogData, Latents
 from ..poster_format import STYLE_DIMENSIONS
 from . import simulated_columns as simulated
@@ -96,8 +96,7 @@ def fit(source: Source) -> CatalogData:
         weights=parts.weights,
         ages=simulated.ages(SEED, len(anchors)) if source.ages is None else source.ages,
     )
-    return assemble(
-        name=source.name,
+    items = ItemColumns(
         item_id=tuple(source.item_id),
         title=tuple(source.title),
         description=tuple(source.description or [""] * n),
@@ -106,10 +105,10 @@ def fit(source: Source) -> CatalogData:
         year=year,
         price=simulated.prices(SEED, n) if source.price is None else source.price,
         popularity=count / count.sum(),
-        hidden=hidden,
         simulated=_simulated_columns(source, rated),
         posters=pixels,
     )
+    return assemble(source.name, items, hidden)
 
 
 class _Parts(NamedTuple):

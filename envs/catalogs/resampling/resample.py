@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ...numerics import elementary
 from ...numerics.grid import on_grid
-from ..assemble import assemble
+from ..assemble import ItemColumns, assemble
 from ..catalog import Catalog
 from ..fitting.expected_latents import text_features
 from ..fitting.latent_space import (
@@ -58,8 +58,7 @@ def resample_catalog(base: CatalogData, key: bytes, name: str) -> CatalogData:
     random, public = KeyedRandom(key), base.public
     latents = _resampled_latents(random, base)
     order = random.permutation("order", len(public))
-    data = assemble(
-        name=name,
+    items = ItemColumns(
         item_id=_reordered(public.item_id, order),
         title=_reordered(public.title, order),
         description=_reordered(public.description, order),
@@ -68,17 +67,18 @@ def resample_catalog(base: CatalogData, key: bytes, name: str) -> CatalogData:
         year=public.year[order],
         price=_permuted_if_simulated(random, public, "price", public.price)[order],
         popularity=public.popularity[order],
-        hidden=replace(
-            latents,
-            z=latents.z[order],
-            appeal=latents.appeal[order],
-            quality=latents.quality[order],
-            maturity=latents.maturity[order],
-            sponsored=latents.sponsored[order],
-        ),
         simulated=public.simulated,
         posters=None if _has_rendered_posters(public) else public.posters[order],
     )
+    reordered = replace(
+        latents,
+        z=latents.z[order],
+        appeal=latents.appeal[order],
+        quality=latents.quality[order],
+        maturity=latents.maturity[order],
+        sponsored=latents.sponsored[order],
+    )
+    data = assemble(name, items, reordered)
     return replace(data, log_seed=int(random.bits("log", 1)[0]) >> 1)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ....errors import InputError
 from ...numerics import elementary
 from ...numerics.grid import on_grid
-from ..assemble import assemble
+from ..assemble import ItemColumns, assemble
 from ..fitting import simulated_columns as simulated
 from ..fitting.latent_space import Floats, combine_blocks, reflect, standardize
 from ..fitting.simulated_columns import normal_rows, uniform_column
@@ -86,8 +86,7 @@ def build(size: str = "") -> CatalogData:
         weights=simulated.interest_weights(SEED),
         ages=simulated.ages(SEED, simulated.NUM_USERS),
     )
-    return assemble(
-        name=f"synthetic:{n}" if size else "synthetic",
+    items = ItemColumns(
         item_id=_lazy(_identifier, n, frozenset("s0123456789")),
         title=_lazy(_title, n, TITLE_CHARACTERS),
         description=_lazy(partial(_describe, levels), n, DESCRIPTION_CHARACTERS),
@@ -96,9 +95,9 @@ def build(size: str = "") -> CatalogData:
         year=1950 + (75 * uniform_column(SEED, 11, n)).astype(np.int64),
         price=simulated.prices(SEED, n),
         popularity=count / count.sum(),
-        hidden=hidden,
         simulated=("everything",),
     )
+    return assemble(f"synthetic:{n}" if size else "synthetic", items, hidden)
 
 
 def _items(size: str) -> int:
