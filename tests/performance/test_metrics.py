@@ -1,4 +1,4 @@
-"""What statistics cost: a million recorded steps, and a bootstrap of many clusters."""
+"""Cost of statistics: scoring a million recorded steps, and a bootstrap of many clusters."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ POLICIES = ("agent", "agent-counterfactual", "frozen-oracle", "oracle", "random"
 EVENTS = (0, 1, 3, 10, 40)
 TURNS, SESSIONS = 50, 10
 PART = 10
-"""One of so many resamples is drawn the plain way, whose time is then multiplied."""
+"""The plain bootstrap draws one in so many resamples; its time is multiplied."""
 
 READ_AND_SCORE = """
 import json, sys, time
@@ -42,10 +42,10 @@ print(json.dumps({"seconds": spent, "gigabytes": peak_memory() / 1e9, "metrics":
 """
 
 
-def record(out, lives, tasks):
-    """Write a finished run of so many lives of 50 turns whose agents adapt to a change of taste."""
+def record(out, count, tasks):
+    """Write a finished run of episodes of 50 turns whose agents adapt to a change of taste."""
     rng = np.random.default_rng(0)
-    users = lives // len(POLICIES) // len(tasks)
+    users = count // len(POLICIES) // len(tasks)
     episodes, timings = [], []
     with pq.ParquetWriter(out / "steps.parquet", STEPS) as writer:
         for task in tasks:
@@ -57,9 +57,9 @@ def record(out, lives, tasks):
                     for policy in POLICIES:
                         key = {"task": task, "seed": seed, "user": user, "policy": policy}
                         angles = {"angle": user % 30, "angle_later": user % 20, "churned": False}
-                        life = {"age_group": "adult", "events": EVENTS[user % 5], **angles}
+                        more = {"age_group": "adult", "events": EVENTS[user % 5], **angles}
                         rewards = [0.5] * TURNS
-                        episodes.append(json.dumps(key | life | {"rewards": rewards, "digest": ""}))
+                        episodes.append(json.dumps(key | more | {"rewards": rewards, "digest": ""}))
                         clock = {"decisions": [0.001] * TURNS, "memory": [10**8] * TURNS}
                         timings.append({**key, **clock, "generations": [], "error": ""})
     pq.write_table(GENERATIONS.empty_table(), out / "generations.parquet")
@@ -111,7 +111,7 @@ def _steps(rng, task, seed, users):
 
 
 def _lists(values, kept=None):
-    """An arrow list a row; empty where a row is not kept."""
+    """An Arrow list per row; empty where a row is not kept."""
     sizes = np.full(len(values), values.shape[1]) * (1 if kept is None else kept)
     flat = values.ravel() if kept is None else values[kept].ravel()
     return pa.ListArray.from_arrays(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32), flat)
@@ -120,8 +120,8 @@ def _lists(values, kept=None):
 @pytest.mark.parametrize(
     "tasks", [["made/one"], ["made/one", "made/two", "made/three", "made/four"]]
 )
-def test_a_million_steps(benchmark, tmp_path, tasks):
-    """Promised: read and scored by every metric in less than a minute and 2 GB."""
+def test_scoring_a_million_steps(benchmark, tmp_path, tasks):
+    """Promised: a million steps are read and scored by all metrics within a minute and 2 GB."""
     record(tmp_path, 20_000, tasks)
     command = [sys.executable, "-P", "-c", READ_AND_SCORE, str(tmp_path), *tasks]
 
@@ -135,8 +135,8 @@ def test_a_million_steps(benchmark, tmp_path, tasks):
     assert found["gigabytes"] < 2
 
 
-def test_the_bootstrap_of_a_hundred_thousand_clusters(benchmark):
-    """Quicker than drawing every resample as a list of indices: the best of a few, in turns."""
+def test_bootstrap_of_a_hundred_thousand_clusters(benchmark):
+    """Faster than drawing every resample as indices: the best of a few, interleaved."""
     rng = np.random.default_rng(0)
     bottom = rng.uniform(1, 2, 100_000)
     top = bottom * rng.normal(0.4, 0.1, 100_000)
@@ -146,17 +146,17 @@ def test_the_bootstrap_of_a_hundred_thousand_clusters(benchmark):
         drawn = rng.integers(len(top), size=len(top))
         return top[drawn].sum() / bottom[drawn].sum()
 
-    def in_turns():
-        for who, work in {
+    def interleaved():
+        for name, work in {
             "ours": lambda: ratio_interval(top, bottom),
             "indices": lambda: [by_indices() for _ in range(RESAMPLES // PART)],
         }.items():
             start = time.process_time()
             work()
-            seconds[who].append(time.process_time() - start)
+            seconds[name].append(time.process_time() - start)
 
-    benchmark.pedantic(in_turns, rounds=5)
-    ours, indices = (min(those) for those in seconds.values())
+    benchmark.pedantic(interleaved, rounds=5)
+    ours, indices = (min(times) for times in seconds.values())
     benchmark.extra_info.update(ours=ours, indices=PART * indices)
     assert ours < PART * indices
     found = ratio_interval(top, bottom)

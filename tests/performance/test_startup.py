@@ -1,4 +1,4 @@
-"""How long a newcomer waits for an answer, beside what the libraries alone take to be imported."""
+"""Start-up time, beside the time that importing the libraries alone takes."""
 
 import subprocess
 import sys
@@ -7,8 +7,8 @@ from time import perf_counter
 import pytest
 
 ROUNDS = 7
-MORE = 2.0
-"""Times the libraries' own start, at most; half a second where those take a quarter of one."""
+MAX_RATIO = 2.0
+"""At most so many times the libraries' own start: half a second where that is a quarter."""
 
 STARTS = {
     "import tasteshift": (["-c", "import tasteshift"], "import gymnasium"),
@@ -21,17 +21,17 @@ def test_startup(benchmark, name, tmp_path):
     arguments, libraries = STARTS[name]
     seconds = {"ours": [], "libraries": []}
 
-    def start(who, *arguments):
+    def start(kind, *arguments):
         started = perf_counter()
         command = [sys.executable, "-P", *arguments]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path)
-        seconds[who].append(perf_counter() - started)
+        seconds[kind].append(perf_counter() - started)
 
-    def in_turns():
+    def interleaved():
         start("libraries", "-c", libraries)
         start("ours", *arguments)
 
-    benchmark.pedantic(in_turns, rounds=ROUNDS, warmup_rounds=1)
-    quickest = {who: min(those[1:]) for who, those in seconds.items()}
-    benchmark.extra_info.update(quickest)
-    assert quickest["ours"] < MORE * quickest["libraries"]
+    benchmark.pedantic(interleaved, rounds=ROUNDS, warmup_rounds=1)
+    fastest = {kind: min(times[1:]) for kind, times in seconds.items()}
+    benchmark.extra_info.update(fastest)
+    assert fastest["ours"] < MAX_RATIO * fastest["libraries"]
