@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ..dynamics.drift import drift_days
@@ -25,7 +23,9 @@ def next_session(world: World, now: Population) -> Population:
     away = np.full(len(now), scenario.gap_days, dtype=np.int64)
     if scenario.trust is not None:
         mean = now.session_reward / np.maximum(now.turn, 1)
-        now = replace(now, trust=update_trust(scenario.trust, now.trust, mean, now.broken_rules))
+        now = now.with_columns(
+            trust=update_trust(scenario.trust, now.trust, mean, now.broken_rules)
+        )
     if scenario.retention is not None:
         away = days_away(
             scenario.retention,
@@ -45,8 +45,7 @@ def next_session(world: World, now: Population) -> Population:
     returns = ~over
     session = now.session + returns
     start = scenario.patience.start if scenario.patience else np.inf
-    later = replace(
-        after_days(world, now, np.where(returns, away, 0)),
+    later = after_days(world, now, np.where(returns, away, 0)).with_columns(
         session=session,
         recipient=recipients(world, now.seed, now.user, session),
         turn=np.where(returns, 0, now.turn),
@@ -70,19 +69,19 @@ def after_days(world: World, now: Population, days: Ints) -> Population:
             day_before = shift_day[shifting] - 1
             part = take_rows(now, shifting)
             if scenario.drift is not None:
-                part = replace(part, taste=_drifted(world, part, first[shifting], day_before))
+                part = part.with_columns(taste=_drifted(world, part, first[shifting], day_before))
             target_anchors = world.hidden.anchors[target[shifting]]
             rotated = rotate_anchors(part.anchor, target_anchors, scenario.shift.angle_degrees)
             taste, anchor, first = taste.copy(), anchor.copy(), first.copy()
             taste[shifting] = part.taste + (rotated - part.anchor)
             anchor[shifting] = rotated
             first[shifting] = day_before + 1
-    now = replace(now, taste=taste, anchor=anchor)
+    now = now.with_columns(taste=taste, anchor=anchor)
     if scenario.drift is not None:
-        now = replace(now, taste=_drifted(world, now, first, last))
-    now = replace(now, day=now.day + days)
+        now = now.with_columns(taste=_drifted(world, now, first, last))
+    now = now.with_columns(day=now.day + days)
     if scenario.satiation is not None:
-        now = replace(now, satiation=recover(scenario.satiation, now.satiation, days))
+        now = now.with_columns(satiation=recover(scenario.satiation, now.satiation, days))
     return now
 
 

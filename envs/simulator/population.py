@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ...records import NOTHING
 from ..dynamics.boredom import begin_boredom, boredom_utility
@@ -89,6 +90,12 @@ class Population:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    def with_columns(self, **columns: NDArray[Any]) -> Population:
+        """A copy with some columns replaced, several times faster than `dataclasses.replace`."""
+        copy = object.__new__(Population)
+        copy.__dict__.update(self.__dict__, **columns)
+        return copy
 
 
 COLUMNS = tuple(field.name for field in fields(Population))
@@ -181,7 +188,7 @@ def with_directions(world: World, now: Population, moved: Ints | None = None) ->
         now.taste,
         interests,
     )
-    return replace(now, interests=interests)
+    return now.with_columns(interests=interests)
 
 
 ALL_INTERESTS = -2
@@ -230,9 +237,9 @@ def with_state_effects(world: World, now: Population) -> Population:
         added = boredom_utility(scenario.boredom, now.boredom_left)
         utility = added if utility is None else utility + added
     if utility is not None:
-        now = replace(now, topic_utility=utility)
+        now = now.with_columns(topic_utility=utility)
     if scenario.long_term_satisfaction is not None:
-        now = replace(now, scale=satisfaction(scenario.long_term_satisfaction, now.exposure))
+        now = now.with_columns(scale=satisfaction(scenario.long_term_satisfaction, now.exposure))
     return now
 
 

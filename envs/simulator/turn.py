@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -106,17 +106,18 @@ def advance(world: World, now: Population, slates: Ints, response: Response) -> 
 def _after_turn(world: World, now: Population, slates: Ints, response: Response) -> Population:
     scenario, chosen = world.scenario, response.chosen
     picked = chosen != NOTHING
-    later = replace(
-        now,
+    later = now.with_columns(
         turn=now.turn + 1,
         recent=updated_recent(now.recent, chosen),
         session_reward=now.session_reward + response.reward,
     )
     if scenario.patience is not None:
-        later = replace(later, patience=update_patience(scenario.patience, now.patience, picked))
+        later = later.with_columns(
+            patience=update_patience(scenario.patience, now.patience, picked)
+        )
     if scenario.trust is not None:
         count = count_broken_rules(world, now, slates)
-        later = replace(later, broken_rules=now.broken_rules + count)
+        later = later.with_columns(broken_rules=now.broken_rules + count)
     if scenario.influence is not None or scenario.boredom is not None:
         strongest = strongest_interest(world, now, chosen, slates)
         moved = np.where(now.recipient == NOTHING, strongest, NOTHING)
@@ -131,23 +132,23 @@ def _with_consumption(world: World, later: Population, now: Population, chosen: 
     item = np.maximum(chosen, 0)
     if scenario.satiation is not None:
         share = world.topic_share[item] * picked[:, None]
-        later = replace(later, satiation=satiate(now.satiation, share))
+        later = later.with_columns(satiation=satiate(now.satiation, share))
     if scenario.interest_evolution is not None:
         share = world.topic_share[item] * picked[:, None]
         draws = direction_draws(now.seed, now.user, time_index(world, now))
         moved = update_interests(scenario.interest_evolution, now.topic_interest, share, draws)
-        later = replace(later, topic_interest=moved)
+        later = later.with_columns(topic_interest=moved)
     if scenario.boredom is not None:
         main = np.where(picked, world.topic_share[item].argmax(axis=1), NOTHING)
         topics, left = update_boredom(scenario.boredom, now.recent_topics, now.boredom_left, main)
-        later = replace(later, recent_topics=topics, boredom_left=left)
+        later = later.with_columns(recent_topics=topics, boredom_left=left)
     if scenario.long_term_satisfaction is not None:
         noise = innovation_noise(now.seed, now.user, time_index(world, now))
         kale = world.kaleness[item]
         exposure = update_exposure(
             scenario.long_term_satisfaction, now.exposure, kale, picked, noise
         )
-        later = replace(later, exposure=exposure)
+        later = later.with_columns(exposure=exposure)
     return later
 
 
@@ -169,7 +170,7 @@ def _with_influence(
             world.hidden.z[chosen[row], None],
             np.ones((len(row), 1), dtype=bool),
         )
-    return replace(later, taste=taste, anchor=anchor)
+    return later.with_columns(taste=taste, anchor=anchor)
 
 
 def updated_recent(recent: Ints, chosen: Ints) -> Ints:
