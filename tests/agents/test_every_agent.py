@@ -24,7 +24,8 @@ from tasteshift.errors import InputError
 from tasteshift.registry import UnknownName
 
 NAMES = ["random", "popular", "oracle", "frozen-oracle", "linucb", "recbole-bpr", "llm"]
-SHORT = {"sessions": 2, "turns": 2}
+SHORT = {"sessions": 2, "turns": 2, "slate_size": 2}
+"""Short slates, since the random model generates up to the token limit."""
 
 
 @pytest.fixture(params=NAMES)
@@ -96,7 +97,7 @@ def test_config_is_json(agent: Any) -> None:
 def test_slates_are_distinct_items_of_the_catalog(
     agent: Any, slate_size: int, new_env: Callable[..., Any], new_episode: Callable[..., Any]
 ) -> None:
-    env = new_env(slate_size=slate_size, **SHORT)
+    env = new_env(**{**SHORT, "slate_size": slate_size})
     for slate in new_episode(env, agent, user=4).play().slates:
         assert 1 <= len(slate) <= slate_size
         assert len(set(slate)) == len(slate)
