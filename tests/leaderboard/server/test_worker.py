@@ -105,23 +105,23 @@ def test_every_submission_gets_the_right_verdict(
     assert "reward 2.0 recorded" in verdict(board, edited)[1]
     assert verdict(board, broken)[0] == "refused"
     assert "archive" in verdict(board, broken)[1]
-    said = "the board has lost the archive; tell its administrators"
-    assert verdict(board, missing) == ("refused", said)
+    reason = "the board has lost the archive; tell its administrators"
+    assert verdict(board, missing) == ("refused", reason)
     assert verdict(board, again)[0] == "accepted"
     states = [event.state for event in history(board, good)]
     assert list(dict.fromkeys(states)) == ["queued", "working", "accepted"]
     began, *progress, end = [event.message for event in history(board, good)][1:]
-    assert began == "verification has begun"
+    assert began == "verification started"
     assert "replayed 1 of 24 episodes" in progress
-    assert end.startswith("24 lives of ")
-    kept = results(board)
-    assert [(one.id, result.agent) for one, result, _ in kept] == [
+    assert end.startswith("24 episodes with ")
+    accepted = results(board)
+    assert [(one.id, result.agent) for one, result, _ in accepted] == [
         (good, "popular"),
         (again, "popular"),
     ]
-    assert kept[0][1].trust["normalized_return"] == "replayed"
-    assert kept[0][1].track == "replayed"
-    assert kept[0][1].scores == kept[1][1].scores != []
+    assert accepted[0][1].trust["normalized_return"] == "replayed"
+    assert accepted[0][1].track == "replayed"
+    assert accepted[0][1].scores == accepted[1][1].scores != []
     assert leases(board) == []
     assert list(scratch_folder(board, good).parent.iterdir()) == []
 
@@ -178,11 +178,11 @@ def test_out_of_memory_is_refused_after_a_retry(
 
 def test_attempt_is_scored_from_its_answers(board: Board, suite: Suite) -> None:
     open_season(board, "spring", suite.id, "2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z")
-    said = {"season": "spring", "agent": "mine", "agent_config": {}, "decoder": "", "pair": ""}
+    about = {"season": "spring", "agent": "mine", "agent_config": {}, "decoder": "", "pair": ""}
     ids = {}
     for key in ("a" * 32, "b" * 32):
         one, _ = add_submission(
-            board, kind="attempt", key=key, owner="me", about=said, state="playing"
+            board, kind="attempt", key=key, owner="me", about=about, state="playing"
         )
         ids[key] = one.id
     turn = answer_from({"slate": [1, 2, 3], "claims": [], "profile": []}).stored()
@@ -190,33 +190,33 @@ def test_attempt_is_scored_from_its_answers(board: Board, suite: Suite) -> None:
         store_action(board, ids["a" * 32], 0, number, turn)
     for id in ids.values():
         add_event(board, id, "queued", "finished", after=0)
-    slow = said | {"only_language_models": True}
+    slow = about | {"only_language_models": True}
     few, _ = add_submission(
         board, kind="attempt", key="d" * 32, owner="me", about=slow, state="queued"
     )
     open_season(board, "lost", suite.id, "2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z")
     secret_path(board, "lost").unlink()
-    said = said | {"season": "lost"}
+    about = about | {"season": "lost"}
     lost, _ = add_submission(
-        board, kind="attempt", key="c" * 32, owner="me", about=said, state="queued"
+        board, kind="attempt", key="c" * 32, owner="me", about=about, state="queued"
     )
     work(location(board), limit_s=60, once=True)
     assert verdict(board, lost.id) == (
         "refused",
         "season 'lost' has lost its secret: No such file or directory",
     )
-    kept = {one.id: result for one, result, _ in results(board)}
-    assert {score["task"] for score in kept.pop(few.id).scores} == {"board-test/first"}
-    assert set(kept) == set(ids.values()), [verdict(board, id) for id in ids.values()]
+    accepted = {one.id: result for one, result, _ in results(board)}
+    assert {score["task"] for score in accepted.pop(few.id).scores} == {"board-test/first"}
+    assert set(accepted) == set(ids.values()), [verdict(board, id) for id in ids.values()]
     for key, id in ids.items():
-        assert (kept[id].track, kept[id].agent, kept[id].suite) == ("hidden-seed", "mine", suite.id)
-        assert kept[id].trust["normalized_return"] == "hidden-seed"
-        assert kept[id].manifest["provenance"]["attempt"] == key
+        assert (accepted[id].track, accepted[id].agent, accepted[id].suite) == ("hidden-seed", "mine", suite.id)
+        assert accepted[id].trust["normalized_return"] == "hidden-seed"
+        assert accepted[id].manifest["provenance"]["attempt"] == key
         assert (attempt_folder(board, id) / "scores.json").is_file()
     assert verdict(board, ids["a" * 32])[1] == "scored with 2 answers in 1 of 6 episodes"
     assert (
-        kept[ids["a" * 32]].manifest["identity"]["seeds"]
-        != (kept[ids["b" * 32]].manifest["identity"]["seeds"])
+        accepted[ids["a" * 32]].manifest["identity"]["seeds"]
+        != (accepted[ids["b" * 32]].manifest["identity"]["seeds"])
     )
 
 
