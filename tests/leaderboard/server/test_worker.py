@@ -209,7 +209,11 @@ def test_attempt_is_scored_from_its_answers(board: Board, suite: Suite) -> None:
     assert {score["task"] for score in accepted.pop(few.id).scores} == {"board-test/first"}
     assert set(accepted) == set(ids.values()), [verdict(board, id) for id in ids.values()]
     for key, id in ids.items():
-        assert (accepted[id].track, accepted[id].agent, accepted[id].suite) == ("hidden-seed", "mine", suite.id)
+        assert (accepted[id].track, accepted[id].agent, accepted[id].suite) == (
+            "hidden-seed",
+            "mine",
+            suite.id,
+        )
         assert accepted[id].trust["normalized_return"] == "hidden-seed"
         assert accepted[id].manifest["provenance"]["attempt"] == key
         assert (attempt_folder(board, id) / "scores.json").is_file()
