@@ -40,12 +40,6 @@ def style(policy: str) -> tuple[str, str, str]:
     return STYLES.get(policy, OTHER_STYLE)
 
 
-_TIME_TICKS = {
-    **{f"{n} µs": n * 1e-6 for n in (1, 10, 100)},
-    **{f"{n} ms": n * 1e-3 for n in (1, 10, 100)},
-    **{f"{n} s": float(n) for n in (1, 10, 100)},
-}
-
 _LEGEND_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 
 _SERIES = [(f"@series-{i % 6}", ("solid", "dash", "dot")[(i + i // 6) % 3]) for i in range(18)]
@@ -227,11 +221,11 @@ def latencies(seconds: Mapping[str, NDArray[np.float64]]) -> Figure:
             }
         )
     layout = _layout(x="wall time of a decision", y="share of decisions", height=300)
-    layout["xaxis"] |= {
-        "type": "log",
-        "tickvals": list(_TIME_TICKS.values()),
-        "ticktext": list(_TIME_TICKS),
-    }
+    layout["xaxis"] |= {"type": "log", "tickformat": "~s", "ticksuffix": "s"}
+    shortest = min((values[0] for values in seconds.values()), default=1.0)
+    longest = max((values[-1] for values in seconds.values()), default=1.0)
+    if longest > 5 * shortest:  # fewer ticks than Plotly's own, which overlap on long axes
+        layout["xaxis"]["dtick"] = 1 if longest > 100 * shortest else "D2"
     layout["yaxis"] |= {"tickformat": ".0%", "range": [0, 1.02]}
     layout["showlegend"] = True
     layout["legend"] = {**_LEGEND_ABOVE, "x": 0}
