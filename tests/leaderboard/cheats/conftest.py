@@ -1,11 +1,11 @@
-"""Two tracks on which a cheat plays beside its honest self, and a table of what it gained.
+"""Compare cheating agents with their baselines on public and on hidden seeds.
 
-Public seeds, as anybody can run them, and hidden seeds, through what a server would send and be
-sent. On both tracks cheat and honest agent meet the same users, which no real season allows: it
-gives the comparison all the power that there is.
+Hidden seeds are played through the messages of the protocol. On both tracks, cheat and baseline
+meet the same users, which a real season does not allow, so that the paired comparison has the
+greatest power.
 
-TASTESHIFT_CHEAT_LIVES   lives on each track, 40 unless set; a multiple of 20
-TASTESHIFT_CHEAT_TABLE   a file that the table of figures is written to; it is printed anyway
+TASTESHIFT_CHEAT_EPISODES  episodes per track, 40 by default; a multiple of 20
+TASTESHIFT_CHEAT_TABLE     a file for the table of results, which is printed in any case
 """
 
 import os
@@ -38,8 +38,8 @@ from tasteshift.suites.engine.episode_runner import EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
 from tasteshift.suites.suite import SUITES, Suite, Task
 
-LIVES = int(os.environ.get("TASTESHIFT_CHEAT_LIVES", "40"))
-AT_ONCE = 20
+EPISODES = int(os.environ.get("TASTESHIFT_CHEAT_EPISODES", "40"))
+EPISODES_PER_ATTEMPT = 20
 SECRET = bytes.fromhex("5eed") * 16
 PLAYED: dict[str, Suite] = {}
 Floats = NDArray[np.float64]
@@ -48,13 +48,13 @@ Make = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Figures:
-    """What a cheat gained on one track, in shares of what lies between random and oracle."""
+    """The gain of a cheat on one track, in shares of the range from random to oracle."""
 
     cheat: str
     catalog: str
     track: str
-    lives: int
-    honest: float
+    episodes: int
+    baseline: float
     cheating: float
     gain: float
     low: float | None
@@ -65,135 +65,147 @@ def gained(
     cheat: str,
     catalog: str,
     track: str,
-    honest: Floats,
+    baseline: Floats,
     cheating: Floats,
     zero: Floats,
     one: Floats,
 ) -> Figures:
-    """Paired over lives: the gain and its 95 % interval by Student's t."""
-    room = float((one - zero).mean())
-    off = (cheating - honest) / room
-    reach = float(stats.t.ppf(0.975, len(off) - 1)) * float(off.std(ddof=1)) / len(off) ** 0.5
-    mean = float(off.mean())
-    levels = [float((one_of - zero).mean()) / room for one_of in (honest, cheating)]
-    return Figures(cheat, catalog, track, len(off), *levels, mean, mean - reach, mean + reach)
+    """Return the gain, paired by episode, with its 95 % interval by Student's t."""
+    scale = float((one - zero).mean())
+    differences = (cheating - baseline) / scale
+    reach = (
+        float(stats.t.ppf(0.975, len(differences) - 1))
+        * float(differences.std(ddof=1))
+        / len(differences) ** 0.5
+    )
+    mean = float(differences.mean())
+    levels = [float((one_of - zero).mean()) / scale for one_of in (baseline, cheating)]
+    return Figures(
+        cheat, catalog, track, len(differences), *levels, mean, mean - reach, mean + reach
+    )
 
 
 def table(rows: list[Figures]) -> str:
-    """The figures as a table in Markdown, for people and for the documentation."""
+    """Format the figures as a table in Markdown."""
     names = [one.name for one in fields(Figures)]
-    cells = [[shown(value) for value in astuple(row)] for row in rows]
+    cells = [[formatted(value) for value in astuple(row)] for row in rows]
     lines = [names, ["---"] * len(names), *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def shown(value: str | int | float | None) -> str:
+def formatted(value: str | int | float | None) -> str:
     return f"{value:+.3f}" if isinstance(value, float) else "" if value is None else f"{value}"
 
 
 @dataclass
 class Arena:
-    """One kind of life on one catalog, to be lived on both tracks.
+    """Episodes of one length on one catalog, played on both tracks.
 
-    On hidden seeds in attempts of AT_ONCE lives, each with a key and so a world of its own.
+    On hidden seeds, in attempts of EPISODES_PER_ATTEMPT episodes, each with its own key and
+    catalog.
     """
 
     catalog: str
-    lives: int
+    episodes: int
     sessions: int
     turns: int
     known: dict[Make, tuple[Floats, Floats]] = field(default_factory=dict)
 
     @cached_property
     def suite(self) -> Suite:
-        """As public as can be."""
-        return self._suite("public", self.lives)
+        """The suite of the public track."""
+        return self._suite("public", self.episodes)
 
     @cached_property
     def season(self) -> Suite:
-        """What one attempt plays."""
-        return self._suite("season", AT_ONCE)
+        """The suite of one hidden-seed attempt."""
+        return self._suite("season", EPISODES_PER_ATTEMPT)
 
     @cached_property
     def attempts(self) -> list[Attempt]:
-        ids = [f"{k:032x}" for k in range(self.lives // AT_ONCE)]
+        ids = [f"{k:032x}" for k in range(self.episodes // EPISODES_PER_ATTEMPT)]
         return [Attempt(self.season.id, attempt_key(SECRET, one), one) for one in ids]
 
     @cached_property
-    def told(self) -> list[PublicData]:
-        """The hidden worlds as they come over the wire; pictures without the detour by PNG."""
+    def client_data(self) -> list[PublicData]:
+        """Task data as a client receives it, but with posters that were not encoded as PNG."""
         found = []
         for attempt in self.attempts:
             public = attempt.public(0)
-            told = task_data_from(task_data_message(public), partial(attempt.poster, 0))
-            catalog = replace(told.catalog, posters=public.catalog.posters)
-            found.append(replace(told, catalog=catalog))
+            received = task_data_from(task_data_message(public), partial(attempt.poster, 0))
+            catalog = replace(received.catalog, posters=public.catalog.posters)
+            found.append(replace(received, catalog=catalog))
         return found
 
     def public(self, make: Make) -> Floats:
-        """(lives) what an agent earns on the public seeds."""
+        """(episodes) returns of an agent on public seeds."""
         (task,) = self.suite.tasks
-        player, env = InProcessAgent(make(), trusted=True), task.make()
-        player.prepare(env.world)
+        source, env = InProcessAgent(make(), trusted=True), task.make()
+        source.prepare(env.world)
         return np.array(
             [
-                lived(
-                    player, EpisodeRunner(env, task=task.name, seed=seed, user=user, policy="agent")
+                episode_return(
+                    source, EpisodeRunner(env, task=task.name, seed=seed, user=user, policy="agent")
                 )
                 for seed, user in task.episodes(1)
             ]
         )
 
     def hidden(self, make: Make) -> Floats:
-        """(lives) what an agent earns that is told what the protocol tells, and no more."""
-        earned = []
-        for attempt, told in zip(self.attempts, self.told, strict=True):
+        """(episodes) returns of an agent that receives only what the protocol sends."""
+        returns = []
+        for attempt, data in zip(self.attempts, self.client_data, strict=True):
             agent = make()
-            agent.prepare(told)
-            player = InProcessAgent(agent, trusted=True)
-            earned += [played(player, attempt, life) for life in range(AT_ONCE)]
-        return np.array(earned)
+            agent.prepare(data)
+            source = InProcessAgent(agent, trusted=True)
+            returns += [
+                return_over_protocol(source, attempt, number)
+                for number in range(EPISODES_PER_ATTEMPT)
+            ]
+        return np.array(returns)
 
-    def hidden_yardstick(self, name: str) -> Floats:
-        """(lives) what a built-in agent, shown the truth if it must be, earns there."""
-        earned = []
+    def hidden_reference(self, name: str) -> Floats:
+        """(episodes) returns of a built-in agent, with ground truth if it needs it."""
+        returns = []
         for attempt in self.attempts:
-            player = InProcessAgent(make_agent(name), trusted=True)
-            for number in range(AT_ONCE):
-                life = attempt.new_runner(number)
-                player.prepare(life.env.world)
-                earned.append(lived(player, life))
-        return np.array(earned)
+            source = InProcessAgent(make_agent(name), trusted=True)
+            for number in range(EPISODES_PER_ATTEMPT):
+                runner = attempt.new_runner(number)
+                source.prepare(runner.env.world)
+                returns.append(episode_return(source, runner))
+        return np.array(returns)
 
     @cached_property
-    def yardsticks(self) -> dict[str, tuple[Floats, Floats]]:
-        """Track -> what random slates and the oracle earn in its lives."""
+    def reference_returns(self) -> dict[str, tuple[Floats, Floats]]:
+        """Track -> returns of random slates and of the oracle."""
         names = ("random", "oracle")
         public, hidden = (
-            [earned(name) for name in names]
-            for earned in (
+            [returns(name) for name in names]
+            for returns in (
                 lambda name: self.public(partial(make_agent, name)),
-                self.hidden_yardstick,
+                self.hidden_reference,
             )
         )
         return {"public": (public[0], public[1]), "hidden": (hidden[0], hidden[1])}
 
-    def compare(self, cheat: str, honest: Make, cheating: Make) -> tuple[Figures, Figures]:
-        """Both on both tracks: figures of the public one and of the hidden one."""
-        if honest not in self.known:
-            self.known[honest] = (self.public(honest), self.hidden(honest))
+    def compare(self, cheat: str, baseline: Make, cheating: Make) -> tuple[Figures, Figures]:
+        """Play both agents on both tracks; returns the figures of the public and the hidden one."""
+        if baseline not in self.known:
+            self.known[baseline] = (self.public(baseline), self.hidden(baseline))
         tracks = {"public": self.public, "hidden": self.hidden}
         public, hidden = (
-            gained(cheat, self.catalog, track, earned, play(cheating), *self.yardsticks[track])
-            for (track, play), earned in zip(tracks.items(), self.known[honest], strict=True)
+            gained(
+                cheat, self.catalog, track, returns, play(cheating), *self.reference_returns[track]
+            )
+            for (track, play), returns in zip(tracks.items(), self.known[baseline], strict=True)
         )
         return public, hidden
 
     def _suite(self, kind: str, users: int) -> Suite:
-        shape = f"{self.catalog.replace(':', '-')}-{self.lives}-{self.sessions}x{self.turns}"
+        shape = f"{self.catalog.replace(':', '-')}-{self.episodes}-{self.sessions}x{self.turns}"
         name = f"cheats-{kind}-{shape}"
         task = Task(
-            name=f"{name}/life",
+            name=f"{name}/episode",
             catalog=self.catalog,
             scenario="stationary",
             slate_size=5,
@@ -202,47 +214,47 @@ class Arena:
             turns=self.turns,
             references=("random", "oracle"),
         )
-        suite = Suite(name, 1, "lives to be cheated in", (task,))
+        suite = Suite(name, 1, "episodes for cheating agents", (task,))
         SUITES.register(name, suite)
         PLAYED[name] = suite
         return suite
 
 
-def lived(player: InProcessAgent, life: EpisodeRunner) -> float:
-    """What a player earns in a life."""
-    player.reset()
-    player.open(life.key, life.brief, life.env.ground_truth)
+def episode_return(source: InProcessAgent, runner: EpisodeRunner) -> float:
+    """Return of an agent in one episode."""
+    source.reset()
+    source.open(runner.key, runner.brief, runner.env.ground_truth)
     total = 0.0
-    while not life.done:
-        life.step(player.decide([(life.key, life.observation)])[0])
-        total += life.observation.rating
-    player.close(life.key)
+    while not runner.done:
+        runner.step(source.decide([(runner.key, runner.observation)])[0])
+        total += runner.observation.rating
+    source.close(runner.key)
     return total
 
 
-def played(player: InProcessAgent, attempt: Attempt, life: int) -> float:
-    """The same, where every question and answer goes over the wire."""
-    key = ("", life, 0, "agent")
+def return_over_protocol(source: InProcessAgent, attempt: Attempt, number: int) -> float:
+    """The same, with every observation and action encoded as a protocol message."""
+    key = ("", number, 0, "agent")
     turns: list[dict[str, Any]] = []
 
     def seen() -> Any:
-        return observation_from(observation_message(attempt.observe(life, turns)))
+        return observation_from(observation_message(attempt.observe(number, turns)))
 
-    player.reset()
-    player.open(key, brief_from(brief_message(attempt.brief(life))))
+    source.reset()
+    source.open(key, brief_from(brief_message(attempt.brief(number))))
     while (now := seen()) is not None:
-        turns.append(answer_message(player.decide([(key, now)])[0]))
-    player.close(key)
-    again, total = attempt.new_runner(life), 0.0
+        turns.append(answer_message(source.decide([(key, now)])[0]))
+    source.close(key)
+    replayed, total = attempt.new_runner(number), 0.0
     for turn in turns:
-        again.step(answer_from(turn).decision())
-        total += again.observation.rating
+        replayed.step(answer_from(turn).decision())
+        total += replayed.observation.rating
     return total
 
 
 @pytest.fixture(scope="module", autouse=True)
 def registered() -> Iterator[None]:
-    """The suites are known while cheats are played, and to nobody else's tests."""
+    """Register the suites for the tests of this folder only."""
     for name, suite in PLAYED.items():
         SUITES.register(name, suite)
     yield
@@ -252,18 +264,20 @@ def registered() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def arena() -> Callable[..., Arena]:
-    """Arenas by catalog, number of lives and their length, each made once."""
-    return lru_cache(lambda catalog, lives=LIVES, length=(2, 10): Arena(catalog, lives, *length))
+    """Arenas by catalog, number of episodes and their length, each made once."""
+    return lru_cache(
+        lambda catalog, episodes=EPISODES, length=(2, 10): Arena(catalog, episodes, *length)
+    )
 
 
 @pytest.fixture(scope="session")
 def figures() -> Iterator[list[Figures]]:
-    """Collects the figures of all cheats; at the end they are printed, and written if asked for."""
+    """Collect the figures of all cheats; printed, and written if asked for, at the end."""
     rows: list[Figures] = []
     yield rows
     print("\n\n" + table(rows))
-    if place := os.environ.get("TASTESHIFT_CHEAT_TABLE"):
-        Path(place).write_text(table(rows))
+    if path := os.environ.get("TASTESHIFT_CHEAT_TABLE"):
+        Path(path).write_text(table(rows))
 
 
 @pytest.fixture(scope="session", name="figure")
@@ -276,16 +290,16 @@ def gained_fixture() -> Callable[..., Figures]:
     return gained
 
 
-@pytest.fixture(scope="session", name="lived")
-def lived_fixture() -> Callable[[InProcessAgent, EpisodeRunner], float]:
-    return lived
+@pytest.fixture(scope="session", name="episode_return")
+def episode_return_fixture() -> Callable[[InProcessAgent, EpisodeRunner], float]:
+    return episode_return
 
 
 @pytest.fixture(scope="session")
 def no_gain(figures: list[Figures]) -> Callable[[tuple[Figures, Figures]], None]:
-    """Asserts that a cheat works on public seeds, and not on hidden ones.
+    """Assert that a cheat gains on public seeds and not on hidden ones.
 
-    Not for want of power: the gain of the public track lies outside the hidden one's interval.
+    The test has enough power: the public gain lies outside the interval of the hidden one.
     """
 
     def check(found: tuple[Figures, Figures]) -> None:

@@ -1,7 +1,8 @@
-"""Agents that live the future before they recommend.
+"""Agents that simulate the future before they recommend.
 
-Who has the simulator, the public seeds and the users can step a copy of the world, watch which
-copy the user behaves like, and show what that copy will enjoy most, its luck included.
+With the simulator, public seeds and users, an agent can step copies of the environment, find the
+copy that the user behaves like, and recommend what that copy will enjoy most, random draws
+included.
 """
 
 from dataclasses import replace
@@ -28,7 +29,7 @@ YEAR = 365.25 * 86400
 
 
 class FutureSimulator:
-    """Knows the lives of a public suite, and believes the one that fits what it has seen."""
+    """Knows the episodes of a public suite and uses the one that matches its observations."""
 
     name = "future-simulator"
 
@@ -42,34 +43,34 @@ class FutureSimulator:
         return self
 
     def prepare(self, public):
-        self.honest = LinUcbAgent()
-        self.honest.prepare(public)
+        self.baseline = LinUcbAgent()
+        self.baseline.prepare(public)
         suite = find_suite(self.suite)
         (self.task,) = suite.tasks
-        self.lives = np.array(self.task.episodes(suite.seeds))
+        self.episodes = np.array(self.task.episodes(suite.seeds))
         self.world = build_world(self.task.catalog, self.task.spec(), self.task.slate_size)
         known = {name: row for row, name in enumerate(self.world.catalog.item_id)}
-        self.there = np.array([known[name] for name in public.catalog.item_id])
-        self.here = np.argsort(self.there)
+        self.to_world = np.array([known[name] for name in public.catalog.item_id])
+        self.to_catalog = np.argsort(self.to_world)
 
-    def suspects(self, brief):
-        """Seeds and users that this might be."""
-        return self.lives.T
+    def candidates(self, brief):
+        """Seeds and users of the candidate episodes."""
+        return self.episodes.T
 
     def start(self, brief):
-        seeds, users = self.suspects(brief)
+        seeds, users = self.candidates(brief)
         return Foresight(
-            self, self.honest.start(brief), initial_population(self.world, seeds, users)
+            self, self.baseline.start(brief), initial_population(self.world, seeds, users)
         )
 
 
 class SeedSearch(FutureSimulator):
-    """Knows no seeds, and tries as many as it can: those that hash to its own, else from 0 on."""
+    """Tries seeds: those that hash to the agent's own seed, else all from 0 on."""
 
     name = "seed-search"
     seeds = 2048
 
-    def suspects(self, brief):
+    def candidates(self, brief):
         tried = np.arange(self.seeds)
         for seed in range(self.seeds):
             text = f"tasteshift agent {seed} {brief.user}".encode()
@@ -79,31 +80,31 @@ class SeedSearch(FutureSimulator):
 
 
 class Foresight:
-    """Steps all suspects alongside the user; plays as if honest until one is left and proved."""
+    """Steps all candidates beside the user; plays the baseline until one confirmed one is left."""
 
-    def __init__(self, cheat, honest, now):
-        self.cheat, self.honest, self.now = cheat, honest, now
-        self.proved, self.shown = False, None
+    def __init__(self, cheat, baseline, now):
+        self.cheat, self.baseline, self.now = cheat, baseline, now
+        self.confirmed, self.slate = False, None
         self.rng = np.random.default_rng(0)
 
     def act(self, seen):
         world = self.cheat.world
-        if self.shown is not None and len(self.now):
-            chosen = NOTHING if seen.chosen == NOTHING else self.cheat.there[seen.chosen]
-            slates = np.tile(self.shown, (len(self.now), 1))
+        if self.slate is not None and len(self.now):
+            chosen = NOTHING if seen.chosen == NOTHING else self.cheat.to_world[seen.chosen]
+            slates = np.tile(self.slate, (len(self.now), 1))
             response = respond(world, self.now, slates)
             fits = (response.chosen == chosen) & (response.reward == seen.rating)
-            self.proved |= chosen != NOTHING
+            self.confirmed |= chosen != NOTHING
             self.now = take_rows(advance(world, self.now, slates, response), np.flatnonzero(fits))
-        action = self.honest.act(seen)
-        if self.proved and len(self.now) == 1:
-            action = replace(action, slate=tuple(self.cheat.here[self.best()].tolist()))
-        self.shown = np.full(world.slate_size, NOTHING)
-        self.shown[: len(action.slate)] = self.cheat.there[list(action.slate)]
+        action = self.baseline.act(seen)
+        if self.confirmed and len(self.now) == 1:
+            action = replace(action, slate=tuple(self.cheat.to_catalog[self.best()].tolist()))
+        self.slate = np.full(world.slate_size, NOTHING)
+        self.slate[: len(action.slate)] = self.cheat.to_world[list(action.slate)]
         return action
 
     def best(self):
-        """Of many promising slates the one that will please most."""
+        """The best of many promising slates under the simulated outcome."""
         world = self.cheat.world
         utility, reward = appraise(world, self.now)
         likely = np.argsort(-reward, kind="stable")[:LIKELY]
@@ -115,21 +116,21 @@ class Foresight:
 
 
 @pytest.mark.parametrize("cheat", [FutureSimulator, SeedSearch])
-def test_living_the_future_first_pays_on_public_seeds_only(cheat, arena, no_gain):
+def test_simulating_the_future_gains_on_public_seeds_only(cheat, arena, no_gain):
     field = arena("synthetic")
     no_gain(field.compare(cheat.name, LinUcbAgent, lambda: cheat(field.suite.id)))
 
 
-def test_the_future_simulator_outdoes_even_the_oracle_where_it_works(arena):
-    """It knows what luck will bring; otherwise it would be no cheat worth a defence."""
+def test_the_future_simulator_exceeds_the_oracle_on_public_seeds(arena):
+    """It knows the random draws, which the oracle does not."""
     field = arena("synthetic")
     cheating = field.public(lambda: FutureSimulator(field.suite.id))
-    assert cheating.mean() > field.yardsticks["public"][1].mean()
+    assert cheating.mean() > field.reference_returns["public"][1].mean()
 
 
-def test_trying_keys_would_take_longer_than_there_is(capsys):
-    """How fast one core tries keys against the order of the items, which a player is shown, and
-    seeds against one outcome, for somebody who was handed the world itself."""
+def test_trying_all_keys_is_infeasible(capsys):
+    """Measure how fast one core tries keys against the item order, which agents see, and seeds
+    against one outcome in a known environment."""
     n, tries = len(load_data("synthetic").public), 200
     start = perf_counter()
     for k in range(tries):
@@ -142,8 +143,8 @@ def test_trying_keys_would_take_longer_than_there_is(capsys):
     with capsys.disabled():
         print(
             f"\nkeys: {keys:,.0f} a second and core, 2^255 needed on average, {years['key']:.1e} "
-            f"core-years\nseeds of one life in a known world: {seeds:,.0f} a second and core, 2^62 "
-            f"needed on average, {years['seed']:,.0f} core-years"
+            f"core-years\nseeds of one episode in a known environment: {seeds:,.0f} a second and "
+            f"core, 2^62 needed on average, {years['seed']:,.0f} core-years"
         )
     assert years["key"] > 1e50
     assert years["seed"] > 1000

@@ -1,4 +1,4 @@
-"""Agents that look up what the package knows of its items, or of its users."""
+"""Agents that look up the package's hidden data of items or of users."""
 
 from dataclasses import replace
 
@@ -25,20 +25,20 @@ REST = 20
 PATIENT = 3
 SURE = 2.0
 BELIEF = 2.0
-"""Weight of what the package says: enough to pay where it is true."""
+"""Weight of the package's latents: large enough to gain where they are right."""
 SCALES, GENRES = 2.5, 1.7
-"""Weights of what texts say; the honest reader does best about here."""
+"""Weights of text features; about the best values for the baseline."""
 
 
 def package_rows(catalog, public):
-    """(n) the row of every item in the package's catalog, looked up by what it is called."""
+    """(n) row of every item in the package's catalog, found by its id."""
     known = {name: row for row, name in enumerate(load_data(catalog).public.item_id)}
     return np.array([known[name] for name in public.catalog.item_id])
 
 
 class TextReader(LinUcbAgent):
-    """The linear bandit, who makes the most of texts: how much of each axis a description says,
-    or, where there are none, of genre and decade. None of this is secret."""
+    """A linear bandit on public text features: the axes a description mentions, or genre and
+    decade where descriptions have none."""
 
     name = "text-reader"
 
@@ -47,11 +47,15 @@ class TextReader(LinUcbAgent):
 
     def prepare(self, public):
         catalog = public.catalog
-        said = [[scale_of(text, words) for words in AXES.values()] for text in catalog.description]
-        told = SCALES * standardized(np.array(said))
-        if not np.any(said):
-            told = GENRES * standardized(np.hstack([catalog.topic, decades(catalog.year)]))
-        columns = [told, BELIEF * standardized(self.secrets(public))]
+        mentions = [
+            [scale_of(text, words) for words in AXES.values()] for text in catalog.description
+        ]
+        public_features = SCALES * standardized(np.array(mentions))
+        if not np.any(mentions):
+            public_features = GENRES * standardized(
+                np.hstack([catalog.topic, decades(catalog.year)])
+            )
+        columns = [public_features, BELIEF * standardized(self.secrets(public))]
         raw = np.hstack([*columns, item_features(catalog, public.log)])
         prior = fit_prior(raw, public.log, self.refusal)
         self._features = raw @ np.linalg.cholesky(prior.covariance) / self.noise
@@ -65,12 +69,12 @@ def standardized(columns):
 
 
 def scale_of(text, words):
-    """How far along an axis a text is, from −3 to 3; 0 where it says nothing of it."""
+    """Position of a text on an axis, from −3 to 3; 0 where it mentions none."""
     return next((k - 3.0 for k, word in enumerate(words) if word in text), 0.0)
 
 
 class LatentReader(TextReader):
-    """The same, who also looks up all hidden latents that the package has of an item."""
+    """The same, with all hidden latents that the package has of an item."""
 
     name = "latent-reader"
 
@@ -84,9 +88,9 @@ class LatentReader(TextReader):
 
 
 class KnownUser:
-    """Looks for the one of the package's users who would have done what this user did.
+    """Finds the package user whose behavior best explains this user's.
 
-    It believes what it finds once that has foretold what it saw better than a guess would.
+    Uses the match once it predicts the observations better than chance.
     """
 
     name = "nearest-known-user"
@@ -101,19 +105,19 @@ class KnownUser:
         return self
 
     def prepare(self, public):
-        self.honest = LinUcbAgent()
-        self.honest.prepare(public)
+        self.baseline = LinUcbAgent()
+        self.baseline.prepare(public)
         row, self.log = package_rows(self.package, public), public.log
         self.world = build_world(self.package, "stationary", public.slate_size)
-        everybody = initial_population(self.world, 0, np.arange(self.world.num_users))
-        known = [appraise(self.world, take_rows(everybody, np.array([u]))) for u in everybody.user]
+        users = initial_population(self.world, 0, np.arange(self.world.num_users))
+        known = [appraise(self.world, take_rows(users, np.array([u]))) for u in users.user]
         self.utility, self.reward = (np.array(part)[:, row] for part in zip(*known, strict=True))
         hidden = self.world.hidden
         self.pleasure = self.utility - hidden.appeal[row] + QUALITY_WEIGHT * hidden.quality[row]
 
     def start(self, brief):
         mine = self.log.user == brief.user
-        return KnownUserSession(self, self.honest.start(brief), self.log.item[mine],
+        return KnownUserSession(self, self.baseline.start(brief), self.log.item[mine],
                                 self.log.rating[mine])  # fmt: skip
 
     def enjoyed(self, item, rating):
@@ -131,8 +135,8 @@ class KnownUser:
 
 
 class KnownUserSession:
-    def __init__(self, cheat, honest, items, ratings):
-        self.cheat, self.honest = cheat, honest
+    def __init__(self, cheat, baseline, items, ratings):
+        self.cheat, self.baseline = cheat, baseline
         self.likely = np.zeros(len(cheat.utility))
         for item, rating in zip(items, ratings, strict=True):
             self.likely += cheat.enjoyed(item, rating)
@@ -141,32 +145,32 @@ class KnownUserSession:
     def act(self, seen):
         cheat = self.cheat
         if seen.slate:
-            told = cheat.picked(seen.slate, seen.chosen)
+            log_probs = cheat.picked(seen.slate, seen.chosen)
             weight = np.exp(self.likely - self.likely.max())
             self.turns += 1
-            self.evidence += np.log(weight @ np.exp(told) / weight.sum())
+            self.evidence += np.log(weight @ np.exp(log_probs) / weight.sum())
             self.evidence -= np.log(0.5 if seen.chosen == NOTHING else 0.5 / len(seen.slate))
-            self.likely += told
+            self.likely += log_probs
             if seen.chosen != NOTHING:
                 self.likely += cheat.enjoyed(seen.chosen, seen.rating)
                 self.chosen.append(seen.chosen)
-        action = self.honest.act(seen)
+        action = self.baseline.act(seen)
         if self.turns < PATIENT or self.evidence < SURE:
             return action
         user = int(self.likely.argmax())
-        open_to = cheat.utility[user].copy()
-        open_to[self.chosen[-REST:]] = -np.inf
+        utility = cheat.utility[user].copy()
+        utility[self.chosen[-REST:]] = -np.inf
         slate, _ = best_slate(
-            open_to, cheat.reward[user], cheat.world.outside_utility, cheat.world.slate_size
+            utility, cheat.reward[user], cheat.world.outside_utility, cheat.world.slate_size
         )
         return replace(action, slate=tuple(slate.tolist()))
 
 
 @pytest.mark.parametrize("catalog", ["movielens-100k", "synthetic"])
-def test_reading_latents_pays_where_they_are_those_of_the_package(catalog, arena, no_gain):
+def test_reading_package_latents_gains_on_public_seeds_only(catalog, arena, no_gain):
     no_gain(arena(catalog).compare("latent reader", TextReader, lambda: LatentReader(catalog)))
 
 
 @pytest.mark.parametrize("catalog", ["movielens-100k", "synthetic"])
-def test_knowing_users_pays_where_they_are_those_of_the_package(catalog, arena, no_gain):
+def test_matching_package_users_gains_on_public_seeds_only(catalog, arena, no_gain):
     no_gain(arena(catalog).compare("nearest known user", LinUcbAgent, lambda: KnownUser(catalog)))

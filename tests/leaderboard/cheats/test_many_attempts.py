@@ -1,7 +1,7 @@
-"""Agents that play until they are lucky.
+"""Agents that repeat a random run and submit the best.
 
-The luck is real: an agent that throws dice earns now more, now less. On public seeds one may throw
-them at home and submit the best. On hidden seeds whatever was started counts.
+The returns of a random agent vary. On public seeds, one can run it many times and submit the best
+run. On hidden seeds, every attempt that was started counts.
 """
 
 from itertools import count
@@ -18,20 +18,20 @@ from tasteshift.leaderboard.store.submissions import append_event, insert_submis
 from tasteshift.leaderboard.verification.verify import ALL_TASKS, PRIMARY_METRIC
 from tasteshift.records import Action
 
-TRIES, LIVES = 20, 20
+TRIES, EPISODES = 20, 20
 
 
 class Gambler(PopularAgent):
-    """What is popular, but half of the time a slate by lot."""
+    """Recommends popular items, and in half of the turns a random slate."""
 
     name = "gambler"
 
-    def __init__(self, luck):
+    def __init__(self, seed):
         super().__init__()
-        self.luck = luck
+        self.seed = seed
 
     def start(self, brief):
-        rng = np.random.default_rng([self.luck, brief.user])
+        rng = np.random.default_rng([self.seed, brief.user])
         return GamblerSession(super().start(brief), rng, len(self._ranking), brief.slate_size)
 
 
@@ -48,19 +48,21 @@ class GamblerSession:
 
 @pytest.fixture(scope="module")
 def attempts(arena):
-    """Track -> TRIES arrays (LIVES, 2) of what was gained and could have been.
+    """Track -> TRIES arrays (EPISODES, 2) of [achieved, achievable].
 
-    The same public lives over and over; on hidden seeds every attempt has a key of its own.
+    Public episodes are repeated; on hidden seeds every attempt has a key of its own.
     """
-    lucks = count()
-    home, away = (arena("synthetic:60", lives, (1, 6)) for lives in (LIVES, TRIES * LIVES))
-    zero, one = home.yardsticks["public"]
+    seeds = count()
+    public_arena, hidden_arena = (
+        arena("synthetic:60", episodes, (1, 6)) for episodes in (EPISODES, TRIES * EPISODES)
+    )
+    zero, one = public_arena.reference_returns["public"]
     public = [
-        np.column_stack([home.public(lambda: Gambler(next(lucks))) - zero, one - zero])
+        np.column_stack([public_arena.public(lambda: Gambler(next(seeds))) - zero, one - zero])
         for _ in range(TRIES)
     ]
-    zero, one = away.yardsticks["hidden"]
-    hidden = np.column_stack([away.hidden(lambda: Gambler(next(lucks))) - zero, one - zero])
+    zero, one = hidden_arena.reference_returns["hidden"]
+    hidden = np.column_stack([hidden_arena.hidden(lambda: Gambler(next(seeds))) - zero, one - zero])
     return {"public": public, "hidden": np.split(hidden, TRIES)}
 
 
@@ -71,7 +73,7 @@ def board(tmp_path):
 
 
 def put(board, track, owner, sums):
-    """What the worker writes for an accepted submission, as far as ranking reads it."""
+    """Store an accepted submission as the worker does, with the columns that ranking reads."""
     value = float(sums[:, 0].sum() / sums[:, 1].sum())
     score = {"metric": PRIMARY_METRIC, "value": value, "low": None, "high": None}
     about = {"agent": owner, "agent_config": {}, "decoder": "", "pair": ""}
@@ -84,7 +86,7 @@ def put(board, track, owner, sums):
         session.add(
             Result(
                 submission_id=row.id,
-                suite="luck@1",
+                suite="gamble@1",
                 suite_hash="0",
                 simulator_version="3",
                 agent=owner,
@@ -94,10 +96,10 @@ def put(board, track, owner, sums):
                 identity_hash="0",
                 actions_digest=f"{track}{number}",
                 track=track,
-                tasks=["luck/life"],
+                tasks=["gamble/episode"],
                 trust={PRIMARY_METRIC: track},
                 manifest={"identity": {"agent_config": {}}},
-                scores=[score | {"task": "luck/life"}],
+                scores=[score | {"task": "gamble/episode"}],
                 clocked=[],
                 overall=[score | {"task": ALL_TASKS}],
                 sums={PRIMARY_METRIC: sums.tolist()},
@@ -115,33 +117,33 @@ def best(attempts):
     return max(attempts, key=lambda sums: value(sums))
 
 
-def test_the_best_of_twenty_can_be_sent_in_from_public_seeds_only(attempts, board, figures, figure):
-    """On hidden seeds its row shows the mean of all, whatever the best of them was."""
+def test_the_best_of_twenty_runs_counts_on_public_seeds_only(attempts, board, figures, figure):
+    """On hidden seeds the row is the mean of all attempts."""
     put(board, "replayed", "gambler", best(attempts["public"]))
     for sums in attempts["hidden"]:
         put(board, "hidden-seed", "gambler", sums)
-    shown = {row["trust"]: row for row in board_rows(board, rank_from="replayed")}
-    assert shown["replayed"]["attempts"] == 1
-    assert shown["hidden-seed"]["attempts"] == TRIES
+    rows = {row["trust"]: row for row in board_rows(board, rank_from="replayed")}
+    assert rows["replayed"]["attempts"] == 1
+    assert rows["hidden-seed"]["attempts"] == TRIES
     for trust, track in (("replayed", "public"), ("hidden-seed", "hidden")):
-        found = shown[trust][PRIMARY_METRIC]
-        honest = np.mean([value(sums) for sums in attempts[track]])
-        gain = float(found - honest)
-        figures.append(figure("best of 20", "synthetic:60", track, LIVES, honest, found, gain,
+        found = rows[trust][PRIMARY_METRIC]
+        baseline = np.mean([value(sums) for sums in attempts[track]])
+        gain = float(found - baseline)
+        figures.append(figure("best of 20", "synthetic:60", track, EPISODES, baseline, found, gain,
                               None, None))  # fmt: skip
-        luck = value(best(attempts[track])) - honest
-        assert luck > 0.05
-        assert gain == pytest.approx(luck if track == "public" else 0.0, abs=1e-9)
+        advantage = value(best(attempts[track])) - baseline
+        assert advantage > 0.05
+        assert gain == pytest.approx(advantage if track == "public" else 0.0, abs=1e-9)
 
 
-def test_twenty_names_are_one_group(attempts, board, figures, figure):
-    """Each name has one attempt; the luckiest is told apart from nobody, though it stands first."""
+def test_twenty_names_for_one_agent_share_their_rank(attempts, board, figures, figure):
+    """Each name has one attempt; the best is first, but not separated from the others."""
     for k, sums in enumerate(attempts["hidden"]):
         put(board, "hidden-seed", f"gambler-{k}", sums)
     rows = board_rows(board)
-    luckiest = rows[0][PRIMARY_METRIC]
-    honest = float(np.mean([row[PRIMARY_METRIC] for row in rows]))
-    figures.append(figure("20 names (all rank 1 to 20)", "synthetic:60", "hidden", LIVES, honest,
-                          luckiest, luckiest - honest, None, None))  # fmt: skip
-    assert luckiest > honest + 0.05
+    best_value = rows[0][PRIMARY_METRIC]
+    baseline = float(np.mean([row[PRIMARY_METRIC] for row in rows]))
+    figures.append(figure("20 names (all rank 1 to 20)", "synthetic:60", "hidden", EPISODES,
+                          baseline, best_value, best_value - baseline, None, None))  # fmt: skip
+    assert best_value > baseline + 0.05
     assert {(row["rank_low"], row["rank_high"]) for row in rows} == {(1, TRIES)}

@@ -1,7 +1,7 @@
-"""Agents that want their turn back.
+"""Agents that try to repeat turns or to leave bad episodes.
 
-Whoever lives a life in a copy of the world can take back an answer that did not please, and leave
-a life that goes badly. The server keeps the first answer, and what was left counts as nothing.
+In a local copy of the environment, an agent can take back an action and abandon an episode. The
+server keeps the first action of every turn, and turns that were not played earn nothing.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -35,55 +35,55 @@ from tasteshift.suites.engine.decision_source import Decision
 from tasteshift.suites.engine.episode_runner import EpisodeRunner
 from tasteshift.suites.engine.in_process_agent import InProcessAgent
 
-LIVES, TRIES = 20, 4
+EPISODES, TRIES = 20, 4
 
 
 class NotAnswered(Exception):
-    """The world does not give the turn back."""
+    """The server refuses a second action for a turn."""
 
 
-class AtHome:
-    """A life in one's own copy of the world, which can be begun again at any turn."""
+class LocalEpisode:
+    """An episode in a local copy of the environment, which can restart at any turn."""
 
     def __init__(self, task, seed, user):
         self.task, self.seed, self.user = task, seed, user
         self.env, self.slates = task.make(), []
-        self.begin()
+        self.restart()
 
-    def begin(self):
-        life = EpisodeRunner(
+    def restart(self):
+        runner = EpisodeRunner(
             self.env, task=self.task.name, seed=self.seed, user=self.user, policy="agent"
         )
-        self.life, self.earned, self.brief = life, 0.0, life.brief
+        self.runner, self.earned, self.brief = runner, 0.0, runner.brief
 
     def now(self):
-        return None if self.life.done else self.life.observation
+        return None if self.runner.done else self.runner.observation
 
     def answer(self, turn, slate):
         self.slates[turn:] = [slate]
-        self.begin()
+        self.restart()
         for one in self.slates:
-            self.life.step(Decision(Action(one)))
-            self.earned += self.life.observation.rating
+            self.runner.step(Decision(Action(one)))
+            self.earned += self.runner.observation.rating
         return self.now()
 
 
-class AtTheServer:
-    """A life of an attempt, over HTTP."""
+class ServerEpisode:
+    """An episode of an attempt, over HTTP."""
 
-    def __init__(self, server, life):
-        self.server, self.path = server, f"{server.path}/episodes/{life}"
-        told = server.client.get(self.path, headers=server.headers).json()
-        self.brief, self.first = brief_from(told["brief"]), observation_from(told["observation"])
-        self.turn = told["turn"]
+    def __init__(self, server, number):
+        self.server, self.path = server, f"{server.path}/episodes/{number}"
+        state = server.client.get(self.path, headers=server.headers).json()
+        self.brief, self.first = brief_from(state["brief"]), observation_from(state["observation"])
+        self.turn = state["turn"]
 
     def now(self):
         return self.first
 
     def answer(self, turn, slate):
         body = answer_message(Decision(Action(slate)))
-        place = f"{self.path}/turns/{turn}"
-        got = self.server.client.put(place, json=body, headers=self.server.headers)
+        path = f"{self.path}/turns/{turn}"
+        got = self.server.client.put(path, json=body, headers=self.server.headers)
         if got.status_code == 409:
             raise NotAnswered(got.json()["detail"])
         assert got.status_code == 200, got.text
@@ -91,7 +91,7 @@ class AtTheServer:
 
 
 class Server:
-    """An attempt at a season, as its player sees it."""
+    """An attempt, as its client sees it."""
 
     def __init__(self, client, headers, key):
         self.client, self.headers = client, headers | {"Idempotency-Key": key}
@@ -103,28 +103,28 @@ class Server:
 
     def world(self):
         def picture(item):
-            place = f"{self.path}/tasks/0/posters/{item}.png"
-            return self.client.get(place, headers=self.headers).content
+            path = f"{self.path}/tasks/0/posters/{item}.png"
+            return self.client.get(path, headers=self.headers).content
 
-        told = self.client.get(f"{self.path}/tasks/0", headers=self.headers).json()
-        return task_data_from(told, picture)
+        data = self.client.get(f"{self.path}/tasks/0", headers=self.headers).json()
+        return task_data_from(data, picture)
 
 
-def play(agent, life, *, again=0, quits=False, items=60):
-    """Recommend, and count the answers that were taken back.
+def play(agent, episode, *, again=0, quits=False, items=60):
+    """Play an episode; returns the number of actions taken back.
 
     again  other slates to try where nothing was chosen
-    quits  leave after a first turn that brought nothing
+    quits  leave after a first turn without a choice
     """
-    session, now, turn, taken_back = agent.start(life.brief), life.now(), 0, 0
-    rng = np.random.default_rng(life.brief.user)
+    session, now, turn, taken_back = agent.start(episode.brief), episode.now(), 0, 0
+    rng = np.random.default_rng(episode.brief.user)
     while now is not None:
-        after = life.answer(turn, session.act(now).slate)
+        after = episode.answer(turn, session.act(now).slate)
         for _ in range(again):
             if after is None or after.chosen != NOTHING:
                 break
             try:
-                after = life.answer(turn, tuple(rng.permutation(items)[:5].tolist()))
+                after = episode.answer(turn, tuple(rng.permutation(items)[:5].tolist()))
             except NotAnswered:
                 break
             taken_back += 1
@@ -136,12 +136,12 @@ def play(agent, life, *, again=0, quits=False, items=60):
 
 @pytest.fixture(scope="module")
 def field(arena):
-    return arena("synthetic:60", LIVES, (1, 6))
+    return arena("synthetic:60", EPISODES, (1, 6))
 
 
 @pytest.fixture(scope="module")
 def service(field, tmp_path_factory):
-    """A board with a season, and someone who may play in it as fast as it answers."""
+    """A board with an open season, and a token without rate limits."""
     fast = Limits(token_rate=1e9, token_burst=10**9, address_rate=1e9, address_burst=10**9)
     app = create_app(tmp_path_factory.mktemp("board") / "board.db", limits=fast)
     with TestClient(app) as client:
@@ -154,94 +154,99 @@ def service(field, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(service):
-    """Starts attempts; one key, one attempt."""
+    """Starts attempts; the same key gives the same attempt."""
     client, headers, _ = service
     return lambda key: Server(client, headers, key)
 
 
 @pytest.fixture(scope="module")
-def world_of(service, field):
-    """The attempt behind a server's id, as only its operator can see it."""
+def attempt_of(service, field):
+    """The attempt with an id, as only the server's operator can make it."""
     secret_bytes = secret(service[2], "spring")
     return lambda id: Attempt(field.season.id, attempt_key(secret_bytes, id), id)
 
 
-def relived(attempt, stored):
-    """(LIVES) what stored answers earned."""
+def stored_returns(attempt, stored):
+    """(EPISODES) returns of the stored actions."""
     earned = []
-    for number in range(LIVES):
-        life, total = attempt.new_runner(number), 0.0
+    for number in range(EPISODES):
+        runner, total = attempt.new_runner(number), 0.0
         for turn in stored.get(number, ()):
-            life.step(answer_from(turn).decision())
-            total += life.observation.rating
+            runner.step(answer_from(turn).decision())
+            total += runner.observation.rating
         earned.append(total)
     return np.array(earned)
 
 
-def levels(attempt, lived):
-    """(LIVES) what random slates, the honest bandit and the oracle earn in an attempt."""
+def returns_of_agents(attempt, episode_return):
+    """(EPISODES) returns of random slates, the baseline and the oracle in an attempt."""
     found = []
     for name in ("random", "linucb", "oracle"):
-        player = InProcessAgent(make_agent(name), trusted=True)
-        lives = [attempt.new_runner(number) for number in range(LIVES)]
-        player.prepare(lives[0].env.world)
-        found.append(np.array([lived(player, life) for life in lives]))
+        source = InProcessAgent(make_agent(name), trusted=True)
+        runners = [attempt.new_runner(number) for number in range(EPISODES)]
+        source.prepare(runners[0].env.world)
+        found.append(np.array([episode_return(source, runner) for runner in runners]))
     return found
 
 
-def test_turns_can_be_had_back_at_home_only(
-    field, service, server, world_of, lived, gained, figures
+def test_turns_can_be_repeated_on_public_seeds_only(
+    field, service, server, attempt_of, episode_return, gained, figures
 ):
     (task,) = field.suite.tasks
     agent, earned, taken_back = LinUcbAgent(), [], 0
     agent.prepare(public_data(task.make().world))
     for seed, user in task.episodes(1):
-        life = AtHome(task, seed, user)
-        taken_back += play(agent, life, again=TRIES)
-        earned.append(life.earned)
-    assert taken_back > LIVES
-    zero, one = field.yardsticks["public"]
-    honest, cheat = field.public(LinUcbAgent), "reconnect: answer again"
-    public = gained(cheat, field.catalog, "public", honest, np.array(earned), zero, one)
+        episode = LocalEpisode(task, seed, user)
+        taken_back += play(agent, episode, again=TRIES)
+        earned.append(episode.earned)
+    assert taken_back > EPISODES
+    zero, one = field.reference_returns["public"]
+    baseline, cheat = field.public(LinUcbAgent), "reconnect: answer again"
+    public = gained(cheat, field.catalog, "public", baseline, np.array(earned), zero, one)
 
-    there = server("to-answer-again")
+    attempt_client = server("to-answer-again")
     agent = LinUcbAgent()
-    agent.prepare(there.world())
-    assert sum(play(agent, AtTheServer(there, n), again=TRIES) for n in range(LIVES)) == 0
-    attempt = world_of(there.id)
-    zero, honest, one = levels(attempt, lived)
-    stored = actions_of_attempt(service[2], by_key(service[2], there.id).id)
-    hidden = gained(cheat, field.catalog, "hidden", honest, relived(attempt, stored), zero, one)
+    agent.prepare(attempt_client.world())
+    assert (
+        sum(play(agent, ServerEpisode(attempt_client, n), again=TRIES) for n in range(EPISODES))
+        == 0
+    )
+    attempt = attempt_of(attempt_client.id)
+    zero, baseline, one = returns_of_agents(attempt, episode_return)
+    stored = actions_of_attempt(service[2], by_key(service[2], attempt_client.id).id)
+    hidden = gained(
+        cheat, field.catalog, "hidden", baseline, stored_returns(attempt, stored), zero, one
+    )
     figures.extend([public, hidden])
     assert public.low > 0
     assert hidden.gain == 0
 
 
-def test_a_life_that_was_left_is_no_better_than_nothing(
-    field, service, server, world_of, lived, gained, figures, tmp_path
+def test_turns_that_were_not_played_earn_nothing(
+    field, service, server, attempt_of, episode_return, gained, figures, tmp_path
 ):
-    """Nor does asking once more for an attempt begin another one."""
-    there = server("to-begin-again")
+    """Starting the attempt again with the same key continues it."""
+    attempt_client = server("to-begin-again")
     agent = LinUcbAgent()
-    agent.prepare(there.world())
-    for number in range(LIVES):
-        play(agent, AtTheServer(there, number), quits=True)
+    agent.prepare(attempt_client.world())
+    for number in range(EPISODES):
+        play(agent, ServerEpisode(attempt_client, number), quits=True)
     again = server("to-begin-again")
-    assert again.id == there.id
-    left = [n for n in range(LIVES) if AtTheServer(again, n).turn == 1]
+    assert again.id == attempt_client.id
+    left = [n for n in range(EPISODES) if ServerEpisode(again, n).turn == 1]
     assert left
-    attempt = world_of(there.id)
-    stored = actions_of_attempt(service[2], by_key(service[2], there.id).id)
-    zero, honest, one = levels(attempt, lived)
-    cheating = relived(attempt, stored)
+    attempt = attempt_of(attempt_client.id)
+    stored = actions_of_attempt(service[2], by_key(service[2], attempt_client.id).id)
+    zero, baseline, one = returns_of_agents(attempt, episode_return)
+    cheating = stored_returns(attempt, stored)
     assert (cheating[left] == 0).all()
     about = {"agent": "linucb", "agent_config": {}, "decoder": "", "pair": ""}
     sums = np.array(conclude_attempt(attempt, about, stored, tmp_path / "run").sums[PRIMARY_METRIC])
     short_of_the_oracle = sums[:, 1] - sums[:, 0]
     assert short_of_the_oracle.sum() == pytest.approx((one - cheating).sum())
-    cheat = "reconnect: leave bad lives"
-    hidden = gained(cheat, field.catalog, "hidden", honest, cheating, zero, one)
+    cheat = "reconnect: leave bad episodes"
+    hidden = gained(cheat, field.catalog, "hidden", baseline, cheating, zero, one)
     figures.append(hidden)
-    stayed = np.setdiff1d(np.arange(LIVES), left)
-    assert (cheating[stayed] == honest[stayed]).all()
+    stayed = np.setdiff1d(np.arange(EPISODES), left)
+    assert (cheating[stayed] == baseline[stayed]).all()
     assert hidden.gain <= 0
