@@ -58,7 +58,8 @@ def test_the_pair_disagrees(disagreeing: ModelPair) -> None:
     assert (np.abs(p - q).sum(-1) / 2).mean() > 0.3
 
 
-EXACT = [case for case in CASES if DECODERS.get(case[0]).exact]
+EXACT = [case for case in CASES if DECODERS.get(case[0]).exact and case[0] != "exact-dynamic"]
+"""Without exact-dynamic, whose tokens are tested to be those of autoregressive, seed by seed."""
 ONE_ROOT = [
     ("target-init", {"k": (1, 2)}),
     ("target-init-dynamic", {"width": 1, "depth": 2, "decision": "off"}),
