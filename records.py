@@ -34,7 +34,7 @@ NOTHING = -1
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What an agent is told before an episode begins.
+    """What an agent knows of an episode before it begins.
 
     user        row of this user in the training log (≥ 0)
     seed        for the agent's own randomness; the environment never draws from it (64 bits)

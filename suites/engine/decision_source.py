@@ -1,4 +1,4 @@
-"""The interface from which the engine takes decisions: a live agent, a replayed record, …"""
+"""The interface from which the engine takes decisions: an agent, a recorded run, …"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lives side by side, on a cluster, in step or by calendar: the same bytes, or the right order."""
+"""Executors, batches and cohorts: the same bytes everywhere, and the right order of days."""
 
 import os
 import signal

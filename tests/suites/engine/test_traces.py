@@ -64,13 +64,13 @@ def test_the_first_token_of_a_decision_is_that_of_its_first_text(run):
         {"turn": 1, "seconds": 1.0, "first_token_seconds": 0.75, "rounds": []},
     ]
     clock = {"decisions": [0.1, 2.0, 0.2], "memory": [7, 8, 9], "generations": said}
-    told = [{**key, "policy": "agent", **clock}, {**key, "policy": "oracle", **clock}]
-    decisions = trace_reader(run, told)(TASKS[0]).decisions
+    written = [{**key, "policy": "agent", **clock}, {**key, "policy": "oracle", **clock}]
+    decisions = trace_reader(run, written)(TASKS[0]).decisions
     assert decisions["first_token_seconds"].tolist() == [0.0, 0.25, 0.0]
     assert decisions["seconds"].tolist() == [0.1, 2.0, 0.2]
     assert decisions["peak_memory"].tolist() == [7, 8, 9]
     assert decisions["user"].tolist() == [3, 3, 3]
-    assert len(trace_reader(run, told)(TASKS[1]).decisions) == 0
+    assert len(trace_reader(run, written)(TASKS[1]).decisions) == 0
 
 
 def test_lists_come_back_as_arrays_of_their_type(run, timings, tmp_path):
@@ -88,7 +88,7 @@ def test_lists_come_back_as_arrays_of_their_type(run, timings, tmp_path):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     pq.write_table(pa.Table.from_pylist(table, STEPS), tmp_path / "steps.parquet")
     changed = read_trace(tmp_path, timings).steps
-    assert [list(told) for told in changed["claims"][:2]] == [[claim], []]
+    assert [list(claims) for claims in changed["claims"][:2]] == [[claim], []]
     assert np.concatenate(changed["slate"].tolist()).dtype == np.int64
 
 
