@@ -19,7 +19,7 @@ from tasteshift.metrics.comparison import (
 )
 from tasteshift.records import Episode, Identity, Manifest
 from tasteshift.suites.compare import ALL_TASKS, compare
-from tasteshift.suites.engine.run_directory.schema import STEPS
+from tasteshift.suites.engine.run_directory.schema import FORMAT_VERSION, STEPS
 from tasteshift.suites.serialization import sha256
 
 PLAIN = {
@@ -79,7 +79,7 @@ def recorded(
     track = "cohort" if "track=cohort" in identity.get("suite", "") else "personal"
     suite = {"track": track, "tasks": [{"name": "made/b"}, {"name": "made/a"}]}
     whole = Identity(**known | identity)
-    manifest = Manifest(whole, sha256(asdict(whole)), suite, {})
+    manifest = Manifest(FORMAT_VERSION, whole, sha256(asdict(whole)), suite, {})
     (out / "manifest.json").write_text(json.dumps(asdict(manifest)))
     (out / "scores.json").write_text("[]")
     return out

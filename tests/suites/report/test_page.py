@@ -16,6 +16,7 @@ from tasteshift.metrics.scoring import score
 from tasteshift.metrics.statistics import ratio_interval
 from tasteshift.metrics.trace import DECISIONS, EPISODES, GENERATIONS, Trace
 from tasteshift.records import Identity, Manifest, Score
+from tasteshift.suites.engine.run_directory.schema import FORMAT_VERSION
 from tasteshift.suites.report.page import Details, number, write_report
 
 TASKS = ("made/steady", "made/shift", "made/minors")
@@ -116,7 +117,7 @@ def manifest(**changes):
         "seeds": (0,),
     }
     provenance = {"commit": "0123456789abcdef", "dirty": True, "packages": {"numpy": "2.4"}}
-    return Manifest(2, Identity(**identity | changes), "12" * 32, {}, provenance)
+    return Manifest(FORMAT_VERSION, Identity(**identity | changes), "12" * 32, {}, provenance)
 
 
 def picture(task, item):
