@@ -1,4 +1,4 @@
-"""What every decoder shares: the pair of models it reads with, and the shape of one call."""
+"""What every decoder shares: its model pair, and the public interface of a call."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ from .sampling.noise import Stream
 
 @dataclass(frozen=True)
 class ModelPair:
-    """A target model, whose text is wanted, and a draft model that guesses it cheaply.
+    """A target model, and a cheaper draft model that predicts its tokens.
 
     target, draft  causal language models of transformers over one vocabulary, in eval mode
-    tokenizer      theirs; None where prompts are ids already
-    name           what the pair is called in a run's identity
+    tokenizer      of both; None where prompts are token ids
+    name           of the pair in a run's identity
     fingerprint    SHA-256 of the file and recipe that the weights come from, where the loader
                    knows them; else `hash` reads the weights themselves
-    timed          whether a decoder that plans may time its passes, where no profile is stored;
-                   loaders say so
+    timed          whether `exact-dynamic` may measure its passes where no profile is stored
 
     Raises InputError where the devices or the vocabularies differ, or an attention layer sees less
     than the whole context (a tree mask would give it more).
@@ -76,26 +75,28 @@ class ModelPair:
 
     @property
     def context(self) -> int:
-        """The longest text, in tokens, that both models were built for."""
+        """Longest text, in tokens, that both models support."""
         return min(context_of(self.target), context_of(self.draft))
 
     @cached_property
     def early_exit(self) -> bool:
-        """Whether the draft's layers are the target's first ones, the very same modules.
+        """Whether the draft's layers are the very modules of the target's first layers.
 
-        Then the target's cache is the draft's too, and a prompt is read once for both.
+        Then both share keys and values, and a prompt is read once.
         """
         models = (self.draft, self.target)
         if models[0].get_input_embeddings() is not models[1].get_input_embeddings():
             return False
-        ours, theirs = (list(getattr(model.base_model, "layers", ())) for model in models)
-        if not 0 < len(ours) <= len(theirs):
+        draft_layers, target_layers = (
+            list(getattr(model.base_model, "layers", ())) for model in models
+        )
+        if not 0 < len(draft_layers) <= len(target_layers):
             return False
-        return all(one is other for one, other in zip(ours, theirs[: len(ours)], strict=True))
+        return all(one is other for one, other in zip(draft_layers, target_layers, strict=False))
 
     @cached_property
     def stops(self) -> frozenset[int]:
-        """Token ids that end a text, by the target's own configuration."""
+        """Token ids that end a text, by the target's configuration."""
         for config in (self.target.generation_config, self.target.config):
             found = getattr(config, "eos_token_id", None)
             if found is not None:
@@ -104,7 +105,7 @@ class ModelPair:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256, hexadecimal, over what the weights are; equal for equal pairs anywhere."""
+        """SHA-256, hexadecimal, of the weights or their fingerprint; the same on every machine."""
         if self.fingerprint:
             return self.fingerprint
         digest = hashlib.sha256()

@@ -15,15 +15,17 @@ Llama = Callable[..., LlamaForCausalLM]
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what is measured in tests out of the user's folder."""
-    kept = tmp_path_factory.getbasetemp()
-    monkeypatch.setattr(cost_measurement, "folder", lambda: kept)
+def temporary_profiles(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep profiles measured in tests out of the user's folder."""
+    folder = tmp_path_factory.getbasetemp()
+    monkeypatch.setattr(cost_measurement, "folder", lambda: folder)
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Hold torch to one thread, so that runs agree to the last bit and do not fight for cores."""
+    """Hold torch to one thread, so that runs agree to the last bit and do not compete for cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -40,7 +42,7 @@ def small_llama(
     eos: int | None = None,
     sharpness: float = 30.0,
 ) -> LlamaForCausalLM:
-    """A Llama whose weights come from `seed`; `sharpness` spreads its logits."""
+    """A Llama with weights from `seed`; `sharpness` scales its logits."""
     config = LlamaConfig(
         vocab_size=vocab,
         hidden_size=hidden,
@@ -75,7 +77,7 @@ def pair() -> ModelPair:
 
 
 @pytest.fixture(scope="session")
-def twins() -> ModelPair:
+def identical() -> ModelPair:
     """A pair whose draft is its target."""
     model = small_llama(3)
-    return ModelPair(model, model, None, "twins")
+    return ModelPair(model, model, None, "identical")

@@ -1,4 +1,4 @@
-"""What every decoder promises: stops, edges, seeds, accounting, and the target's greedy text."""
+"""Every decoder: stops, limits, seeds, counts, and the target's greedy text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Llama = Callable[..., LlamaForCausalLM]
 NAMES = DECODERS.names()
 EXACT = [name for name in NAMES if DECODERS.get(name).exact]
 ROOTED = ("target-init", "target-init-dynamic")
-"""Decoders whose first token belongs to their first round, not to the prefill."""
+"""Decoders whose first token is drawn in the first round, not from the prefill."""
 PROMPTS = [
     tuple(np.random.default_rng(n).integers(0, 31, size).tolist())
     for n, size in enumerate((1, 2, 7, 63, 64, 65, 150))
@@ -43,7 +43,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_greedy_text_is_that_of_transformers(pair: ModelPair, name: str, prompt) -> None:
+def test_greedy_text_equals_that_of_transformers(pair: ModelPair, name: str, prompt) -> None:
     ids = torch.tensor([prompt])
     theirs = pair.target.generate(
         ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=40
@@ -53,53 +53,56 @@ def test_greedy_text_is_that_of_transformers(pair: ModelPair, name: str, prompt)
 
 
 @pytest.mark.parametrize("options", TREES)
-@pytest.mark.parametrize("which", ["pair", "twins"])
+@pytest.mark.parametrize("which", ["pair", "identical"])
 def test_greedy_mcsd_writes_what_autoregressive_writes(
     which: str, options: dict[str, object], request: pytest.FixtureRequest
 ) -> None:
     pair = request.getfixturevalue(which)
-    mcsd, plain = make_decoder("mcsd", pair, **options), make_decoder("autoregressive", pair)
+    mcsd, autoregressive = (
+        make_decoder("mcsd", pair, **options),
+        make_decoder("autoregressive", pair),
+    )
     for prompt in PROMPTS[2:4]:
-        assert mcsd.generate(prompt, 33).tokens == plain.generate(prompt, 33).tokens
+        assert mcsd.generate(prompt, 33).tokens == autoregressive.generate(prompt, 33).tokens
 
 
 @pytest.mark.parametrize("depth", [1, 2, 8])
-@pytest.mark.parametrize("which", ["pair", "twins"])
-def test_greedy_chain_writes_what_autoregressive_writes(
+@pytest.mark.parametrize("which", ["pair", "identical"])
+def test_greedy_speculative_writes_what_autoregressive_writes(
     which: str, depth: int, request: pytest.FixtureRequest
 ) -> None:
     pair = request.getfixturevalue(which)
-    chain, plain = (
+    speculative, autoregressive = (
         make_decoder("speculative", pair, depth=depth),
         make_decoder("autoregressive", pair),
     )
     for prompt in PROMPTS[2:4]:
-        assert chain.generate(prompt, 33).tokens == plain.generate(prompt, 33).tokens
+        assert speculative.generate(prompt, 33).tokens == autoregressive.generate(prompt, 33).tokens
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0, 50.0])
-def test_a_chain_of_the_targets_own_is_always_accepted(
-    twins: ModelPair, temperature: float
+def test_speculative_accepts_all_of_a_draft_equal_to_the_target(
+    identical: ModelPair, temperature: float
 ) -> None:
-    chain = make_decoder("speculative", twins, temperature=temperature, depth=3)
-    generation = chain.generate(PROMPTS[2], 41)
+    speculative = make_decoder("speculative", identical, temperature=temperature, depth=3)
+    generation = speculative.generate(PROMPTS[2], 41)
     assert [r.accepted for r in generation.rounds] == [3] * 10
     assert generation.acceptance_rate == 1.0
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0, 50.0])
 @pytest.mark.parametrize("replacement", [False, True])
-def test_a_draft_equal_to_the_target_is_always_accepted(
-    twins: ModelPair, temperature: float, replacement: bool
+def test_mcsd_accepts_all_of_a_draft_equal_to_the_target(
+    identical: ModelPair, temperature: float, replacement: bool
 ) -> None:
-    mcsd = make_decoder("mcsd", twins, temperature=temperature, replacement=replacement)
+    mcsd = make_decoder("mcsd", identical, temperature=temperature, replacement=replacement)
     generation = mcsd.generate(PROMPTS[2], 41)
     assert [r.accepted for r in generation.rounds] == [4] * 8
     assert generation.mean_acceptance_length == 5.0
     assert generation.acceptance_rate == 1.0
 
 
-def test_one_seed_gives_one_text_whatever_came_before(pair: ModelPair, name: str) -> None:
+def test_text_depends_on_the_seed_and_not_on_earlier_calls(pair: ModelPair, name: str) -> None:
     decoder = make_decoder(name, pair, temperature=1.0, seed=3)
     first = decoder.generate(PROMPTS[6], 30).tokens
     decoder.generate(PROMPTS[5], 30, seed=8)
@@ -114,13 +117,13 @@ def test_one_seed_gives_one_text_whatever_came_before(pair: ModelPair, name: str
     assert decoder.generate(PROMPTS[6], 30, seed=4).tokens != first
 
 
-def test_greedy_text_has_no_seed(pair: ModelPair, name: str) -> None:
+def test_greedy_text_does_not_depend_on_the_seed(pair: ModelPair, name: str) -> None:
     decoder = make_decoder(name, pair, temperature=9e-5)
     first, second = (decoder.generate(PROMPTS[2], 20, seed=seed) for seed in (0, 1))
     assert first.tokens == second.tokens
 
 
-def test_random_state_of_others_is_left_alone(pair: ModelPair, name: str) -> None:
+def test_global_random_states_are_untouched(pair: ModelPair, name: str) -> None:
     before, numbers = torch.random.get_rng_state(), np.random.get_state()[1].copy()
     make_decoder(name, pair, temperature=1.0).generate(PROMPTS[2], 10)
     assert torch.equal(before, torch.random.get_rng_state())
@@ -129,7 +132,7 @@ def test_random_state_of_others_is_left_alone(pair: ModelPair, name: str) -> Non
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 17])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_limit_is_exact_and_every_token_is_accounted_for(
+def test_limits_are_met_and_counts_add_up(
     pair: ModelPair, name: str, limit: int, temperature: float
 ) -> None:
     generation = make_decoder(name, pair, temperature=temperature).generate(PROMPTS[2], limit)
@@ -147,7 +150,7 @@ def test_limit_is_exact_and_every_token_is_accounted_for(
     assert first + spent <= generation.seconds
 
 
-def test_shorter_limit_gives_the_beginning_of_the_same_text(pair: ModelPair, name: str) -> None:
+def test_a_shorter_limit_gives_a_prefix_of_the_same_text(pair: ModelPair, name: str) -> None:
     decoder = make_decoder(name, pair, temperature=1.0)
     whole = decoder.generate(PROMPTS[2], 24).tokens
     for limit in range(24):
@@ -167,7 +170,7 @@ def test_counts_of_each_algorithm(pair: ModelPair) -> None:
         assert (r.max_depth, r.drafted_depth, r.drafted_nodes, r.verified_nodes) == (3, 3, 3, 4)
 
 
-def test_half_precision_is_read_and_counted_like_any_other(llama: Llama, name: str) -> None:
+def test_half_precision_works(llama: Llama, name: str) -> None:
     for dtype in (torch.bfloat16, torch.float16):
         pair = ModelPair(llama(1).to(dtype), llama(2, layers=1).to(dtype), None, "half")
         for temperature in (0.0, 1.0):
@@ -175,8 +178,8 @@ def test_half_precision_is_read_and_counted_like_any_other(llama: Llama, name: s
             assert len(generation.tokens) == 20
 
 
-def test_decoders_on_one_pair_do_not_meet(pair: ModelPair, name: str) -> None:
-    """Turn by turn in two threads, each writes what it writes alone."""
+def test_decoders_in_two_threads_share_a_pair(pair: ModelPair, name: str) -> None:
+    """Each writes what it writes alone."""
     options = {"temperature": 1.0, "seed": 3}
     alone = {
         prompt: make_decoder(name, pair, **options).generate(prompt, 25).tokens
@@ -191,7 +194,7 @@ def test_decoders_on_one_pair_do_not_meet(pair: ModelPair, name: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{"top_k": 3}, {"top_p": 0.6}, {"top_k": 1, "top_p": 0.9}])
-def test_cut_laws_write_likely_tokens_only(pair: ModelPair, name: str, options) -> None:
+def test_top_k_and_top_p_write_only_tokens_they_keep(pair: ModelPair, name: str, options) -> None:
     generation = make_decoder(name, pair, temperature=1.0, **options).generate(PROMPTS[2], 25)
     text = PROMPTS[2]
     sampling = Sampling(1.0, **options)
@@ -202,8 +205,8 @@ def test_cut_laws_write_likely_tokens_only(pair: ModelPair, name: str, options) 
         text += (token,)
 
 
-def test_laws_with_little_support_draft_smaller_trees(llama: Llama) -> None:
-    """At a low temperature a sharp draft gives few tokens any mass; the others are not drawn."""
+def test_distributions_with_little_support_draft_smaller_trees(llama: Llama) -> None:
+    """At a low temperature a peaked draft gives few tokens any mass; only those are drawn."""
     pair = ModelPair(llama(1, sharpness=3000), llama(2, sharpness=3000), None, "sharp")
     generation = make_decoder("mcsd", pair, temperature=0.02).generate(PROMPTS[2], 30)
     greedy = make_decoder("autoregressive", pair).generate(PROMPTS[2], 30)
@@ -213,9 +216,7 @@ def test_laws_with_little_support_draft_smaller_trees(llama: Llama) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_end_of_text_is_kept_and_nothing_after_it(
-    llama: Llama, name: str, temperature: float
-) -> None:
+def test_the_text_ends_with_its_stop_token(llama: Llama, name: str, temperature: float) -> None:
     free = ModelPair(llama(1), llama(2, layers=1), None, "free")
     whole = make_decoder(name, free, temperature=temperature).generate(PROMPTS[2], 60).tokens
     for eos in sorted(set(whole))[:6]:
@@ -225,7 +226,7 @@ def test_end_of_text_is_kept_and_nothing_after_it(
         assert sum(r.emitted for r in ended.rounds) == len(ended.tokens) - (name not in ROOTED)
 
 
-def test_text_ends_where_the_context_ends(llama: Llama, name: str) -> None:
+def test_the_text_ends_where_the_context_ends(llama: Llama, name: str) -> None:
     target, draft = llama(1, context=32), llama(2, layers=1, context=40)
     decoder = make_decoder(name, ModelPair(target, draft, None, "short"))
     assert len(decoder.generate(PROMPTS[2], 64).tokens) == 32 - 7
@@ -247,7 +248,9 @@ def test_text_ends_where_the_context_ends(llama: Llama, name: str) -> None:
         ((1,), 5, -3, "seed is -3"),
     ],
 )
-def test_bad_calls(pair: ModelPair, name: str, prompt, limit, seed, message: str) -> None:
+def test_unusable_calls_are_refused(
+    pair: ModelPair, name: str, prompt, limit, seed, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         make_decoder(name, pair).generate(prompt, limit, seed=seed)
 
@@ -265,41 +268,41 @@ def test_bad_calls(pair: ModelPair, name: str, prompt, limit, seed, message: str
         ({"width": 3}, "no option 'width'; its options are k, replacement"),
     ],
 )
-def test_bad_configurations(pair: ModelPair, options, message: str) -> None:
+def test_unusable_options_are_refused(pair: ModelPair, options, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_decoder("mcsd", pair, **options)
 
 
-def test_unknown_decoder_and_vocabulary_mismatch(llama: Llama, pair: ModelPair) -> None:
+def test_unknown_decoders_and_other_vocabularies_are_refused(llama: Llama, pair: ModelPair) -> None:
     with pytest.raises(InputError, match="did you mean 'mcsd'"):
         make_decoder("mcds", pair)
     with pytest.raises(InputError, match="31 tokens and the draft 30"):
         ModelPair(llama(1), llama(1, vocab=30), None, "odd")
 
 
-def test_numpy_and_torch_ids_are_ids(pair: ModelPair, name: str) -> None:
+def test_prompts_may_be_numpy_or_torch_ids(pair: ModelPair, name: str) -> None:
     decoder = make_decoder(name, pair)
     expected = decoder.generate(PROMPTS[2], 5).tokens
     assert decoder.generate(np.array(PROMPTS[2]), 5).tokens == expected
     assert decoder.generate(torch.tensor(PROMPTS[2]), 5).tokens == expected
 
 
-def test_threads_are_set_for_the_call_and_given_back(pair: ModelPair) -> None:
+def test_threads_are_set_for_the_call_and_restored(pair: ModelPair) -> None:
     seen: list[int] = []
 
-    class Watching(DECODERS.get("autoregressive")):  # type: ignore[misc]
+    class Recording(DECODERS.get("autoregressive")):  # type: ignore[misc]
         def decode(self, text):
             seen.append(torch.get_num_threads())
             super().decode(text)
 
     assert torch.get_num_threads() == 1
-    Watching(pair, threads=2).generate(PROMPTS[2], 2)
-    Watching(pair).generate(PROMPTS[2], 2)
+    Recording(pair, threads=2).generate(PROMPTS[2], 2)
+    Recording(pair).generate(PROMPTS[2], 2)
     assert seen == [2, 1]
     assert torch.get_num_threads() == 1
 
 
-def test_config_is_json_and_tells_decoders_apart(pair: ModelPair) -> None:
+def test_config_is_json_and_distinguishes_decoders(pair: ModelPair) -> None:
     variants: list[Decoder] = [
         make_decoder("autoregressive", pair),
         make_decoder("mcsd", pair),

@@ -1,4 +1,4 @@
-"""The text of exact-dynamic is autoregressive's, token for token, whatever it guesses."""
+"""exact-dynamic writes what autoregressive writes, token for token, whatever it drafts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tasteshift.decoders.exact_dynamic import SOURCES, ExactDynamic
 from tasteshift.errors import InputError
 
 FREE = CostProfile(rows=(1, 64), target=(1.0, 1.2), draft=(0.01, 0.02))
-"""Guesses cost next to nothing: every round drafts all it can."""
-DEAR = CostProfile(rows=(1, 64), target=(1.0, 5000.0), draft=(50.0, 60.0))
-"""No guess can ever pay."""
+"""Drafting costs next to nothing: every round drafts all it can."""
+EXPENSIVE = CostProfile(rows=(1, 64), target=(1.0, 5000.0), draft=(50.0, 60.0))
+"""Drafting never pays."""
 STEPS = CostProfile(
     rows=(1, 2, 8, 9, 16), target=(1.0, 1.6, 1.6, 2.0, 2.0), draft=(0.1, 0.1, 0.1, 1, 1)
 )
@@ -30,14 +30,14 @@ PROMPTS = ([5], [1, 2, 3, 4] * 6, [7, 8, 9, 20, 7, 8, 9, 21, 7, 8], list(range(3
 
 
 @pytest.fixture(scope="module")
-def pairs(llama, pair, twins) -> list[ModelPair]:
+def pairs(llama, pair, identical) -> list[ModelPair]:
     target = llama(11, layers=3)
     draft = llama(11, layers=3)
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(0)
         for weight in draft.parameters():
             weight += 0.05 * weight.std() * torch.randn_like(weight)
-    return [pair, twins, ModelPair(target, draft, None, "near"), early_exit(target)]
+    return [pair, identical, ModelPair(target, draft, None, "near"), early_exit(target)]
 
 
 def early_exit(target) -> ModelPair:
@@ -48,7 +48,7 @@ def early_exit(target) -> ModelPair:
 
 @pytest.mark.parametrize("temperature", [0.0, 0.3, 0.7, 1.0])
 @pytest.mark.parametrize("cut", [{}, {"top_k": 5}, {"top_p": 0.8}, {"top_k": 9, "top_p": 0.6}])
-def test_every_token_is_the_one_autoregressive_writes(pairs, temperature, cut) -> None:
+def test_every_token_equals_that_of_autoregressive(pairs, temperature, cut) -> None:
     for number, pair in enumerate(pairs):
         common = {"temperature": temperature, "seed": 3 + number, **cut}
         plain = Autoregressive(pair, **common)
@@ -65,7 +65,7 @@ OPTIONS = st.fixed_dictionaries(
         "nodes": st.integers(1, 30),
         "depth": st.integers(1, 12),
         "width": st.integers(1, 40),
-        "profile": st.sampled_from([None, FREE, DEAR, STEPS]),
+        "profile": st.sampled_from([None, FREE, EXPENSIVE, STEPS]),
         "temperature": st.sampled_from([0.0, 0.4, 0.9, 5.0]),
         "top_k": st.sampled_from([0, 1, 3]),
         "seed": st.integers(0, 2**64 - 1),
@@ -80,7 +80,7 @@ OPTIONS = st.fixed_dictionaries(
     st.lists(st.integers(0, 30), min_size=1, max_size=30),
     st.integers(0, 30),
 )
-def test_no_option_touches_the_text(pairs, options, which, prompt, limit) -> None:
+def test_the_text_does_not_depend_on_options(pairs, options, which, prompt, limit) -> None:
     ours = ExactDynamic(pairs[which], **options)
     common = {name: options[name] for name in ("temperature", "top_k", "seed")}
     got = ours.generate(prompt, limit)
@@ -94,10 +94,10 @@ def test_no_option_touches_the_text(pairs, options, which, prompt, limit) -> Non
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
-def test_a_text_ends_where_autoregressive_ends_it(llama, temperature) -> None:
-    open_end = llama(21)
-    unending = ModelPair(open_end, open_end, None, "unending")
-    written = Autoregressive(unending, temperature=temperature).generate([0, 2, 3, 0], 50).tokens
+def test_the_text_ends_where_autoregressive_ends(llama, temperature) -> None:
+    endless = llama(21)
+    pair = ModelPair(endless, endless, None, "endless")
+    written = Autoregressive(pair, temperature=temperature).generate([0, 2, 3, 0], 50).tokens
     target = llama(21, eos=written[7])
     pair = ModelPair(target, target, None, "ends")
     lengths = []
@@ -111,7 +111,7 @@ def test_a_text_ends_where_autoregressive_ends_it(llama, temperature) -> None:
     assert lengths[0] <= 8
 
 
-def test_the_end_of_the_context_is_kept(llama) -> None:
+def test_the_text_ends_where_the_context_ends(llama) -> None:
     pair = ModelPair(llama(5, context=40), llama(6, context=40), None, "short")
     prompt = [3] * 30
     expected = Autoregressive(pair).generate(prompt, 64).tokens
@@ -119,7 +119,7 @@ def test_the_end_of_the_context_is_kept(llama) -> None:
     assert len(expected) == 10
 
 
-def test_an_earlier_call_changes_neither_text_nor_tree(pairs) -> None:
+def test_earlier_calls_change_neither_text_nor_trees(pairs) -> None:
     used = ExactDynamic(pairs[2], temperature=0.7, seed=1, profile=STEPS)
     for prompt in PROMPTS:
         used.generate(prompt, 30)
@@ -134,25 +134,29 @@ def test_an_earlier_call_changes_neither_text_nor_tree(pairs) -> None:
         ]
 
 
-def test_a_perfect_draft_that_costs_nothing_is_followed(twins) -> None:
+def test_a_free_and_perfect_draft_is_used(identical) -> None:
     for temperature in (0.0, 0.7):
-        ours = ExactDynamic(twins, sources=["draft"], profile=FREE, temperature=temperature, seed=2)
+        ours = ExactDynamic(
+            identical, sources=["draft"], profile=FREE, temperature=temperature, seed=2
+        )
         rounds = ours.generate([4, 9, 2], 60).rounds
         assert sum(round_.accepted for round_ in rounds) / len(rounds) > 3
         assert {source for round_ in rounds for source in round_.sources} == {"draft"}
 
 
-def test_where_nothing_can_pay_every_round_is_a_plain_step(pairs, monkeypatch) -> None:
-    ours = ExactDynamic(pairs[0], profile=DEAR)
+def test_where_drafting_never_pays_every_round_is_a_plain_step(pairs, monkeypatch) -> None:
+    ours = ExactDynamic(pairs[0], profile=EXPENSIVE)
     monkeypatch.setattr(ours.draft_model, "begin", None)
     generation = ours.generate([1, 2, 3] * 5, 20)
     assert [round_.verified_nodes for round_ in generation.rounds] == [1] * 19
     assert not any(round_.draft_seconds > 1.0 for round_ in generation.rounds)
 
 
-def test_a_text_that_repeats_itself_is_copied(llama) -> None:
+def test_a_repeating_text_is_copied(llama) -> None:
     target = llama(8)
-    with torch.no_grad():  # a model that reads its last token only, and walks in a circle
+    with (
+        torch.no_grad()
+    ):  # a model that depends on the last token only, so that its text is periodic
         for block in target.model.layers:
             block.self_attn.o_proj.weight.zero_()
             block.mlp.down_proj.weight.zero_()
@@ -166,7 +170,7 @@ def test_a_text_that_repeats_itself_is_copied(llama) -> None:
     assert {source for round_ in ours.rounds for source in round_.sources} == {"copy"}
 
 
-def test_configuration_names_all_that_shapes_the_trees(pair) -> None:
+def test_config_holds_all_that_decides_the_trees(pair) -> None:
     ours = ExactDynamic(pair, sources=["draft", "copy"], depth=5, nodes=9)
     config = json.loads(json.dumps(ours.config()))
     assert config["sources"] == ["copy", "draft"]
@@ -188,12 +192,12 @@ def test_configuration_names_all_that_shapes_the_trees(pair) -> None:
         ("profile", {"rows": [1]}, "profile"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(pair, option, value, says) -> None:
+def test_unusable_options_are_refused(pair, option, value, says) -> None:
     with pytest.raises(InputError, match=says):
         ExactDynamic(pair, **{option: value})
 
 
-def test_the_noise_is_autoregressives_own(pair) -> None:
+def test_the_noise_equals_that_of_autoregressive(pair) -> None:
     from tasteshift.decoders.drafting.candidate_sources import CandidateSources
     from tasteshift.decoders.sampling.distribution import Sampling, draw
     from tasteshift.decoders.sampling.noise import Stream

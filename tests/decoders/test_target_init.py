@@ -46,10 +46,10 @@ def exits(llama: Llama) -> ModelPair:
     return ModelPair(target, early_exit(target, 1), None, "exits")
 
 
-def quarrel(llama: Llama, draft: int = 21) -> ModelPair:
+def disagreeing_pair(llama: Llama, draft: int = 21) -> ModelPair:
     """A target over four tokens and a draft that disagrees with it."""
     shape = {"vocab": 4, "layers": 1, "hidden": 8, "sharpness": 12.0}
-    return ModelPair(llama(2, **shape), llama(draft, **shape), None, "quarrel")
+    return ModelPair(llama(2, **shape), llama(draft, **shape), None, "disagreeing")
 
 
 def ranked(model: LlamaForCausalLM, text: Sequence[int]) -> list[int]:
@@ -61,7 +61,7 @@ def ranked(model: LlamaForCausalLM, text: Sequence[int]) -> list[int]:
 def reference(
     pair: ModelPair, prompt: Sequence[int], k: Sequence[int], limit: int
 ) -> tuple[list[int], list[int]]:
-    """The greedy algorithm in plain words: the new tokens and what each round accepted."""
+    """The greedy algorithm without caches: the new tokens and how many each round accepted."""
     text, accepted = list(prompt), []
     while len(text) < len(prompt) + limit:
         paths = []
@@ -81,7 +81,7 @@ def reference(
 
 @pytest.mark.parametrize("k", SHAPES)
 @pytest.mark.parametrize("which", ["pair", "close", "exits"])
-def test_greedy_text_and_acceptance_are_the_references(
+def test_greedy_text_and_acceptance_equal_the_reference(
     which: str, k: tuple[int, ...], request: pytest.FixtureRequest
 ) -> None:
     pair = request.getfixturevalue(which)
@@ -93,7 +93,7 @@ def test_greedy_text_and_acceptance_are_the_references(
     assert which == "pair" or max(accepted) > 0
 
 
-def test_dynamic_without_a_model_is_chains_below_roots(close: ModelPair) -> None:
+def test_dynamic_without_a_decision_model_drafts_chains(close: ModelPair) -> None:
     for prompt in PROMPTS:
         generation = TargetInitDynamic(close, width=4, depth=3, decision="off").generate(prompt, 20)
         tokens, accepted = reference(close, prompt, (4, 1, 1, 1), 20)
@@ -101,7 +101,7 @@ def test_dynamic_without_a_model_is_chains_below_roots(close: ModelPair) -> None
         assert [r.accepted for r in generation.rounds] == accepted
 
 
-def test_one_root_is_greedily_exact_and_more_are_not(close: ModelPair, pair: ModelPair) -> None:
+def test_greedy_text_is_lossless_with_one_root_only(close: ModelPair, pair: ModelPair) -> None:
     differ = 0
     for models in (close, pair):
         plain = Autoregressive(models)
@@ -114,8 +114,8 @@ def test_one_root_is_greedily_exact_and_more_are_not(close: ModelPair, pair: Mod
     assert differ >= 4
 
 
-class DrawsAgain(TargetInit):
-    """Mutant, as in the authors' code: below a root nothing of which stands, p itself."""
+class NoResidual(TargetInit):
+    """Mutant, as in the authors' code: resamples from p where nothing below a root is accepted."""
 
     def verify(self, tree, target_logits, text):
         """Forget the residual where nothing was accepted."""
@@ -124,8 +124,8 @@ class DrawsAgain(TargetInit):
         return Verified(path, token, pending if len(path) > 1 else p)
 
 
-class OneLawEarly(TargetInit):
-    """Mutant, as in the authors' dynamic code: the residual with the draft's law of one earlier."""
+class EarlierQ(TargetInit):
+    """Mutant, as in the authors' dynamic code: takes q of one position earlier for the residual."""
 
     def verify(self, tree, target_logits, text):
         """Subtract the wrong q after a rejection."""
@@ -143,13 +143,15 @@ class OneLawEarly(TargetInit):
         (TargetInitDynamic, {"width": 1, "depth": 2}, 22, True),
         (TargetInit, {"k": (2, 2, 1)}, 21, False),
         (TargetInitDynamic, {"width": 2, "depth": 2}, 21, False),
-        (DrawsAgain, {"k": (1, 2, 1)}, 21, False),
-        (OneLawEarly, {"k": (1, 1, 1)}, 22, False),
+        (NoResidual, {"k": (1, 2, 1)}, 21, False),
+        (EarlierQ, {"k": (1, 1, 1)}, 22, False),
     ],
 )
-def test_joint_law_of_three_tokens(llama: Llama, kind, options, draft: int, exact: bool) -> None:
+def test_joint_distribution_of_three_tokens(
+    llama: Llama, kind, options, draft: int, exact: bool
+) -> None:
     """Texts of three tokens against what plain forwards of the target give: 64 cells."""
-    pair, prompt, draws = quarrel(llama, draft), (1, 3, 0, 2), 400
+    pair, prompt, draws = disagreeing_pair(llama, draft), (1, 3, 0, 2), 400
     texts = torch.tensor([[*prompt, x, y, 0] for x in range(4) for y in range(4)])
     with torch.inference_mode():
         p = pair.target(texts).logits[:, 3:6].double().softmax(-1).reshape(4, 4, 3, 4).numpy()
@@ -163,7 +165,7 @@ def test_joint_law_of_three_tokens(llama: Llama, kind, options, draft: int, exac
     assert chance > 1e-3 if exact else chance < 1e-9
 
 
-def test_first_root_stands_where_nothing_is_accepted(pair: ModelPair) -> None:
+def test_the_first_root_is_kept_where_nothing_is_accepted(pair: ModelPair) -> None:
     generation = TargetInit(pair, k=(4, 1, 1)).generate(PROMPTS[1], 30)
     text, fell_back = list(PROMPTS[1]), 0
     for r in generation.rounds:
@@ -177,9 +179,11 @@ def test_first_root_stands_where_nothing_is_accepted(pair: ModelPair) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
-def test_counts_by_hand_where_everything_is_accepted(twins: ModelPair, temperature: float) -> None:
-    """(2, 4, 4, 1, 1): 8 + 32 + 32 + 32 guesses below 2 roots; 5 tokens a round, 23 in all."""
-    generation = TargetInit(twins, temperature=temperature).generate(PROMPTS[1], 23)
+def test_counts_by_hand_where_everything_is_accepted(
+    identical: ModelPair, temperature: float
+) -> None:
+    """(2, 4, 4, 1, 1): 8 + 32 + 32 + 32 draft tokens below 2 roots; 5 tokens a round, 23 in all."""
+    generation = TargetInit(identical, temperature=temperature).generate(PROMPTS[1], 23)
     assert [r.accepted for r in generation.rounds] == [4] * 5
     assert [r.emitted for r in generation.rounds] == [5, 5, 5, 5, 3]
     for r in generation.rounds:
@@ -191,41 +195,41 @@ def test_counts_by_hand_where_everything_is_accepted(twins: ModelPair, temperatu
     assert generation.first_token_seconds > 0
 
 
-def test_counts_of_the_headline_setting(twins: ModelPair) -> None:
-    generation = TargetInitDynamic(twins).generate(PROMPTS[1], 12)
+def test_counts_of_the_default_setting(identical: ModelPair) -> None:
+    generation = TargetInitDynamic(identical).generate(PROMPTS[1], 12)
     assert [(r.drafted_nodes, r.verified_nodes) for r in generation.rounds] == [(80, 96)] * 2
     assert [(r.accepted, r.emitted) for r in generation.rounds] == [(5, 6)] * 2
 
 
-def always(chance: float, kind: str = "hard", features: int = 11) -> DecisionModel:
-    """A decision model of one opinion."""
+def constant(prob: float, kind: str = "hard", features: int = 11) -> DecisionModel:
+    """A decision model that always gives this probability."""
     network = perceptron((features, 1))
     with torch.no_grad():
         network[0].weight.zero_()
-        network[0].bias.fill_(float(np.log(chance / (1 - chance))))
+        network[0].bias.fill_(float(np.log(prob / (1 - prob))))
     return DecisionModel(kind, network.eval())  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("chance", "depth"), [(0.3, 1), (0.5, 3)])
+@pytest.mark.parametrize(("prob", "depth"), [(0.3, 1), (0.5, 3)])
 @pytest.mark.parametrize(("kind", "features"), [("hard", 11), ("soft", 16)])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_decision_model_stops_drafting(
-    close: ModelPair, chance: float, depth: int, kind: str, features: int, temperature: float
+    close: ModelPair, prob: float, depth: int, kind: str, features: int, temperature: float
 ) -> None:
-    model = always(chance, kind, features)
+    model = constant(prob, kind, features)
     options = {"width": 4, "temperature": temperature}
-    judged = TargetInitDynamic(close, depth=3, decision=model, **options)
+    stopped = TargetInitDynamic(close, depth=3, decision=model, **options)
     shallow = TargetInitDynamic(close, depth=depth, decision="off", **options)
-    ours, theirs = (decoder.generate(PROMPTS[1], 20) for decoder in (judged, shallow))
+    ours, theirs = (decoder.generate(PROMPTS[1], 20) for decoder in (stopped, shallow))
     assert ours.tokens == theirs.tokens
     for one, other in zip(ours.rounds, theirs.rounds, strict=True):
         assert (one.drafted_depth, one.max_depth) == (depth, 3)
         assert (one.accepted, one.verified_nodes) == (other.accepted, 4 + 4 * depth)
 
 
-def test_threshold_is_what_a_chance_must_exceed(twins: ModelPair) -> None:
+def test_the_threshold_must_be_exceeded(identical: ModelPair) -> None:
     for threshold, depth in ((0.0, 5), (0.4, 5), (0.75, 1), (1.0, 1)):
-        decoder = TargetInitDynamic(twins, decision=always(0.6), threshold=threshold)
+        decoder = TargetInitDynamic(identical, decision=constant(0.6), threshold=threshold)
         generation = decoder.generate(PROMPTS[0], 12)
         assert {r.drafted_depth for r in generation.rounds} == {depth}
         assert generation.acceptance_rate_drafted == 1.0
@@ -233,38 +237,38 @@ def test_threshold_is_what_a_chance_must_exceed(twins: ModelPair) -> None:
 
 
 class StopsAt(TargetInitDynamic):
-    """Drafts so deep and no deeper; notes what the target is shown."""
+    """Drafts to a given depth; records depths and masks of the target passes."""
 
     def __init__(self, pair: ModelPair, stop: int, **options) -> None:
         super().__init__(pair, decision="off", **options)
-        self.stop, self.shown = stop, []
+        self.stop, self.recorded = stop, []
         feed = self.target_model.feed
 
-        def noting(tokens, depths=None, mask=None, logits=0):
+        def recording(tokens, depths=None, mask=None, logits=0):
             if mask is not None:
-                self.shown.append((np.array(depths), mask))
+                self.recorded.append((np.array(depths), mask))
             return feed(tokens, depths, mask, logits)
 
-        self.target_model.feed = noting  # type: ignore[method-assign]
+        self.target_model.feed = recording  # type: ignore[method-assign]
 
     def drafts_on(self, tree: object, level: slice, draft_logits: object) -> bool:
-        """Until the level before the last one wanted has been read."""
+        """Until the level before the last one has been read."""
         return level.stop < self.shape.levels[self.stop].stop
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_sliced_mask_is_the_one_built_for_that_depth(close: ModelPair, depth: int) -> None:
+def test_the_cut_mask_equals_the_one_built_for_that_depth(close: ModelPair, depth: int) -> None:
     decoder = StopsAt(close, depth, width=3, depth=4)
     rounds = decoder.generate(PROMPTS[1], 5).rounds
     tree = make_tree((3, *[1] * depth))
-    assert len(decoder.shown) == len(rounds)
-    for depths, mask in decoder.shown:
+    assert len(decoder.recorded) == len(rounds)
+    for depths, mask in decoder.recorded:
         assert mask.tolist() == tree.mask[1:, 1:].tolist()
         assert depths.tolist() == (tree.depths[1:] - 1).tolist()
 
 
 @pytest.mark.parametrize("options", [{"k": (1, 2, 2)}, {"k": (3, 2, 1)}])
-def test_end_of_text_ends_the_text(llama: Llama, options: dict[str, tuple[int, ...]]) -> None:
+def test_a_stop_token_ends_the_text(llama: Llama, options: dict[str, tuple[int, ...]]) -> None:
     plain = TargetInit(ModelPair(llama(6), llama(6), None, "free"), **options)
     free = plain.generate(PROMPTS[1], 40).tokens
     eos = free[4]
@@ -277,7 +281,7 @@ def test_end_of_text_ends_the_text(llama: Llama, options: dict[str, tuple[int, .
 
 @pytest.mark.parametrize("kind", [TargetInit, TargetInitDynamic])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_limits_cut_one_and_the_same_text(
+def test_a_shorter_limit_gives_a_prefix_of_the_same_text(
     close: ModelPair, kind: type[TargetInit], temperature: float
 ) -> None:
     decoder = kind(close, temperature=temperature)
@@ -290,13 +294,13 @@ def test_limits_cut_one_and_the_same_text(
 
 
 @pytest.mark.parametrize("kind", [TargetInit, TargetInitDynamic])
-def test_context_ends_the_text(llama: Llama, kind: type[TargetInit]) -> None:
+def test_the_text_ends_where_the_context_ends(llama: Llama, kind: type[TargetInit]) -> None:
     pair = ModelPair(llama(1, context=20), llama(2, context=20), None, "short")
     assert len(kind(pair).generate(PROMPTS[1], 64).tokens) == 13
 
 
 @pytest.mark.parametrize("kind", [TargetInit, TargetInitDynamic])
-def test_one_seed_gives_one_text_whatever_came_before(
+def test_text_depends_on_the_seed_and_not_on_earlier_calls(
     close: ModelPair, kind: type[TargetInit]
 ) -> None:
     decoder = kind(close, temperature=1.0, seed=3)
@@ -309,9 +313,9 @@ def test_one_seed_gives_one_text_whatever_came_before(
     assert decoder.generate(PROMPTS[1], 20, seed=4).tokens != first.tokens
 
 
-def test_more_roots_and_siblings_than_there_are_tokens(llama: Llama) -> None:
-    """Four tokens in all, two of which keep mass: 2 roots, and 2 children each."""
-    pair, prompt = quarrel(llama), (1, 3, 0, 2)
+def test_more_roots_and_siblings_than_tokens(llama: Llama) -> None:
+    """Of four tokens two keep mass: 2 roots, and 2 children each."""
+    pair, prompt = disagreeing_pair(llama), (1, 3, 0, 2)
     for options, roots in (({}, 4), ({"temperature": 1.0, "top_k": 2}, 2)):
         decoder = TargetInit(pair, k=(6, 9), **options)
         for r in decoder.generate(prompt, 12).rounds:
@@ -324,9 +328,9 @@ def test_more_roots_and_siblings_than_there_are_tokens(llama: Llama) -> None:
     assert all(r.drafted_nodes == 2 for r in generation.rounds)
 
 
-def test_config_names_what_decides_the_text(pair: ModelPair) -> None:
+def test_config_holds_all_that_decides_the_text(pair: ModelPair) -> None:
     assert TargetInit(pair).config()["k"] == [2, 4, 4, 1, 1]
-    config = TargetInitDynamic(pair, decision=always(0.5), threshold=0.2).config()
+    config = TargetInitDynamic(pair, decision=constant(0.5), threshold=0.2).config()
     assert config["decoder"] == "target-init-dynamic"
     assert config["k"] == [16, 1, 1, 1, 1, 1]
     assert config["threshold"] == 0.2
@@ -335,7 +339,7 @@ def test_config_names_what_decides_the_text(pair: ModelPair) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "says"),
+    ("kind", "options", "message"),
     [
         (TargetInit, {"k": (3,)}, "at least one depth"),
         (TargetInit, {"k": (2, 0)}, "at least 1"),
@@ -346,9 +350,11 @@ def test_config_names_what_decides_the_text(pair: ModelPair) -> None:
         (TargetInitDynamic, {"threshold": "high"}, "from 0 to 1"),
         (TargetInitDynamic, {"decision": "medium"}, "soft, hard, off"),
         (TargetInitDynamic, {"decision": "soft"}, "no soft decision model"),
-        (TargetInitDynamic, {"decision": always(0.5, "soft", 7)}, "reads 7 numbers"),
+        (TargetInitDynamic, {"decision": constant(0.5, "soft", 7)}, "reads 7 numbers"),
     ],
 )
-def test_unusable_options(pair: ModelPair, kind, options: dict[str, object], says: str) -> None:
-    with pytest.raises(InputError, match=says):
+def test_unusable_options_are_refused(
+    pair: ModelPair, kind, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
         kind(pair, **options)

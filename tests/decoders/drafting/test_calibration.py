@@ -1,4 +1,4 @@
-"""Rates of kinds of guesses, by hand."""
+"""Calibrated acceptance rates, by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def family(kind: str) -> str:
     st.lists(st.tuples(st.sampled_from(sorted(PRIOR)), st.booleans()), max_size=30),
     st.floats(0.5, 9),
 )
-def test_a_rate_is_the_mean_of_a_prior_that_its_family_has_corrected(seen, strength) -> None:
+def test_a_rate_is_the_posterior_mean_with_its_familys_correction(seen, strength) -> None:
     calibration = Calibration(PRIOR.__getitem__, family, strength)
     for kind, hit in seen:
         calibration.learn(kind, hit)
@@ -31,14 +31,14 @@ def test_a_rate_is_the_mean_of_a_prior_that_its_family_has_corrected(seen, stren
         assert calibration.rate(kind) == pytest.approx(min(MAX_RATE, expected))
 
 
-def test_a_family_that_fails_takes_its_unseen_members_along() -> None:
+def test_failures_lower_the_rates_of_the_whole_family() -> None:
     calibration = Calibration(PRIOR.__getitem__, family)
     for _ in range(20):
         calibration.learn("copy short", False)
     assert calibration.rate("copy long") < 0.5 < calibration.rate("draft")
 
 
-def test_another_text_learns_anew() -> None:
+def test_each_text_has_its_own_rates() -> None:
     first, second = (Calibration(lambda kind: 0.5, family) for _ in range(2))
     first.learn("a", True)
     assert first.rate("a") > second.rate("a") == 0.5

@@ -16,7 +16,7 @@ SHAPES = st.sets(st.integers(1, 9), min_size=1, max_size=4).map(
 
 
 def followers(text: list[int], context: list[int]) -> Counter[int]:
-    """What follows each occurrence of `context`, found by looking everywhere."""
+    """What follows each occurrence of `context`, by brute force."""
     size = len(context)
     return Counter(
         text[at + size] for at in range(len(text) - size) if text[at : at + size] == context
@@ -24,7 +24,7 @@ def followers(text: list[int], context: list[int]) -> Counter[int]:
 
 
 @given(TEXTS, st.lists(st.integers(0, 3), max_size=6), SHAPES)
-def test_the_longest_known_context_is_found_with_all_that_followed_it(text, path, orders) -> None:
+def test_the_longest_known_context_is_found_with_all_its_followers(text, path, orders) -> None:
     copies = CopyIndex(orders)
     copies.extend(text)
     going_on = (text + path)[-copies.reach :]
@@ -38,14 +38,14 @@ def test_the_longest_known_context_is_found_with_all_that_followed_it(text, path
         assert got is None
     else:
         assert got is not None
-        order, seen = got
+        order, found_counts = got
         assert order == expected[0]
-        assert seen.counts == dict(expected[1])
-        assert seen.total == sum(expected[1].values())
+        assert found_counts.counts == dict(expected[1])
+        assert found_counts.total == sum(expected[1].values())
 
 
 @given(TEXTS, st.lists(st.integers(1, 7), max_size=8))
-def test_pieces_or_the_whole_make_the_same_index(text, cuts) -> None:
+def test_indexing_in_pieces_gives_the_same_index(text, cuts) -> None:
     whole, pieces = CopyIndex(), CopyIndex()
     whole.extend(text)
     rest = list(text)
@@ -62,28 +62,28 @@ def test_pieces_or_the_whole_make_the_same_index(text, cuts) -> None:
     assert pieces.after(tail, below) is None
 
 
-def test_below_asks_for_shorter_contexts_only() -> None:
+def test_below_restricts_to_shorter_contexts() -> None:
     copies = CopyIndex((3, 2, 1))
     copies.extend([1, 2, 3, 7, 9, 2, 3, 8, 5, 3, 6, 1, 2, 3])
     tail = (1, 2, 3)
-    order, seen = copies.after(tail)
-    assert (order, seen.counts) == (3, {7: 1})
-    order, seen = copies.after(tail, 3)
-    assert (order, seen.counts) == (2, {7: 1, 8: 1})
-    order, seen = copies.after(tail, 2)
-    assert (order, seen.counts) == (1, {7: 1, 8: 1, 6: 1})
+    order, found_counts = copies.after(tail)
+    assert (order, found_counts.counts) == (3, {7: 1})
+    order, found_counts = copies.after(tail, 3)
+    assert (order, found_counts.counts) == (2, {7: 1, 8: 1})
+    order, found_counts = copies.after(tail, 2)
+    assert (order, found_counts.counts) == (1, {7: 1, 8: 1, 6: 1})
     assert copies.after(tail, 1) is None
 
 
-def test_a_title_of_the_prompt_is_spelled_out_once_its_number_stands() -> None:
+def test_a_title_of_the_prompt_is_copied_after_its_number() -> None:
     listing = [90, 1, 91, 11, 12, 13, 92, 90, 2, 91, 21, 22, 23, 92, 90, 3, 91, 31, 32, 33, 92]
     copies = CopyIndex()
     copies.extend([*listing, 80, 90])
     assert set(copies.after(copies.tail)[1].counts) == {1, 2, 3}
     tail, spelled = (*copies.tail, 2)[-copies.reach :], []
     for _ in range(5):
-        _, seen = copies.after(tail)
-        assert len(seen.counts) == 1
-        spelled += seen.counts
+        _, found_counts = copies.after(tail)
+        assert len(found_counts.counts) == 1
+        spelled += found_counts.counts
         tail = (*tail, spelled[-1])[-copies.reach :]
     assert spelled == [91, 21, 22, 23, 92]

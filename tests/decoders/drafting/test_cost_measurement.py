@@ -1,4 +1,4 @@
-"""Costs that are measured: for every size, once for a shape, and used by those who plan."""
+"""Measured cost profiles: every size, once for a shape, kept between processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def another_process(monkeypatch: pytest.MonkeyPatch):
-    """Call what this returns to know no more than what is on disk."""
+    """Returns a function that forgets all but what is on disk."""
 
     def begin() -> None:
         monkeypatch.setattr(cost_measurement, "_known", {})
@@ -40,14 +40,14 @@ def test_measuring_gives_a_cost_for_every_size(pair: ModelPair) -> None:
     assert not profile.steps
 
 
-def test_it_ends_in_time_and_has_timed_every_size(
+def test_measuring_ends_in_time_and_covers_every_size(
     pair: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cost_measurement, "MAX_SECONDS", 0.0)
     assert len(measure(pair, context=20, repeats=10**9).target) == len(ROWS)
 
 
-def test_it_is_done_once_for_a_shape(
+def test_each_shape_is_measured_once(
     llama, folder: Path, another_process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = ModelPair(llama(1, layers=3), llama(2), None, "one", timed=True)
@@ -63,7 +63,7 @@ def test_it_is_done_once_for_a_shape(
         measured_profile(ModelPair(llama(1, layers=2), llama(2), None, "one"))
 
 
-def test_the_first_to_end_is_believed_by_all(
+def test_the_first_process_to_end_decides(
     pair: ModelPair, folder: Path, another_process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two processes begin with an empty folder, and this one ends second."""
@@ -82,7 +82,7 @@ def test_the_first_to_end_is_believed_by_all(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"profile": {"rows": [1]}}'])
-def test_a_broken_file_is_made_anew(
+def test_a_broken_file_is_replaced(
     pair: ModelPair, folder: Path, another_process, text: str
 ) -> None:
     measured_profile(pair)
@@ -93,7 +93,7 @@ def test_a_broken_file_is_made_anew(
     assert CostProfile(**json.loads(path.read_text())["profile"]) == found
 
 
-def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(
+def test_measuring_works_where_the_folder_cannot_be_written(
     pair: ModelPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -101,7 +101,7 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(
     assert measured_profile(pair) is measured_profile(pair)
 
 
-def test_only_pairs_that_say_so_are_timed_and_only_where_nothing_is_stored(
+def test_only_timed_pairs_without_a_stored_profile_are_measured(
     pair: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not pair.timed
@@ -112,10 +112,10 @@ def test_only_pairs_that_say_so_are_timed_and_only_where_nothing_is_stored(
         default_profile(replace(pair, timed=True))
 
 
-def test_a_decoder_plans_with_what_was_measured(
+def test_a_decoder_plans_with_the_measured_profile(
     pair: ModelPair, another_process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A target that costs nothing more by the row is asked about more nodes."""
+    """Where rows cost nothing more, more nodes are drafted."""
     timed, nodes = replace(pair, timed=True), []
     for costs in ((50.0, 50.0), (1.0, 64.0)):
         found = CostProfile(rows=(1, 64), target=costs, draft=(0.1, 0.1))

@@ -1,4 +1,4 @@
-"""Cost tables: lines drawn by hand, and what a wrong table is told."""
+"""Cost profiles: interpolation by hand, and unusable tables."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tasteshift.errors import InputError
 TABLE = CostProfile(rows=(1, 4, 8), target=(10.0, 16.0, 12.0), draft=(1.0, 1.0, 3.0))
 
 
-def test_costs_lie_on_the_line_between_their_neighbors_and_never_fall() -> None:
-    # by hand: 10 + 2 a row up to 4 rows; then the line falls by 1 a row, which is not believed
+def test_costs_are_interpolated_and_never_fall() -> None:
+    # by hand: 10 + 2 a row up to 4 rows; then the measured cost falls, which is ignored
     assert TABLE.of_target(8) == [0.0, 10.0, 12.0, 14.0, 16.0, 16.0, 16.0, 16.0, 16.0]
     # three texts that read as much each: every third of 0 … 9 rows
     assert TABLE.of_target(3, texts=3) == [0.0, 14.0, 16.0, 16.0]
@@ -34,7 +34,7 @@ def test_costs_lie_on_the_line_between_their_neighbors_and_never_fall() -> None:
     st.sets(st.integers(2, 60), min_size=1, max_size=5),
     st.lists(st.floats(0.01, 100), min_size=12, max_size=12),
 )
-def test_given_costs_are_met_where_they_rise(sizes, costs) -> None:
+def test_rising_costs_are_met_exactly(sizes, costs) -> None:
     rows = (1, *sorted(sizes))
     target = tuple(sorted(costs[: len(rows)]))
     profile = CostProfile(rows=rows, target=target, draft=tuple(costs[-len(rows) :]))
@@ -45,9 +45,9 @@ def test_given_costs_are_met_where_they_rise(sizes, costs) -> None:
 
 
 def test_a_profile_survives_json() -> None:
-    told = json.loads(json.dumps(TABLE.config()))
-    assert CostProfile(**told) == TABLE
-    assert hash(CostProfile(**told)) == hash(TABLE)
+    config = json.loads(json.dumps(TABLE.config()))
+    assert CostProfile(**config) == TABLE
+    assert hash(CostProfile(**config)) == hash(TABLE)
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_a_profile_survives_json() -> None:
         {"trust": 1.0},
     ],
 )
-def test_a_table_that_says_nothing_usable_is_refused(wrong) -> None:
+def test_unusable_tables_are_refused(wrong) -> None:
     with pytest.raises(InputError, match="profile"):
         dataclasses.replace(TABLE, **wrong)
 
 
-def test_what_an_option_may_be(pair) -> None:
+def test_the_option_may_be_a_profile_a_mapping_or_none(pair) -> None:
     assert chosen_profile(TABLE, pair) is TABLE
     assert chosen_profile(TABLE.config(), pair) == TABLE
     assert chosen_profile(None, pair) == default_profile(pair)
@@ -77,9 +77,9 @@ def test_what_an_option_may_be(pair) -> None:
         chosen_profile({"rows": (1, 2)}, pair)
 
 
-def test_unknown_pairs_get_one_from_their_sizes(llama) -> None:
+def test_unknown_pairs_get_an_estimate_from_their_sizes(llama) -> None:
     deep, flat = llama(1, layers=4), llama(2, layers=1)
-    profile = default_profile(ModelPair(deep, flat, None, "nobody's"))
+    profile = default_profile(ModelPair(deep, flat, None, "unknown"))
     assert profile == default_profile(ModelPair(llama(5, layers=4), llama(6), None, "x")) or (
         profile.target == default_profile(ModelPair(llama(5, layers=4), flat, None, "x")).target
     )

@@ -181,10 +181,10 @@ def test_labels_by_hand(training: ModuleType) -> None:
 
 @pytest.mark.parametrize("kind", decision.KINDS)
 def test_every_token_of_a_draft_equal_to_the_target_is_accepted(
-    training: ModuleType, twins: ModelPair, kind: decision.Kind
+    training: ModuleType, identical: ModelPair, kind: decision.Kind
 ) -> None:
     """Two rounds of (2 roots, 3 deep) after each of two prompts: 24 draft tokens."""
-    recorder = training.Recorder(twins, kind, 2, 3, 1)
+    recorder = training.Recorder(identical, kind, 2, 3, 1)
     features, labels = training.record(recorder, [(1, 2), (3,)], 8)
     assert features.shape == (24, 16 if kind == "soft" else 11)
     assert labels.tolist() == pytest.approx([1.0] * 24, abs=1e-4)

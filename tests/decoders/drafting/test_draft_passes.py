@@ -1,4 +1,4 @@
-"""The draft's passes over unread text and guesses, against plain passes over the paths."""
+"""Draft passes over unread text and candidates, against plain passes over the paths."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def below(parent: Node, token: int) -> Node:
     return Node(token, parent.depth + 1, 0.5, (), parent=parent)
 
 
-def test_every_node_is_read_after_its_own_path_only(reader) -> None:
+def test_every_node_attends_to_its_own_path_only(reader) -> None:
     root = Node(7, 0, 1.0, ())
     a, b = below(root, 10), below(root, 11)
     aa, ab = below(a, 12), below(a, 13)
@@ -57,7 +57,7 @@ def test_every_node_is_read_after_its_own_path_only(reader) -> None:
     np.testing.assert_allclose(after, plain(reader, [*PROMPT, 2, 6, 7, 10, 13, 20]), atol=1e-4)
 
 
-def test_the_first_pass_may_go_straight_to_a_guess(reader) -> None:
+def test_the_first_pass_may_read_a_whole_path(reader) -> None:
     root = Node(7, 0, 1.0, ())
     leaf = below(below(root, 10), 12)
     passes = DraftPasses(reader, [7])
@@ -71,7 +71,7 @@ def test_the_first_pass_may_go_straight_to_a_guess(reader) -> None:
     assert reader.committed == len(PROMPT) + 1
 
 
-def test_a_draft_that_is_not_asked_reads_nothing_and_owes_everything(reader) -> None:
+def test_without_a_pass_everything_stays_unread(reader) -> None:
     root = Node(7, 0, 1.0, ())
     passes = DraftPasses(reader, [2, 7])
     assert passes.commit([below(root, 9)]) == [2, 7, 9]

@@ -1,4 +1,4 @@
-"""What the target once said after a token, against sorting by hand."""
+"""Recycled successors, against sorting by hand."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tasteshift.decoders.drafting.recycling import RecycledTokens
     st.integers(1, 12),
     st.integers(0, 1000),
 )
-def test_the_last_word_on_each_context_is_kept(contexts, kept, seed) -> None:
+def test_the_latest_successors_of_each_context_are_kept(contexts, kept, seed) -> None:
     logits = np.random.default_rng(seed).normal(size=(len(contexts), 9)).astype(np.float32)
     recycled = RecycledTokens(kept)
-    befores, tokens = zip(*contexts, strict=True)
-    recycled.learn(befores, tokens, recycled.best(torch.from_numpy(logits)))
+    previous, tokens = zip(*contexts, strict=True)
+    recycled.learn(previous, tokens, recycled.best(torch.from_numpy(logits)))
     for before in range(4):
         for token in range(4):
             exact = [row for row, at in enumerate(contexts) if at == (before, token)]
@@ -36,5 +36,5 @@ def test_the_last_word_on_each_context_is_kept(contexts, kept, seed) -> None:
             np.testing.assert_array_equal(scores, row[best])
 
 
-def test_a_new_text_starts_with_nothing() -> None:
+def test_a_new_text_has_no_successors() -> None:
     assert RecycledTokens().after(1, 2) is None

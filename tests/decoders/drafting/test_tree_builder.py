@@ -1,4 +1,4 @@
-"""The likeliest-first tree, against all paths by hand."""
+"""The likeliest-first tree, against an enumeration of all paths."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from tasteshift.decoders.drafting.tree_builder import Candidate, Limits, Node, T
 
 
 def flat(most: int) -> list[float]:
-    """The costs of passes where rows are free: room for `most` nodes below the root."""
+    """Costs of passes where rows are free, for `most` nodes below the root."""
     return [0.0] + [1.0] * (most + 1)
 
 
-def grown(law: dict[int, list[tuple[int, float]]], **limits) -> TreeBuilder:
-    """A tree where what follows a node depends on its token alone."""
+def built(table: dict[int, list[tuple[int, float]]], **limits) -> TreeBuilder:
+    """A tree whose candidates after a node depend on its token alone."""
     limits = {"target_cost": flat(50), "min_prob": 0.01, "depth": 3, "reach": 4} | limits
 
     def lookup(node: Node) -> list[Candidate]:
-        return [Candidate(token, chance, "copy", []) for token, chance in law.get(node.token, [])]
+        return [Candidate(token, chance, "copy", []) for token, chance in table.get(node.token, [])]
 
     return TreeBuilder(Node(0, 0, 1.0, (9, 0)), lookup, Limits(**limits))
 
 
-LAWS = st.dictionaries(
+TABLES = st.dictionaries(
     st.integers(0, 3),
     st.lists(
         st.tuples(st.integers(0, 3), st.floats(0.05, 0.45)),
@@ -36,20 +36,20 @@ LAWS = st.dictionaries(
 )
 
 
-@given(LAWS, st.integers(1, 9), st.floats(0.01, 0.4), st.integers(0, 4))
-def test_the_likeliest_paths_are_placed_parents_first(law, most, floor, depth) -> None:
+@given(TABLES, st.integers(1, 9), st.floats(0.01, 0.4), st.integers(0, 4))
+def test_the_likeliest_nodes_are_placed_parents_first(table, most, floor, depth) -> None:
     paths: dict[tuple[int, ...], float] = {(): 1.0}
     level = [((), 1.0)]
     for _ in range(depth):
         level = [
             ((*path, token), above * chance)
             for path, above in level
-            for token, chance in law.get(path[-1] if path else 0, [])
+            for token, chance in table.get(path[-1] if path else 0, [])
         ]
         paths |= dict(level)
     del paths[()]
     expected = sorted((c for c in paths.values() if c >= floor), reverse=True)[:most]
-    builder = grown(law, target_cost=flat(most), min_prob=floor, depth=depth)
+    builder = built(table, target_cost=flat(most), min_prob=floor, depth=depth)
     assert [node.reach_prob for node in builder.nodes] == pytest.approx(expected)
     placed = {builder.root}
     for node in builder.nodes:
@@ -61,7 +61,7 @@ def test_the_likeliest_paths_are_placed_parents_first(law, most, floor, depth) -
         placed.add(node)
 
 
-def test_the_surest_source_speaks_and_chances_never_exceed_one() -> None:
+def test_the_highest_probability_counts_and_sums_never_exceed_one() -> None:
     one, other = Candidate(5, 0.5, "copy", ["a"]), Candidate(5, 0.8, "draft", ["b"])
     both = merged([one, other, Candidate(6, 0.05, "copy", ["c"])])
     assert [(candidate.token, candidate.source, candidate.kinds) for candidate in both] == [
@@ -74,8 +74,8 @@ def test_the_surest_source_speaks_and_chances_never_exceed_one() -> None:
     assert one.kinds == ["a"]
 
 
-def test_what_the_draft_says_moves_whole_branches() -> None:
-    builder = grown({0: [(1, 0.5), (2, 0.4)], 1: [(3, 0.5)], 2: [(3, 0.9)]})
+def test_new_candidates_rescale_whole_branches() -> None:
+    builder = built({0: [(1, 0.5), (2, 0.4)], 1: [(3, 0.5)], 2: [(3, 0.9)]})
     assert [node.token for node in builder.nodes] == [1, 2, 3, 3]
     assert builder.root.uncovered == pytest.approx(0.1)
     builder.add(
@@ -96,20 +96,20 @@ def test_what_the_draft_says_moves_whole_branches() -> None:
     assert builder.nodes[0].source == "draft"
 
 
-def test_the_tree_is_cut_anew_when_the_draft_has_spoken() -> None:
-    builder = grown({0: [(1, 0.3), (2, 0.2)]}, target_cost=flat(2))
+def test_the_tree_is_rebuilt_with_new_candidates() -> None:
+    builder = built({0: [(1, 0.3), (2, 0.2)]}, target_cost=flat(2))
     builder.add({builder.root: [Candidate(8, 0.4, "draft", [])]}, 0.0)
     assert [node.token for node in builder.nodes] == [8, 1]
 
 
 @given(
-    LAWS,
+    TABLES,
     st.lists(st.floats(0.05, 1.0), min_size=12, max_size=12),
     st.floats(0.0, 2.0),
 )
-def test_what_is_left_out_for_its_cost_could_not_have_paid(law, steps, spent) -> None:
+def test_nodes_left_out_for_their_cost_could_not_have_paid(table, steps, spent) -> None:
     seconds = [0.0, *(1.0 + sum(steps[:rows]) for rows in range(12))]
-    every, some = grown(law, min_prob=1e-9), grown(law, target_cost=seconds, min_prob=1e-9)
+    every, some = built(table, min_prob=1e-9), built(table, target_cost=seconds, min_prob=1e-9)
     for builder in (every, some):
         builder.add({}, spent)
     best = [

@@ -33,11 +33,11 @@ def generated(
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 @pytest.mark.parametrize("name", DECODERS.names())
 def test_every_decoder_generates_the_same_tokens_in_a_batch(
-    twins: ModelPair, name: str, temperature: float
+    identical: ModelPair, name: str, temperature: float
 ) -> None:
     """Prompts of one token to several chunks, limits of none to many."""
     names = [name] * len(PROMPTS)
-    alone, joined = (generated(twins, names, temperature, together) for together in (False, True))
+    alone, joined = (generated(identical, names, temperature, together) for together in (False, True))
     for one, other in zip(alone, joined, strict=True):
         assert one.tokens == other.tokens
         if name != "exact-dynamic":
@@ -46,10 +46,10 @@ def test_every_decoder_generates_the_same_tokens_in_a_batch(
             ]
 
 
-def test_planning_counts_the_rows_of_all_texts(twins: ModelPair) -> None:
+def test_planning_counts_the_rows_of_all_texts(identical: ModelPair) -> None:
     """The cost of eight trees in one pass makes each tree smaller."""
     profile = {"rows": (1, 64), "target": (10.0, 73.0), "draft": (0.1, 0.2)}
-    decoders = [make_decoder("exact-dynamic", twins, profile=profile) for _ in range(8)]
+    decoders = [make_decoder("exact-dynamic", identical, profile=profile) for _ in range(8)]
     alone = decoders[0].generate((1, 2, 3), 30)
     tasks = [partial(one.generate, (1, 2, 3), 30) for one in decoders]
     for text in generate_together(tasks):
@@ -60,17 +60,17 @@ def test_planning_counts_the_rows_of_all_texts(twins: ModelPair) -> None:
         )
 
 
-def test_different_decoders_and_pairs_share_passes(twins: ModelPair, pair: ModelPair) -> None:
+def test_different_decoders_and_pairs_share_passes(identical: ModelPair, pair: ModelPair) -> None:
     names = ["autoregressive", "exact-dynamic", "mcsd", "speculative", "target-init"]
     alone, joined = (generated(pair, names, 0.0, together) for together in (False, True))
     assert [one.tokens for one in alone] == [one.tokens for one in joined]
     tasks = [
-        partial(make_decoder("mcsd", some).generate, PROMPTS[0], 9) for some in (twins, pair, twins)
+        partial(make_decoder("mcsd", some).generate, PROMPTS[0], 9) for some in (identical, pair, identical)
     ]
     assert [one.tokens for one in generate_together(tasks)] == [task().tokens for task in tasks]
 
 
-def test_requests_share_passes(twins: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_share_passes(identical: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five texts of twelve tokens take twelve passes of the target, not sixty."""
     sizes: list[int] = []
 
@@ -79,20 +79,20 @@ def test_requests_share_passes(twins: ModelPair, monkeypatch: pytest.MonkeyPatch
         return run_requests(model, requests)
 
     monkeypatch.setattr(batching, "run_requests", counting)
-    decoders = [make_decoder("autoregressive", twins) for _ in PROMPTS]
+    decoders = [make_decoder("autoregressive", identical) for _ in PROMPTS]
     generate_together([partial(one.generate, (5, seed), 12) for seed, one in enumerate(decoders)])
     assert sizes == [5] * 12
 
 
-def test_a_failing_task_raises_after_the_others_have_ended(twins: ModelPair) -> None:
+def test_a_failing_task_raises_after_the_others_have_ended(identical: ModelPair) -> None:
     ended = []
 
     def fails() -> None:
-        make_decoder("autoregressive", twins).generate((1, 2), 4)
+        make_decoder("autoregressive", identical).generate((1, 2), 4)
         raise RuntimeError("on purpose")
 
     def works() -> None:
-        ended.append(make_decoder("mcsd", twins).generate((1, 2), 20).tokens)
+        ended.append(make_decoder("mcsd", identical).generate((1, 2), 20).tokens)
 
     with pytest.raises(RuntimeError, match="on purpose"):
         generate_together([works, fails, works])
@@ -100,13 +100,13 @@ def test_a_failing_task_raises_after_the_others_have_ended(twins: ModelPair) -> 
 
 
 def test_a_failing_pass_raises_in_all_waiting_tasks(
-    twins: ModelPair, monkeypatch: pytest.MonkeyPatch
+    identical: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(model: PreTrainedModel, requests: list[ForwardRequest]) -> list[ForwardResult]:
         raise MemoryError("out of memory")
 
     monkeypatch.setattr(batching, "run_requests", broken)
-    decoders: list[Decoder] = [make_decoder("autoregressive", twins) for _ in range(3)]
+    decoders: list[Decoder] = [make_decoder("autoregressive", identical) for _ in range(3)]
     with pytest.raises(MemoryError, match="out of memory"):
         generate_together([partial(one.generate, (1,), 3) for one in decoders])
 

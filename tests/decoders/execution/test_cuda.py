@@ -94,9 +94,9 @@ def test_passes_are_captured_again_after_a_cache_has_grown(gpu_pair: ModelPair) 
 
 
 def test_one_model_can_be_target_and_draft(gpu_pair: ModelPair) -> None:
-    twins = ModelPair(gpu_pair.target, gpu_pair.target, None, "twins")
+    identical = ModelPair(gpu_pair.target, gpu_pair.target, None, "identical")
     tasks = [
-        partial(make_decoder("mcsd", twins).generate, prompt, 30, seed)
+        partial(make_decoder("mcsd", identical).generate, prompt, 30, seed)
         for seed, prompt in enumerate(PROMPTS)
     ]
     assert [text.tokens for text in generate_together(tasks)] == [task().tokens for task in tasks]

@@ -81,9 +81,9 @@ def test_an_early_exit_draft(llama, fixed_on_cpu: None) -> None:
     same(alone, generate_together(tasks(pair, "exact-dynamic", 0.9)))
 
 
-def test_one_model_can_be_target_and_draft(twins: ModelPair, fixed_on_cpu: None) -> None:
-    alone = [task() for task in tasks(twins, "mcsd", 0.0)]
-    same(alone, generate_together(tasks(twins, "mcsd", 0.0)))
+def test_one_model_can_be_target_and_draft(identical: ModelPair, fixed_on_cpu: None) -> None:
+    alone = [task() for task in tasks(identical, "mcsd", 0.0)]
+    same(alone, generate_together(tasks(identical, "mcsd", 0.0)))
 
 
 def test_a_reader_does_not_reuse_keys_of_another_text_in_a_shared_cache(

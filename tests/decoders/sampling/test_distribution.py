@@ -1,4 +1,4 @@
-"""Laws and candidates against closed forms."""
+"""Probabilities and candidates against closed forms."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tasteshift.decoders.sampling.noise import Stream
 from tasteshift.errors import InputError
 
 
-def law_of(rows: np.ndarray, *sampling: float) -> np.ndarray:
-    """As NumPy has it."""
+def probs_of(rows: np.ndarray, *sampling: float) -> np.ndarray:
+    """`Sampling.probs` on NumPy arrays."""
     table: np.ndarray = Sampling(*sampling).probs(torch.from_numpy(rows)).numpy()  # type: ignore[arg-type]
     return table
 
@@ -27,8 +27,8 @@ logits = hnp.arrays(np.float32, (3, 6), elements=st.floats(-200, 200, width=32))
 
 
 @given(logits, st.floats(0.05, 50))
-def test_law_is_softmax(rows: np.ndarray, temperature: float) -> None:
-    table = law_of(rows, temperature)
+def test_probs_are_softmax(rows: np.ndarray, temperature: float) -> None:
+    table = probs_of(rows, temperature)
     exact = np.exp((rows - rows.max(-1, keepdims=True)).astype(np.float64) / temperature)
     exact /= exact.sum(-1, keepdims=True)
     assert table.dtype == np.float32
@@ -36,8 +36,8 @@ def test_law_is_softmax(rows: np.ndarray, temperature: float) -> None:
 
 
 @given(logits, st.sampled_from([0.0, 1e-9, 9.9e-5]))
-def test_cold_law_is_the_lowest_of_the_best(rows: np.ndarray, temperature: float) -> None:
-    table = law_of(rows, temperature)
+def test_greedy_mass_is_on_the_lowest_of_the_best(rows: np.ndarray, temperature: float) -> None:
+    table = probs_of(rows, temperature)
     for row, one in zip(rows, table, strict=True):
         first = next(i for i, value in enumerate(row) if value == max(row))
         assert one.tolist() == np.eye(6)[first].tolist()
@@ -48,16 +48,16 @@ def test_huge_logits_stay_finite() -> None:
     assert Sampling(0.001).probs(rows).tolist() == [0.5, 0.5]
 
 
-def slow_cut(law: np.ndarray, top_k: int, top_p: float) -> np.ndarray:
+def slow_cut(probs: np.ndarray, top_k: int, top_p: float) -> np.ndarray:
     """Token by token from the likeliest down, lowest ids first among equals."""
     kept: list[int] = []
-    order = sorted(range(len(law)), key=lambda i: (-law[i], i))[: top_k or None]
-    whole = float(sum(law[i] for i in order))
+    order = sorted(range(len(probs)), key=lambda i: (-probs[i], i))[: top_k or None]
+    whole = float(sum(probs[i] for i in order))
     for i in order:
-        if law[i] > 0 and sum(float(law[j]) for j in kept) < top_p * whole - 1e-9:
+        if probs[i] > 0 and sum(float(probs[j]) for j in kept) < top_p * whole - 1e-9:
             kept.append(i)
-    cut = np.zeros(len(law))
-    cut[kept] = law[kept]
+    cut = np.zeros(len(probs))
+    cut[kept] = probs[kept]
     return cut / cut.sum()
 
 
@@ -65,7 +65,7 @@ def slow_cut(law: np.ndarray, top_k: int, top_p: float) -> np.ndarray:
 def test_top_k_and_top_p_keep_the_likeliest(levels, top_k: int, data: st.DataObject) -> None:
     top_p = data.draw(st.sampled_from([1.0, 0.999, 0.83, 0.47, 0.11, 1e-6]))
     rows = np.array([levels, levels[::-1]], dtype=np.float32) / 2
-    for row, cut in zip(law_of(rows, 1.0), law_of(rows, 1.0, top_k, top_p), strict=True):
+    for row, cut in zip(probs_of(rows, 1.0), probs_of(rows, 1.0, top_k, top_p), strict=True):
         assert np.abs(cut - slow_cut(row, top_k, top_p)).max() < 1e-5
 
 
@@ -92,7 +92,7 @@ def test_unusable_settings_are_refused(options: dict[str, object], message: str)
         Sampling(**options)  # type: ignore[arg-type]
 
 
-def test_pairs_without_replacement_follow_their_law() -> None:
+def test_pairs_without_replacement_follow_their_distribution() -> None:
     """P(i, then j) = q_i q_j / (1 − q_i); 40,000 rows of one draw each."""
     q = np.array([0.5, 0.25, 0.15, 0.1])
     ids, drawn = candidates(torch.from_numpy(q).repeat(40_000, 1), 2, Stream(7).at(0))
@@ -114,9 +114,9 @@ def test_pairs_with_replacement_are_independent() -> None:
     assert g_test(counts.ravel(), np.outer(q, q).ravel()) > 1e-3
 
 
-def g_test(counts: np.ndarray, law_: np.ndarray) -> float:
+def g_test(counts: np.ndarray, probs: np.ndarray) -> float:
     """p-value of the likelihood-ratio test."""
-    expected = law_.astype(np.float64) / law_.sum(dtype=np.float64) * counts.sum()
+    expected = probs.astype(np.float64) / probs.sum(dtype=np.float64) * counts.sum()
     return float(power_divergence(counts, expected, lambda_="log-likelihood")[1])
 
 
@@ -146,7 +146,7 @@ def test_the_lowest_of_equal_scores_comes_first(scores: np.ndarray, width: int) 
 
 
 @given(hnp.arrays(np.float32, (2, 3, 5), elements=st.integers(-2, 2)))
-def test_the_best_is_torchs_own(scores: np.ndarray) -> None:
+def test_best_equals_torchs_argmax(scores: np.ndarray) -> None:
     assert (best(torch.from_numpy(scores)) == torch.from_numpy(scores).argmax(-1)).all()
 
 
@@ -156,13 +156,13 @@ def test_greedy_candidates_are_the_best_in_order() -> None:
     assert candidates(scores, 3, None, replacement=True)[0].tolist() == [[1, 1, 1]]
 
 
-def test_impossible_scores_are_not_candidates() -> None:
+def test_impossible_tokens_are_not_candidates() -> None:
     scores = torch.tensor([[0.1, -torch.inf, 2.0, -torch.inf]])
     assert candidates(scores, 3, None)[1].tolist() == [[True, True, False]]
 
 
 def test_race_is_fine_enough_for_large_vocabularies() -> None:
-    """A token of mass 1e-12 must not win because an arrival time was rounded to zero."""
+    """A token of mass 1e-12 must not win because an exponential was rounded to zero."""
     table = torch.full((40, 49_152), 1e-12, dtype=torch.float64)
     table[:, 0] = 1.0
     assert (race(table, Stream(3).at(0)).argmax(-1) == 0).all()

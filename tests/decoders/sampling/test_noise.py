@@ -1,4 +1,4 @@
-"""Noise against the generator's published numbers, the laws it is to have, and itself."""
+"""Noise against the generator's published numbers and the distributions it should have."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MASK = (1 << 64) - 1
 
 
 def split_mix(seed: int, count: int) -> list[int]:
-    """SplitMix64 as its authors wrote it, on whole numbers that have no end."""
+    """SplitMix64 as its authors wrote it, on unbounded integers."""
     found = []
     for _ in range(count):
         seed = (seed + 0x9E3779B97F4A7C15) & MASK
@@ -31,7 +31,7 @@ def unsigned(table: torch.Tensor) -> list[int]:
 
 
 def test_published_numbers() -> None:
-    """The first five of seed 1234567, as the generator's references give them."""
+    """The first five numbers of seed 1234567."""
     published = [
         6457827717110365317,
         3203168211198807973,
@@ -49,7 +49,7 @@ def test_any_run_of_any_key(keys: list[int], start: int) -> None:
         assert unsigned(row) == split_mix(key & MASK, start + 7)[start:]
 
 
-def test_coins_and_arrivals_have_their_laws() -> None:
+def test_uniforms_and_exponentials_are_distributed_as_such() -> None:
     uniforms = Stream(3).at(0, VERIFICATION).uniforms(200_000).numpy()
     exponentials = Stream(3).at(0).exponentials(200_000).numpy()
     assert kstest(uniforms, "uniform").pvalue > 1e-3
@@ -58,16 +58,16 @@ def test_coins_and_arrivals_have_their_laws() -> None:
     assert exponentials.min() > 0
 
 
-def test_neighbors_and_places_are_independent() -> None:
-    """Sums of two neighbors, and of one number at two places, are triangular."""
+def test_neighbors_and_positions_are_independent() -> None:
+    """Sums of two neighbors, and of one number at two positions, are triangular."""
     stream = Stream(4)
-    one, other = (stream.at(place).uniforms(100_000).numpy() for place in (7, 8))
+    one, other = (stream.at(position).uniforms(100_000).numpy() for position in (7, 8))
     triangle = lambda x: np.where(x < 1, x**2 / 2, 1 - (2 - x) ** 2 / 2)  # noqa: E731
     assert kstest(one[::2] + one[1::2], triangle).pvalue > 1e-3
     assert kstest(one + other, triangle).pvalue > 1e-3
 
 
-def test_noise_depends_on_seed_prompt_and_place_only() -> None:
+def test_noise_depends_on_seed_prompt_and_position_only() -> None:
     stream = Stream(5, (1, 2))
     late, early = stream.at(9).uniforms(4).tolist(), stream.at(0).uniforms(4).tolist()
     again = Stream(5, [1, 2])
@@ -79,28 +79,28 @@ def test_noise_depends_on_seed_prompt_and_place_only() -> None:
         assert not set(other.uniforms(4).tolist()) & set(early)
 
 
-def test_a_call_takes_up_where_the_last_one_ended() -> None:
+def test_a_call_continues_where_the_last_one_ended() -> None:
     whole, parts = Stream(5).at(3), Stream(5).at(3)
     table = whole.uniforms(3, 4)
     assert (torch.cat([parts.uniforms(5), parts.uniforms(7)]) == table.flatten()).all()
     assert (whole.exponentials(2) == parts.exponentials(2)).all()
 
 
-def test_many_places_at_once_are_those_places() -> None:
+def test_many_positions_at_once_equal_each_alone() -> None:
     stream = Stream(6, (3,))
     table = stream.exponentials([0, 7, 2], 40)
-    for row, place in zip(table, (0, 7, 2), strict=True):
-        assert (row == stream.at(place).exponentials(40)).all()
+    for row, position in zip(table, (0, 7, 2), strict=True):
+        assert (row == stream.at(position).exponentials(40)).all()
 
 
-def test_long_runs_are_made_in_blocks_that_nobody_sees() -> None:
+def test_long_runs_do_not_depend_on_blocks() -> None:
     stream, count = Stream(7), 3 * BLOCK + 5
     long, parts = stream.at(0).exponentials(count), stream.at(0)
     assert (long == torch.cat([parts.exponentials(some) for some in (5, BLOCK, 2 * BLOCK)])).all()
     assert (stream.exponentials([2, 0], BLOCK)[1] == long[:BLOCK]).all()
 
 
-def test_places_do_not_run_into_each_other() -> None:
+def test_positions_do_not_overlap() -> None:
     stream = Stream(5)
     first, second = stream.at(0).uniforms(100_000), stream.at(1).uniforms(4)
     assert not torch.isin(second, first).any()

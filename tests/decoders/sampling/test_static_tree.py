@@ -26,12 +26,12 @@ def test_by_hand() -> None:
     ]
 
 
-def test_papers_tree_has_44_guesses() -> None:
+def test_the_papers_tree_has_44_draft_tokens() -> None:
     assert [len(level) for level in make_tree((4, 2, 2, 1)).levels] == [1, 4, 8, 16, 16]
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
-def test_every_node_sees_its_path(widths: list[int]) -> None:
+def test_the_mask_shows_each_node_its_path(widths: list[int]) -> None:
     tree = make_tree(widths)
     assert sorted([0, *(c for node in range(len(tree)) for c in tree.children(node))]) == list(
         range(len(tree))
