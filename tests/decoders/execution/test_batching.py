@@ -37,7 +37,9 @@ def test_every_decoder_generates_the_same_tokens_in_a_batch(
 ) -> None:
     """Prompts of one token to several chunks, limits of none to many."""
     names = [name] * len(PROMPTS)
-    alone, joined = (generated(identical, names, temperature, together) for together in (False, True))
+    alone, joined = (
+        generated(identical, names, temperature, together) for together in (False, True)
+    )
     for one, other in zip(alone, joined, strict=True):
         assert one.tokens == other.tokens
         if name != "exact-dynamic":
@@ -65,7 +67,8 @@ def test_different_decoders_and_pairs_share_passes(identical: ModelPair, pair: M
     alone, joined = (generated(pair, names, 0.0, together) for together in (False, True))
     assert [one.tokens for one in alone] == [one.tokens for one in joined]
     tasks = [
-        partial(make_decoder("mcsd", some).generate, PROMPTS[0], 9) for some in (identical, pair, identical)
+        partial(make_decoder("mcsd", some).generate, PROMPTS[0], 9)
+        for some in (identical, pair, identical)
     ]
     assert [one.tokens for one in generate_together(tasks)] == [task().tokens for task in tasks]
 
