@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from tasteshift.leaderboard.server.app import create_app
 from tasteshift.leaderboard.server.dependencies import AppState
 from tasteshift.leaderboard.server.limits import Limits
+from tasteshift.leaderboard.store.seasons import open_season
 from tasteshift.leaderboard.store.tokens import issue
 from tasteshift.suites.suite import Suite
 
@@ -78,6 +79,19 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 @pytest.fixture
 def service(serve: Callable[..., Service]) -> Service:
     return serve()
+
+
+@pytest.fixture
+def seasoned(serve: Any, suite: Suite) -> Callable[..., Any]:
+    """A service with a season of the small suite."""
+
+    def make(closes: str = "2100-01-01T00:00:00Z", **limits: Any) -> Any:
+        service = serve(**limits)
+        opened = service.state.board
+        open_season(opened, "spring", suite.id, "2020-01-01T00:00:00Z", closes)
+        return service
+
+    return make
 
 
 LAUNCHER = """

@@ -1,22 +1,15 @@
 """Hidden-seed play over HTTP: normal play, restarts, permissions and attacks."""
 
 import json
-import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
-from tasteshift.agents import make_agent
-from tasteshift.errors import InputError
 from tasteshift.leaderboard.archive import unpack
-from tasteshift.leaderboard.client import BoardClient
 from tasteshift.leaderboard.hidden.attempt import Attempt
-from tasteshift.leaderboard.hidden.client import Entry, play_hidden
 from tasteshift.leaderboard.hidden.scoring import check_attempt, conclude_attempt
 from tasteshift.leaderboard.keys import attempt_key, commitment
 from tasteshift.leaderboard.store.actions import actions_of_attempt
@@ -50,19 +43,6 @@ class Player:
 
     def answer(self, attempt: str, episode: int, turn: int, body: Any = ANSWER) -> Any:
         return self("PUT", f"/attempts/{attempt}/episodes/{episode}/turns/{turn}", body)
-
-
-@pytest.fixture
-def seasoned(serve: Any, suite: Suite) -> Callable[..., Any]:
-    """A service with a season of the small suite."""
-
-    def make(closes: str = "2100-01-01T00:00:00Z", **limits: Any) -> Any:
-        service = serve(**limits)
-        opened = service.state.board
-        open_season(opened, "spring", suite.id, "2020-01-01T00:00:00Z", closes)
-        return service
-
-    return make
 
 
 def derived_attempt(service: Any, attempt: str, suite: Suite) -> Attempt:
@@ -349,59 +329,6 @@ def test_concurrent_starts_are_limited(seasoned: Any) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: ada.start(f"try-number-{n}").status_code, range(8)))
     assert sorted(answers) == [201] * 2 + [429] * 6
-
-
-class Bridge(httpx.BaseTransport):
-    """Transport of the reference client to an application in this process."""
-
-    def __init__(self, service: Any) -> None:
-        self.service = service
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        sent = {key: value for key, value in request.headers.items() if key != "host"}
-        answer = self.service.client.request(
-            request.method, request.url.raw_path.decode(), content=request.read(), headers=sent
-        )
-        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
-
-
-def test_concurrent_players_get_different_catalogs(seasoned: Any, tmp_path: Path) -> None:
-    service = seasoned(token_rate=1e6, token_burst=10**6, address_rate=1e6, address_burst=10**6)
-    names = [f"player-{number}" for number in range(4)]
-    for name in names:
-        service.bearer(name)
-    done: dict[str, Any] = {}
-
-    def play(name: str) -> None:
-        with BoardClient(
-            "http://board.test", service.tokens[name], transport=Bridge(service)
-        ) as board:
-            entry = Entry("spring", simulator_trained=False)
-            done[name] = play_hidden(make_agent("popular"), board, entry, out=tmp_path / name)
-
-    players = [threading.Thread(target=play, args=(name,)) for name in names]
-    for player in players:
-        player.start()
-    for player in players:
-        player.join()
-    assert sorted(done) == names
-    assert {one["state"] for one in done.values()} == {"queued"}
-    answers = [actions_of_attempt(service.state.board, one["submission"]) for one in done.values()]
-    assert all(sorted(one) == list(range(6)) for one in answers)
-    slates = {json.dumps([turn["slate"] for turn in one[5]]) for one in answers}
-    assert len(slates) == 4, "popular items differ between catalogs"
-
-
-def test_reference_client_shows_the_reason(seasoned: Any, tmp_path: Path) -> None:
-    service = seasoned()
-    service.bearer("ada")
-    entry = Entry("autumn", simulator_trained=False)
-    transport = Bridge(service)
-    with (
-        BoardClient("http://board.test", service.tokens["ada"], transport=transport) as board,
-        pytest.raises(InputError, match="there is no season 'autumn'"),
-    ):
-        play_hidden(make_agent("popular"), board, entry, out=tmp_path / "out")
 
 
 def test_unplayable_attempt_is_not_started(serve: Any, suite: Suite) -> None:
