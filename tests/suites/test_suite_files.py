@@ -266,6 +266,6 @@ def test_a_registered_suite_is_found_by_name_and_id(monkeypatch):
     with pytest.raises(InputError, match="already registered"):
         tasteshift.register_suite("quick", ours)
     rows = [row for row in listing("tasks") if row["name"] == "ours/still"]
-    assert [(row["scenario"], row["users"], row["players"]) for row in rows] == [
+    assert [(row["scenario"], row["users"], row["agents"]) for row in rows] == [
         ("stationary", 3, "no LLM")
     ]
