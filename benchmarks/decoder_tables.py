@@ -90,7 +90,6 @@ def acceptance_table(rows: Iterable[Row]) -> Table:
             "of tokens",
             "tokens/pass",
             "nodes/round",
-            "/token",
             f"0 … {LONGEST}+",
         ),
     )
@@ -102,7 +101,6 @@ def acceptance_table(rows: Iterable[Row]) -> Table:
             _number(row["draft_acceptance_rate"], ".1%"),
             _number(row["mean_acceptance_length"], ".2f"),
             _number(row["nodes_per_round"], ".1f"),
-            _number(row["nodes_per_token"], ".1f"),
             histogram(row["accepted_lengths"]),
         )
     return table
