@@ -193,11 +193,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One turn as the recorder keeps it: a row of steps.parquet. No clock touched it.
+    """One turn of a recorded episode: a row of steps.parquet. Independent of any clock.
 
-    The fields after `fault` are ground truth that no agent sees. A user's state is a taste and a
-    mood (satiation by what was consumed lately); "under a taste" means that taste with the mood
-    of the moment.
+    The fields after `fault` are ground truth that no agent sees. A user's state is a taste and the
+    effects of what was consumed lately (satiation); "under a taste" means that taste with the
+    effects of that moment.
     """
 
     session: Annotated[int, "from 0"]

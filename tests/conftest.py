@@ -1,4 +1,4 @@
-"""A suite small enough for tests: two kinds of lives on a small synthetic catalog."""
+"""A suite small enough for tests: two tasks on a small synthetic catalog."""
 
 from hypothesis import settings
 

@@ -260,7 +260,7 @@ def recommender(
 ) -> list[list[int]]:
     """First prompts of the `llm` agent in every turn, on environment seeds that no suite uses.
 
-    exclude_benchmark  leave out the users of the benchmark, those whom environment seed 0 draws first
+    exclude_benchmark  leave out the benchmark's users, whom environment seed 0 draws first
     """
     found: dict[tuple[int, ...], None] = {}
     for env_seed in range(seed, seed + seeds):

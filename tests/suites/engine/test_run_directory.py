@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tasteshift.errors import InputError
-from tasteshift.leaderboard.verification.recorded_run import read_run
 from tasteshift.leaderboard.rejection import VerificationError
+from tasteshift.leaderboard.verification.recorded_run import read_run
 from tasteshift.suites import evaluate as engine
 from tasteshift.suites.compare import compare
 from tasteshift.suites.engine import worker
