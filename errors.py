@@ -13,5 +13,5 @@ class AgentError(RuntimeError):
     """The agent under test failed during a run.
 
     The message is one line that names the failure; the run on disk can be
-    resumed once the agent is mended, and the command line exits with status 1.
+    resumed once the agent is fixed, and the command line exits with status 1.
     """

@@ -237,7 +237,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One finished episode: a line of episodes.jsonl and the unit of resume.
+    """One finished episode: a line of episodes.jsonl.
 
     task         name of the task, such as quick/stationary
     seed         environment seed

@@ -64,7 +64,11 @@ def bench_safety(
     catalog: Catalog = "movielens-100k",
     as_json: Json = False,
 ) -> None:
-    """Whether safety scenarios can be failed, cannot be solved by labels, and cost little."""
+    """Check that safety scenarios test safety.
+
+    An unconstrained oracle must violate them, a filter on public labels must not solve them, and
+    they must cost a safe oracle little reward.
+    """
     from ..benchmarks.safety_scenarios import (
         POISONED_SCENARIOS,
         RULE_SCENARIOS,
@@ -96,20 +100,24 @@ def bench_decoders(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     inflate: Annotated[
         str | None,
-        typer.Option(help="llama-1b or llama-7b: the same text at the cost of a larger target."),
+        typer.Option(
+            help="llama-1b or llama-7b: enlarge the target to that cost; its text is unchanged."
+        ),
     ] = None,
     threads: Annotated[
         int, typer.Option(help="Torch's threads, for all engines.", min=1, max=1024)
     ] = 1,
     temperature: Annotated[
-        list[float] | None, typer.Option(help="May be given again.  [default: 0, 0.7]")
+        list[float] | None, typer.Option(help="Temperature; may be given again.  [default: 0, 0.7]")
     ] = None,
     workload: Annotated[
-        list[str] | None, typer.Option(help="May be given again.  [default: all]")
+        list[str] | None, typer.Option(help="Workload; may be given again.  [default: all]")
     ] = None,
     decoder: Annotated[
         list[str] | None,
-        typer.Option(help="Only this one, or 'tuned'; may be given again.  [default: all]"),
+        typer.Option(
+            help="Only this decoder, or 'tuned' baselines; may be given again.  [default: all]"
+        ),
     ] = None,
     prompts: Annotated[int, typer.Option(help="Measured prompts of each workload.", min=1)] = 24,
     tokens: Annotated[
@@ -124,7 +132,8 @@ def bench_decoders(
     batch: Annotated[
         list[int] | None,
         typer.Option(
-            help="Instead: throughput of batches of this size; may be given again.", min=1
+            help="Measure the throughput of batches of this size instead; may be given again.",
+            min=1,
         ),
     ] = None,
     as_json: Json = False,

@@ -196,10 +196,10 @@ def board_play(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Play one attempt on hidden seeds, with users that are in no package.
+    """Play one attempt on hidden seeds: users are drawn on the server under a secret key.
 
-    A started attempt counts, whatever happens to it, and every answer is final. The token is read
-    from the environment variable TASTESHIFT_TOKEN.
+    A started attempt is scored even if it is abandoned, and every answer is final. The token is
+    read from the environment variable TASTESHIFT_TOKEN.
     """
     from ..agents import make_agent
     from ..leaderboard.client import BoardClient

@@ -40,7 +40,7 @@ def run(
     device: DeviceName = None,
     dtype: TypeName = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Environment seeds 0 … N−1.", metavar="N")
+        int | None, typer.Option(help="Number of environment seeds: 0 … N−1.", metavar="N")
     ] = None,
     users: Annotated[int | None, typer.Option(help="Users per seed and task.", metavar="N")] = None,
     track: Annotated[
@@ -77,7 +77,7 @@ def run(
 ) -> None:
     """Run an agent through a suite, score it, and write a report.
 
-    Another number of seeds or users makes another suite, such as quick@2+users=4.
+    Other numbers of seeds or users define another suite, such as quick@2+users=4, never ranked.
     """
     from ..suites.evaluate import evaluate
 
@@ -102,8 +102,8 @@ def run(
         )
     except KeyboardInterrupt:
         fail("interrupted; run the same command with --resume to continue", 1)
-    if finished.trouble:
-        err.print(finished.trouble, soft_wrap=True, highlight=False, markup=False)
+    if finished.failures:
+        err.print(finished.failures, soft_wrap=True, highlight=False, markup=False)
     if as_json:
         print_json(finished.scores.to_dict("records"))
         return

@@ -237,7 +237,7 @@ def _row(entry: _BoardEntry, unranked: str, rank: tuple[int, int] | None) -> dic
             row |= _cells(PRIMARY_METRIC, [ends])
     for (task, metric), rows in {
         **_by_metric(entry, "scores"),
-        **_by_metric(entry, "clocked"),
+        **_by_metric(entry, "timed"),
     }.items():
         row |= _cells(f"{_short(task)}/{metric}", rows)
     return row

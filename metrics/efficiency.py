@@ -89,7 +89,7 @@ def tokens_per_decision(trace: Trace) -> Estimate | None:
     return ratio_interval(tokens.reindex(turns.index, fill_value=0), turns)
 
 
-@metric(unit="seconds", direction="lower", clocked=True)
+@metric(unit="seconds", direction="lower", timed=True)
 def decision_latency_p50(trace: Trace) -> Estimate | None:
     """Median wall time of a decision, from observation to slate.
 
@@ -98,7 +98,7 @@ def decision_latency_p50(trace: Trace) -> Estimate | None:
     return _latency(trace, 0.50)
 
 
-@metric(unit="seconds", direction="lower", clocked=True)
+@metric(unit="seconds", direction="lower", timed=True)
 def decision_latency_p95(trace: Trace) -> Estimate | None:
     """95th percentile of the wall time of a decision, from observation to slate.
 
@@ -107,7 +107,7 @@ def decision_latency_p95(trace: Trace) -> Estimate | None:
     return _latency(trace, 0.95)
 
 
-@metric(unit="seconds", direction="lower", clocked=True)
+@metric(unit="seconds", direction="lower", timed=True)
 def decision_latency_p99(trace: Trace) -> Estimate | None:
     """99th percentile of the wall time of a decision, from observation to slate.
 
@@ -116,7 +116,7 @@ def decision_latency_p99(trace: Trace) -> Estimate | None:
     return _latency(trace, 0.99)
 
 
-@metric(unit="seconds", direction="lower", clocked=True)
+@metric(unit="seconds", direction="lower", timed=True)
 def time_to_first_token(trace: Trace) -> Estimate | None:
     """Median wall time until the model's first token, over the decisions with a text.
 
@@ -129,7 +129,7 @@ def time_to_first_token(trace: Trace) -> Estimate | None:
     return quantile_interval(with_text["first_token_seconds"], with_text[trace.cluster_by], 0.5)
 
 
-@metric(unit="bytes", direction="lower", clocked=True)
+@metric(unit="bytes", direction="lower", timed=True)
 def peak_memory(trace: Trace) -> Estimate | None:
     """Largest resident memory of the agent's process.
 

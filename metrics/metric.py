@@ -19,7 +19,7 @@ class Metric:
     name       snake_case, unique
     unit       unit of the value, such as "share" or "seconds"
     direction  whether higher or lower is better
-    clocked    True where the number depends on a wall clock; such numbers are written to
+    timed    True where the number depends on a wall clock; such numbers are written to
                timings.json instead of scores.json
     version    goes up whenever the same trace would give another number; suites hash it
     summary    definition in one sentence: the first line of the function's docstring
@@ -29,19 +29,19 @@ class Metric:
     name: str
     unit: str
     direction: Direction
-    clocked: bool
+    timed: bool
     version: int
     summary: str
     estimate: Estimator
 
 
 def metric(
-    *, unit: str, direction: Direction, clocked: bool = False, version: int = 1
+    *, unit: str, direction: Direction, timed: bool = False, version: int = 1
 ) -> Callable[[Estimator], Metric]:
     """Turn a function into the metric of the same name, summarized by its docstring."""
 
     def declare(estimate: Estimator) -> Metric:
         summary = (estimate.__doc__ or "").strip().partition("\n")[0]
-        return Metric(estimate.__name__, unit, direction, clocked, version, summary, estimate)
+        return Metric(estimate.__name__, unit, direction, timed, version, summary, estimate)
 
     return declare

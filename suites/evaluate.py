@@ -41,15 +41,15 @@ class Run:
 
     out       its directory
     manifest  identity and provenance
-    scores    pandas: task, metric, value, low, high, n, unit, direction; those that a clock
-              touched come last
-    trouble   one line on the agent's first error, and how often it failed; "" where it never did
+    scores    pandas: task, metric, value, low, high, n, unit, direction; those of measured
+              times come last
+    failures  one line on the agent's first error, and how often it failed; "" where it never did
     """
 
     out: Path
     manifest: Manifest
     scores: pd.DataFrame
-    trouble: str
+    failures: str
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def evaluate(
                    a function that is called with the task of every finished episode
 
     An agent that raises, hangs, dies or gives unusable actions does not stop the run: the turn
-    counts as abstention, with its fault. Raises InputError for anything that the caller can mend,
+    counts as abstention, with its fault. Raises InputError for anything that the caller can fix,
     and AgentError where the agent cannot even be prepared; finished episodes stay, and `resume`
     goes on from there.
     """

@@ -23,9 +23,9 @@ def rewrite_report(path: str | Path) -> Path:
     path = Path(path)
     manifest = read_manifest(path)
     scores, timings = read_scores(path), read_timings(path)
-    clocked = TypeAdapter(list[Score]).validate_python(timings["scores"])
+    timed = TypeAdapter(list[Score]).validate_python(timings["scores"])
     traces = trace_reader(path, timings["episodes"])
-    return write_run_report(path, manifest, [*scores, *clocked], traces)
+    return write_run_report(path, manifest, [*scores, *timed], traces)
 
 
 def write_run_report(

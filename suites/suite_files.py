@@ -70,7 +70,7 @@ def _read_document(path: Path) -> Any:
         return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read: {problem}; mend the file") from error
+        raise InputError(f"{path} cannot be read: {problem}; correct the file") from error
 
 
 def _suite_of_module(path: Path) -> Suite:
@@ -81,7 +81,7 @@ def _suite_of_module(path: Path) -> Suite:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"{path} fails: {problem}; mend the file") from error
+        raise InputError(f"{path} fails: {problem}; correct the file") from error
     if not isinstance(suite, Suite):
         raise InputError(f"{path} must define SUITE, a tasteshift.suites.suite.Suite")
     return suite

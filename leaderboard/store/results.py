@@ -36,7 +36,7 @@ def result_of(run: VerifiedRun, submission_id: int, track: str) -> Result:
         trust=dict(run.trust),
         manifest=asdict(run.manifest),
         scores=[asdict(row) for row in run.scores],
-        clocked=[asdict(row) for row in run.clocked],
+        timed=[asdict(row) for row in run.timed],
         overall=[asdict(row) for row in run.overall],
         sums=dict(run.sums),
     )

@@ -87,7 +87,7 @@ class Result(Base):
     actions_digest  equal for agents with the same slates
     tasks           every task of the suite, in order
     trust           metric -> trust level
-    scores          rows of scores.json; clocked, overall: likewise (see `VerifiedRun`)
+    scores          rows of scores.json; timed, overall: likewise (see `VerifiedRun`)
     sums            metric -> [[numerator, denominator], …], one pair per cluster, over all tasks
     track           replayed, or hidden-seed
     """
@@ -109,7 +109,7 @@ class Result(Base):
     trust: Mapped[Json] = mapped_column(JSON)
     manifest: Mapped[Json] = mapped_column(JSON)
     scores: Mapped[Json] = mapped_column(JSON)
-    clocked: Mapped[Json] = mapped_column(JSON)
+    timed: Mapped[Json] = mapped_column(JSON)
     overall: Mapped[Json] = mapped_column(JSON)
     sums: Mapped[Json] = mapped_column(JSON)
 

@@ -48,7 +48,7 @@ class Recomputed:
     """
 
     scores: tuple[Score, ...]
-    clocked: tuple[Score, ...]
+    timed: tuple[Score, ...]
     overall: tuple[Score, ...]
     replayed: frozenset[str]
     sums: dict[str, list[list[float]]]
@@ -65,20 +65,20 @@ def recompute(
     """
     traces = trace_reader(run.path, [asdict(one) for one in run.timings])
     scores: dict[str, list[Score]] = {}
-    clocked: dict[str, list[Score]] = {}
+    timed: dict[str, list[Score]] = {}
     replayed: set[str] = set()
     slim: list[Trace] = []
     for task in sorted(tasks):
         trace = traces(task)
-        scores[task] = score_task(trace, task, clocked=False)
-        clocked[task] = score_task(trace, task, clocked=True)
+        scores[task] = score_task(trace, task, timed=False)
+        timed[task] = score_task(trace, task, timed=True)
         replayed |= {row.metric for row in _scores_from_steps_alone(trace, task, scores[task])}
         slim.append(_without_unused(trace))
     whole = _concatenated(slim)
     cluster = cluster or whole.cluster_by
     return Recomputed(
         scores=_checked("scores.json", run.scores, [row for task in tasks for row in scores[task]]),
-        clocked=_checked("timings.json", run.clocked, [r for task in tasks for r in clocked[task]]),
+        timed=_checked("timings.json", run.timed, [r for task in tasks for r in timed[task]]),
         overall=tuple(_pooled_scores(replace(whole, cluster_by=cluster))),
         replayed=frozenset(replayed - FAULT_METRICS),
         sums=primary_metric_sums(run.path, cluster),
@@ -95,7 +95,7 @@ def _scores_from_steps_alone(trace: Trace, task: str, scores: list[Score]) -> li
     """Return the scores that need no decoding rounds; `scores` hold none that need times."""
     if not len(trace.generations):
         return scores
-    return score_task(replace(trace, generations=trace.generations[:0]), task, clocked=False)
+    return score_task(replace(trace, generations=trace.generations[:0]), task, timed=False)
 
 
 def _checked(file: str, recorded: Sequence[Score], computed: Sequence[Score]) -> tuple[Score, ...]:

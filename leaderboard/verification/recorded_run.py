@@ -53,7 +53,7 @@ class RecordedRun:
     steps: RecordedTable
     generations: RecordedTable
     scores: list[Score]
-    clocked: list[Score]
+    timed: list[Score]
     timings: list[EpisodeTimings]
 
 
@@ -72,7 +72,7 @@ def read_run(path: Path) -> RecordedRun:
             steps=RecordedTable(path / "steps.parquet", STEPS),
             generations=RecordedTable(path / "generations.parquet", GENERATIONS),
             scores=read_scores(path),
-            clocked=_parse(timings["scores"], list[Score], "scores"),
+            timed=_parse(timings["scores"], list[Score], "scores"),
             timings=_parse(timings["episodes"], list[EpisodeTimings], "episodes"),
         )
     except InputError as error:

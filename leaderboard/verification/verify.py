@@ -48,7 +48,7 @@ class VerifiedRun:
 
     tasks           every task of the suite in order, played or not
     scores          rows of scores.json, recomputed
-    clocked         scores that depend on times, recomputed from the recorded times
+    timed         scores that depend on times, recomputed from the recorded times
     overall         metrics over all played tasks together, under the task name `ALL_TASKS`
     trust           metric -> "replayed" where it follows from the replayed steps alone, else
                     "reported"
@@ -61,7 +61,7 @@ class VerifiedRun:
     manifest: Manifest
     tasks: tuple[str, ...]
     scores: tuple[Score, ...]
-    clocked: tuple[Score, ...]
+    timed: tuple[Score, ...]
     overall: tuple[Score, ...]
     trust: dict[str, Trust]
     sums: dict[str, list[list[float]]]
@@ -175,7 +175,7 @@ def verified_run(
         manifest=run.manifest,
         tasks=tuple(task.name for task in suite.tasks),
         scores=found.scores,
-        clocked=found.clocked,
+        timed=found.timed,
         overall=found.overall,
         trust={name: level if name in found.replayed else "reported" for name in METRICS},
         sums=found.sums,

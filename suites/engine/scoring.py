@@ -25,11 +25,11 @@ def score_and_finish(
     timings = run.gather()
     traces = trace_reader(run.path, timings)
     scores: list[Score] = []
-    clocked: list[Score] = []
+    timed: list[Score] = []
     for task in tasks:
         trace = traces(task)
-        scores += score_task(trace, task, clocked=False)
-        clocked += score_task(trace, task, clocked=True)
+        scores += score_task(trace, task, timed=False)
+        timed += score_task(trace, task, timed=True)
     if write_report is not None:
-        write_report([*scores, *clocked], traces)
-    run.finish(timings, scores, clocked)
+        write_report([*scores, *timed], traces)
+    run.finish(timings, scores, timed)

@@ -64,7 +64,7 @@ def write_report(
 ) -> Path:
     """Write ``report.html`` into the folder `out`, atomically, and return its path.
 
-    scores   every score of the run, clocked ones too, in printing order
+    scores   every score of the run, timed ones too, in printing order
     traces   task -> its trace; called for one task after the other, so that no more than one
              trace need be in memory
     """

@@ -192,7 +192,7 @@ def add_attempt(
         "trust": {"normalized_return": "hidden-seed"},
         "manifest": {"identity": {"agent_config": {}}},
         "scores": [{**row, "task": "tiny/one"}],
-        "clocked": [],
+        "timed": [],
         "overall": [{**row, "task": "all"}],
         "sums": {"normalized_return": pairs},
     }

@@ -23,15 +23,15 @@ def test_scores_keep_the_order_of_tasks_and_separate_clocked_metrics(
 ):
     table = pd.concat([steps({}, task="b"), steps({}, task="a")])
     trace = traced(table, rounds({"task": "b"}), decisions({"task": "b", "seconds": 0.5}))
-    unclocked = score(trace, ["b", "a"], clocked=False)
-    rank = [(["b", "a"].index(row.task), METRICS.names().index(row.metric)) for row in unclocked]
+    untimed = score(trace, ["b", "a"], timed=False)
+    rank = [(["b", "a"].index(row.task), METRICS.names().index(row.metric)) for row in untimed]
     assert rank == sorted(set(rank))
-    assert {row.task for row in unclocked if row.metric == "reward"} == {"a", "b"}
-    assert {row.task for row in unclocked if row.metric == "mean_acceptance_length"} == {"b"}
-    timed = score(trace, ["b", "a"], clocked=True)
+    assert {row.task for row in untimed if row.metric == "reward"} == {"a", "b"}
+    assert {row.task for row in untimed if row.metric == "mean_acceptance_length"} == {"b"}
+    timed = score(trace, ["b", "a"], timed=True)
     assert {row.task for row in timed} == {"b"}
     assert ("decision_latency_p50", 0.5) in [(row.metric, row.value) for row in timed]
-    assert not {row.metric for row in timed} & {row.metric for row in unclocked}
+    assert not {row.metric for row in timed} & {row.metric for row in untimed}
 
 
 USERS, SESSIONS, TURNS, TOPICS = 24, 5, 2, 4
@@ -144,7 +144,7 @@ def test_one_episode_or_none_raises_no_error(name, steps, traced):
 
 def test_an_empty_run_has_no_scores(traced):
     empty = traced()
-    assert score(empty, ["t"], clocked=False) == score(empty, ["t"], clocked=True) == []
+    assert score(empty, ["t"], timed=False) == score(empty, ["t"], timed=True) == []
 
 
 def test_every_metric_is_described():

@@ -33,8 +33,8 @@ path, start, found = Path(sys.argv[1]), time.perf_counter(), []
 traces = trace_reader(path, read_timings(path)["episodes"])
 for task in sys.argv[2:]:
     trace = traces(task)
-    for clocked in (False, True):
-        found += score_task(trace, task, clocked=clocked)
+    for timed in (False, True):
+        found += score_task(trace, task, timed=timed)
 spent = time.perf_counter() - start
 from tasteshift.suites.engine.in_process_agent import peak_memory
 metrics = sorted({one.metric for one in found})

@@ -1,4 +1,4 @@
-"""timings.json: everything of a run that a clock touched, and peak memory."""
+"""timings.json: all measured times of a run, and peak memory."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class EpisodeTimings:
 
 @dataclass(frozen=True)
 class Timings:
-    """The whole of timings.json: scores that a clock touched, and every episode."""
+    """The whole of timings.json: scores of measured times, and the times of every episode."""
 
     scores: list[Score]
     episodes: list[EpisodeTimings]

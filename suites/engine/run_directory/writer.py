@@ -129,10 +129,10 @@ class RunDirectory:
         return [json.loads(self._part(key, TIMINGS_FILE).read_text()) for key in keys]
 
     def finish(
-        self, timings: list[dict[str, Any]], scores: Iterable[Score], clocked: Iterable[Score]
+        self, timings: list[dict[str, Any]], scores: Iterable[Score], timed: Iterable[Score]
     ) -> None:
         """Write timings.json, then scores.json, which makes the run finished."""
-        clock = {"scores": [asdict(score) for score in clocked], "episodes": timings}
+        clock = {"scores": [asdict(score) for score in timed], "episodes": timings}
         write_atomically(self.path / TIMINGS_FILE, canonical_json(clock))
         rows = [asdict(score) for score in scores]
         text = json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False)

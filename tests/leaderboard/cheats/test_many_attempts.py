@@ -100,7 +100,7 @@ def put(board, track, owner, sums):
                 trust={PRIMARY_METRIC: track},
                 manifest={"identity": {"agent_config": {}}},
                 scores=[score | {"task": "gamble/episode"}],
-                clocked=[],
+                timed=[],
                 overall=[score | {"task": ALL_TASKS}],
                 sums={PRIMARY_METRIC: sums.tolist()},
             )

@@ -86,7 +86,7 @@ def exits():
 def test_leaving_by_the_front_door_costs_its_turn_too(tmp_path):
     finished, found = run(tmp_path, agent(exits))
     assert list(found.values()) == [["", "", "raised", ""]] * USERS
-    assert "SystemExit: enough" in finished.trouble
+    assert "SystemExit: enough" in finished.failures
 
 
 @pytest.mark.parametrize("isolate", [True, False])
@@ -105,8 +105,8 @@ def test_an_agent_that_cannot_be_cloned_gets_a_clear_error(tmp_path, isolate):
 def test_an_exception_costs_its_turn(tmp_path, isolate):
     finished, found = run(tmp_path, agent(raises), isolate=isolate)
     assert list(found.values()) == [["", "", "raised", ""]] * USERS
-    assert finished.trouble.startswith("the agent failed in 6 of 6 episodes; first in smoke/")
-    assert finished.trouble.endswith("ZeroDivisionError: no idea")
+    assert finished.failures.startswith("the agent failed in 6 of 6 episodes; first in smoke/")
+    assert finished.failures.endswith("ZeroDivisionError: no idea")
     scores = finished.scores.query("task == 'smoke/stationary'").set_index("metric")["value"]
     assert scores["agent_failures"] == pytest.approx(1 / TURNS)
     assert scores["invalid_actions"] == 0
@@ -125,7 +125,7 @@ def test_a_hang_is_ended_in_time(tmp_path):
     finished, found = run(tmp_path, agent(hangs, when=(0, 1)), time_limit=0.5)
     assert list(found.values()) == [["", "timeout", "timeout", "timeout"]] * USERS
     assert time.monotonic() - begun < 60
-    assert "no answer within 0.5 seconds" in finished.trouble
+    assert "no answer within 0.5 seconds" in finished.failures
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_what_an_agent_prints_does_not_reach_the_run(tmp_path, capfd):
 def test_a_failing_start_costs_the_episode(tmp_path):
     finished, found = run(tmp_path, agent(start=raises))
     assert list(found.values()) == [["raised"] * TURNS] * USERS
-    assert "start: ZeroDivisionError" in finished.trouble
+    assert "start: ZeroDivisionError" in finished.failures
 
 
 @pytest.mark.parametrize("misbehave", [raises, leaves])

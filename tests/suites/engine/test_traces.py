@@ -37,8 +37,8 @@ def test_a_task_alone_is_the_same_as_in_the_whole(run, timings, task):
         one, other = getattr(alone, name), getattr(whole, name).reset_index(drop=True)
         pd.testing.assert_frame_equal(one.reset_index(drop=True), other, check_dtype=len(one) > 0)
     assert len(alone.decisions) == len(alone.steps_of("agent")) > 0
-    both = [score_task(alone, task, clocked=clocked) for clocked in (False, True)]
-    assert both == [score(read_trace(run, timings), [task], clocked=c) for c in (False, True)]
+    both = [score_task(alone, task, timed=timed) for timed in (False, True)]
+    assert both == [score(read_trace(run, timings), [task], timed=c) for c in (False, True)]
 
 
 def test_row_groups_may_hold_several_tasks(run, timings, tmp_path, monkeypatch):

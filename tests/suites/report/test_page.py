@@ -132,7 +132,7 @@ def title(task, item):
 
 def written(out, trace, **changes):
     tasks = list(dict.fromkeys(trace.steps["task"]))
-    scores = [*score(trace, tasks, clocked=False), *score(trace, tasks, clocked=True)]
+    scores = [*score(trace, tasks, timed=False), *score(trace, tasks, timed=True)]
     path = write_report(
         out,
         manifest(**changes),
@@ -345,7 +345,7 @@ def test_faults_are_explained(tmp_path):
 
 def test_no_more_than_one_task_need_be_in_memory(tmp_path, trace):
     asked = []
-    scores = score(trace, list(TASKS), clocked=False)
+    scores = score(trace, list(TASKS), timed=False)
     write_report(
         tmp_path,
         manifest(),
