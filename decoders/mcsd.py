@@ -13,7 +13,7 @@ from torch import Tensor
 from .base import ModelPair
 from .generated_text import GeneratedText
 from .rounds import RoundDecoder, Verified
-from .sampling.distribution import best
+from .sampling.distribution import argmax
 from .sampling.draft_tree import StaticDraftTree, on_demand
 from .sampling.noise import VERIFICATION
 from .sampling.static_tree import make_tree
@@ -65,10 +65,10 @@ class Mcsd(RoundDecoder[GeneratedText, StaticDraftTree]):
         """Go down from the root for as long as a child is accepted, then resample.
 
         Children x of a node are tested in drawing order: x is accepted with probability
-        min(1, p(x)/q(x)), a rejection leaves p ← norm(max(p − q, 0)) to the next
-        (`recursive_rejection`, algorithm 2). The token after the path is drawn from what p is
-        then, which is the target's own p below the last depth. When greedy it is the target's
-        token, and the child that holds it is accepted.
+        min(1, p(x)/q(x)), a rejection leaves p ← norm(max(p − q, 0)) to the next: algorithm 2,
+        `decoders.sampling.verification.recursive_rejection`. The token after the path is drawn
+        from what p is then, which is the target's own p below the last depth. When greedy it is
+        the target's token, and the child that holds it is accepted.
         """
         uniforms = exponentials = None
         if not self.sampling.greedy:
@@ -84,7 +84,7 @@ class Mcsd(RoundDecoder[GeneratedText, StaticDraftTree]):
                 uniforms,
                 self.replacement,
             )
-            return accepted, best(rest if exponentials is None else rest / exponentials)
+            return accepted, argmax(rest if exponentials is None else rest / exponentials)
 
         result = on_demand(test_and_resample, range(len(self.shape)), target_logits)
         path: list[int] = []

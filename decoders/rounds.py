@@ -12,7 +12,7 @@ from .base import Decoder, ModelPair
 from .execution.clock import now, seconds
 from .execution.reader import Reader
 from .generated_text import GeneratedText
-from .sampling.distribution import best
+from .sampling.distribution import argmax
 from .sampling.draft_tree import DraftTree, StaticDraftTree
 from .sampling.noise import Stream
 
@@ -119,7 +119,7 @@ class RoundDecoder(Decoder, Generic[Text, Tree]):
     def target_token(self, logits: Tensor, text: Text) -> int:
         """The target's own next token, argmax p / E, from its logits (vocabulary,)."""
         if self.sampling.greedy:
-            return int(best(logits))
+            return int(argmax(logits))
         return int(self.sampling.sample(logits, text.noise())[1])
 
     def begin_draft(self, text: Text) -> None:

@@ -41,7 +41,7 @@ from tasteshift.decoders.drafting.decision_model import (
 from tasteshift.decoders.execution.reader import Reader
 from tasteshift.decoders.generated_text import GeneratedText
 from tasteshift.decoders.rounds import Verified
-from tasteshift.decoders.sampling.distribution import Sampling, best
+from tasteshift.decoders.sampling.distribution import Sampling, argmax
 from tasteshift.decoders.sampling.draft_tree import StaticDraftTree
 from tasteshift.decoders.sampling.verification import acceptance
 from tasteshift.decoders.target_init_dynamic import TargetInitDynamic
@@ -101,7 +101,7 @@ def accept_probs(sampling: Sampling, logits: Tensor, q: Tensor, tokens: Tensor) 
     q       (tokens, vocabulary) the distribution that it was drawn from
     """
     if sampling.greedy:
-        return (best(logits) == tokens).float()
+        return (argmax(logits) == tokens).float()
     return acceptance(sampling.probs(logits), q, tokens).float()
 
 

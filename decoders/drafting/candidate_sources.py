@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..sampling.distribution import Sampling, best
+from ..sampling.distribution import Sampling, argmax
 from ..sampling.noise import Stream
 from .calibration import Calibration
+from .candidate_probs import copied, family, prior, ranked
 from .copy_index import CopyIndex
 from .recycling import RecycledTokens
-from .sources import copied, family, prior, ranked
 from .tree_builder import Candidate, Kind, Node
 
 INITIAL_COUNT = 2.0
@@ -63,8 +63,8 @@ class CandidateSources:
     def target_tokens(self, target_logits: Tensor, positions: Sequence[int]) -> Tensor:
         """The target's own token y = argmax p / E at each position: (positions,)."""
         if self.sampling.greedy:
-            return best(target_logits)
-        return best(self._race(target_logits, positions))
+            return argmax(target_logits)
+        return argmax(self._race(target_logits, positions))
 
     def free(self, node: Node, position: int) -> list[Candidate]:
         """Candidates for `position`, after `node`, that need no pass of a model."""

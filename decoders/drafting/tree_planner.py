@@ -11,8 +11,8 @@ from torch import Tensor
 from ..sampling.draft_tree import DraftTree
 from .candidate_sources import DRAFT_BEST
 from .draft_passes import DraftPasses
+from .expected_rate import ChainCosts, best_chain, best_size
 from .planned_text import PlannedText
-from .planning import ChainCosts, best_chain, best_size
 from .tree_builder import Limits, Node, TreeBuilder
 
 MAX_PASSES = 8

@@ -25,7 +25,7 @@ from ...errors import InputError
 from ...records import Generation
 from ..base import Decoder, torch_threads
 from ..execution.reader import Reader
-from ..sampling.distribution import Sampling, best, race
+from ..sampling.distribution import Sampling, argmax, race
 from ..sampling.noise import Noise, Stream
 
 WIDTHS = (1, 3)
@@ -135,7 +135,7 @@ def path_tokens(logits: Tensor, sampling: Sampling, exponentials: Tensor | None)
 
     logits, exponentials  (tokens, vocabulary); exponentials are None when greedy
     """
-    return best(logits if exponentials is None else sampling.probs(logits) / exponentials)
+    return argmax(logits if exponentials is None else sampling.probs(logits) / exponentials)
 
 
 def read_back(

@@ -52,7 +52,7 @@ class Sampling:
     def probs(self, logits: Tensor) -> Tensor:
         """Probabilities over the last axis, in fp32 after subtracting the maximum."""
         if self.greedy:
-            return torch.zeros_like(logits).scatter_(-1, best(logits)[..., None], 1.0)
+            return torch.zeros_like(logits).scatter_(-1, argmax(logits)[..., None], 1.0)
         mass = logits - logits.amax(-1, keepdim=True)
         mass = mass.div_(float(self.temperature)).exp_()
         mass /= mass.sum(-1, keepdim=True)
@@ -63,12 +63,12 @@ class Sampling:
 
     def draw(self, probs: Tensor, noise: Noise) -> Tensor:
         """A token from each distribution (…, vocabulary), when greedy the most likely: (…,)."""
-        return best(probs) if self.greedy else draw(probs, noise)
+        return argmax(probs) if self.greedy else draw(probs, noise)
 
     def sample(self, logits: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Probabilities (…, vocabulary) and a token from each (…,)."""
         if self.greedy:
-            return self.probs(logits), best(logits)
+            return self.probs(logits), argmax(logits)
         start = noise.take(logits.numel())
         return sampled(logits, noise.key, sampling=self, start=start)
 
@@ -82,7 +82,7 @@ class Sampling:
         return torch.zeros_like(keep).scatter_(-1, order, keep)
 
 
-def best(scores: Tensor) -> Tensor:
+def argmax(scores: Tensor) -> Tensor:
     """Ids of the largest scores over the last axis, the lowest of equals: (…,).
 
     On a CPU NumPy finds them twenty times as fast as torch.
@@ -107,7 +107,7 @@ def race(probs: Tensor, noise: Noise) -> Tensor:
 
 def draw(probs: Tensor, noise: Noise) -> Tensor:
     """A token from each distribution (…, vocabulary): (…,)."""
-    return best(race(probs, noise))
+    return argmax(race(probs, noise))
 
 
 @cuda_graphed
@@ -133,14 +133,14 @@ def candidates(
     than `width` tokens any mass, the rest of its row is padding.
     """
     if replacement:
-        picks = [best(table if noise is None else race(table, noise)) for _ in range(width)]
+        picks = [argmax(table if noise is None else race(table, noise)) for _ in range(width)]
         ids = torch.stack(picks, dim=-1)
         return ids, torch.ones_like(ids, dtype=torch.bool)
     scores = table if noise is None else race(table, noise)
     values, ids = scores.topk(min(width, table.shape[-1]), dim=-1)
     drawn = values > (-torch.inf if noise is None else 0.0)
     if noise is None:
-        ids = _lowest_first(values, ids, best(scores)[:, None])
+        ids = _lowest_first(values, ids, argmax(scores)[:, None])
     missing = (0, width - ids.shape[-1])
     return functional.pad(ids, missing), functional.pad(drawn, missing)
 

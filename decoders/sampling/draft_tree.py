@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..execution.cuda_graphs import cuda_graphed
-from .distribution import Sampling, best, candidates
+from .distribution import Sampling, argmax, candidates
 from .noise import Noise
 from .static_tree import StaticTree
 from .verification import NONE, coupled, first_accepted, recursive_rejection
@@ -211,7 +211,7 @@ def verify_children(
         width, below = tree.widths[depth], tree.children_of_all(part)
         x, drawn = (of[below].view(-1, width) for of in (tokens, drafted))
         if sampling.greedy:
-            accepted.append(coupled(best(p), torch.where(drawn, x, NONE)))
+            accepted.append(coupled(argmax(p), torch.where(drawn, x, NONE)))
         else:
             first = tree.levels[depth].start
             q = draft_probs[depth][part.start - first : part.stop - first]

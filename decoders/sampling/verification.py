@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .distribution import best
+from .distribution import argmax
 
 NONE = -1
 """Index of the accepted candidate where all were rejected."""
@@ -113,4 +113,4 @@ def without(probs: Tensor, x: Tensor) -> Tensor:
 
 
 def _first(accepted: Tensor) -> Tensor:
-    return torch.where(accepted.any(-1), best(accepted.byte()), NONE)
+    return torch.where(accepted.any(-1), argmax(accepted.byte()), NONE)

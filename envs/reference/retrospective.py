@@ -23,10 +23,10 @@ from ..simulator.between_sessions import after_days
 from ..simulator.choice import (
     ENJOYMENT_BIAS,
     ENJOYMENT_NOISE,
-    NODES,
+    HERMITE_NODES,
+    HERMITE_WEIGHTS,
     POSITION_COST,
     QUALITY_WEIGHT,
-    WEIGHTS,
     ChoiceModel,
     ChoiceState,
     affinity,
@@ -208,8 +208,8 @@ def _fill_expected(model: ChoiceModel, users: ChoiceState, slates: Ints, out: Fl
             )
             level = liking + QUALITY_WEIGHT * (trait[d + 1] * GRID) - ENJOYMENT_BIAS
             joy = 0.0
-            for j in range(len(NODES)):
-                joy += WEIGHTS[j] * sigmoid_of(level + ENJOYMENT_NOISE * NODES[j])
+            for j in range(len(HERMITE_NODES)):
+                joy += HERMITE_WEIGHTS[j] * sigmoid_of(level + ENJOYMENT_NOISE * HERMITE_NODES[j])
             mass = exp_of(liking + trait[d] * GRID - POSITION_COST * k)
             above += mass * joy
             below += mass

@@ -37,8 +37,14 @@ ENJOYMENT_BIAS = 3.5
 ENJOYMENT_NOISE = 0.6
 TEN = math.sqrt(10)
 INNER, OUTER = math.sqrt(5 - TEN), math.sqrt(5 + TEN)
-NODES = (-OUTER, -INNER, 0.0, INNER, OUTER)
-WEIGHTS = ((7 - 2 * TEN) / 60, (7 + 2 * TEN) / 60, 8 / 15, (7 + 2 * TEN) / 60, (7 - 2 * TEN) / 60)
+HERMITE_NODES = (-OUTER, -INNER, 0.0, INNER, OUTER)
+HERMITE_WEIGHTS = (
+    (7 - 2 * TEN) / 60,
+    (7 + 2 * TEN) / 60,
+    8 / 15,
+    (7 + 2 * TEN) / 60,
+    (7 - 2 * TEN) / 60,
+)
 """Five-point Gauss–Hermite quadrature for a standard normal: the roots of He₅ in closed form."""
 
 
@@ -217,6 +223,6 @@ def expected_enjoyment(liking: Floats, quality: Floats) -> Floats:
     """Expected enjoyment over its noise, by five-point Gauss–Hermite quadrature; all arrays (n)."""
     level = liking + QUALITY_WEIGHT * quality - ENJOYMENT_BIAS
     mean = np.zeros_like(level)
-    for node, weight in zip(NODES, WEIGHTS, strict=True):
+    for node, weight in zip(HERMITE_NODES, HERMITE_WEIGHTS, strict=True):
         mean += weight * elementary.sigmoid(level + ENJOYMENT_NOISE * node)
     return mean

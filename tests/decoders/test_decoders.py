@@ -54,7 +54,7 @@ def test_greedy_text_equals_that_of_transformers(pair: ModelPair, name: str, pro
 
 @pytest.mark.parametrize("options", TREES)
 @pytest.mark.parametrize("which", ["pair", "identical"])
-def test_greedy_mcsd_writes_what_autoregressive_writes(
+def test_greedy_mcsd_generates_the_tokens_of_autoregressive(
     which: str, options: dict[str, object], request: pytest.FixtureRequest
 ) -> None:
     pair = request.getfixturevalue(which)
@@ -68,7 +68,7 @@ def test_greedy_mcsd_writes_what_autoregressive_writes(
 
 @pytest.mark.parametrize("depth", [1, 2, 8])
 @pytest.mark.parametrize("which", ["pair", "identical"])
-def test_greedy_speculative_writes_what_autoregressive_writes(
+def test_greedy_speculative_generates_the_tokens_of_autoregressive(
     which: str, depth: int, request: pytest.FixtureRequest
 ) -> None:
     pair = request.getfixturevalue(which)
@@ -179,7 +179,7 @@ def test_half_precision_works(llama: Llama, name: str) -> None:
 
 
 def test_decoders_in_two_threads_share_a_pair(pair: ModelPair, name: str) -> None:
-    """Each writes what it writes alone."""
+    """Each generates the same tokens as alone."""
     options = {"temperature": 1.0, "seed": 3}
     alone = {
         prompt: make_decoder(name, pair, **options).generate(prompt, 25).tokens

@@ -1,4 +1,4 @@
-"""exact-dynamic writes what autoregressive writes, token for token, whatever it drafts."""
+"""exact-dynamic generates the tokens of autoregressive, whatever it drafts."""
 
 from __future__ import annotations
 

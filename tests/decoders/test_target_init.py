@@ -115,7 +115,7 @@ def test_greedy_text_is_lossless_with_one_root_only(close: ModelPair, pair: Mode
 
 
 class NoResidual(TargetInit):
-    """Mutant, as in the authors' code: resamples from p where nothing below a root is accepted."""
+    """Wrong rule of the authors' code: resamples from p where no token below is accepted."""
 
     def verify(self, tree, target_logits, text):
         """Forget the residual where nothing was accepted."""
@@ -125,7 +125,7 @@ class NoResidual(TargetInit):
 
 
 class EarlierQ(TargetInit):
-    """Mutant, as in the authors' dynamic code: takes q of one position earlier for the residual."""
+    """Wrong rule of the authors' dynamic code: q of one position earlier in the residual."""
 
     def verify(self, tree, target_logits, text):
         """Subtract the wrong q after a rejection."""

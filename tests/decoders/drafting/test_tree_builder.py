@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.decoders.drafting.calibration import MAX_RATE
-from tasteshift.decoders.drafting.planning import best_size
+from tasteshift.decoders.drafting.expected_rate import best_size
 from tasteshift.decoders.drafting.tree_builder import Candidate, Limits, Node, TreeBuilder, merged
 
 

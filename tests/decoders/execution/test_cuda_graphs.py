@@ -92,7 +92,7 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (cuda_graphs, fixed_shapes):
         monkeypatch.setattr(module, "captured", recorded)
     for module in (distribution, verification, draft_tree):
-        monkeypatch.setattr(module, "best", lambda scores: scores.argmax(-1))
+        monkeypatch.setattr(module, "argmax", lambda scores: scores.argmax(-1))
 
 
 @pytest.mark.parametrize(("name", "options", "temperature"), CASES)

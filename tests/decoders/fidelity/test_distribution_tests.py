@@ -1,4 +1,4 @@
-"""Lossless decoders pass the distribution tests at T > 0; lossy ones and mutants fail them.
+"""Lossless decoders pass the distribution tests at T > 0; lossy ones and wrong rules fail.
 
 One prompt and a tiny vocabulary, so that every distribution is known and `DRAWS` texts find any
 effect w ≥ 0.32 with probability 0.9; seeds are fixed, so that results are reproducible.
@@ -19,7 +19,7 @@ from tasteshift.decoders.fidelity.distribution_tests import (
     g_test,
     next_token_distributions,
 )
-from tasteshift.decoders.sampling import draft_tree as judging
+from tasteshift.decoders.sampling import draft_tree
 from tasteshift.decoders.sampling.verification import recursive_rejection
 from tasteshift.metrics.comparison import holm
 
@@ -94,55 +94,54 @@ def test_lossy_decoders_have_another_distribution(disagreeing: ModelPair, name: 
 
 def without_residual(p, q, candidates, *, replacement=False):
     """After a rejection, draw from p again instead of from the residual."""
-    chances, _ = recursive_rejection(p, q, candidates, replacement=replacement)
-    return chances, p.double()
+    accept_prob, _ = recursive_rejection(p, q, candidates, replacement=replacement)
+    return accept_prob, p.double()
 
 
 def sorted_siblings(p, q, candidates, *, replacement=False):
     """Verify the likeliest draft token first, whichever was drawn first."""
     order = q.gather(-1, candidates).argsort(dim=-1, descending=True, stable=True)
     given = candidates.gather(-1, order)
-    chances, left = recursive_rejection(p, q, given, replacement=replacement)
-    first = (
-        torch.rand(chances.shape) < chances
-    ).int()  # draws its own uniforms, then makes the outcome certain
-    certain = torch.zeros_like(chances)
-    for row, ups in enumerate(first.tolist()):
-        if any(ups):
-            certain[row, order[row, ups.index(1)]] = 1.0
+    accept_prob, left = recursive_rejection(p, q, given, replacement=replacement)
+    # Draws its own uniforms, then makes the outcome certain.
+    accepted = (torch.rand(accept_prob.shape) < accept_prob).int()
+    certain = torch.zeros_like(accept_prob)
+    for row, outcomes in enumerate(accepted.tolist()):
+        if any(outcomes):
+            certain[row, order[row, outcomes.index(1)]] = 1.0
     return certain, left
 
 
 def pruned(p, q, candidates, *, replacement=False):
     """Drop draft tokens of low q after they were drawn."""
     kept = q.gather(-1, candidates) > 0.3
-    chances, left = torch.zeros(candidates.shape, dtype=torch.float64), p.double()
+    accept_prob, left = torch.zeros(candidates.shape, dtype=torch.float64), p.double()
     for row in range(len(kept)):
         if kept[row].any():
             some = candidates[row, kept[row]]
-            chances[row, kept[row]], left[row] = recursive_rejection(
+            accept_prob[row, kept[row]], left[row] = recursive_rejection(
                 p[row], q[row], some, replacement=replacement
             )
-    return chances, left
+    return accept_prob, left
 
 
 @pytest.mark.parametrize("rule", [without_residual, sorted_siblings, pruned])
-def test_wrong_verification_rules_fail(disagreeing: ModelPair, monkeypatch, rule) -> None:
-    monkeypatch.setattr(judging, "recursive_rejection", rule)
+def test_wrong_verification_rules_are_detected(disagreeing: ModelPair, monkeypatch, rule) -> None:
+    monkeypatch.setattr(draft_tree, "recursive_rejection", rule)
     decoder = make_decoder("mcsd", disagreeing, temperature=1.0, k=(2, 1))
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         assert smallest_p(distribution_tests(decoder, PROMPT, DRAWS)) < 1e-5
 
 
-def test_a_wrong_text_after_the_bonus_token_fails(llama, monkeypatch) -> None:
+def test_drafting_from_a_wrong_last_token_is_detected(llama, monkeypatch) -> None:
     """The draft continues from the last draft token, not from the bonus token after it."""
     shape = {"vocab": VOCAB, "layers": 1, "hidden": 8, "sharpness": 12.0}
     mild = ModelPair(llama(2, **shape), llama(2, **shape | {"sharpness": 9.0}), None, "mild")
     decoder = make_decoder("speculative", mild, temperature=1.0, depth=2)
     draft = decoder.draft
 
-    def slipping(text):
+    def draft_from_wrong_token(text):
         written = text.tokens[-1]
         if text.rounds and text.rounds[-1].accepted == 2:
             text.tokens[-1] = text.unread[-1] = text.tokens[-2]
@@ -150,7 +149,7 @@ def test_a_wrong_text_after_the_bonus_token_fails(llama, monkeypatch) -> None:
         text.tokens[-1] = written
         return tree
 
-    monkeypatch.setattr(decoder, "draft", slipping)
+    monkeypatch.setattr(decoder, "draft", draft_from_wrong_token)
     draft_tokens, _, boundary = distribution_tests(decoder, PROMPT, DRAWS)
     assert draft_tokens.p > ALPHA
     assert boundary.p < ALPHA

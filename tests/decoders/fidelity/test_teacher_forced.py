@@ -146,7 +146,7 @@ def test_empty_and_one_token_texts_match(pair: ModelPair) -> None:
 def test_rounding_within_tolerance_is_never_unexplained(
     seed: int, temperature: float, top_k: int, difference: float
 ) -> None:
-    """Logits that move by at most `difference` may change who wins, by twice it and no more."""
+    """Logits that move by at most `difference` change margins by at most twice that."""
     rng = np.random.default_rng(seed)
     logits = torch.from_numpy(rng.normal(0, 0.5, 12)).float()
     moved = (logits + torch.from_numpy(rng.uniform(-difference, difference, 12))).float()

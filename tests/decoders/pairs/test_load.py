@@ -129,7 +129,7 @@ def test_missing_weights_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_models_without_position_ids_are_refused(tmp_path: Path) -> None:
-    """BLOOM has no position ids: siblings in a tree would stand one behind the other."""
+    """BLOOM has no position ids: siblings in a tree would get consecutive positions."""
     with torch.random.fork_rng([]):
         torch.manual_seed(1)
         model = BloomForCausalLM(BloomConfig(vocab_size=31, hidden_size=16, n_layer=1, n_head=2))

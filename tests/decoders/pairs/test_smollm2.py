@@ -41,7 +41,7 @@ def ask(pair: ModelPair, question: str) -> list[int]:
 
 
 def test_tokenizer_is_the_published_one(smollm2: ModelPair) -> None:
-    """Ids of the published tokenizer: digits stand alone, chat markers are single tokens."""
+    """Ids of the published tokenizer: digits and chat markers are single tokens."""
     tokenizer = smollm2.tokenizer
     assert tokenizer is not None
     assert tokenizer.encode("<|im_start|>user\n1998<|im_end|>") == [1, 4093, 198, 33, 41, 41, 40, 2]
@@ -102,7 +102,7 @@ def test_a_used_cache_gives_the_same_bits_as_a_fresh_one(smollm2: ModelPair) -> 
         ("Write one sentence about the sea.", (2,)),
     ],
 )
-def test_greedy_mcsd_writes_what_autoregressive_writes(
+def test_greedy_mcsd_generates_the_tokens_of_autoregressive(
     smollm2: ModelPair, question: str, k: tuple[int, ...]
 ) -> None:
     prompt = ask(smollm2, question)

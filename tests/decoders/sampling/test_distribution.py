@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import power_divergence
 
-from tasteshift.decoders.sampling.distribution import Sampling, best, candidates, draw, race
+from tasteshift.decoders.sampling.distribution import Sampling, argmax, candidates, draw, race
 from tasteshift.decoders.sampling.noise import Stream
 from tasteshift.errors import InputError
 
@@ -146,8 +146,8 @@ def test_the_lowest_of_equal_scores_comes_first(scores: np.ndarray, width: int) 
 
 
 @given(hnp.arrays(np.float32, (2, 3, 5), elements=st.integers(-2, 2)))
-def test_best_equals_torchs_argmax(scores: np.ndarray) -> None:
-    assert (best(torch.from_numpy(scores)) == torch.from_numpy(scores).argmax(-1)).all()
+def test_argmax_equals_that_of_torch(scores: np.ndarray) -> None:
+    assert (argmax(torch.from_numpy(scores)) == torch.from_numpy(scores).argmax(-1)).all()
 
 
 def test_greedy_candidates_are_the_best_in_order() -> None:

@@ -1,8 +1,8 @@
-"""Every verification rule keeps the target's distribution: all random choices are enumerated.
+"""Every verification rule keeps the target's distribution: enumeration of all random choices.
 
 A node of a draft tree is a program that asks `Choices` for its random choices, and
 `distribution_of` runs it once for every sequence of answers: the draws of candidates, and an
-acceptance for every probability that the rule under test gives. The rules stand in `RULES`.
+acceptance for every probability that the rule under test gives. `RULES` lists the rules.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from tasteshift.decoders.sampling import verification
 from tasteshift.decoders.sampling.distribution import draw
 from tasteshift.decoders.sampling.noise import Stream
-from tasteshift.decoders.sampling.verification import NONE, coupled, first_accepted, point_mass
+from tasteshift.decoders.sampling.verification import NONE, coupled, point_mass
 
 Probs = NDArray[np.float64]
 Outcome = tuple[list[int], list[float], Probs]
@@ -28,7 +27,7 @@ Outcome = tuple[list[int], list[float], Probs]
 
 
 def recursive_rejection(p: Probs, q: Probs, candidates: list[int], replacement: bool) -> Outcome:
-    """The rule itself, on one node."""
+    """The recursive rejection rule, on one node."""
     accept_prob, left = verification.recursive_rejection(
         torch.from_numpy(p), torch.from_numpy(q), torch.tensor(candidates), replacement=replacement
     )
@@ -36,7 +35,7 @@ def recursive_rejection(p: Probs, q: Probs, candidates: list[int], replacement: 
 
 
 def point_by_point(p: Probs, candidates: list[int]) -> Outcome:
-    """Likewise."""
+    """The point-mass rule, on one node."""
     accept_prob, left = point_mass(torch.from_numpy(p), torch.tensor(candidates))
     return candidates, accept_prob.tolist(), left.numpy()
 
@@ -102,12 +101,12 @@ def drawn(choices: Choices, q: Probs, k: int, replacement: bool = False) -> list
     return found
 
 
-def best(q: Probs, k: int) -> list[int]:
+def likeliest(q: Probs, k: int) -> list[int]:
     """The k likeliest tokens of q: a candidate set without any draw."""
     return np.argsort(-q, kind="stable")[:k].tolist()
 
 
-def resolved(choices: Choices, outcome: Outcome) -> int:
+def written_token(choices: Choices, outcome: Outcome) -> int:
     """The token written: the first accepted candidate, or a draw from what is left."""
     candidates, accept_prob, left = outcome
     for x, prob in zip(candidates, accept_prob, strict=True):
@@ -118,24 +117,24 @@ def resolved(choices: Choices, outcome: Outcome) -> int:
 
 def without_replacement(choices, p, q, k, rule=recursive_rejection):
     """Node of mcsd."""
-    return resolved(choices, rule(p, q, drawn(choices, q, k), False))
+    return written_token(choices, rule(p, q, drawn(choices, q, k), False))
 
 
 def with_replacement(choices, p, q, k, rule=recursive_rejection):
     """Node of mcsd, siblings drawn independently."""
-    return resolved(choices, rule(p, q, drawn(choices, q, k, replacement=True), True))
+    return written_token(choices, rule(p, q, drawn(choices, q, k, replacement=True), True))
 
 
-def first_of(token: int, candidates: list[int]) -> int:
+def accepted_index(token: int, candidates: list[int]) -> int:
     """Index of the accepted candidate."""
     return int(coupled(torch.tensor(token), torch.tensor(candidates)))
 
 
 def naively(choices, p, q, k, draws_again=False):
     """Candidates from anywhere: the most, the least likely of q, and a draw."""
-    candidates = [*best(q, k)[:-1], *best(-q, 1), *drawn(choices, q, 1)]
+    candidates = [*likeliest(q, k)[:-1], *likeliest(-q, 1), *drawn(choices, q, 1)]
     token = choices.draws(p)
-    index = first_of(token, candidates)
+    index = accepted_index(token, candidates)
     if index != NONE:
         return candidates[index]
     return choices.draws(p) if draws_again else token
@@ -143,7 +142,7 @@ def naively(choices, p, q, k, draws_again=False):
 
 def pointwise(choices, p, q, k, rule=point_by_point):
     """A set that was not drawn, with a repeated token."""
-    return resolved(choices, rule(p, [*best(q, k), *best(q, 1)]))
+    return written_token(choices, rule(p, [*likeliest(q, k), *likeliest(q, 1)]))
 
 
 RULES = {
@@ -155,9 +154,9 @@ RULES = {
 """Name -> (choices, p, q, k) -> the token that a node writes."""
 
 
-def distance(program, p: Probs, q: Probs, k: int, **mutation) -> float:
+def distance(program, p: Probs, q: Probs, k: int, **options) -> float:
     """Total variation between what a node writes and p."""
-    probs = distribution_of(lambda choices: program(choices, p, q, k, **mutation))
+    probs = distribution_of(lambda choices: program(choices, p, q, k, **options))
     return sum(abs(probs.get(token, 0.0) - p[token]) for token in range(len(p))) / 2
 
 
@@ -198,7 +197,7 @@ EDGES = {
 
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("name", RULES)
-def test_edges(name: str, edge: str) -> None:
+def test_edge_cases(name: str, edge: str) -> None:
     p, q = EDGES[edge]
     for k in (1, 2, 4):
         assert distance(RULES[name], p, q, k) < 1e-12
@@ -216,24 +215,8 @@ def test_coupled_accepts_the_independent_draw(
     (p,) = tables
     token = int(draw(torch.from_numpy(p), Stream(seed, [1, 2]).at(position)))
     candidates = [x for x in drafted_tokens if x < len(p)] or [0]
-    index = first_of(token, candidates)
+    index = accepted_index(token, candidates)
     assert index == (candidates.index(token) if token in candidates else NONE)
-
-
-@given(st.data())
-def test_the_first_uniform_below_its_probability_decides(data: st.DataObject) -> None:
-    unit = st.floats(0, 1)
-    accept_prob, uniforms = (
-        data.draw(hnp.arrays(np.float64, (3, 4), elements=unit), label) for label in ("prob", "up")
-    )
-    found = first_accepted(torch.from_numpy(accept_prob), torch.from_numpy(uniforms)).tolist()
-    for row, index in enumerate(found):
-        ups = [
-            position
-            for position in range(4)
-            if uniforms[row, position] < accept_prob[row, position]
-        ]
-        assert index == (ups[0] if ups else NONE)
 
 
 @given(distributions(4), st.data())
@@ -251,64 +234,55 @@ def test_many_nodes_at_once_equal_each_alone(tables: list[Probs], data: st.DataO
             assert (left[node].numpy() == probs).all()
 
 
-def test_padding_is_rejected_and_changes_nothing() -> None:
-    """Support of q smaller than k: padding is never accepted and takes no mass."""
-    p, q = P, np.array([0.0, 0.4, 0.6, 0.0])
-    _, accept_prob, left = recursive_rejection(p, q, [1, 2], False)
-    _, more, same = recursive_rejection(p, q, [1, 2, 0, 3], False)
-    assert more == [*accept_prob, 0.0, 0.0]
-    assert same == pytest.approx(left, abs=1e-15)
-
-
 def drops_small(p, q, candidates, replacement):
-    """Mutant: drops a drawn candidate because its q is small."""
-    some = [x for x in candidates if q[x] > 0.25]
-    return recursive_rejection(p, q, some, replacement) if some else ([], [], p)
+    """Wrong rule: drops a drawn candidate because its q is small."""
+    kept = [x for x in candidates if q[x] > 0.25]
+    return recursive_rejection(p, q, kept, replacement) if kept else ([], [], p)
 
 
 def sorts_siblings(p, q, candidates, replacement):
-    """Mutant: tests siblings by their q instead of as they were drawn."""
+    """Wrong rule: tests siblings by their q instead of as they were drawn."""
     return recursive_rejection(p, q, sorted(candidates, key=lambda x: -q[x]), replacement)
 
 
 def skips_duplicates(p, q, candidates, replacement):
-    """Mutant: skips repeated candidates."""
+    """Wrong rule: skips repeated candidates."""
     return recursive_rejection(p, q, list(dict.fromkeys(candidates)), replacement)
 
 
 def no_residual(p, q, candidates, replacement):
-    """Mutant: resamples from p instead of the residual."""
+    """Wrong rule: resamples from p instead of the residual."""
     tested, accept_prob, _ = recursive_rejection(p, q, candidates, replacement)
     return tested, accept_prob, p
 
 
 def stale_residual(p, q, candidates, replacement):
-    """Mutant: tests every sibling against the first p and q."""
+    """Wrong rule: tests every sibling against the first p and q."""
     accept_prob = [min(1.0, p[x] / q[x]) if q[x] else 0.0 for x in candidates]
     return candidates, accept_prob, residual(p, q)
 
 
 def not_renormalized(p, candidates):
-    """Mutant: removes a rejected point mass without renormalizing."""
+    """Wrong rule: removes a rejected point mass without renormalizing."""
     accept_prob = [0.0 if x in candidates[:i] else p[x] for i, x in enumerate(candidates)]
     left = np.where(np.isin(np.arange(len(p)), candidates), 0.0, p)
     return candidates, accept_prob, left / left.sum()
 
 
 def still_in_p(p, candidates):
-    """Mutant: leaves a rejected point mass in p."""
+    """Wrong rule: leaves a rejected point mass in p."""
     return candidates, [p[x] for x in candidates], p
 
 
 def likeliest_of_the_accepted(choices, p, q, k):
-    """Mutant: tests all candidates first, then takes the likeliest accepted one."""
-    candidates = best(q, k)
-    up = [x for x in candidates if choices.accepts(p[x])]
+    """Wrong rule: tests all candidates first, then takes the likeliest accepted one."""
+    candidates = likeliest(q, k)
+    accepted = [x for x in candidates if choices.accepts(p[x])]
     left = point_by_point(p, candidates)[2]
-    return max(up, key=lambda x: p[x]) if up else choices.draws(left)
+    return max(accepted, key=lambda x: p[x]) if accepted else choices.draws(left)
 
 
-MUTANTS = [
+WRONG_RULES = [
     (without_replacement, {"rule": drops_small}, 0.01),
     (with_replacement, {"rule": drops_small}, 0.01),
     (without_replacement, {"rule": sorts_siblings}, 0.01),
@@ -323,13 +297,11 @@ MUTANTS = [
 ]
 
 
-@pytest.mark.parametrize(("program", "mutation", "least"), MUTANTS)
-def test_mutants_change_the_distribution(
-    program: Callable[..., int], mutation: dict, least: float
-) -> None:
+@pytest.mark.parametrize(("program", "options", "least"), WRONG_RULES)
+def test_wrong_rules_are_detected(program: Callable[..., int], options: dict, least: float) -> None:
     p, q = P, np.array([0.2, 0.15, 0.6, 0.05])
-    assert not mutation or distance(program, p, q, 2) < 1e-12
-    assert max(distance(program, p, q, k, **mutation) for k in (2, 3)) > least
+    assert not options or distance(program, p, q, 2) < 1e-12
+    assert max(distance(program, p, q, k, **options) for k in (2, 3)) > least
 
 
 # Two levels: x is a sibling below a node, y the one token drafted below x. The joint distribution
@@ -340,7 +312,7 @@ Q2 = np.array([[0.2, 0.3, 0.5], [0.3, 0.3, 0.4], [0.6, 0.2, 0.2]])
 P1, Q1 = np.array([0.4, 0.35, 0.25]), np.array([0.3, 0.5, 0.2])
 
 
-def fits(choices: Choices, x: int, y: int) -> bool:
+def accepts_below(choices: Choices, x: int, y: int) -> bool:
     """Whether y, drafted below x, passes its test."""
     return choices.accepts(min(1.0, P2[x, y] / Q2[x, y]))
 
@@ -350,38 +322,38 @@ def two_levels(choices: Choices, siblings, outcome: Outcome) -> tuple[int, int]:
     _, accept_prob, left = outcome
     for (x, y), prob in zip(siblings, accept_prob, strict=True):
         if choices.accepts(prob):
-            return x, y if fits(choices, x, y) else choices.draws(residual(P2[x], Q2[x]))
+            return x, y if accepts_below(choices, x, y) else choices.draws(residual(P2[x], Q2[x]))
     x = choices.draws(left)
     return x, choices.draws(P2[x])
 
 
-def drafted(choices: Choices, candidates: list[int], hindsight: bool) -> list[tuple[int, int]]:
-    """Each sibling with the token drafted below it; in hindsight those that fit come first."""
+def drafted(choices: Choices, candidates: list[int], reorder: bool) -> list[tuple[int, int]]:
+    """Each sibling with the token drafted below it (optionally by descending p)."""
     siblings = [(x, choices.draws(Q2[x])) for x in candidates]
-    return sorted(siblings, key=lambda xy: -P2[xy]) if hindsight else siblings
+    return sorted(siblings, key=lambda xy: -P2[xy]) if reorder else siblings
 
 
-def sampled(choices: Choices, hindsight: bool) -> tuple[int, int]:
+def sampled(choices: Choices, reorder: bool) -> tuple[int, int]:
     """Siblings drawn from q."""
-    siblings = drafted(choices, drawn(choices, Q1, 2, replacement=True), hindsight)
+    siblings = drafted(choices, drawn(choices, Q1, 2, replacement=True), reorder)
     outcome = recursive_rejection(P1, Q1, [x for x, _ in siblings], True)
     return two_levels(choices, siblings, outcome)
 
 
-def not_drawn(choices: Choices, hindsight: bool) -> tuple[int, int]:
+def not_drawn(choices: Choices, reorder: bool) -> tuple[int, int]:
     """Siblings that were not drawn."""
-    siblings = drafted(choices, [0, 1], hindsight)
+    siblings = drafted(choices, [0, 1], reorder)
     return two_levels(choices, siblings, point_by_point(P1, [x for x, _ in siblings]))
 
 
 def longest_root(choices: Choices, width: int) -> tuple[int, int]:
-    """Roots drawn from p; the one whose drafted token is accepted wins."""
+    """Roots drawn from p; the one whose drafted token is accepted is kept."""
     roots = drawn(choices, P1, width)
     below = [choices.draws(Q2[x]) for x in roots]
-    accepted = [fits(choices, x, y) for x, y in zip(roots, below, strict=True)]
-    winner = accepted.index(True) if any(accepted) else 0
-    x, y = roots[winner], below[winner]
-    return x, y if accepted[winner] else choices.draws(residual(P2[x], Q2[x]))
+    accepted = [accepts_below(choices, x, y) for x, y in zip(roots, below, strict=True)]
+    kept = accepted.index(True) if any(accepted) else 0
+    x, y = roots[kept], below[kept]
+    return x, y if accepted[kept] else choices.draws(residual(P2[x], Q2[x]))
 
 
 @pytest.mark.parametrize(
@@ -401,36 +373,6 @@ def test_choosing_siblings_by_what_was_drawn_below(program, argument, exact: boo
     probs = distribution_of(program, argument)
     apart = sum(abs(probs.get((x, y), 0.0) - joint[x, y]) for x in range(3) for y in range(3)) / 2
     assert apart < 1e-12 if exact else apart > 0.01
-
-
-def test_the_first_candidate_of_an_equal_distribution_is_always_accepted() -> None:
-    p = np.array([0.2, 0.5, 0.3])
-    assert [recursive_rejection(p, p, [x], False)[1] for x in range(3)] == [[1.0]] * 3
-
-
-def test_recursive_rejection_by_hand() -> None:
-    """p = (.6, .4), q = (.9, .1): token 0 is accepted with 2/3, else token 1 is certain."""
-    _, accept_prob, left = recursive_rejection(
-        np.array([0.6, 0.4]), np.array([0.9, 0.1]), [0], False
-    )
-    assert accept_prob == pytest.approx([2 / 3])
-    assert left == pytest.approx([0.0, 1.0])
-
-
-def test_point_mass_by_hand() -> None:
-    """p = (.5, .3, .2) with candidates 1, 0, 1: .3, then .5/.7, then nothing is left of 1."""
-    _, accept_prob, left = point_by_point(np.array([0.5, 0.3, 0.2]), [1, 0, 1])
-    assert accept_prob == pytest.approx([0.3, 5 / 7, 0.0])
-    assert left == pytest.approx([0.0, 0.0, 1.0])
-
-
-def test_a_greedy_target_accepts_its_token_at_any_index() -> None:
-    p = np.eye(5)[3]
-    q = np.array([0.4, 0.3, 0.1, 0.1, 0.1])
-    assert recursive_rejection(p, q, [0, 1, 3, 2], False)[1][:3] == [0.0, 0.0, 1.0]
-    _, accept_prob, left = recursive_rejection(p, q, [0, 1, 2], False)
-    assert accept_prob == [0.0] * 3
-    assert left.tolist() == p.tolist()
 
 
 def test_the_enumeration_covers_every_branch() -> None:

@@ -166,5 +166,5 @@ def test_expected_enjoyment_integrates_over_its_noise(level):
 
 def test_the_quadrature_is_gauss_hermite():
     nodes, weights = np.polynomial.hermite_e.hermegauss(5)
-    assert pytest.approx(nodes, abs=1e-14) == choice.NODES
-    assert pytest.approx(weights / weights.sum(), abs=1e-14) == choice.WEIGHTS
+    assert pytest.approx(nodes, abs=1e-14) == choice.HERMITE_NODES
+    assert pytest.approx(weights / weights.sum(), abs=1e-14) == choice.HERMITE_WEIGHTS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasteshift.decoders.drafting.planning import ChainCosts, best_chain, best_size
+from tasteshift.decoders.drafting.expected_rate import ChainCosts, best_chain, best_size
 
 
 @st.composite

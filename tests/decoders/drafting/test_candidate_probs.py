@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasteshift.decoders.drafting.calibration import Calibration
-from tasteshift.decoders.drafting.copy_index import CopyIndex
-from tasteshift.decoders.drafting.sources import (
+from tasteshift.decoders.drafting.candidate_probs import (
     certainty,
     copied,
     family,
@@ -20,6 +19,7 @@ from tasteshift.decoders.drafting.sources import (
     ranked,
     win_prob,
 )
+from tasteshift.decoders.drafting.copy_index import CopyIndex
 
 
 @given(st.floats(0.05, 0.98))
