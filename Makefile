@@ -52,8 +52,13 @@ demo: install
 	run board show --board $(BOARD); \
 	echo; echo Open a report in your browser: runs/demo/*/report.html
 
+# mypy and mkdocs find the package by its name, which the clone's folder need not have: hence a
+# link, outside the clone, because a link inside it would contain itself.
+NAMED = named=$$(mktemp -d) && trap 'rm -rf "$$named"' EXIT && ln -s "$(CURDIR)" "$$named/tasteshift"
+
 docs: install
-	NO_MKDOCS_2_WARNING=1 "$(BIN)/mkdocs" build --quiet --strict
+	@$(NAMED) && NO_MKDOCS_2_WARNING=1 PYTHONPATH="$$named" \
+		"$(BIN)/mkdocs" build --quiet --strict
 	@echo Open site/index.html in a browser.
 
 test: lint types pytest
@@ -63,10 +68,8 @@ lint: install
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/lint-imports"
 
-# mypy finds the package by its name, which the clone's folder need not have; hence the link.
 types: install
-	@mkdir -p "$(VENV)/named" && ln -sfn "$(CURDIR)" "$(VENV)/named/tasteshift"
-	MYPYPATH="$(VENV)/named" "$(BIN)/mypy" -p tasteshift
+	@$(NAMED) && MYPYPATH="$$named" "$(BIN)/mypy" -p tasteshift
 
 # Timed benchmarks run alone, after the tests have run in two processes.
 pytest: install
