@@ -77,7 +77,7 @@ def test_everything_listed_has_a_name_and_a_summary(call, kind):
         (["submit", "no-such-folder", "--board", "b.db"], "is not a run directory"),
         (["board", "show", "--board", "no-such-board.db"], "no-such-board.db"),
         (["board", "show", "--board", "http://127.0.0.1:9"], "127.0.0.1:9"),
-        (["board", "show", "--board", "http://[::1"], "is no address of a board"),
+        (["board", "show", "--board", "http://[::1"], "is not the address of a board"),
         (["board", "verify", "no-such-folder"], "no-such-folder"),
         (["board", "serve", "--board", "mysql://localhost/b"], "postgresql://"),
         (["board", "token", "alice", "--board", "postgresql://localhost/b"], "--files"),
@@ -153,7 +153,7 @@ def test_keeping_a_board(call, tmp_path):
     assert (status, "choose another name" in error) == (2, True)
     assert call("board", "token", "alice", "--revoke", "--board", board)[0] == 0
     status, _, error = call("board", "token", "alice", "--revoke", "--board", board)
-    assert (status, "no token 'alice'" in error) == (2, True)
+    assert (status, "no valid token 'alice'" in error) == (2, True)
 
     when = ["--opens", "2027-03-01T00:00Z", "--closes", "2027-06-01T00:00Z"]
     words = ["board", "season", "spring", "--suite", "smoke@1", *when, "--board", board]
