@@ -34,6 +34,20 @@ def commands() -> list[str]:
     return sorted({line for line in found if line.startswith("tasteshift ")})
 
 
+def output_of(source: str, folder: Path) -> str:
+    """Standard output of a program in a new interpreter that runs in `folder`."""
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", source],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
 def test_the_documents_contain_commands():
     assert len(commands()) >= 6
 
@@ -88,16 +102,7 @@ def test_the_documented_agent_runs(tmp_path):
 
 def test_the_readme_python_runs(tmp_path):
     (source,) = blocks(ROOT / "README.md", "python")
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", source],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "normalized_return" in done.stdout
+    assert "normalized_return" in output_of(source, tmp_path)
     scores = json.loads((tmp_path / "runs" / "linucb-20" / "scores.json").read_text())
     assert {score["task"] for score in scores} == {t.name for t in SUITES.get("quick").tasks}
 
@@ -105,13 +110,4 @@ def test_the_readme_python_runs(tmp_path):
 def test_the_contributing_examples_run(tmp_path):
     """Each example in its turn, in one program: the suite at the end uses what came before."""
     source = "\n".join(blocks(ROOT / "CONTRIBUTING.md", "python"))
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", source],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "slate_length" in done.stdout
+    assert "slate_length" in output_of(source, tmp_path)
