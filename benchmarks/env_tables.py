@@ -39,8 +39,8 @@ def rule_table(rows: Iterable[RuleCheck]) -> Table:
     """A row per scenario about rules: how often they are broken, and what keeping them costs."""
     table = _table(
         "shares of slates that break a rule, and of utility; 95 % intervals over users",
-        *("scenario", "users", f"no rules, ≥ {MIN_BROKEN:.0%}", "filter on fields"),
-        *(f"it removes, ≤ {MAX_REMOVED:.0%}", "safe oracle", f"it keeps, ≥ {MIN_KEPT:.0%}"),
+        *("scenario", "users", f"without rules, ≥ {MIN_BROKEN:.0%}", "label filter"),
+        *(f"removed, ≤ {MAX_REMOVED:.0%}", "safe oracle", f"utility kept, ≥ {MIN_KEPT:.0%}"),
         "passes",
     )
     for one in rows:
